@@ -1,0 +1,157 @@
+"""The plain data that flows along the pipeline: camera, keypoints, lifting, refinement.
+
+Arrays are numpy on the way in (images, keypoints) and torch from lifting onwards.
+Frames: "optical" is the camera's optical frame after REP-103 (x right, y down, z forward);
+"body" is SMPL's rest frame (y up, z forward, x to the subject's left). Lengths are metres,
+image positions pixels, angles radians, times seconds unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from diffmocap.errors import ImageError, KeypointError, SettingsError
+
+
+@dataclass(frozen=True)
+class CameraIntrinsics:
+    """Pinhole camera of a ``width`` x ``height`` image; ``fx, fy, cx, cy`` in pixels.
+
+    ``distortion`` holds OpenCV's plumb_bob or rational coefficients (k1, k2, p1, p2, k3, ...) and
+    is empty for an ideal pinhole. ``is_default`` says that nobody calibrated this camera.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    distortion: tuple[float, ...] = ()
+    is_default: bool = False
+
+    def __post_init__(self) -> None:
+        if self.width <= 0 or self.height <= 0:
+            raise SettingsError(f"image size must be positive, got {self.width} x {self.height}")
+        if not (self.fx > 0 and self.fy > 0 and np.isfinite([self.fx, self.fy, self.cx, self.cy]).all()):
+            raise SettingsError(
+                f"focal lengths must be positive and finite, got fx={self.fx}, fy={self.fy}; "
+                "calibrate the camera or leave camera_info out to use the default field of view"
+            )
+
+    @classmethod
+    def from_fov(cls, width: int, height: int, vertical_fov_deg: float = 50.0) -> "CameraIntrinsics":
+        """Square pixels, centred principal point, vertical field of view in degrees."""
+        if not 5.0 <= vertical_fov_deg <= 150.0:
+            raise SettingsError(f"vertical field of view must lie in [5, 150] degrees, got {vertical_fov_deg}")
+        f = 0.5 * height / np.tan(0.5 * np.deg2rad(vertical_fov_deg))
+        return cls(width, height, float(f), float(f), width / 2.0, height / 2.0, is_default=True)
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """K [3, 3] float64, pixels."""
+        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image: ``image`` uint8 [H, W, 3] BGR, ``stamp_ns`` acquisition time, ``index`` from 0."""
+
+    image: np.ndarray
+    stamp_ns: int
+    index: int = 0
+
+    def __post_init__(self) -> None:
+        a = self.image
+        if not isinstance(a, np.ndarray) or a.dtype != np.uint8 or a.ndim != 3 or a.shape[2] != 3:
+            shape, dtype = getattr(a, "shape", None), getattr(a, "dtype", type(a).__name__)
+            raise ImageError(f"expected an image uint8 [H, W, 3], got {dtype} {shape}")
+        if a.shape[0] == 0 or a.shape[1] == 0:
+            raise ImageError(f"the image has no pixels: {a.shape[1]} x {a.shape[0]}")
+
+
+@dataclass(frozen=True)
+class Keypoints2D:
+    """BODY_25 keypoints of one person in one image.
+
+    Attributes:
+        points_px: [25, 2] float32, pixels, x right and y down, origin at the image's upper left
+            corner. Rows of confidence 0 carry no information and are zero.
+        confidence: [25] float32 in [0, 1]; 0 means missing.
+        width, height: size of the image the pixels refer to.
+        stamp_ns: acquisition time of the image.
+    """
+
+    points_px: np.ndarray
+    confidence: np.ndarray
+    width: int
+    height: int
+    stamp_ns: int = 0
+
+    def __post_init__(self) -> None:
+        if self.points_px.shape != (25, 2) or self.confidence.shape != (25,):
+            raise KeypointError(
+                f"expected points [25, 2] and confidence [25], got {self.points_px.shape} and {self.confidence.shape}"
+            )
+        if not np.isfinite(self.confidence).all() or (self.confidence < 0).any() or (self.confidence > 1).any():
+            raise KeypointError("keypoint confidences must be finite and lie in [0, 1]")
+        if not np.isfinite(self.points_px[self.confidence > 0]).all():
+            bad = np.flatnonzero(~np.isfinite(self.points_px).all(1) & (self.confidence > 0)).tolist()
+            raise KeypointError(f"keypoints {bad} have a confidence above 0 but are not finite")
+
+    @property
+    def visible(self) -> int:
+        """Number of keypoints with a confidence above 0."""
+        return int((self.confidence > 0).sum())
+
+
+@dataclass
+class PoseHypotheses:
+    """K lifted poses of one person at one time.
+
+    Attributes:
+        rotations: [K, 24, 3, 3] local joint rotations; entry 0 turns the body frame into the
+            optical frame, the others act relative to their SMPL parent.
+        pelvis: [K, 3] position of the pelvis joint in the optical frame [m].
+        score: [K] higher is better: minus the confidence-weighted mean reprojection error over the
+            person's size.
+        stamp_ns: acquisition time of the image.
+    """
+
+    rotations: torch.Tensor
+    pelvis: torch.Tensor
+    score: torch.Tensor
+    stamp_ns: int = 0
+
+    @property
+    def best(self) -> int:
+        """Index of the hypothesis with the highest score."""
+        return int(self.score.argmax())
+
+
+@dataclass
+class BodyState:
+    """One published pose: the output of refinement.
+
+    Attributes:
+        rotations: [24, 3, 3], pelvis: [3] m, as in :class:`PoseHypotheses`.
+        rotation_variance: [24] rad^2, spread of the hypotheses about the output (per axis mean).
+        pelvis_variance: [3] m^2 in the optical frame.
+        joint_positions: [24, 3] m in the optical frame.
+        stamp_ns: acquisition time of the image.
+        contacts: names of the touching body parts, empty where no physics ran.
+        loss_before, loss_after: refinement objective, NaN where no refinement ran.
+    """
+
+    rotations: torch.Tensor
+    pelvis: torch.Tensor
+    rotation_variance: torch.Tensor
+    pelvis_variance: torch.Tensor
+    joint_positions: torch.Tensor
+    stamp_ns: int = 0
+    contacts: tuple[str, ...] = field(default_factory=tuple)
+    loss_before: float = float("nan")
+    loss_after: float = float("nan")
