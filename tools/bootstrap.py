@@ -1,0 +1,307 @@
+#!/usr/bin/env python3
+"""Sets up everything that diffmocap needs on a machine without ROS 2: `make setup` calls it.
+
+It makes the virtual environment `.venv`, installs the pinned requirements (ROS 2 comes as wheels from PyPI), generates
+the message packages and installs diffmocap itself, editable. Each step leaves a stamp with the hash of its inputs,
+so that a run with nothing to do takes a blink and needs no network.
+
+Where a real ROS 2 is installed, none of this is used: see tools/setup_ros_venv.sh.
+
+Only the standard library is used here: this runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+REQUIREMENTS = REPOSITORY / "requirements"
+PYTHON_VERSION = (3, 11)  # the ROS 2 wheels are built for this one
+NEEDED_DISK_GB = 4.0  # a full install takes 3 GB; unpacking and building need room beside it
+
+#: Our messages, and the one of tf2_msgs that no wheel provides.
+MESSAGE_PACKAGES = (REPOSITORY / "ros_ws/src/diffmocap_msgs", REPOSITORY / "tools/tf2_msgs")
+
+#: Variables of a ROS 2 install or another venv of ROS wheels that would leak into this one.
+FOREIGN_VARIABLES = (
+    "_ROS_WHEELS_BOOTSTRAP_COMPLETE", "AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH", "COLCON_PREFIX_PATH", "PYTHONHOME",
+    "PYTHONPATH", "RMW_IMPLEMENTATION", "ROS_DISTRO", "ROS_PYTHON_VERSION", "ROS_VERSION", "VIRTUAL_ENV",
+)  # fmt: skip
+
+
+class BootstrapError(Exception):
+    """The setup cannot go on; the message says what to do."""
+
+
+# --- the machine -------------------------------------------------------------------------------------------------
+
+
+def check_machine(venv: Path) -> None:
+    """Find out before a long download what would make the setup fail after it."""
+    if sys.version_info[:2] != PYTHON_VERSION:
+        found = ".".join(map(str, sys.version_info[:3]))
+        raise BootstrapError(
+            f"Python 3.11 is needed, since the ROS 2 wheels are built for it; this is Python {found} "
+            f"({sys.executable}).\nOn Debian 12: apt install python3.11. Another path: make PYTHON=/path/to/python3.11"
+        )
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        raise BootstrapError(
+            f"the ROS 2 wheels exist for Linux on x86_64, this is {platform.system()} on {platform.machine()}.\n"
+            "Install ROS 2 (Jazzy or newer) there and use tools/setup_ros_venv.sh."
+        )
+    missing = []
+    try:
+        import ensurepip  # noqa: F401  Debian splits it from Python into python3.11-venv
+        import venv as _venv  # noqa: F401
+    except ImportError:
+        missing.append("python3.11-venv")
+    if compiler() is None:
+        missing.append("g++")
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        missing.append("python3.11-dev")
+    if missing:
+        raise BootstrapError(f"missing on this machine: {', '.join(missing)}\nDebian: apt install {' '.join(missing)}")
+    free_gb = shutil.disk_usage(venv.parent).free / 1e9
+    if free_gb < NEEDED_DISK_GB and not (venv / "bin/python").exists():
+        raise BootstrapError(f"{venv.parent} has {free_gb:.1f} GB free, the setup needs {NEEDED_DISK_GB:.0f} GB")
+
+
+def compiler() -> str | None:
+    """The C++ compiler that CMake will find."""
+    names = (os.environ.get("CXX"), "c++", "g++", "clang++")
+    return next((path for name in names if name and (path := shutil.which(name.split()[0]))), None)
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without what a sourced ROS 2 or another venv put in."""
+    return {key: value for key, value in os.environ.items() if key not in FOREIGN_VARIABLES}
+
+
+# --- stamps ------------------------------------------------------------------------------------------------------
+
+
+def digest(*inputs: Path | str) -> str:
+    """Hash of texts, files and folders (names and contents)."""
+    result = hashlib.sha256()
+    for item in inputs:
+        if isinstance(item, str):
+            result.update(item.encode())
+            continue
+        files = sorted(path for path in item.rglob("*") if path.is_file()) if item.is_dir() else [item]
+        for path in files:
+            result.update(str(path.relative_to(REPOSITORY)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return result.hexdigest()
+
+
+class Steps:
+    """Runs the steps whose inputs changed and says how long each took."""
+
+    def __init__(self, venv: Path, verbose: bool) -> None:
+        self.venv, self.verbose = venv, verbose
+        self.stamps = venv / ".stamps"
+        self.ran = 0
+
+    def run(self, name: str, key: str, title: str, action) -> None:
+        """Call `action` unless the stamp `name` already holds `key`; stamp it only once it succeeded."""
+        stamp = self.stamps / name
+        if stamp.is_file() and stamp.read_text() == key:
+            return
+        self.ran += 1
+        print(f"[setup] {title} ...", flush=True)
+        start = time.monotonic()
+        stamp.unlink(missing_ok=True)
+        action()
+        self.stamps.mkdir(exist_ok=True)
+        stamp.write_text(key)
+        print(f"[setup] {title}: done in {time.monotonic() - start:.0f} s", flush=True)
+
+    def command(self, *arguments: str | Path, cwd: Path = REPOSITORY, what: str) -> None:
+        """Run a program; on failure show the end of its output and what it means."""
+        log = self.venv / "setup.log"
+        with log.open("a") as sink:
+            sink.write(f"\n$ {' '.join(map(str, arguments))}\n")
+            sink.flush()
+            start = sink.tell()
+            output = None if self.verbose else sink
+            code = subprocess.run(list(map(str, arguments)), cwd=cwd, env=clean_environment(), stdout=output,
+                                  stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False).returncode  # fmt: skip
+        if code == 0:
+            return
+        with log.open(errors="replace") as source:
+            source.seek(start)
+            text = source.read()
+        tail = "\n".join("    " + line for line in text.splitlines()[-15:])
+        raise BootstrapError(f"{what} failed (exit code {code}).\n{tail}\n{explain(text)}Full output: {log}")
+
+
+def explain(output: str) -> str:
+    """What a failed command's output says in plain words, or nothing."""
+    causes = (
+        (r"No space left on device|Errno 28", "The disk is full: free some space and run this again."),
+        (
+            r"NewConnectionError|NameResolutionError|Failed to establish|ConnectTimeout|ReadTimeout|ProxyError"
+            r"|Temporary failure in name resolution|Network is unreachable|Connection refused",
+            "No connection to the package index. The first setup needs one (pip's own settings for proxies and "
+            "mirrors apply, such as PIP_INDEX_URL); later runs do not.",
+        ),
+        (
+            r"THESE PACKAGES DO NOT MATCH THE HASHES",
+            "A package differs from the one that was pinned: the mirror or the download is damaged. Nothing was "
+            "installed from it.",
+        ),
+        (r"No matching distribution found", "The package index does not have a pinned version; check PIP_INDEX_URL."),
+        (r"Killed|Cannot allocate memory", "The machine ran out of memory."),
+    )
+    return next((f"{advice}\n" for pattern, advice in causes if re.search(pattern, output)), "")
+
+
+# --- the steps ---------------------------------------------------------------------------------------------------
+
+
+def make_venv(steps: Steps) -> None:
+    """Make the venv, or make it anew where it does not work (moved, half made, another Python)."""
+    venv = steps.venv
+    if not venv_works(venv):
+        if venv.exists():
+            print(f"[setup] {venv} is not a working venv of Python 3.11 at this path: making it anew", flush=True)
+            shutil.rmtree(venv)
+        print(f"[setup] making the virtual environment {venv} ...", flush=True)
+        result = subprocess.run([sys.executable, "-m", "venv", str(venv)], env=clean_environment(), check=False,
+                                capture_output=True, text=True)  # fmt: skip
+        if result.returncode != 0:
+            raise BootstrapError(
+                f"python -m venv failed:\n{result.stdout}{result.stderr}\n{explain(result.stdout + result.stderr)}"
+                "On Debian: apt install python3.11-venv"
+            )
+    (venv / "COLCON_IGNORE").touch()
+    (venv / ".gitignore").write_text("*\n")
+
+
+def venv_works(venv: Path) -> bool:
+    """Whether the venv's Python and pip start, have the right version, and belong to this very path."""
+    try:
+        result = subprocess.run(
+            [str(venv / "bin/python"), "-c", "import pip, sys; print(sys.version_info[:2] == (3, 11), sys.prefix)"],
+            env=clean_environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except OSError:
+        return False
+    return result.stdout.strip() == f"True {venv}" and str(venv) in (venv / "bin/activate").read_text()
+
+
+def install(steps: Steps, name: str, *options: str) -> None:
+    """`pip install -r requirements/<name>.txt`, when the file changed."""
+    path = REQUIREMENTS / f"{name}.txt"
+
+    def action() -> None:
+        steps.command(steps.venv / "bin/python", "-m", "pip", "install", "--disable-pip-version-check",
+                      "--progress-bar", "off", *options, "-r", path, what=f"pip install -r requirements/{name}.txt")  # fmt: skip
+
+    steps.run(f"requirements-{name}", digest(path, *options), f"installing requirements/{name}.txt", action)
+
+
+def generate_messages(steps: Steps) -> None:
+    """Build and install the message packages with the generators that the wheels carry."""
+    for package in MESSAGE_PACKAGES:
+
+        def action(package: Path = package) -> None:
+            correct_cmake_exports(steps.venv)
+            build = steps.venv / "build" / package.name
+            shutil.rmtree(build, ignore_errors=True)
+            binaries = steps.venv / "bin"
+            steps.command(
+                binaries / "cmake", "-S", package, "-B", build, "-G", "Ninja", "-DBUILD_TESTING=OFF",
+                "-DCMAKE_BUILD_TYPE=Release", f"-DCMAKE_MAKE_PROGRAM={binaries / 'ninja'}",
+                f"-DCMAKE_PREFIX_PATH={steps.venv}", f"-DCMAKE_INSTALL_PREFIX={steps.venv}",
+                f"-DPython3_EXECUTABLE={binaries / 'python'}", f"-DPython_EXECUTABLE={binaries / 'python'}",
+                what=f"configuring {package.name}",
+            )  # fmt: skip
+            steps.command(binaries / "cmake", "--build", build, "--target", "install", what=f"building {package.name}")
+            shutil.rmtree(build)
+            check = f"from rclpy.type_support import check_for_type_support as c; import {package.name}.msg as m; " \
+                "[c(t) for t in vars(m).values() if isinstance(t, type)]"  # fmt: skip
+            steps.command(binaries / "python", "-c", check, what=f"importing {package.name}")
+
+        key = digest(package, REQUIREMENTS / "ros.txt")
+        steps.run(f"messages-{package.name}", key, f"generating {package.name}", action)
+
+
+def correct_cmake_exports(venv: Path) -> None:
+    """Point the wheels' CMake exports at this Python.
+
+    They carry the include directories of the container they were built in (`/opt/python/cp311-cp311/...`), and CMake
+    refuses an imported target whose include directory does not exist.
+    """
+    script = "import numpy, sysconfig; print(sysconfig.get_path('include')); print(numpy.get_include())"
+    result = subprocess.run([str(venv / "bin/python"), "-c", script], env=clean_environment(), check=True,
+                            capture_output=True, text=True)  # fmt: skip
+    python_include, numpy_include = result.stdout.split("\n")[:2]
+    for path in (venv / "share").rglob("*.cmake"):
+        text = path.read_text()
+        new = re.sub(r"/opt/python/cp311-cp311/lib/python3\.11/site-packages/numpy/\w+/include", numpy_include, text)
+        new = re.sub(r"/opt/python/cp311-cp311/include/python3\.11", python_include, new)
+        if new != text:
+            path.write_text(new)
+
+
+def install_package(steps: Steps) -> None:
+    """Install diffmocap itself: editable, so only a change of its metadata asks for it again."""
+
+    def action() -> None:
+        steps.command(steps.venv / "bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--no-deps",
+                      "--no-index", "--no-build-isolation", "--editable", REPOSITORY, what="pip install -e .")  # fmt: skip
+
+    inputs = [REPOSITORY / name for name in ("setup.py", "setup.cfg", "pyproject.toml", "package.xml")]
+    steps.run("package", digest(str(REPOSITORY), *inputs), "installing diffmocap", action)
+
+
+def main() -> int:
+    """Parse the command line and run the steps; 1 on a failure that the user can mend."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--venv", type=Path, default=REPOSITORY / ".venv", help="where the virtual environment goes")
+    parser.add_argument("--test", action="store_true", help="also install what the tests and the training need")
+    parser.add_argument("--verbose", action="store_true", help="show the output of pip and CMake")
+    options = parser.parse_args()
+    venv = options.venv.absolute()
+    start = time.monotonic()
+    try:
+        # Two `make` at a time must not install into one venv: the second waits for the first.
+        with open(__file__) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            steps = Steps(venv, options.verbose)
+            check_machine(venv)
+            make_venv(steps)
+            install(steps, "torch")  # first and alone: see the file
+            install(steps, "base")
+            install(steps, "ros", "--no-deps", "--require-hashes", "--no-build-isolation")
+            if options.test:
+                install(steps, "test")
+            generate_messages(steps)
+            install_package(steps)
+    except BootstrapError as error:
+        print(f"\n[setup] error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"\n[setup] error: {error}\n{explain(str(error))}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\n[setup] interrupted; run it again to go on", file=sys.stderr)
+        return 130
+    if steps.ran:
+        print(f"[setup] ready after {time.monotonic() - start:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
