@@ -1,0 +1,157 @@
+"""The body: rest joints, forward kinematics, keypoints and skin from local rotations.
+
+The maths is SMPL's (Loper et al. 2015): ``v = LBS(template + shape(betas) + pose(R), joints, R)``. ``smplx`` is the
+reference implementation; :func:`smplx_layer` builds its layer from the same file, and the tests hold the two
+together. This class computes only what is asked: live use needs joints and 25 keypoints, not 13,718 vertices.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from diffmocap.body.kinematics import forward_kinematics
+from diffmocap.body.skeleton import (
+    KEYPOINT_FROM_JOINT,
+    KEYPOINT_FROM_MIDPOINT,
+    KEYPOINT_FROM_VERTEX,
+    NUM_JOINTS,
+    NUM_KEYPOINTS,
+)
+from diffmocap.body.smpl_data import SmplData, read_smpl_npz
+from diffmocap.resources import verified_model
+
+DEFAULT_BODY = "body_anny.npz"
+
+
+class BodyModel:
+    """An SMPL-format body on one device, float32.
+
+    Attributes:
+        template [V, 3] m, shape_dirs [V, 3, 10] m, skin_weights [V, 24], faces [F, 3] int64,
+        vertex_ids: smplx's names of the keypoint vertices.
+    """
+
+    def __init__(self, data: SmplData, device: torch.device | str = "cpu") -> None:
+        def tensor(x: np.ndarray) -> torch.Tensor:
+            return torch.as_tensor(x, device=device)
+
+        self.data = data
+        self.device = torch.device(device)
+        self.template = tensor(data.v_template)
+        self.shape_dirs = tensor(data.shapedirs)
+        self.pose_dirs = None if data.posedirs is None else tensor(data.posedirs)
+        self.skin_weights = tensor(data.weights)
+        self.faces = tensor(data.faces)
+        self.vertex_ids = dict(data.vertex_ids)
+        regressor = tensor(data.regressor)
+        self._joint_template = regressor @ self.template
+        self._joint_shape_dirs = torch.einsum("jv,vas->jas", regressor, self.shape_dirs)
+        self._prepare_keypoints()
+
+    @classmethod
+    def load(cls, path: str | Path | None = None, device: torch.device | str = "cpu") -> "BodyModel":
+        """The shipped body (``None`` or an empty string), or a user's SMPL as npz.
+
+        Raises:
+            ModelFileError: the file is missing, corrupt or not SMPL; the message says where to get one.
+        """
+        return cls(read_smpl_npz(path or verified_model(DEFAULT_BODY)), device)
+
+    def _prepare_keypoints(self) -> None:
+        ids = torch.tensor([self.vertex_ids[n] for n in KEYPOINT_FROM_VERTEX.values()], device=self.device)
+        self._kp_template = self.template[ids]
+        self._kp_shape_dirs = self.shape_dirs[ids]
+        self._kp_pose_dirs = None if self.pose_dirs is None else self.pose_dirs[ids]
+        self._kp_weights = self.skin_weights[ids]
+        # One matrix gathers all 25 from [24 joints, 11 skin points]: a row a keypoint, halves for midpoints.
+        gather = torch.zeros(NUM_KEYPOINTS, NUM_JOINTS + len(ids), device=self.device)
+        for k, j in KEYPOINT_FROM_JOINT.items():
+            gather[k, j] = 1.0
+        for k, pair in KEYPOINT_FROM_MIDPOINT.items():
+            gather[k, list(pair)] = 0.5
+        for i, k in enumerate(KEYPOINT_FROM_VERTEX):
+            gather[k, NUM_JOINTS + i] = 1.0
+        self._kp_gather = gather
+
+    def rest_joints(self, betas: torch.Tensor | None = None) -> torch.Tensor:
+        """Joints of the rest pose [B or 1, 24, 3] m in the body frame, for betas [B, 10] or the mean shape."""
+        if betas is None:
+            return self._joint_template[None]
+        return self._joint_template + torch.einsum("jas,bs->bja", self._joint_shape_dirs, betas)
+
+    def forward_kinematics(
+        self, rotations: torch.Tensor, pelvis: torch.Tensor, betas: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Global rotations [B, 24, 3, 3] and joints [B, 24, 3] for local rotations [B, 24, 3, 3], pelvis joint [B, 3]."""
+        return forward_kinematics(rotations, pelvis, self.rest_joints(betas))
+
+    def keypoints(
+        self, rotations: torch.Tensor, pelvis: torch.Tensor, betas: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The 25 BODY_25 keypoints [B, 25, 3] m in the frame that ``rotations[:, 0]`` and ``pelvis`` are given in."""
+        return self.joints_and_keypoints(rotations, pelvis, betas)[1]
+
+    def joints_and_keypoints(
+        self, rotations: torch.Tensor, pelvis: torch.Tensor, betas: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Joints [B, 24, 3] and keypoints [B, 25, 3] from one pass of kinematics."""
+        rest = self.rest_joints(betas)
+        global_rotations, joints = forward_kinematics(rotations, pelvis, rest)
+        skin = _skin(
+            self._kp_template, self._kp_shape_dirs, self._kp_pose_dirs, self._kp_weights,
+            rotations, global_rotations, joints, rest, betas,
+        )  # fmt: skip
+        return joints, self._kp_gather @ torch.cat([joints, skin], 1)
+
+    def vertices(
+        self, rotations: torch.Tensor, pelvis: torch.Tensor, betas: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Skin [B, V, 3] m."""
+        rest = self.rest_joints(betas)
+        global_rotations, joints = forward_kinematics(rotations, pelvis, rest)
+        return _skin(
+            self.template, self.shape_dirs, self.pose_dirs, self.skin_weights,
+            rotations, global_rotations, joints, rest, betas,
+        )  # fmt: skip
+
+
+def _skin(
+    template, shape_dirs, pose_dirs, weights, rotations, global_rotations, joints, rest, betas
+) -> torch.Tensor:  # fmt: skip
+    """Linear blend skinning of the given vertices (SMPL, eq. 2 to 9)."""
+    v = template[None]
+    if betas is not None:
+        v = v + torch.einsum("vas,bs->bva", shape_dirs, betas)
+    if pose_dirs is not None:
+        feature = (rotations[:, 1:] - torch.eye(3, device=rotations.device)).flatten(1)
+        v = v + torch.einsum("vap,bp->bva", pose_dirs, feature)
+    translation = joints - (global_rotations @ rest[..., None])[..., 0]
+    transforms = torch.cat([global_rotations, translation[..., None]], -1).flatten(2)
+    blended = (weights @ transforms).unflatten(-1, (3, 4))
+    return (blended[..., :3] @ v[..., None])[..., 0] + blended[..., 3]
+
+
+def smplx_layer(body: BodyModel, batch_size: int = 1):
+    """smplx's own SMPL layer over the same arrays; its ``transl`` is the pelvis minus the rest pelvis.
+
+    ``posedirs`` are zeros where the body has none.
+    """
+    import smplx
+    from smplx.utils import Struct
+
+    d = body.data
+    posedirs = np.zeros((len(d.v_template), 3, 207), np.float32) if d.posedirs is None else d.posedirs
+    from diffmocap.body.skeleton import PARENTS
+
+    struct = Struct(
+        v_template=d.v_template, shapedirs=d.shapedirs, posedirs=posedirs, J_regressor=d.regressor,
+        weights=d.weights, f=d.faces, kintree_table=np.array([PARENTS, range(NUM_JOINTS)]),
+    )  # fmt: skip
+    # smplx also wants ids for fingertips; the body's file need not name them.
+    names = ("nose", "reye", "leye", "rear", "lear", "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel")
+    tips = [f"{side}{f}" for side in "lr" for f in ("thumb", "index", "middle", "ring", "pinky")]
+    ids = {n: d.vertex_ids[n] for n in names} | {t: d.vertex_ids.get(t, 0) for t in tips}
+    return smplx.SMPL("", data_struct=struct, vertex_ids=ids, batch_size=batch_size)

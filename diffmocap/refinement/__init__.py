@@ -1,0 +1,1 @@
+"""Refinement: from lifted hypotheses to the one pose that is published."""
