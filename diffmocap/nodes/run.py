@@ -1,0 +1,148 @@
+"""How every node lives and dies: lifecycle transitions that report their errors, a clean exit."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.logging import get_logger
+from rclpy.task import Future
+
+from diffmocap.errors import DiffmocapError
+from diffmocap.nodes.parameters import Parameters, Setting
+
+
+class ManagedNode(LifecycleNode):
+    """A lifecycle node whose transitions are four plain methods.
+
+    Subclasses override :meth:`configure` (load models, open devices, create lifecycle publishers),
+    :meth:`activate` (subscribe, start threads), :meth:`deactivate` and :meth:`cleanup`, the last
+    two so that they can run twice. What :meth:`configure` or :meth:`activate` raise is logged once
+    and makes the transition fail; the node lives on and can be configured again.
+
+    ``parameters`` holds the declared settings; :meth:`validate` and :meth:`parameters_changed` see
+    live changes. :meth:`request_exit` ends the process cleanly, from any thread.
+    """
+
+    def __init__(self, name: str, settings: Sequence[Setting]) -> None:
+        super().__init__(name)
+        self.exit_request: Future = Future()
+        self.configured = False
+        self.active = False
+        self.parameters = Parameters(
+            self,
+            settings,
+            locked=lambda: self.configured,
+            validate=self.validate,
+            changed=self.parameters_changed,
+        )
+
+    def validate(self, values: dict[str, Any]) -> None:
+        """Refuses combinations of parameters by raising a DiffmocapError; also runs at the start."""
+
+    def parameters_changed(self, names: set[str]) -> None:
+        """Takes over live changes; runs on the executor's thread after they were accepted."""
+
+    def configure(self) -> None:
+        """Loads what the node needs and creates its publishers."""
+
+    def activate(self) -> None:
+        """Starts to work; the lifecycle publishers are enabled already."""
+
+    def deactivate(self) -> None:
+        """Stops to work: destroys subscriptions, joins threads."""
+
+    def cleanup(self) -> None:
+        """Releases what :meth:`configure` made, complete or not."""
+
+    def request_exit(self, code: int = 0) -> None:
+        """Ends :func:`run` with this exit code."""
+        if not self.exit_request.done():
+            self.exit_request.set_result(code)
+
+    def close(self) -> None:
+        """Deactivates and cleans up in whatever state the node is, for the end of the process."""
+        self._release(deactivate=self.active, cleanup=self.configured)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        if not self._attempt("configure", self.configure):
+            self._release(deactivate=False, cleanup=True)
+            return TransitionCallbackReturn.FAILURE
+        self.configured = True
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        result = super().on_activate(state)
+        if not self._attempt("activate", self.activate):
+            self._release(deactivate=True, cleanup=False)
+            super().on_deactivate(state)
+            return TransitionCallbackReturn.FAILURE
+        self.active = True
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._release(deactivate=True, cleanup=False)
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._release(deactivate=False, cleanup=True)
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._release(deactivate=self.active, cleanup=self.configured)
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._release(deactivate=self.active, cleanup=self.configured)
+        return TransitionCallbackReturn.SUCCESS
+
+    def _release(self, deactivate: bool, cleanup: bool) -> None:
+        if deactivate:
+            self.active = False
+            self._attempt("deactivate", self.deactivate)
+        if cleanup:
+            self.configured = False
+            self._attempt("clean up", self.cleanup)
+
+    def _attempt(self, what: str, step: Callable[[], None]) -> bool:
+        try:
+            step()
+        except DiffmocapError as error:
+            self.get_logger().error(f"cannot {what}: {error}")
+            return False
+        except Exception:  # rclpy would swallow it without a word
+            self.get_logger().error(f"cannot {what}, an unexpected error:\n{traceback.format_exc()}")
+            return False
+        return True
+
+
+def run(make_node: Callable[[], ManagedNode], args: Sequence[str] | None = None) -> int:
+    """Runs a node until SIGINT, SIGTERM or its own exit request; returns the exit code.
+
+    One thread executes all callbacks: with 30 images a second several executor threads compete for
+    the interpreter and lose messages, so long work belongs on a thread of the node's own.
+    """
+    rclpy.init(args=None if args is None else list(args))
+    node = None
+    code = 0
+    try:
+        node = make_node()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        executor.spin_until_future_complete(node.exit_request)
+        code = node.exit_request.result() if node.exit_request.done() else 0
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except DiffmocapError as error:
+        get_logger("diffmocap").fatal(str(error))
+        code = 1
+    finally:
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return code
