@@ -1,0 +1,45 @@
+"""Classifier-free guidance (Ho & Salimans 2022; the diffusion paper, section 3.5)."""
+
+from __future__ import annotations
+
+import torch
+
+from diffmocap.lifting.ddim import Denoise
+from diffmocap.lifting.denoiser import ConditionCode, TransformerDenoiser
+from diffmocap.lifting.schedule import NoiseSchedule
+
+
+def stack_codes(a: ConditionCode, b: ConditionCode) -> ConditionCode:
+    """Both guidance branches as one batch."""
+    return ConditionCode(
+        [torch.cat(p) for p in zip(a.keys, b.keys)],
+        [torch.cat(p) for p in zip(a.values, b.values)],
+        torch.cat([a.mask, b.mask]),
+    )
+
+
+def guided_denoiser(
+    model: TransformerDenoiser, schedule: NoiseSchedule, code: ConditionCode, weight: float
+) -> Denoise:
+    """``(w + 1) eps(x, t, y) - w eps(x, t)`` as a function of (x_t, t), both branches in one forward pass.
+
+    The combination is affine, so that combining epsilon, x0 or v is the same; w = 0 skips the null branch.
+    """
+    kind = model.config.parameterisation
+    batch = len(code.mask)
+    if weight == 0.0:
+        both = code
+    else:
+        both = stack_codes(code, model.null_code(batch))
+
+    def denoise(x: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if weight == 0.0:
+            times = torch.full((batch,), t, device=x.device)
+            prediction = model(x, times, code)
+        else:
+            times = torch.full((2 * batch,), t, device=x.device)
+            conditional, unconditional = model(torch.cat([x, x]), times, both).chunk(2)
+            prediction = (weight + 1.0) * conditional - weight * unconditional
+        return schedule.x0_and_epsilon(prediction, x, times[:batch], kind)
+
+    return denoise
