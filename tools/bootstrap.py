@@ -7,12 +7,14 @@ so that a run with nothing to do takes a blink and needs no network.
 
 Where a real ROS 2 is installed, none of this is used: see tools/setup_ros_venv.sh.
 
-Only the standard library is used here: this runs before anything is installed.
+Only the standard library is used here: this runs before anything is installed. The Makefile takes the variables of
+a sourced ROS 2 or of another venv out of the environment first.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import fcntl
 import hashlib
 import os
@@ -23,6 +25,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -32,12 +35,6 @@ NEEDED_DISK_GB = 4.0  # a full install takes 3 GB; unpacking and building need r
 
 #: Our messages, and the one of tf2_msgs that no wheel provides.
 MESSAGE_PACKAGES = (REPOSITORY / "ros_ws/src/diffmocap_msgs", REPOSITORY / "tools/tf2_msgs")
-
-#: Variables of a ROS 2 install or another venv of ROS wheels that would leak into this one.
-FOREIGN_VARIABLES = (
-    "_ROS_WHEELS_BOOTSTRAP_COMPLETE", "AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH", "COLCON_PREFIX_PATH", "PYTHONHOME",
-    "PYTHONPATH", "RMW_IMPLEMENTATION", "ROS_DISTRO", "ROS_PYTHON_VERSION", "ROS_VERSION", "VIRTUAL_ENV",
-)  # fmt: skip
 
 
 class BootstrapError(Exception):
@@ -60,32 +57,29 @@ def check_machine(venv: Path) -> None:
             f"the ROS 2 wheels exist for Linux on x86_64, this is {platform.system()} on {platform.machine()}.\n"
             "Install ROS 2 (Jazzy or newer) there and use tools/setup_ros_venv.sh."
         )
-    missing = []
-    try:
-        import ensurepip  # noqa: F401  Debian splits it from Python into python3.11-venv
-        import venv as _venv  # noqa: F401
-    except ImportError:
-        missing.append("python3.11-venv")
-    if compiler() is None:
-        missing.append("g++")
-    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
-        missing.append("python3.11-dev")
-    if missing:
+    if missing := missing_debian_packages():
         raise BootstrapError(f"missing on this machine: {', '.join(missing)}\nDebian: apt install {' '.join(missing)}")
     free_gb = shutil.disk_usage(venv.parent).free / 1e9
-    if free_gb < NEEDED_DISK_GB and not (venv / "bin/python").exists():
+    if free_gb < NEEDED_DISK_GB and not (venv / ".stamps").exists():
         raise BootstrapError(f"{venv.parent} has {free_gb:.1f} GB free, the setup needs {NEEDED_DISK_GB:.0f} GB")
 
 
-def compiler() -> str | None:
-    """The C++ compiler that CMake will find."""
-    names = (os.environ.get("CXX"), "c++", "g++", "clang++")
-    return next((path for name in names if name and (path := shutil.which(name.split()[0]))), None)
-
-
-def clean_environment() -> dict[str, str]:
-    """The environment without what a sourced ROS 2 or another venv put in."""
-    return {key: value for key, value in os.environ.items() if key not in FOREIGN_VARIABLES}
+def missing_debian_packages() -> list[str]:
+    """Debian's names of what pip cannot bring and this machine lacks."""
+    missing = []
+    if find_spec("ensurepip") is None or find_spec("venv") is None:
+        missing.append("python3.11-venv")
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        missing.append("python3.11-dev")
+    compilers = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
+    if not any(shutil.which(name.split()[0]) for name in compilers if name):
+        missing.append("g++")
+    for library, package in (("libGL.so.1", "libgl1"), ("libgthread-2.0.so.0", "libglib2.0-0")):  # OpenCV's wheel
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            missing.append(package)
+    return missing
 
 
 # --- stamps ------------------------------------------------------------------------------------------------------
@@ -117,6 +111,8 @@ class Steps:
         stamp = self.stamps / name
         if stamp.is_file() and stamp.read_text() == key:
             return
+        if not self.ran:
+            check_machine(self.venv)
         self.ran += 1
         print(f"[setup] {title} ...", flush=True)
         start = time.monotonic()
@@ -126,7 +122,7 @@ class Steps:
         stamp.write_text(key)
         print(f"[setup] {title}: done in {time.monotonic() - start:.0f} s", flush=True)
 
-    def command(self, *arguments: str | Path, cwd: Path = REPOSITORY, what: str) -> None:
+    def command(self, *arguments: str | Path, what: str) -> None:
         """Run a program; on failure show the end of its output and what it means."""
         log = self.venv / "setup.log"
         with log.open("a") as sink:
@@ -134,7 +130,7 @@ class Steps:
             sink.flush()
             start = sink.tell()
             output = None if self.verbose else sink
-            code = subprocess.run(list(map(str, arguments)), cwd=cwd, env=clean_environment(), stdout=output,
+            code = subprocess.run(list(map(str, arguments)), cwd=REPOSITORY, stdout=output,
                                   stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False).returncode  # fmt: skip
         if code == 0:
             return
@@ -172,32 +168,33 @@ def explain(output: str) -> str:
 def make_venv(steps: Steps) -> None:
     """Make the venv, or make it anew where it does not work (moved, half made, another Python)."""
     venv = steps.venv
-    if not venv_works(venv):
-        if venv.exists():
-            print(f"[setup] {venv} is not a working venv of Python 3.11 at this path: making it anew", flush=True)
-            shutil.rmtree(venv)
-        print(f"[setup] making the virtual environment {venv} ...", flush=True)
-        result = subprocess.run([sys.executable, "-m", "venv", str(venv)], env=clean_environment(), check=False,
-                                capture_output=True, text=True)  # fmt: skip
-        if result.returncode != 0:
-            raise BootstrapError(
-                f"python -m venv failed:\n{result.stdout}{result.stderr}\n{explain(result.stdout + result.stderr)}"
-                "On Debian: apt install python3.11-venv"
-            )
-    (venv / "COLCON_IGNORE").touch()
-    (venv / ".gitignore").write_text("*\n")
+    key = f"{venv} {PYTHON_VERSION}"
+    if not (venv / "bin/python").exists():  # also a link to a Python that is gone
+        (steps.stamps / "venv").unlink(missing_ok=True)
+
+    def action() -> None:
+        if not venv_works(venv):
+            if venv.exists():
+                print(f"[setup] {venv} is not a working venv of Python 3.11 at this path: making it anew", flush=True)
+                shutil.rmtree(venv)
+            base_python = getattr(sys, "_base_executable", sys.executable)  # not that of a venv, it may be this one
+            result = subprocess.run([base_python, "-m", "venv", venv], check=False, capture_output=True, text=True)
+            if result.returncode != 0:
+                output = result.stdout + result.stderr
+                raise BootstrapError(f"python -m venv failed:\n{output}\n{explain(output)}")
+        (venv / "COLCON_IGNORE").touch()
+
+    steps.run("venv", key, f"making the virtual environment {venv}", action)
 
 
 def venv_works(venv: Path) -> bool:
     """Whether the venv's Python and pip start, have the right version, and belong to this very path."""
+    script = f"import pip, sys; print(sys.version_info[:2] == {PYTHON_VERSION}, sys.prefix)"
     try:
-        result = subprocess.run(
-            [str(venv / "bin/python"), "-c", "import pip, sys; print(sys.version_info[:2] == (3, 11), sys.prefix)"],
-            env=clean_environment(), capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        result = subprocess.run([venv / "bin/python", "-c", script], capture_output=True, text=True, check=False)
+        return result.stdout.strip() == f"True {venv}" and str(venv) in (venv / "bin/activate").read_text()
     except OSError:
         return False
-    return result.stdout.strip() == f"True {venv}" and str(venv) in (venv / "bin/activate").read_text()
 
 
 def install(steps: Steps, name: str, *options: str) -> None:
@@ -244,8 +241,7 @@ def correct_cmake_exports(venv: Path) -> None:
     refuses an imported target whose include directory does not exist.
     """
     script = "import numpy, sysconfig; print(sysconfig.get_path('include')); print(numpy.get_include())"
-    result = subprocess.run([str(venv / "bin/python"), "-c", script], env=clean_environment(), check=True,
-                            capture_output=True, text=True)  # fmt: skip
+    result = subprocess.run([venv / "bin/python", "-c", script], check=True, capture_output=True, text=True)
     python_include, numpy_include = result.stdout.split("\n")[:2]
     for path in (venv / "share").rglob("*.cmake"):
         text = path.read_text()
@@ -280,12 +276,13 @@ def main() -> int:
         with open(__file__) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             steps = Steps(venv, options.verbose)
-            check_machine(venv)
             make_venv(steps)
             install(steps, "torch")  # first and alone: see the file
             install(steps, "base")
+            install(steps, "render")
             install(steps, "ros", "--no-deps", "--require-hashes", "--no-build-isolation")
             if options.test:
+                install(steps, "train")
                 install(steps, "test")
             generate_messages(steps)
             install_package(steps)
