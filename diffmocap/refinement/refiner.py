@@ -1,0 +1,24 @@
+"""What every refinement stage looks like from outside."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D, PoseHypotheses
+
+
+class Refiner(Protocol):
+    """Turns the hypotheses of one image, and what was seen before, into the pose to publish.
+
+    A refiner keeps its own history; stamps, not call counts, are its clock. It holds its output on
+    a stamp that is not newer than the last one, and starts afresh after :meth:`reset` or after a
+    gap that it judges too long to bridge.
+    """
+
+    def refine(self, hypotheses: PoseHypotheses, keypoints: Keypoints2D, intrinsics: CameraIntrinsics) -> BodyState:
+        """The pose at ``hypotheses.stamp_ns``, on the device of ``hypotheses``, optical frame."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the history: the next pose starts a new track."""
+        ...
