@@ -12,8 +12,8 @@ import torch
 from diffmocap.body.skeleton import PARENTS
 
 if TYPE_CHECKING:
-    from diffmocap.body.mocap import MotionClip
     from diffmocap.body.model import BodyModel
+    from diffmocap.body.motion_clip import MotionClip
 
 ANKLES, TOES = (7, 8), (10, 11)
 _LEG_CHAIN = (0, 1, 2, 4, 5, 7, 8, 10, 11)
@@ -36,7 +36,7 @@ def leg_length(offsets: torch.Tensor) -> float:
     return float(offsets[[4, 5, 7, 8]].norm(dim=-1).sum() / 2)
 
 
-def leg_kinematics(clip: "MotionClip") -> tuple[torch.Tensor, torch.Tensor]:
+def leg_kinematics(clip: MotionClip) -> tuple[torch.Tensor, torch.Tensor]:
     """Global rotations [T, 24, 3, 3] and positions [T, 24, 3] of the leg chain; other joints stay zero."""
     rotations = torch.zeros_like(clip.rotations)
     joints = torch.zeros_like(clip.rotations[..., 0])
@@ -55,7 +55,7 @@ def speed(positions: torch.Tensor, fps: float) -> torch.Tensor:
     return torch.gradient(positions, spacing=1.0 / fps, dim=0)[0].norm(dim=-1)
 
 
-def foot_corrections(clips: Sequence["MotionClip"]) -> torch.Tensor:
+def foot_corrections(clips: Sequence[MotionClip]) -> torch.Tensor:
     """Rotations C [2, 3, 3] (left, right) that level a subject's soles: the corrected ankle is ``R_ankle @ C``.
 
     The up direction seen from the foot, averaged over the standing frames of all clips (geometric median on the
@@ -65,9 +65,9 @@ def foot_corrections(clips: Sequence["MotionClip"]) -> torch.Tensor:
     """
     kinematics = [leg_kinematics(clip) for clip in clips]
     corrections = torch.eye(3).repeat(2, 1, 1)
-    for side, (ankle, toe) in enumerate(zip(ANKLES, TOES)):
+    for side, (ankle, toe) in enumerate(zip(ANKLES, TOES, strict=True)):
         ups, heights, tilts = [], [], []
-        for clip, (rotations, joints) in zip(clips, kinematics):
+        for clip, (rotations, joints) in zip(clips, kinematics, strict=True):
             resting = speed(joints[:, [ankle, toe]], clip.fps).amax(dim=1) < RESTING_SPEED
             shank = torch.nn.functional.normalize(joints[:, ankle - 3] - joints[:, ankle], dim=-1)
             ups.append(rotations[resting, ankle, 1])  # R^T e_y: the second row of R
@@ -98,7 +98,7 @@ def _geometric_median(directions: torch.Tensor, iterations: int = 20) -> torch.T
     return torch.nn.functional.normalize(mean, dim=0)
 
 
-def sole_points(body: "BodyModel", betas: torch.Tensor | None = None, directions: int = 16) -> torch.Tensor:
+def sole_points(body: BodyModel, betas: torch.Tensor | None = None, directions: int = 16) -> torch.Tensor:
     """Outline of each sole [2, directions, 3], relative to the ankle joint in the rest pose [m].
 
     Of the foot's vertices near the floor those that lie outermost in evenly spaced directions. They ride on the
@@ -112,14 +112,14 @@ def sole_points(body: "BodyModel", betas: torch.Tensor | None = None, directions
     angles = torch.arange(directions) * (2 * math.pi / directions)
     outward = torch.stack([angles.sin(), torch.zeros(directions), angles.cos()], dim=-1)
     soles = []
-    for ankle, toe in zip(ANKLES, TOES):
+    for ankle, toe in zip(ANKLES, TOES, strict=True):
         foot = vertices[weights[:, ankle] + weights[:, toe] > 0.5]
         low = foot[foot[:, 1] < foot[:, 1].min() + 0.01]
         soles.append(low[(low @ outward.T).argmax(dim=0)] - rest[ankle])
     return torch.stack(soles)
 
 
-def sole_positions(clip: "MotionClip", soles: torch.Tensor) -> torch.Tensor:
+def sole_positions(clip: MotionClip, soles: torch.Tensor) -> torch.Tensor:
     """World positions [T, 2, P, 3] of sole points [2, P, 3] that ride on the ankles."""
     rotations, joints = leg_kinematics(clip)
     ankles = list(ANKLES)
@@ -139,7 +139,7 @@ def contact_frames(positions: torch.Tensor, fps: float, band: float = 0.05) -> t
     return slow & (height < torch.quantile(height[slow], 0.1) + band)
 
 
-def ground_height(clip: "MotionClip", soles: torch.Tensor) -> float:
+def ground_height(clip: MotionClip, soles: torch.Tensor) -> float:
     """Height [m] at which the clip's feet find the floor: the median over contact frames.
 
     A clip without contacts (a take of pure running may have none) gives the height that its lowest sole point

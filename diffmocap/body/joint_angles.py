@@ -28,10 +28,10 @@ AXIS_ORDERS = {
     "collar": "zxy", "shoulder": "zyx", "elbow": "zxy", "wrist": "xzy", "hand": "xzy",
 }  # fmt: skip
 
-#: Limits in degrees in the chain's order for the left and the middle joints, (low, high) an axis: anatomical ranges of
-#: motion, widened to hold the principal angles of 99.9 % of the training split's frames. (The ankle stops at 75 degrees:
-#: what lies beyond, in 0.3 % of the frames, are flipped feet of a few ballet and salsa takes.) Turns about x and z
-#: change their sign on the right side. An angle that was unwrapped over time may lie whole turns outside of these.
+#: Limits in degrees in the chain's order for the left and the middle joints, (low, high) an axis: anatomical ranges
+#: of motion, widened to hold the principal angles of 99.9 % of the training split's frames. (The ankle stops at
+#: 75 degrees: what lies beyond, in 0.3 % of the frames, are flipped feet of a few ballet and salsa takes.) Turns about
+#: x and z change their sign on the right side. An angle unwrapped over time may lie whole turns outside of these.
 LIMITS_DEG = {
     "hip": ((-130, 45), (-50, 50), (-35, 65)),
     "knee": ((-15, 155), (-25, 20), (-15, 15)),
@@ -144,7 +144,7 @@ def angle_limits() -> torch.Tensor:
     rows = []
     for j, order in enumerate(JOINT_AXES, start=1):
         right = JOINT_NAMES[j].startswith("right_")
-        for axis, (low, high) in zip(order, LIMITS_DEG[joint_kind(j)]):
+        for axis, (low, high) in zip(order, LIMITS_DEG[joint_kind(j)], strict=True):
             rows.append((-high, -low) if right and axis != "y" else (low, high))
     return torch.deg2rad(torch.tensor(rows))
 

@@ -76,7 +76,9 @@ def test_anatomical_signs():
     angles[named["left_elbow_z"]], angles[named["left_shoulder_x"]] = -0.9, 0.5
     rotations = rotations_from_angles(angles)
     down, left = torch.tensor([0.0, -1.0, 0.0]), torch.tensor([1.0, 0.0, 0.0])
-    hip, knee, elbow, shoulder = (rotations[JOINT_NAMES.index(f"left_{n}") - 1] for n in ("hip", "knee", "elbow", "shoulder"))
+    hip, knee, elbow, shoulder = (
+        rotations[JOINT_NAMES.index(f"left_{name}") - 1] for name in ("hip", "knee", "elbow", "shoulder")
+    )
     assert (hip @ down)[2] > 0.8, "the thigh swings forward"
     assert (hip @ knee @ down)[2] < 0, "the shank swings back"
     assert (elbow @ left)[2] > 0.7, "the forearm swings forward"
@@ -174,5 +176,5 @@ def test_limits_hold_training_motion(train_clips):
             assert torch.equal(limits[k], expected)
     angles = angles_from_rotations(torch.cat([clip.rotations for clip in train_clips]))
     inside = ((angles >= limits[:, 0]) & (angles <= limits[:, 1])).float().mean(0)
-    for name, share in zip(JOINT_ANGLE_NAMES, inside.tolist()):
+    for name, share in zip(JOINT_ANGLE_NAMES, inside.tolist(), strict=True):
         assert share >= (0.995 if "ankle" in name else 0.999), f"{name}: {share:.4f}"

@@ -1,0 +1,186 @@
+"""Readers of motion files: clip collections, AMASS, and the files this package writes."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import roma
+import torch
+
+from diffmocap.body.motion_clip import MotionClip, resample
+from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
+from diffmocap.errors import MotionFileError
+
+if TYPE_CHECKING:
+    from diffmocap.body.model import BodyModel
+
+#: Rest offsets from the parent [m] and pelvis position of SMPL's neutral mean shape (betas 0), rounded to
+#: a millimetre; they stand in for the user's SMPL file when an AMASS file is read without one.
+SMPL_LEG_OFFSETS = {
+    1: (0.059, -0.082, -0.018), 2: (-0.060, -0.091, -0.014), 4: (0.043, -0.386, 0.008), 5: (-0.043, -0.384, -0.005),
+    7: (-0.015, -0.427, -0.037), 8: (0.019, -0.420, -0.035), 10: (0.041, -0.060, 0.122), 11: (-0.035, -0.062, 0.130),
+}  # fmt: skip
+SMPL_REST_PELVIS = (-0.002, -0.223, 0.028)
+
+#: Rows turn a z-up world (AMASS, REP-103) into the y-up one used here: (x, y, z) -> (x, z, -y).
+Y_UP_FROM_Z_UP = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
+#: A level camera's optical frame (x right, y down, z forward) into the y-up one: (x, -y, -z).
+Y_UP_FROM_OPTICAL = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0))
+#: What the key ``frame`` of a motion file may say. ``world`` is gravity-aligned and z-up, as AMASS is.
+MOTION_FRAMES = {
+    "optical": Y_UP_FROM_OPTICAL, "world": Y_UP_FROM_Z_UP, "y_up": tuple(map(tuple, np.eye(3).tolist())),
+}  # fmt: skip
+
+
+def load_clips(path: str | Path, target_fps: float | None = 30.0, body: BodyModel | None = None) -> list[MotionClip]:
+    """Read every clip of a motion file, or of each ``.npz`` motion file below a folder.
+
+    Understood are the clip collections of the training data (keys ``pose``, ``trans``, ``start``, ``length``,
+    ...), AMASS files (``poses`` [T, 66 or more] of which the first 66 columns are used, z-up) and the motion
+    files this package writes (72 columns and the key ``frame``).
+
+    Args:
+        path: a ``.npz`` file or a folder of them.
+        target_fps: rate of the returned clips; None keeps each file's own. Rates are changed by taking the
+            frames at the target's times, interpolated (slerp) where the source has none there.
+        body: gives J0(betas) and the leg length of files that hold ``betas``; pass the body model the betas
+            belong to. None: SMPL's mean shape for AMASS; the stored joints for our own files.
+
+    Raises:
+        MotionFileError: the file is missing, damaged, or not a motion file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = [f for f in sorted(path.rglob("*.npz")) if _is_motion_file(f)]
+        if not files:
+            raise MotionFileError(f"no motion file (*.npz with the key 'poses' or 'pose') below {path}")
+        return [clip for file in files for clip in load_clips(file, target_fps, body)]
+    with _open(path) as data:
+        if "pose" in data and "start" in data:
+            clips = _read_collection(path, data)
+        elif "poses" in data:
+            clips = [_read_motion(path, data, body)]
+        else:
+            raise MotionFileError(
+                f"{path} holds the keys {sorted(data.files)}; a motion file has 'poses' and 'trans' (AMASS) or "
+                "'pose', 'trans', 'start', 'length' (a clip collection)"
+            )
+    return clips if target_fps is None else [resample(clip, target_fps) for clip in clips]
+
+
+def _open(path: Path) -> np.lib.npyio.NpzFile:
+    try:
+        data = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise MotionFileError(f"motion file {path} does not exist") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise MotionFileError(f"{path} is no readable .npz archive ({error}); copy it again") from error
+    if not isinstance(data, np.lib.npyio.NpzFile):
+        raise MotionFileError(f"{path} holds a single array; a motion file is an .npz archive with named arrays")
+    return data
+
+
+def _is_motion_file(path: Path) -> bool:
+    """AMASS folders also hold shape.npz files, which have no poses."""
+    with _open(path) as data:
+        return "poses" in data or "pose" in data
+
+
+def _array(path: Path, data: np.lib.npyio.NpzFile, key: str, shape: Sequence[int | None]) -> np.ndarray:
+    """A finite float32 array of the given shape (None: any length)."""
+    if key not in data:
+        raise MotionFileError(f"{path} lacks the key {key!r}; it holds {sorted(data.files)}")
+    try:
+        values = data[key]
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:  # pickled objects, damaged archives
+        raise MotionFileError(f"{path}: the array {key!r} cannot be read ({error})") from error
+    if values.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, values.shape, strict=True)):
+        wanted = ["*" if n is None else n for n in shape]
+        raise MotionFileError(f"{path}: {key!r} has the shape {list(values.shape)}, expected {wanted}")
+    if not np.issubdtype(values.dtype, np.number):
+        raise MotionFileError(f"{path}: {key!r} has the type {values.dtype}, expected numbers")
+    values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise MotionFileError(f"{path}: {key!r} holds values that are not finite")
+    return values
+
+
+def _read_collection(path: Path, data: np.lib.npyio.NpzFile) -> list[MotionClip]:
+    pose = _array(path, data, "pose", (None, NUM_JOINTS, 3))
+    frames = len(pose)
+    trans = _array(path, data, "trans", (frames, 3))
+    offsets = torch.from_numpy(_array(path, data, "offsets", (NUM_JOINTS, 3)))
+    start = _array(path, data, "start", (None,)).astype(np.int64)
+    count = len(start)
+    length = _array(path, data, "length", (count,)).astype(np.int64)
+    fps = float(_array(path, data, "fps", ()))
+    if fps <= 0:
+        raise MotionFileError(f"{path}: 'fps' must be positive, got {fps}")
+    if count and (start.min() < 0 or length.min() < 1 or (start + length).max() > frames):
+        raise MotionFileError(f"{path}: 'start' and 'length' point outside of the {frames} frames")
+    labels = {}
+    for key in ("name", "subject", "action"):
+        labels[key] = data[key].astype(str) if key in data else np.full(count, "")
+        if labels[key].shape != (count,):
+            raise MotionFileError(f"{path}: {key!r} has the shape {list(labels[key].shape)}, expected [{count}]")
+    rotations = roma.rotvec_to_rotmat(torch.from_numpy(pose))
+    pelvis = torch.from_numpy(trans)
+    return [
+        MotionClip(str(labels["name"][i]), str(labels["subject"][i]), str(labels["action"][i]), fps,
+                   rotations[a : a + n], pelvis[a : a + n], offsets)
+        for i, (a, n) in enumerate(zip(start.tolist(), length.tolist(), strict=True))
+    ]  # fmt: skip
+
+
+def _read_motion(path: Path, data: np.lib.npyio.NpzFile, body: BodyModel | None) -> MotionClip:
+    """An AMASS file (no key ``frame``: z-up world) or one of our own."""
+    poses = _array(path, data, "poses", (None, None))
+    frames, columns = poses.shape
+    if columns < 66 or columns % 3 or frames == 0:
+        raise MotionFileError(
+            f"{path}: 'poses' is {frames} x {columns}; expected at least one frame of 66 (SMPL body), 72 (SMPL), "
+            "156 (SMPL-H) or 165 (SMPL-X) columns of axis-angle"
+        )
+    trans = _array(path, data, "trans", (frames, 3))
+    rate_key = next((k for k in ("mocap_framerate", "mocap_frame_rate") if k in data), "mocap_framerate")
+    fps = float(_array(path, data, rate_key, ()))
+    if not 1.0 <= fps <= 1000.0:
+        raise MotionFileError(f"{path}: {rate_key!r} is {fps}, expected a rate in frames a second")
+    frame = str(data["frame"]) if "frame" in data else "world"
+    if frame not in MOTION_FRAMES:
+        raise MotionFileError(f"{path}: the frame {frame!r} is unknown, expected one of {sorted(MOTION_FRAMES)}")
+
+    vectors = np.zeros((frames, NUM_JOINTS, 3), np.float32)
+    vectors[:, :22] = poses[:, :66].reshape(frames, 22, 3)
+    if columns == 72:  # SMPL's own hands; SMPL-H and SMPL-X have fingers in these columns
+        vectors[:, 22:] = poses[:, 66:].reshape(frames, 2, 3)
+    rotations = roma.rotvec_to_rotmat(torch.from_numpy(vectors))
+
+    offsets = torch.zeros(NUM_JOINTS, 3)
+    if body is not None:
+        betas = None
+        if "betas" in data:
+            known = body.shape_dirs.shape[-1]
+            values = _array(path, data, "betas", (None,))[:known]
+            betas = torch.zeros(1, known)
+            betas[0, : len(values)] = torch.from_numpy(values)
+        rest = body.rest_joints(betas)[0].detach().cpu().float()
+        rest_pelvis = rest[0]
+        offsets[1:] = rest[1:] - rest[list(PARENTS[1:])]
+    else:
+        rest_pelvis = torch.tensor(SMPL_REST_PELVIS)
+        for joint, offset in SMPL_LEG_OFFSETS.items():
+            offsets[joint] = torch.tensor(offset)
+    if body is None and "joints" in data and "frame" in data:  # our own files say where the pelvis was
+        pelvis = torch.from_numpy(_array(path, data, "joints", (frames, NUM_JOINTS, 3))[:, 0])
+    else:
+        pelvis = torch.from_numpy(trans) + rest_pelvis  # SMPL turns about J0, so J0 itself is not rotated
+    y_up = torch.tensor(MOTION_FRAMES[frame])
+    rotations[:, 0] = y_up @ rotations[:, 0]
+    pelvis = pelvis @ y_up.T
+    subject = path.parent.name
+    return MotionClip(path.stem, subject, "", fps, rotations, pelvis, offsets)
