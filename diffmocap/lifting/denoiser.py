@@ -79,9 +79,13 @@ class Attention(nn.Module):
         return self._split(k), self._split(v)
 
     def forward(self, x: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        if mask is not None:
-            mask = mask.to(k.dtype)
-        y = F.scaled_dot_product_attention(self._split(self.query(x)), k, v, attn_mask=mask)
+        q = self._split(self.query(x))
+        if q.device.type == "cpu":
+            # The CPU kernel's backward pass is many times slower in bf16 than in fp32, whatever autocast thinks.
+            with torch.autocast("cpu", enabled=False):
+                y = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
+        else:
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=None if mask is None else mask.to(q.dtype))
         return self.out(y.transpose(1, 2).flatten(2))
 
 

@@ -1,0 +1,60 @@
+"""Weights as safetensors with the network's configuration in the header; nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from diffmocap.errors import DiffmocapError, ModelFileError
+from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.resources import verified_model
+
+DEFAULT_WEIGHTS = "lifting.safetensors"
+FORMAT = "diffmocap-lifting-1"
+
+
+def save_weights(model: TransformerDenoiser, path: Path, info: dict | None = None) -> None:
+    """Half-precision weights (standardisation stays float32) with the configuration and ``info`` in the header."""
+    keep = ("pose_mean", "pose_std")
+    tensors = {k: (v if k in keep else v.half()).contiguous().cpu() for k, v in model.state_dict().items()}
+    metadata = {"format": FORMAT, "config": json.dumps(model.config.as_dict()), "info": json.dumps(info or {})}
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata)
+    partial.replace(path)
+
+
+def load_weights(path: str | Path | None = None, device: torch.device | str = "cpu") -> TransformerDenoiser:
+    """The denoiser from a file of your own, or the shipped one (``None`` or empty; its sha256 is checked).
+
+    Raises:
+        ModelFileError: missing, corrupt, not safetensors, or of another network.
+    """
+    path = Path(path).expanduser() if path else verified_model(DEFAULT_WEIGHTS)
+    if not path.is_file():
+        raise ModelFileError(f"weights file {path} does not exist; leave the parameter empty to use the shipped weights")
+    try:
+        with safe_open(path, "pt") as f:
+            metadata = f.metadata() or {}
+            tensors = {k: f.get_tensor(k).float() for k in f.keys()}
+    except (SafetensorError, OSError, ValueError) as e:
+        raise ModelFileError(
+            f"{path} cannot be read as safetensors ({e}); it is corrupt or of another format: "
+            "train weights with `python -m training.lifting`, or use the shipped ones"
+        ) from e
+    if metadata.get("format") != FORMAT:
+        raise ModelFileError(
+            f"{path} holds no lifting weights: its header says {metadata.get('format')!r}, expected {FORMAT!r}"
+        )
+    try:
+        stored = json.loads(metadata["config"])
+        known = {f.name for f in fields(DenoiserConfig)}
+        model = TransformerDenoiser(DenoiserConfig(**{k: v for k, v in stored.items() if k in known}))
+        model.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError, DiffmocapError) as e:
+        raise ModelFileError(f"{path} does not fit this version's network: {e}") from e
+    return model.to(device).eval().requires_grad_(False)
