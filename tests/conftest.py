@@ -2,15 +2,66 @@
 
 from __future__ import annotations
 
+import os
+import random
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+REPO_ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repo_root() -> Path:
+    """Root of the source tree."""
+    return REPO_ROOT
 
 
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """Folder with the motion capture and media that stand beside the checkout."""
-    path = Path(__file__).resolve().parents[2] / "shared"
+    path = REPO_ROOT.parent / "shared"
     if not (path / "data").is_dir():
         pytest.skip(f"needs the motion capture data in {path / 'data'}")
     return path
+
+
+@pytest.fixture(scope="session")
+def ros_domain_id() -> int:
+    """A ROS domain that no other graph on this machine uses, so that test runs do not hear each other."""
+    for domain_id in random.SystemRandom().sample(range(1, 102), 101):  # above 101 ports meet the ephemeral ones
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("127.0.0.1", 7410 + 250 * domain_id))  # first participant's port in the RTPS standard
+            except OSError:
+                continue
+        return domain_id
+    raise RuntimeError("all ROS domains from 1 to 101 are in use on this machine")
+
+
+@pytest.fixture(scope="session")
+def ros_env(ros_domain_id: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Environment for ROS processes: loopback only, a domain of their own, logs in a temporary folder.
+
+    It holds in this process too while the fixture lives, so that a test may call ``rclpy.init`` itself.
+    """
+    pytest.importorskip("rclpy", reason="needs ROS 2: run `make test`, or source a ROS 2 install")
+    from diffmocap.ros_environment import child_environment
+
+    wanted = {
+        "ROS_DOMAIN_ID": str(ros_domain_id),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_LOG_DIR": str(tmp_path_factory.mktemp("ros_log")),
+        "RCUTILS_COLORIZED_OUTPUT": "0",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("ROS_STATIC_PEERS", "ROS_LOCALHOST_ONLY", "ROS_DISCOVERY_SERVER"):
+            patch.delenv(name, raising=False)
+        environment = child_environment({**os.environ, **wanted})
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield environment

@@ -1,0 +1,95 @@
+"""The environment that ROS 2 needs where it came as wheels from PyPI; a real install sets up its own.
+
+Plain wheels leave three things unset: where packages find their `share` folder (``AMENT_PREFIX_PATH``), a Fast DDS
+profile under which images fit into shared memory, and that discovery stays on this machine. What the user has set
+already is kept. No ROS module is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, MutableMapping
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from diffmocap.errors import SetupError
+from diffmocap.resources import share_path
+
+#: Marks that the wheels' start-up hook has set the library path and re-executed Python. Another venv's Python must
+#: not inherit it, or it would look for its libraries in this venv.
+WHEEL_BOOTSTRAP_MARK = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
+
+#: Size of the segment in config/fastdds.xml with its bookkeeping, and how many processes may have one.
+FULL_SEGMENT_BYTES = 36_000_000
+PROCESSES_IN_A_GRAPH = 8
+
+
+def rclpy_from_wheels() -> bool:
+    """Whether the ``rclpy`` that this Python imports is the one of the PyPI wheels."""
+    spec = find_spec("rclpy")
+    if spec is None or spec.origin is None:
+        return False
+    try:
+        wheel = metadata.distribution("ros-rclpy")
+    except metadata.PackageNotFoundError:
+        return False
+    # A sourced ROS 2 install comes first in PYTHONPATH and hides the wheel.
+    return Path(spec.origin).resolve() == Path(str(wheel.locate_file("rclpy/__init__.py"))).resolve()
+
+
+def require_ros() -> None:
+    """Raise SetupError that says what to do where ROS 2 or the message packages cannot be imported."""
+    missing = [name for name in ("rclpy", "diffmocap_msgs", "tf2_msgs") if find_spec(name) is None]
+    if "rclpy" in missing:
+        raise SetupError(
+            "ROS 2 is not there: rclpy cannot be imported. With a ROS 2 install: source its setup.bash and that of "
+            "ros_ws/install. Without: run `make setup` in the repository and use .venv/bin/diffmocap"
+        )
+    if missing:
+        raise SetupError(
+            f"the ROS 2 message packages {', '.join(missing)} cannot be imported. With a ROS 2 install: build ros_ws "
+            "with colcon and source ros_ws/install/setup.bash. Without: run `make setup` in the repository"
+        )
+
+
+def wheel_defaults(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that the wheels need and that ``environment`` lacks; empty where ROS 2 is a real install."""
+    if not rclpy_from_wheels():
+        return {}
+    prefixes = [path for path in environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if path]
+    if sys.prefix not in prefixes:
+        prefixes.insert(0, sys.prefix)
+    changes = {"AMENT_PREFIX_PATH": os.pathsep.join(prefixes), "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}
+    # ROS_LOCALHOST_ONLY is ignored since Kilted. ROS_STATIC_PEERS asks for machines that the loopback would shut out.
+    discovery = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE")
+    if discovery is None and not environment.get("ROS_STATIC_PEERS"):
+        changes["ROS_AUTOMATIC_DISCOVERY_RANGE"] = discovery = "LOCALHOST"
+    # The profile binds UDP to the loopback: right only where the user did not ask for a wider range.
+    own_profile = environment.get("FASTDDS_DEFAULT_PROFILES_FILE") or environment.get("FASTRTPS_DEFAULT_PROFILES_FILE")
+    if discovery == "LOCALHOST" and not own_profile:
+        changes["FASTDDS_DEFAULT_PROFILES_FILE"] = str(fastdds_profile())
+    return changes
+
+
+def fastdds_profile(shared_memory: Path = Path("/dev/shm")) -> Path:
+    """The profile whose segments fit the free shared memory: each process of the graph allocates one in full."""
+    try:
+        free_bytes = shutil.disk_usage(shared_memory).free
+    except OSError:
+        free_bytes = 0
+    enough = free_bytes >= PROCESSES_IN_A_GRAPH * FULL_SEGMENT_BYTES
+    return share_path("config", "fastdds.xml" if enough else "fastdds_small_shm.xml")
+
+
+def child_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Environment for a node that is started as a process of its own; ``base`` defaults to this process's."""
+    environment = dict(os.environ if base is None else base)
+    return environment | wheel_defaults(environment)
+
+
+def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Set the variables in this process; they count only before ``rclpy.init``."""
+    environment.update(wheel_defaults(environment))

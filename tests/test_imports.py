@@ -1,0 +1,142 @@
+"""The import rules that keep the structure: one way along the pipeline, and ROS at the edge only."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: The pipeline's order. A part imports from itself and from what stands before it.
+ORDER = (
+    "errors", "types", "resources", "device", "body", "camera", "keypoints", "lifting", "refinement", "pipeline",
+    "ros_environment", "graph", "nodes", "cli",
+)  # fmt: skip
+
+#: ROS-free parts that must run anywhere torch runs: what they may import when they are loaded.
+LIGHT_PARTS = ("errors", "types", "resources", "device", "body", "lifting", "refinement", "pipeline")
+LIGHT_PACKAGES = {"diffmocap", "numpy", "roma", "torch"}
+
+#: The only files of the command line that talk to the graph.
+ROS_IN_CLI = {"monitor.py", "supervisor.py"}
+
+ROS_PACKAGES = {
+    "ament_index_python", "builtin_interfaces", "launch", "launch_ros", "lifecycle_msgs", "rcl_interfaces", "rclpy",
+    "rosgraph_msgs", "rosidl_runtime_py", "std_srvs", "tf2_ros",
+}  # fmt: skip
+
+
+def is_ros(package: str) -> bool:
+    return package in ROS_PACKAGES or package.endswith(("_msgs", "_interfaces"))
+
+
+def sources(folder: str) -> list[Path]:
+    return sorted(path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.py"))
+
+
+def imports(path: Path, when_loaded: bool = False) -> Iterator[tuple[str, int]]:
+    """Full names of the modules that a file imports, with the line.
+
+    ``when_loaded`` leaves out what only a call of a function or a type checker imports.
+    """
+
+    def visit(node: ast.AST) -> Iterator[tuple[str, int]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from ((alias.name, child.lineno) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{path}:{child.lineno}: relative import; name the module in full"
+                # `from diffmocap import body` names a module too.
+                yield from ((f"{child.module}.{alias.name}", child.lineno) for alias in child.names)
+            elif when_loaded and isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                continue
+            elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                continue
+            else:
+                yield from visit(child)
+
+    yield from visit(ast.parse((ROOT / path).read_text(), filename=str(path)))
+
+
+def part(module: str) -> str:
+    """'diffmocap.body.model' and 'diffmocap/body/model.py' belong to 'body'."""
+    names = module.replace("/", ".").removesuffix(".py").split(".")
+    return names[1] if len(names) > 1 else ""
+
+
+def test_every_part_has_its_place_in_the_order() -> None:
+    parts = {part(str(path)) for path in sources("diffmocap")} - {"__init__"}
+    assert parts <= set(ORDER), f"say in ORDER where these stand in the pipeline: {sorted(parts - set(ORDER))}"
+
+
+@pytest.mark.parametrize("path", sources("diffmocap"), ids=str)
+def test_imports_run_one_way_along_the_pipeline(path: Path) -> None:
+    here = part(str(path))
+    if here == "__init__":
+        assert not list(imports(path)), "diffmocap/__init__.py is imported by everything: keep it light"
+        return
+    for module, line in imports(path):
+        if module.split(".")[0] != "diffmocap":
+            continue
+        there = part(module)
+        assert ORDER.index(there) <= ORDER.index(here), f"{path}:{line}: {here} imports {module}, which comes after it"
+
+
+@pytest.mark.parametrize("path", sources("diffmocap"), ids=str)
+def test_ros_stays_at_the_edge(path: Path) -> None:
+    if part(str(path)) == "nodes" or (part(str(path)) == "cli" and path.name in ROS_IN_CLI):
+        return
+    found = [f"{path}:{line}: {module}" for module, line in imports(path) if is_ros(module.split(".")[0])]
+    assert not found, "ROS belongs into nodes/ and the command line's supervisor and monitor"
+
+
+@pytest.mark.parametrize("folder", ["training", "benchmarks"])
+def test_recipes_and_benchmarks_import_the_package_and_never_the_reverse(folder: str) -> None:
+    found = [f"{path}:{line}" for path in sources("diffmocap") for module, line in imports(path)
+             if module.split(".")[0] == folder]  # fmt: skip
+    assert not found
+
+
+@pytest.mark.parametrize("path", sources("training"), ids=str)
+def test_training_needs_no_ros_and_no_camera(path: Path) -> None:
+    """It must run on any GPU machine with torch, numpy and roma."""
+    for module, line in imports(path, when_loaded=True):
+        package = module.split(".")[0]
+        allowed = LIGHT_PACKAGES | {"training", "tqdm"} | sys.stdlib_module_names
+        assert package in allowed, f"{path}:{line}: {module}; import it in the function that needs it"
+        if package == "diffmocap":
+            assert part(module) in LIGHT_PARTS + ("camera",), f"{path}:{line}: {module}"
+
+
+@pytest.mark.parametrize("path", [p for p in sources("diffmocap") if part(str(p)) in LIGHT_PARTS], ids=str)
+def test_the_light_parts_load_with_torch_numpy_and_roma_alone(path: Path) -> None:
+    for module, line in imports(path, when_loaded=True):
+        package = module.split(".")[0]
+        allowed = package in LIGHT_PACKAGES or package in sys.stdlib_module_names
+        assert allowed, f"{path}:{line}: {module} is imported on load; import it in the function that needs it"
+
+
+@pytest.mark.parametrize("path", sources("diffmocap"), ids=str)
+def test_opencv_and_mediapipe_stay_with_camera_and_keypoints(path: Path) -> None:
+    if part(str(path)) in ("camera", "keypoints", "nodes", "cli"):
+        return
+    found = [f"{path}:{line}" for module, line in imports(path) if module.split(".")[0] in ("cv2", "mediapipe")]
+    assert not found
+
+
+def test_the_rule_sees_what_it_should(tmp_path: Path) -> None:
+    source = tmp_path / "sample.py"
+    source.write_text(
+        "from typing import TYPE_CHECKING\nimport a.b\nfrom diffmocap import body\n"
+        "if TYPE_CHECKING:\n    import hidden\n"
+        "try:\n    import guarded\nexcept ImportError:\n    pass\n"
+        "def f():\n    import late\n"
+        "class C:\n    import inside\n"
+    )
+    names = [name for name, _ in imports(source)]
+    assert names == ["typing.TYPE_CHECKING", "a.b", "diffmocap.body", "guarded", "late", "inside"]
+    assert "late" not in [name for name, _ in imports(source, when_loaded=True)]
