@@ -19,18 +19,20 @@ def stack_codes(a: ConditionCode, b: ConditionCode) -> ConditionCode:
 
 
 def guided_denoiser(
-    model: TransformerDenoiser, schedule: NoiseSchedule, code: ConditionCode, weight: float
-) -> Denoise:
+    model: TransformerDenoiser, schedule: NoiseSchedule, code: ConditionCode, weight: float,
+    null: ConditionCode | None = None,
+) -> Denoise:  # fmt: skip
     """``(w + 1) eps(x, t, y) - w eps(x, t)`` as a function of (x_t, t), both branches in one forward pass.
 
     The combination is affine, so that combining epsilon, x0 or v is the same; w = 0 skips the null branch.
+    ``null``: the null condition's code for the same batch, if the caller has it already.
     """
     kind = model.config.parameterisation
     batch = len(code.mask)
     if weight == 0.0:
         both = code
     else:
-        both = stack_codes(code, model.null_code(batch))
+        both = stack_codes(code, null or model.null_code(batch))
 
     def denoise(x: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:
         if weight == 0.0:

@@ -1,0 +1,182 @@
+"""From 2D keypoints to 3D pose hypotheses: condition, guided sampling, translation, score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from diffmocap.body.model import BodyModel
+from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
+from diffmocap.device import resolve_device
+from diffmocap.errors import SettingsError
+from diffmocap.lifting.condition import Condition, make_condition, root_from_network, root_to_network
+from diffmocap.lifting.ddim import ddim_sample, ddim_timesteps
+from diffmocap.lifting.ddpm import ddpm_sample
+from diffmocap.lifting.denoiser import ConditionCode, TransformerDenoiser
+from diffmocap.lifting.guidance import guided_denoiser
+from diffmocap.lifting.schedule import NoiseSchedule
+from diffmocap.lifting.translation import solve_translation
+from diffmocap.lifting.weights import load_weights
+from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
+
+SAMPLERS = ("ddim", "ddpm")
+
+
+@dataclass(frozen=True)
+class LiftingSettings:
+    """How to sample; every value may change between two calls.
+
+    Attributes:
+        guidance: w of classifier-free guidance, 0 to 10; 0 is the plain conditional model.
+        steps: DDIM steps from pure noise, 1 to 1000; a warm start walks its share of them.
+        hypotheses: K samples a frame, 1 to 64.
+        sampler: ``ddim``, or ``ddpm`` (all of the model's steps, for offline use).
+        warm_start: begin from the previous pose with noise added instead of from pure noise.
+        warm_start_time: where on the noise schedule a warm start begins, 0.05 (nearly clean) to 1 (pure noise).
+        min_keypoints: visible keypoints below which no pose is attempted, 4 to 25.
+        min_confidence: keypoints below it are treated as missing, 0 to 1.
+        keypoint_noise: standard deviation of the detector over the person's half-size that the model is told,
+            0 (exact keypoints) to 0.1.
+        seed: of the sampling noise.
+    """
+
+    guidance: float = 0.0
+    steps: int = 5
+    hypotheses: int = 1
+    sampler: str = "ddim"
+    warm_start: bool = True
+    warm_start_time: float = 0.5
+    min_keypoints: int = 6
+    min_confidence: float = 0.3
+    keypoint_noise: float = 0.02
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "guidance": (0.0, 10.0), "steps": (1, 1000), "hypotheses": (1, 64), "warm_start_time": (0.05, 1.0),
+            "min_keypoints": (4, 25), "min_confidence": (0.0, 1.0), "keypoint_noise": (0.0, 0.1),
+        }  # fmt: skip
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise SettingsError(f"{name} must lie in [{low}, {high}], got {value}")
+        if self.sampler not in SAMPLERS:
+            raise SettingsError(f"unknown sampler {self.sampler!r}; one of {', '.join(SAMPLERS)}")
+
+
+class Lifter:
+    """Samples poses for keypoints. Keeps no track of the person: the caller passes the previous result.
+
+    The sampling noise is drawn anew for every frame from one seeded generator, so that a run is repeatable.
+    """
+
+    def __init__(self, model: TransformerDenoiser, body: BodyModel) -> None:
+        self.model, self.body, self.device = model, body, body.device
+        self.schedule = NoiseSchedule(model.config.schedule, model.config.diffusion_steps)
+        self._generator = torch.Generator()
+        self._seed: int | None = None
+        with torch.inference_mode():
+            self._null = model.null_code(1)
+
+    @classmethod
+    def load(
+        cls, weights: str | Path | None = None, body: BodyModel | None = None, device: str = "cpu"
+    ) -> "Lifter":
+        """With the shipped weights and body, or one's own.
+
+        Raises:
+            ModelFileError: weights or body are missing, corrupt or of the wrong kind.
+            DeviceError: the device is unknown or absent.
+        """
+        place = resolve_device(device)
+        return cls(load_weights(weights, place), body or BodyModel.load(device=place))
+
+    @torch.inference_mode()
+    def lift(
+        self, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, settings: LiftingSettings = LiftingSettings(),
+        previous: PoseHypotheses | None = None,
+    ) -> PoseHypotheses | None:  # fmt: skip
+        """K poses for one person in one image, or None where too few keypoints are visible.
+
+        ``previous``: the result for the frame before, for the warm start; its hypothesis k seeds hypothesis k.
+        Keypoints are those of an ideal pinhole camera (see ``camera.intrinsics.undistort_keypoints``).
+        """
+        confidence = torch.as_tensor(keypoints.confidence, dtype=torch.float32)
+        confidence = torch.where(confidence < settings.min_confidence, 0.0, confidence)
+        if int((confidence > 0).sum()) < settings.min_keypoints:
+            return None
+        points = torch.as_tensor(keypoints.points_px, dtype=torch.float32)
+        points = torch.where(confidence[:, None] > 0, points, 0.0)
+        K = torch.as_tensor(intrinsics.matrix, dtype=torch.float32)
+        one = make_condition(
+            points[None].to(self.device), confidence[None].to(self.device), K[None].to(self.device), settings.keypoint_noise
+        )
+        k = settings.hypotheses
+        rotations = self.sample(one, settings, previous)
+        body_points = self.body.keypoints(rotations, torch.zeros(k, 3, device=self.device))
+        # Rays of the whole image, not of the crop: the root is in the optical frame again.
+        rays = _in_optical_frame(one).expand(k, -1, -1)
+        weights = one.confidence.expand(k, -1)
+        pelvis = solve_translation(body_points, rays, weights)
+        placed = body_points + pelvis[:, None]
+        error = (placed[..., :2] / placed[..., 2:].clamp_min(0.1) - rays).norm(dim=-1) / one.half_size
+        score = -(error * weights).sum(1) / weights.sum(1)
+        return PoseHypotheses(rotations.cpu(), pelvis.cpu(), score.cpu(), keypoints.stamp_ns)
+
+    @torch.inference_mode()
+    def sample(
+        self, condition: Condition, settings: LiftingSettings, previous: PoseHypotheses | None = None
+    ) -> torch.Tensor:
+        """Rotations [B * K, 24, 3, 3] for B conditions, root in the optical frame; K varies fastest.
+
+        A warm start needs B = 1.
+        """
+        if settings.seed != self._seed:
+            self._generator.manual_seed(settings.seed)
+            self._seed = settings.seed
+        k, batch = settings.hypotheses, len(condition) * settings.hypotheses
+        code = _repeat(self.model.encode_condition(condition), k)
+        null = _repeat(self._null, batch) if settings.guidance else None
+        denoise = guided_denoiser(self.model, self.schedule, code, settings.guidance, null)
+        R_camera_crop = condition.R_camera_crop.repeat_interleave(k, 0)
+        noise = torch.randn(batch, 24, 6, generator=self._generator).to(self.device)
+        warm = previous if settings.warm_start and settings.warm_start_time < 1.0 else None
+        start = 1.0 if warm is None else settings.warm_start_time
+        if settings.sampler == "ddpm":
+            x = self._start(noise, warm, R_camera_crop, round(start * self.schedule.steps) - 1)
+            x = ddpm_sample(denoise, x, self.schedule, round(start * self.schedule.steps) - 1, self._generator)
+        else:
+            timesteps = ddim_timesteps(self.schedule.steps, max(round(settings.steps * start), 1), start)
+            x = ddim_sample(denoise, self._start(noise, warm, R_camera_crop, timesteps[0]), self.schedule, timesteps)
+        return root_from_network(matrix_from_6d(self.model.unstandardise(x)), R_camera_crop)
+
+    def _start(
+        self, noise: torch.Tensor, previous: PoseHypotheses | None, R_camera_crop: torch.Tensor, t: int
+    ) -> torch.Tensor:
+        """x_t to start from: noise, or the previous poses seen from the present crop, noised to time t."""
+        if previous is None:
+            return noise
+        rotations = previous.rotations.to(self.device)
+        if len(rotations) != len(noise):  # K was changed: everybody starts from the best
+            rotations = rotations[previous.best].expand(len(noise), -1, -1, -1)
+        x0 = self.model.standardise(sixd_from_matrix(root_to_network(rotations, R_camera_crop)))
+        return self.schedule.add_noise(x0, noise, torch.full((len(noise),), t))
+
+
+def _repeat(code: ConditionCode, times: int) -> ConditionCode:
+    if times == 1:
+        return code
+    return ConditionCode(
+        [k.repeat_interleave(times, 0) for k in code.keys],
+        [v.repeat_interleave(times, 0) for v in code.values],
+        code.mask.repeat_interleave(times, 0),
+    )
+
+
+def _in_optical_frame(condition: Condition) -> torch.Tensor:
+    """[B, 25, 2] keypoints at depth 1 of the real camera."""
+    rays = condition.rays
+    turned = torch.cat([rays, torch.ones_like(rays[..., :1])], -1) @ condition.R_camera_crop.transpose(-1, -2)
+    return turned[..., :2] / turned[..., 2:].clamp_min(1e-3)

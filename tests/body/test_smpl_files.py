@@ -1,0 +1,90 @@
+"""A user's own SMPL: what is accepted, what is refused and with which words."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from diffmocap.body import convert_smpl
+from diffmocap.body.model import BodyModel
+from diffmocap.body.skeleton import PARENTS
+from diffmocap.body.smpl_data import read_smpl_npz
+from diffmocap.errors import ModelFileError
+
+
+@pytest.fixture(scope="module")
+def smpl_like() -> dict[str, np.ndarray]:
+    """Arrays in the licensed file's layout, with its vertex count and random values."""
+    rng = np.random.default_rng(0)
+    regressor = rng.random((24, 6890)) * (rng.random((24, 6890)) < 0.01)
+    weights = rng.random((6890, 24))
+    return {
+        "v_template": rng.standard_normal((6890, 3)), "shapedirs": rng.standard_normal((6890, 3, 10)),
+        "posedirs": 1e-3 * rng.standard_normal((6890, 3, 207)), "J_regressor": regressor / regressor.sum(1, keepdims=True),
+        "weights": weights / weights.sum(1, keepdims=True), "f": rng.integers(0, 6890, (100, 3)).astype(np.uint32),
+        "kintree_table": np.array([[4294967295, *PARENTS[1:]], range(24)], np.uint32),
+    }  # fmt: skip
+
+
+def test_reads_smpl_as_npz(smpl_like, tmp_path):
+    path = tmp_path / "smpl.npz"
+    np.savez(path, **smpl_like)
+    body = BodyModel.load(path)
+    assert body.template.shape == (6890, 3) and body.pose_dirs is not None
+    assert body.vertex_ids["nose"] == 332  # smplx's table for SMPL's topology
+
+
+def test_converts_a_legacy_pickle(smpl_like, tmp_path, capsys):
+    source, target = tmp_path / "SMPL_NEUTRAL.pkl", tmp_path / "out.npz"
+    legacy = dict(smpl_like, J_regressor=scipy.sparse.csc_matrix(smpl_like["J_regressor"]))
+    source.write_bytes(pickle.dumps(legacy, protocol=2))
+    assert convert_smpl.main([str(source), str(target)]) == 0
+    assert np.allclose(read_smpl_npz(target).v_template, smpl_like["v_template"].astype(np.float32))
+
+
+def test_conversion_refuses_code(tmp_path, capsys):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("ran",))
+
+    source = tmp_path / "evil.pkl"
+    source.write_bytes(pickle.dumps({"v_template": Evil()}))
+    assert convert_smpl.main([str(source), str(tmp_path / "o.npz")]) == 1
+    out = capsys.readouterr()
+    assert "ran" not in out.out and "builtins.print" in out.err
+
+
+@pytest.mark.parametrize("joints, kind", [(52, "SMPL-H"), (55, "SMPL-X")])
+def test_names_the_wrong_kind_of_model(smpl_like, tmp_path, joints, kind):
+    path = tmp_path / "model.npz"
+    np.savez(path, **dict(smpl_like, kintree_table=np.zeros((2, joints), np.int64)))
+    with pytest.raises(ModelFileError, match=kind):
+        read_smpl_npz(path)
+
+
+def test_says_where_the_model_comes_from(tmp_path):
+    with pytest.raises(ModelFileError, match="smpl.is.tue.mpg.de"):
+        read_smpl_npz(tmp_path / "none.npz")
+    pickled = tmp_path / "SMPL_NEUTRAL.pkl"
+    pickled.write_bytes(b"x")
+    with pytest.raises(ModelFileError, match="convert_smpl"):
+        read_smpl_npz(pickled)
+    for name, content in (("text.npz", b"hello"), ("cut.npz", None)):
+        path = tmp_path / name
+        if content is None:
+            np.savez(path, v_template=np.zeros((10, 3)))
+            path.write_bytes(path.read_bytes()[:60])
+        else:
+            path.write_bytes(content)
+        with pytest.raises(ModelFileError):
+            read_smpl_npz(path)
+
+
+def test_refuses_pickled_objects_in_an_npz(tmp_path):
+    path = tmp_path / "objects.npz"
+    np.savez(path, v_template=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(ModelFileError, match="pickle"):
+        read_smpl_npz(path)
