@@ -93,10 +93,7 @@ def load_calibration(path: str | Path) -> CameraIntrinsics:
 
 
 def scaled(intrinsics: CameraIntrinsics, width: int, height: int) -> CameraIntrinsics:
-    """The same camera delivering images of another size, scaled and not cropped.
-
-    Pixel centres lie at whole numbers, so the image's edge is at -0.5 (as in OpenCV).
-    """
+    """The same camera delivering images of another size, scaled and not cropped."""
     if (width, height) == (intrinsics.width, intrinsics.height):
         return intrinsics
     sx, sy = width / intrinsics.width, height / intrinsics.height
@@ -106,8 +103,8 @@ def scaled(intrinsics: CameraIntrinsics, width: int, height: int) -> CameraIntri
         height=height,
         fx=intrinsics.fx * sx,
         fy=intrinsics.fy * sy,
-        cx=(intrinsics.cx + 0.5) * sx - 0.5,
-        cy=(intrinsics.cy + 0.5) * sy - 0.5,
+        cx=intrinsics.cx * sx,
+        cy=intrinsics.cy * sy,
     )
 
 

@@ -1,0 +1,128 @@
+"""Opening a video source, and what to say where that fails."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from diffmocap.camera.devices import Source, explain_device
+from diffmocap.errors import CameraError
+
+DEFAULT_FPS = 30.0
+
+
+@dataclass(frozen=True)
+class CaptureMode:
+    """What the source delivers: pixels, frames a second, number of frames (0 where unknown)."""
+
+    width: int
+    height: int
+    fps: float
+    frames: int = 0
+
+    def __str__(self) -> str:
+        length = f", {self.frames} frames" if self.frames else ""
+        return f"{self.width} x {self.height} at {self.fps:.4g} frames a second{length}"
+
+
+@dataclass
+class OpenedVideo:
+    """An open ``cv2.VideoCapture`` with its first image, which alone proves that there is a picture."""
+
+    video: Any
+    first_image: np.ndarray
+    mode: CaptureMode
+
+
+@dataclass(frozen=True)
+class VideoOpener:
+    """How to open a source, as often as needed.
+
+    Attributes:
+        source: what to open.
+        width, height, fps: what to ask of a camera, 0 for its default.
+        open_video: ``cv2.VideoCapture`` or its stand-in.
+    """
+
+    source: Source
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    open_video: Callable[..., Any] = cv2.VideoCapture
+
+    def open(self) -> OpenedVideo:
+        """Opens the source and reads its first image.
+
+        Raises:
+            CameraError: where it does not open or delivers no image.
+        """
+        _quiet_opencv()
+        kind, target = self.source.kind, self.source.target
+        if kind == "device":
+            video = self.open_video(target, cv2.CAP_V4L2 if os.path.isdir("/dev") else cv2.CAP_ANY)
+            self._request_mode(video)
+        elif kind == "url":
+            limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 5000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 5000]
+            video = self.open_video(target, cv2.CAP_FFMPEG, limits)
+        else:
+            video = self.open_video(target, cv2.CAP_ANY)
+        ok, image = video.read() if video.isOpened() else (False, None)
+        if not ok or image is None or image.size == 0:
+            video.release()
+            raise CameraError(_explain(self.source))
+        fps = video.get(cv2.CAP_PROP_FPS)
+        if not (math.isfinite(fps) and 1.0 <= fps <= 1000.0):
+            fps = self.fps or DEFAULT_FPS
+        frames = video.get(cv2.CAP_PROP_FRAME_COUNT)
+        frames = int(frames) if math.isfinite(frames) and 0 < frames < 1e9 and kind != "device" else 0
+        return OpenedVideo(video, image, CaptureMode(image.shape[1], image.shape[0], float(fps), frames))
+
+    def difference(self, mode: CaptureMode) -> str | None:
+        """In words, where a camera gives another mode than it was asked for."""
+        asked, got = (self.width, self.height, self.fps), (mode.width, mode.height, mode.fps)
+        if not any(a and abs(a - g) > 0.05 * a for a, g in zip(asked, got, strict=True)):
+            return None
+        width, height, fps = (f"{a:.4g}" if a else "any" for a in asked)
+        return f"{self.source.label} was asked for {width} x {height} at {fps} and gives {mode}"
+
+    def _request_mode(self, video: Any) -> None:
+        if not video.isOpened():
+            return
+        video.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        if self.width:
+            video.set(cv2.CAP_PROP_FRAME_WIDTH, self.width)
+        if self.height:
+            video.set(cv2.CAP_PROP_FRAME_HEIGHT, self.height)
+        if self.fps:
+            video.set(cv2.CAP_PROP_FPS, self.fps)
+            if video.get(cv2.CAP_PROP_FPS) < 0.9 * self.fps:  # raw video does not fit through USB 2, JPEG does
+                video.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter_fourcc(*"MJPG"))
+                video.set(cv2.CAP_PROP_FPS, self.fps)
+
+
+def _explain(source: Source) -> str:
+    if source.kind == "device":
+        return explain_device(source)
+    if source.kind == "url":
+        return f"{source.label} delivers no image; check the address, the network and that the stream is running"
+    size = Path(str(source.target)).stat().st_size
+    if size == 0:
+        return f"{source.label} is an empty file, expected a video"
+    return (
+        f"{source.label} ({size} bytes) is no video that OpenCV can read, or it is damaged; expected mp4, mkv, avi, "
+        "mov or webm. Check it with ffprobe, or convert it: ffmpeg -i INPUT -c:v libx264 -pix_fmt yuv420p OUTPUT.mp4"
+    )
+
+
+def _quiet_opencv() -> None:
+    """The errors here say it better than OpenCV's and FFmpeg's own lines, unless someone asked for them."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        cv2.setLogLevel(0)
