@@ -142,6 +142,7 @@ class BodyState:
         pelvis_variance: [3] m^2 in the optical frame.
         joint_positions: [24, 3] m in the optical frame.
         stamp_ns: acquisition time of the image.
+        score: of the hypothesis that it came from, as in :class:`PoseHypotheses`.
         contacts: names of the touching body parts, empty where no physics ran.
         loss_before, loss_after: refinement objective, NaN where no refinement ran.
     """
@@ -152,6 +153,7 @@ class BodyState:
     pelvis_variance: torch.Tensor
     joint_positions: torch.Tensor
     stamp_ns: int = 0
+    score: float = float("nan")
     contacts: tuple[str, ...] = field(default_factory=tuple)
     loss_before: float = float("nan")
     loss_after: float = float("nan")

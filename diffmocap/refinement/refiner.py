@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D, PoseHypotheses
 
+Settings = TypeVar("Settings")
 
-class Refiner(Protocol):
+
+class Refiner(Protocol[Settings]):
     """Turns the hypotheses of one image, and what was seen before, into the pose to publish.
 
     A refiner keeps its own history; stamps, not call counts, are its clock. It holds its output on
     a stamp that is not newer than the last one, and starts afresh after :meth:`reset` or after a
-    gap that it judges too long to bridge.
+    gap that it judges too long to bridge. ``settings`` may be replaced between calls.
     """
+
+    settings: Settings
 
     def refine(self, hypotheses: PoseHypotheses, keypoints: Keypoints2D, intrinsics: CameraIntrinsics) -> BodyState:
         """The pose at ``hypotheses.stamp_ns``, on the device of ``hypotheses``, optical frame."""

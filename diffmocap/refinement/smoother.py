@@ -114,6 +114,7 @@ class Smoother:
             pelvis_variance=pelvis_variance,
             joint_positions=joints[0],
             stamp_ns=hypotheses.stamp_ns,
+            score=float(hypotheses.score[chosen]),
         )
         return self._output
 

@@ -1,0 +1,89 @@
+"""The step controller against a simulated machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from diffmocap.nodes.step_budget import StepBudget
+
+FRAME_S = 1 / 30
+
+
+class Machine:
+    """Processing time is fixed + per_step * steps; images that arrive meanwhile are lost."""
+
+    def __init__(self, fixed_ms: float = 3.0, per_step_ms: float = 4.0, upstream_ms: float = 10.0):
+        self.fixed_ms, self.per_step_ms, self.upstream_ms = fixed_ms, per_step_ms, upstream_ms
+        self.now_s = 0.0
+        self.changes = 0
+
+    def run(self, budget: StepBudget, seconds: float, requested: int = 10, budget_ms: float = 50.0) -> list[int]:
+        used = []
+        for _ in range(int(seconds / FRAME_S)):
+            steps = budget.steps(self.now_s, requested, budget_ms)
+            processing_ms = self.fixed_ms + self.per_step_ms * steps
+            frames = max(1, -int(-processing_ms // (1e3 * FRAME_S)))
+            budget.observe(self.upstream_ms + processing_ms, processing_ms, frames - 1)
+            self.now_s += frames * FRAME_S
+            used.append(steps)
+        return used
+
+    def fits(self, steps: int, budget_ms: float = 50.0) -> bool:
+        processing_ms = self.fixed_ms + self.per_step_ms * steps
+        return self.upstream_ms + processing_ms <= budget_ms and processing_ms <= 1e3 * FRAME_S
+
+
+def test_all_steps_while_there_is_time():
+    assert set(Machine(per_step_ms=1.0).run(StepBudget(), 20)) == {10}
+
+
+def test_steps_fall_until_poses_are_in_time_and_none_is_lost():
+    machine = Machine(per_step_ms=8.0)
+    used = machine.run(StepBudget(), 5)
+    assert machine.fits(used[-1])
+    assert used[-1] >= 2, "gave up more than needed"
+
+
+def test_steps_come_back_when_the_load_goes():
+    machine, budget = Machine(per_step_ms=12.0), StepBudget()
+    assert machine.run(budget, 10)[-1] < 5
+    machine.per_step_ms = 1.0
+    assert machine.run(budget, 120)[-1] == 10
+
+
+def test_it_settles_instead_of_swinging():
+    machine, budget = Machine(per_step_ms=5.0), StepBudget()
+    machine.run(budget, 60)
+    used = machine.run(budget, 240)
+    changes = sum(a != b for a, b in zip(used, used[1:]))
+    assert changes <= 30
+    assert sum(machine.fits(steps) for steps in used) > 0.9 * len(used)
+
+
+def test_one_step_is_the_floor_and_the_overrun_is_told():
+    machine, budget = Machine(fixed_ms=80.0), StepBudget()
+    assert machine.run(budget, 10)[-1] == 1
+    assert budget.overrun
+    machine.fixed_ms = 1.0
+    machine.run(budget, 10)
+    assert not budget.overrun
+
+
+def test_late_images_do_not_cost_all_accuracy():
+    """A camera that takes 80 of 50 ms cannot be helped by sampling less than a quarter of the budget."""
+    assert Machine(per_step_ms=2.0, upstream_ms=80.0).run(StepBudget(), 10)[-1] >= 4
+
+
+@pytest.mark.parametrize("upstream_ms", [1e9, -1e9])
+def test_stamps_of_another_clock_are_not_mistaken_for_latency(upstream_ms):
+    assert Machine(per_step_ms=1.0, upstream_ms=upstream_ms).run(StepBudget(), 10)[-1] == 10
+
+
+def test_budget_zero_switches_it_off():
+    assert set(Machine(per_step_ms=50.0).run(StepBudget(), 10, budget_ms=0.0)) == {10}
+
+
+def test_asking_for_fewer_steps_takes_effect_at_once():
+    machine, budget = Machine(per_step_ms=1.0), StepBudget()
+    machine.run(budget, 5, requested=10)
+    assert machine.run(budget, 1, requested=3)[0] == 3

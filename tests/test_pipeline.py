@@ -1,0 +1,203 @@
+"""The pipeline around a lifter that returns known poses, and once around the real one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import roma
+import torch
+
+from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, rotations_from_angles
+from diffmocap.body.model import BodyModel
+from diffmocap.body.motion_clip import MotionClip
+from diffmocap.body.motion_files import load_clips
+from diffmocap.camera.intrinsics import undistort_keypoints
+from diffmocap.errors import DiffmocapError
+from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.pipeline import Outcome, PipelineSettings, PosePipeline
+from diffmocap.refinement.smoother import Smoother, SmootherSettings
+from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
+
+MS = 1_000_000
+INTRINSICS = CameraIntrinsics.from_fov(640, 480)
+UNSMOOTHED = PipelineSettings(refinement=SmootherSettings(enabled=False))
+KNEE_Y = JOINT_ANGLE_NAMES.index("left_knee_y")
+
+
+class KnownLifter:
+    """Returns ``pose(stamp in s)``, or None where fewer keypoints are visible than the settings ask for."""
+
+    def __init__(self, pose):
+        self.pose, self.calls = pose, []
+
+    def lift(self, keypoints, intrinsics, settings, previous=None):
+        self.calls.append((keypoints, settings, previous))
+        if keypoints.visible < settings.min_keypoints:
+            return None
+        rotations = self.pose(keypoints.stamp_ns * 1e-9)
+        return PoseHypotheses(rotations[None], torch.tensor([[0.0, 0.0, 3.0]]), torch.zeros(1), keypoints.stamp_ns)
+
+
+def bent_knee(angle_of_time):
+    def pose(t):
+        angles = torch.zeros(69)
+        angles[KNEE_Y] = angle_of_time(t)
+        return torch.cat([torch.eye(3)[None], rotations_from_angles(angles)])
+
+    return pose
+
+
+def keypoints(stamp_ms: float, visible: int = 25) -> Keypoints2D:
+    confidence = np.zeros(25, np.float32)
+    confidence[:visible] = 1.0
+    points = np.where(confidence[:, None] > 0, 100.0 + np.arange(50).reshape(25, 2), 0.0).astype(np.float32)
+    return Keypoints2D(points, confidence, 640, 480, int(stamp_ms * MS))
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.load()
+
+
+@pytest.fixture
+def make(body):
+    def made(pose=bent_knee(lambda t: 0.3), settings=UNSMOOTHED):
+        return PosePipeline(KnownLifter(pose), Smoother(body), settings)
+
+    return made
+
+
+def test_a_step_gives_pose_angles_and_timings(make):
+    result = make().step(keypoints(1000), INTRINSICS)
+    assert result.outcome is Outcome.STARTED
+    assert result.joint_angles[KNEE_Y] == pytest.approx(0.3, abs=1e-5)
+    assert result.joint_angles.shape == result.joint_velocities.shape == (69,)
+    assert not result.joint_velocities.any()
+    assert result.stamp_ns == result.state.stamp_ns == 1000 * MS
+    stages = [result.timings_ms[name] for name in ("lift", "refine", "angles")]
+    assert all(ms >= 0 for ms in stages) and result.timings_ms["total"] >= sum(stages)
+
+
+def test_velocity_is_the_slope_over_the_stamps(make):
+    """Uneven stamps, even motion: the velocity stays that of the motion."""
+    pipeline = make(bent_knee(lambda t: 0.5 * t))
+    for stamp_ms in (0, 20, 70, 100, 300):
+        result = pipeline.step(keypoints(stamp_ms), INTRINSICS)
+        if stamp_ms:
+            assert result.outcome is Outcome.TRACKED
+            assert result.joint_velocities[KNEE_Y] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_angles_are_those_of_the_filtered_rotations_and_continuous(make):
+    """A fast turn through half a turn: no jump by 2 pi, and position and velocity belong together."""
+    pipeline = make(bent_knee(lambda t: 12.0 * t), PipelineSettings())
+    results = [pipeline.step(keypoints(33 * i), INTRINSICS) for i in range(30)]
+    angles = np.array([r.joint_angles for r in results])
+    assert np.abs(np.diff(angles, axis=0)).max() < 1.0
+    for result in results:
+        back = rotations_from_angles(torch.from_numpy(result.joint_angles))
+        assert roma.rotmat_geodesic_distance(back, result.state.rotations[1:].double()).max() < 1e-3
+    velocity = np.diff(angles, axis=0) / 0.033
+    assert np.allclose(velocity, [r.joint_velocities for r in results[1:]], atol=1e-6)
+
+
+def test_too_few_keypoints_give_no_pose_and_the_track_goes_on(make):
+    pipeline = make()
+    pipeline.step(keypoints(0), INTRINSICS)
+    unseen = pipeline.step(keypoints(33, visible=2), INTRINSICS)
+    assert unseen.outcome is Outcome.UNSEEN and unseen.state is None and unseen.joint_angles is None
+    assert pipeline.step(keypoints(66), INTRINSICS).outcome is Outcome.TRACKED
+
+
+def test_a_lost_person_starts_a_new_track(make):
+    pipeline = make(bent_knee(lambda t: 0.0 if t < 1 else 1.0), PipelineSettings())
+    pipeline.step(keypoints(0), INTRINSICS)
+    for stamp_ms in range(33, 1000, 33):
+        pipeline.step(keypoints(stamp_ms, visible=0), INTRINSICS)
+    result = pipeline.step(keypoints(1000), INTRINSICS)
+    assert result.outcome is Outcome.STARTED
+    assert result.joint_angles[KNEE_Y] == pytest.approx(1.0, abs=1e-5), "the old track leaked into the new one"
+    assert pipeline._lifter.calls[-1][2] is None
+
+
+def test_the_lifter_gets_what_it_lifted_before(make):
+    pipeline = make()
+    first = pipeline.step(keypoints(0), INTRINSICS)
+    pipeline.step(keypoints(33), INTRINSICS)
+    assert pipeline._lifter.calls[0][2] is None
+    assert pipeline._lifter.calls[1][2] is first.hypotheses
+
+
+@pytest.mark.parametrize("stamp_ms, outcome", [(1000, Outcome.STALE), (900, Outcome.STALE), (0, Outcome.STARTED)])
+def test_stamps_that_do_not_advance(make, stamp_ms, outcome):
+    """Repeated or late images are skipped; a recording that starts over is a new track."""
+    pipeline = make()
+    pipeline.step(keypoints(1000), INTRINSICS)
+    assert pipeline.step(keypoints(stamp_ms), INTRINSICS).outcome is outcome
+
+
+def test_settings_apply_to_the_next_step(make):
+    pipeline = make()
+    pipeline.step(keypoints(0), INTRINSICS)
+    pipeline.settings = PipelineSettings(LiftingSettings(steps=2, min_keypoints=20), SmootherSettings(enabled=False))
+    assert pipeline.step(keypoints(33, visible=19), INTRINSICS).outcome is Outcome.UNSEEN
+    assert pipeline._lifter.calls[-1][1].steps == 2
+
+
+def test_a_pose_that_is_not_finite_is_an_error_and_leaves_no_trace(make):
+    pipeline = make(bent_knee(lambda t: float("nan") if 0.02 < t < 0.05 else 0.3), PipelineSettings())
+    pipeline.step(keypoints(0), INTRINSICS)
+    with pytest.raises(DiffmocapError, match="not finite"):
+        pipeline.step(keypoints(33), INTRINSICS)
+    result = pipeline.step(keypoints(66), INTRINSICS)
+    assert result.outcome is Outcome.STARTED and np.isfinite(result.joint_angles).all()
+
+
+def test_lens_distortion_is_taken_out_before_lifting(make):
+    pipeline = make()
+    bent = CameraIntrinsics(640, 480, 500.0, 500.0, 320.0, 240.0, distortion=(-0.3, 0.1, 0.0, 0.0, 0.0))
+    pipeline.step(keypoints(0), bent)
+    got = pipeline._lifter.calls[0][0].points_px
+    assert np.allclose(got, undistort_keypoints(keypoints(0), bent).points_px)
+    assert np.abs(got - keypoints(0).points_px).max() > 5.0
+
+
+def test_smoothing_cuts_jitter_on_noisy_mocap_more_than_it_adds_error(body, shared_dir):
+    """Validation motion with 3 degrees of noise a joint and frame, as a lifter might give it."""
+    clips = load_clips(shared_dir / "data" / "cmu_smpl30_val.npz")
+    clip: MotionClip = next(c for c in clips if len(c) >= 100 and "walk" in c.action.lower())
+    generator = torch.Generator().manual_seed(0)
+    noise = roma.rotvec_to_rotmat(0.03 * torch.randn(len(clip), 24, 3, generator=generator))
+
+    def run(settings):
+        pipeline = PosePipeline(
+            KnownLifter(lambda t: (clip.rotations @ noise)[round(t * 30)]), Smoother(body), settings
+        )
+        return torch.stack(
+            [pipeline.step(keypoints(1e3 * i / 30), INTRINSICS).state.rotations for i in range(100)]
+        )[10:]
+
+    def error(rotations):
+        return roma.rotmat_geodesic_distance(rotations, clip.rotations[10:100]).mean()
+
+    def jitter(rotations):
+        speed = roma.rotmat_to_rotvec(rotations[:-1].mT @ rotations[1:])
+        return speed.diff(dim=0).norm(dim=-1).mean()
+
+    raw, smooth = run(UNSMOOTHED), run(PipelineSettings())
+    assert jitter(smooth) < 0.5 * jitter(raw)
+    assert error(smooth) < error(raw)
+
+
+def test_the_real_lifter_fits_in(body):
+    """An untrained network poses nobody sensibly, but everything is wired: shapes, warm start, hypotheses."""
+    torch.manual_seed(0)
+    model = TransformerDenoiser(DenoiserConfig()).eval().requires_grad_(False)
+    settings = PipelineSettings(LiftingSettings(steps=2, hypotheses=3, guidance=0.5))
+    pipeline = PosePipeline(Lifter(model, body), Smoother(body), settings)
+    pipeline.warm_up()
+    outcomes = [pipeline.step(keypoints(33 * i), INTRINSICS) for i in range(3)]
+    assert [r.outcome for r in outcomes] == [Outcome.STARTED, Outcome.TRACKED, Outcome.TRACKED]
+    assert outcomes[-1].hypotheses.rotations.shape == (3, 24, 3, 3)
+    assert outcomes[-1].state.joint_positions.shape == (24, 3)
