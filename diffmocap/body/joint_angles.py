@@ -52,6 +52,9 @@ LIMITS_DEG = {
 AXES = "xyz"
 #: Component of the SMPL frame that each URDF axis is: x is SMPL's z, y its x, z its y.
 SMPL_FROM_URDF_AXIS = (2, 0, 1)
+#: [3, 3] takes vectors from the SMPL body frame into the URDF's link axes. A link's orientation in a frame F is
+#: ``R_F_smpl @ URDF_FROM_SMPL.T``.
+URDF_FROM_SMPL = torch.eye(3)[list(SMPL_FROM_URDF_AXIS)]
 
 #: Below this cos(middle angle) the outer two angles cannot be told apart in float32.
 LOCK_COS = 1e-5
