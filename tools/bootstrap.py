@@ -258,7 +258,7 @@ def install_package(steps: Steps) -> None:
         steps.command(steps.venv / "bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--no-deps",
                       "--no-index", "--no-build-isolation", "--editable", REPOSITORY, what="pip install -e .")  # fmt: skip
 
-    inputs = [REPOSITORY / name for name in ("setup.py", "setup.cfg", "pyproject.toml", "package.xml")]
+    inputs = [REPOSITORY / name for name in ("setup.py", "setup.cfg")]
     steps.run("package", digest(str(REPOSITORY), *inputs), "installing diffmocap", action)
 
 

@@ -1,0 +1,106 @@
+"""The setup runs a step when its inputs changed, and only then; failures say what to do."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def bootstrap() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "tools/bootstrap.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def steps(bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bootstrap, "check_machine", lambda venv: None)
+    return bootstrap.Steps(tmp_path, verbose=False)
+
+
+def test_a_step_runs_again_only_when_its_inputs_change(steps) -> None:
+    calls = []
+    for key in ("a", "a", "b", "b", "a"):
+        steps.run("step", key, "a step", lambda: calls.append(1))
+    assert len(calls) == 3 == steps.ran
+
+
+def test_a_failed_step_is_not_stamped(bootstrap: ModuleType, steps) -> None:
+    def fail() -> None:
+        raise bootstrap.BootstrapError("no")
+
+    steps.run("step", "a", "a step", lambda: None)
+    with pytest.raises(bootstrap.BootstrapError):
+        steps.run("step", "b", "a step", fail)
+    calls = []
+    steps.run("step", "a", "a step", lambda: calls.append(1))  # what "a" left behind may be half replaced
+    assert calls
+
+
+def test_digest_sees_contents_names_and_order(bootstrap: ModuleType, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(bootstrap, "REPOSITORY", tmp_path)
+    folder = tmp_path / "package"
+    folder.mkdir()
+    (folder / "a.msg").write_text("uint8 x")
+    digests = [bootstrap.digest(folder)]
+    (folder / "a.msg").write_text("uint8 y")
+    digests.append(bootstrap.digest(folder))
+    (folder / "a.msg").rename(folder / "b.msg")
+    digests.append(bootstrap.digest(folder))
+    digests.append(bootstrap.digest(folder, "--option"))
+    assert len(set(digests)) == 4 and bootstrap.digest(folder) == digests[2]
+
+
+def test_a_failed_command_shows_its_output_and_the_way_out(bootstrap: ModuleType, steps) -> None:
+    script = "import sys; print('Failed to establish a new connection'); sys.exit(3)"
+    with pytest.raises(bootstrap.BootstrapError) as caught:
+        steps.command(sys.executable, "-c", script, what="pip install")
+    message = str(caught.value)
+    for part in ("pip install failed (exit code 3)", "Failed to establish", "No connection", "setup.log"):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("output", "advice"),
+    [
+        ("OSError: [Errno 28] No space left on device", "disk is full"),
+        ("Temporary failure in name resolution", "No connection"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE", "differs from the one"),
+        ("ERROR: No matching distribution found for torch==9", "PIP_INDEX_URL"),
+        ("all is well", ""),
+    ],
+)
+def test_known_failures_are_explained(bootstrap: ModuleType, output: str, advice: str) -> None:
+    assert advice in bootstrap.explain(output)
+
+
+def test_another_python_is_refused_before_any_download(bootstrap: ModuleType, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(bootstrap.sys, "version_info", (3, 13, 0, "final", 0))
+    with pytest.raises(bootstrap.BootstrapError, match=r"Python 3.11 is needed.*3\.13\.0"):
+        bootstrap.check_machine(tmp_path / ".venv")
+
+
+def test_missing_debian_packages_are_named(bootstrap: ModuleType, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(bootstrap, "find_spec", lambda name: None)
+    monkeypatch.setattr(bootstrap.sysconfig, "get_path", lambda name: str(tmp_path))
+    with pytest.raises(bootstrap.BootstrapError, match=r"apt install python3.11-venv python3.11-dev g\+\+"):
+        bootstrap.check_machine(tmp_path / ".venv")
+
+
+def test_a_venv_that_was_moved_is_not_trusted(bootstrap: ModuleType, tmp_path: Path) -> None:
+    assert not bootstrap.venv_works(tmp_path / "nothing_here")
+    moved = tmp_path / "moved"
+    (moved / "bin").mkdir(parents=True)
+    (moved / "bin/python").symlink_to(sys.executable)
+    (moved / "bin/activate").write_text("VIRTUAL_ENV=/elsewhere")
+    assert not bootstrap.venv_works(moved)
