@@ -77,7 +77,7 @@ class Lifter:
         self.schedule = NoiseSchedule(model.config.schedule, model.config.diffusion_steps)
         self._generator = torch.Generator()
         self._seed: int | None = None
-        with torch.inference_mode():
+        with torch.no_grad():
             self._null = model.null_code(1)
 
     @classmethod
@@ -93,7 +93,7 @@ class Lifter:
         place = resolve_device(device)
         return cls(load_weights(weights, place), body or BodyModel.load(device=place))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def lift(
         self, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, settings: LiftingSettings = LiftingSettings(),
         previous: PoseHypotheses | None = None,
@@ -125,7 +125,7 @@ class Lifter:
         score = -(error * weights).sum(1) / weights.sum(1)
         return PoseHypotheses(rotations.cpu(), pelvis.cpu(), score.cpu(), keypoints.stamp_ns)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def sample(
         self, condition: Condition, settings: LiftingSettings, previous: PoseHypotheses | None = None
     ) -> torch.Tensor:
