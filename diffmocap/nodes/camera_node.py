@@ -1,0 +1,267 @@
+"""camera_node: publishes the images of a camera, a video file or a stream."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from diffmocap.camera.capture import Capture
+from diffmocap.camera.intrinsics import load_calibration, scaled
+from diffmocap.errors import CameraError
+from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
+from diffmocap.nodes.flow_control import FlowControl
+from diffmocap.nodes.messages import camera_info_to_message, image_to_message, ns_from_stamp
+from diffmocap.nodes.parameters import Setting
+from diffmocap.nodes.qos import RELIABILITY_CHOICES, sensor_qos
+from diffmocap.nodes.run import ManagedNode, run
+from diffmocap.types import CameraIntrinsics, Frame
+
+#: Between seeing a subscriber and its seeing us.
+DISCOVERY_GRACE_S = 0.3
+#: How long a file that ends the process leaves its last image to be fetched.
+LINGER_S = 1.0
+
+SETTINGS = (
+    Setting("source", "0", "Camera index or device, video file, or URL of a stream.", live=False),
+    Setting("width", 0, "Image width to ask of a camera [px]; 0: its default.", 0, 16384, live=False),
+    Setting("height", 0, "Image height to ask of a camera [px]; 0: its default.", 0, 16384, live=False),
+    Setting("fps", 0.0, "Frame rate to ask of a camera [Hz]; 0: its default.", 0.0, 1000.0, live=False),
+    Setting("reconnect", True, "Open a camera or stream again when it was lost.", live=False),
+    Setting(
+        "pacing",
+        "realtime",
+        "How a file is played: at its own rate, or as fast as the pose node acknowledges frames on 'processed'.",
+        choices=("realtime", "fast"),
+        live=False,
+    ),
+    Setting(
+        "on_end",
+        "stop",
+        "At the end of a file: stay without images, start it again, or end the process.",
+        choices=("stop", "loop", "exit"),
+        live=False,
+    ),
+    Setting(
+        "stamps",
+        "clock",
+        "What stamps a file's images with pacing fast: the clock when they are read, or the time of the video "
+        "(velocities are then true and latencies meaningless).",
+        choices=("clock", "video"),
+        live=False,
+    ),
+    Setting("max_in_flight", 3, "Frames that pacing fast has under way at most.", 1, 16),
+    Setting("ack_timeout_s", 2.0, "After this time pacing fast takes a frame for lost [s].", 0.05, 60.0),
+    Setting("wait_for_subscribers_s", 10.0, "A file waits this long for somebody to listen [s].", 0.0, 600.0),
+    Setting("frame_id", "camera_optical_frame", "Frame of the images.", live=False),
+    Setting("calibration_file", "", "YAML of camera_calibration; empty: not calibrated.", live=False),
+    Setting(
+        "vertical_fov_deg",
+        0.0,
+        "Known vertical field of view of a camera without a calibration file [degrees]; 0: unknown.",
+        0.0,
+        150.0,
+        live=False,
+    ),
+    Setting("reliability", "best_effort", "Of the images.", choices=RELIABILITY_CHOICES, live=False),
+)
+
+
+class CameraNode(ManagedNode):
+    """Reads on a thread of its own and publishes ``image_raw`` with a ``camera_info`` of the same stamp."""
+
+    def __init__(self) -> None:
+        super().__init__("camera_node", SETTINGS)
+        self._capture: Capture | None = None
+        self._calibration: CameraIntrinsics | None = None
+        self._diagnostics: Diagnostics | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._flow: FlowControl | None = None
+        self._acknowledgements = None
+
+    def configure(self) -> None:
+        p = self.parameters
+        self._calibration = load_calibration(p["calibration_file"]) if p["calibration_file"] else None
+        self._open()
+        qos = sensor_qos(p["reliability"])
+        self._images = self.create_lifecycle_publisher(Image, "image_raw", qos)
+        self._infos = self.create_lifecycle_publisher(CameraInfo, "camera_info", qos)
+        self._diagnostics = Diagnostics(self, hardware_id=self._capture.source.label)
+        self._diagnostics.set("source", self._capture.source.label)
+        self._diagnostics.set("mode", self._capture.mode)
+        for counter in ("frames", "skipped", "unacknowledged"):
+            self._diagnostics.count(counter, 0)
+        self.get_logger().info(f"{self._capture.source.label}: {self._capture.mode}")
+
+    def activate(self) -> None:
+        if self._capture.ended:
+            self._open()
+        self._diagnostics.solved("end")
+        self._stop = threading.Event()
+        self._flow = None
+        if self.parameters["pacing"] == "fast" and not self._capture.live:
+            self._flow = FlowControl(lambda: self.parameters["max_in_flight"], lambda: self.parameters["ack_timeout_s"])
+            self._acknowledgements = self.create_subscription(
+                Header, "processed", self._acknowledge, QoSProfile(depth=100)
+            )
+        self._thread = threading.Thread(target=self._work, args=(self._stop,), name="camera", daemon=True)
+        self._thread.start()
+
+    def deactivate(self) -> None:
+        self._stop.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(5.0)
+        self._thread = None
+        if self._acknowledgements is not None:
+            self.destroy_subscription(self._acknowledgements)
+            self._acknowledgements = None
+
+    def cleanup(self) -> None:
+        if self._capture is not None:
+            self._capture.close()
+            self._capture = None
+        if self._diagnostics is not None:
+            self._diagnostics.close()
+            self._diagnostics = None
+            self.destroy_lifecycle_publisher(self._images)
+            self.destroy_lifecycle_publisher(self._infos)
+
+    def _open(self) -> None:
+        p = self.parameters
+        self._capture = Capture(
+            p["source"],
+            realtime=p["pacing"] == "realtime",
+            loop=p["on_end"] == "loop",
+            width=p["width"],
+            height=p["height"],
+            fps=p["fps"],
+            reconnect=p["reconnect"],
+            clock=self._now_ns,
+            event=self._capture_event,
+        )
+        self._intrinsics = self._intrinsics_for(self._capture.mode.width, self._capture.mode.height)
+
+    def _intrinsics_for(self, width: int, height: int) -> CameraIntrinsics:
+        if self._calibration is not None:
+            return scaled(self._calibration, width, height)
+        if self.parameters["vertical_fov_deg"]:
+            known = CameraIntrinsics.from_fov(width, height, self.parameters["vertical_fov_deg"])
+            return replace(known, is_default=False)
+        return CameraIntrinsics.from_fov(width, height)
+
+    def _work(self, stop: threading.Event) -> None:
+        try:
+            self._wait_for_subscribers(stop)
+            while not stop.is_set():
+                if self._flow is not None:
+                    has_room = self._flow.wait_for_room(stop)
+                    self._report_unacknowledged()
+                    if not has_room:
+                        continue
+                frame = self._capture.read(timeout_s=0.2)
+                if frame is not None:
+                    self._publish(frame)
+                elif self._capture.ended:
+                    self._end(stop)
+                    return
+        except CameraError as error:
+            self.get_logger().error(str(error))
+            self._diagnostics.problem("camera", str(error), ERROR, hold_s=float("inf"))
+        except Exception:
+            if self.context.ok():  # else the process is being ended under this thread
+                self.get_logger().error(f"the camera thread failed:\n{traceback.format_exc()}")
+                self._diagnostics.problem("camera", "the camera thread failed", ERROR, hold_s=float("inf"))
+
+    def _publish(self, frame: Frame) -> None:
+        stamp_ns = frame.stamp_ns
+        if self._flow is not None:
+            if self.parameters["stamps"] == "clock":
+                stamp_ns = self._now_ns()
+            self._flow.sent(stamp_ns)
+        height, width = frame.image.shape[:2]
+        if (width, height) != (self._intrinsics.width, self._intrinsics.height):
+            self._intrinsics = self._intrinsics_for(width, height)
+            self._diagnostics.set("mode", self._capture.mode)
+        frame_id = self.parameters["frame_id"]
+        self._infos.publish(camera_info_to_message(self._intrinsics, stamp_ns, frame_id))
+        self._images.publish(image_to_message(frame.image, stamp_ns, frame_id))
+        self._diagnostics.tick("image")
+        self._diagnostics.count("frames")
+        self._diagnostics.set("skipped", self._capture.skipped)
+        if self._flow is None or self.parameters["stamps"] == "clock":
+            self._diagnostics.latency("capture_to_publish", (self._now_ns() - stamp_ns) / 1e6)
+
+    def _wait_for_subscribers(self, stop: threading.Event) -> None:
+        """A file that starts before anybody listens would lose its beginning."""
+        patience_s = self.parameters["wait_for_subscribers_s"]
+        if self._capture.live or not patience_s:
+            return
+        give_up_s = time.monotonic() + patience_s
+        while not self._somebody_listens():
+            if time.monotonic() > give_up_s:
+                self.get_logger().warning(
+                    f"nobody listens to {self.resolve_topic_name('image_raw')} after {patience_s:g} s; playing anyway"
+                )
+                return
+            if stop.wait(0.05):
+                return
+        stop.wait(DISCOVERY_GRACE_S)
+
+    def _somebody_listens(self) -> bool:
+        return self._images.get_subscription_count() > 0 and (
+            self._flow is None or self.count_publishers("processed") > 0
+        )
+
+    def _acknowledge(self, message: Header) -> None:
+        self._flow.acknowledged(ns_from_stamp(message.stamp))
+
+    def _report_unacknowledged(self) -> None:
+        lost = self._flow.take_lost()
+        if not lost:
+            return
+        self._diagnostics.count("unacknowledged", lost)
+        text = f"no acknowledgement on {self.resolve_topic_name('processed')} for {lost} frames; is pose_node active?"
+        self._diagnostics.problem("unacknowledged", text)
+        self.get_logger().warning(text, throttle_duration_sec=10.0)
+
+    def _capture_event(self, level: int, text: str) -> None:
+        if level >= logging.WARNING:
+            self.get_logger().warning(text)
+        else:
+            self.get_logger().info(text)
+        if self._diagnostics is not None and self._capture is not None:
+            if self._capture.lost:
+                self._diagnostics.problem("lost", text, ERROR, hold_s=float("inf"))
+            else:
+                self._diagnostics.solved("lost")
+
+    def _end(self, stop: threading.Event) -> None:
+        if self._flow is not None:
+            self._flow.wait_until_empty(stop)
+            self._report_unacknowledged()
+        self.get_logger().info(f"{self._capture.source.label} is at its end")
+        self._diagnostics.problem("end", "end of file", OK, hold_s=float("inf"))
+        self._diagnostics.publish()
+        if self.parameters["on_end"] == "exit":
+            stop.wait(LINGER_S)
+            self.request_exit(0)
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs the node; returns the exit code."""
+    return run(CameraNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
