@@ -247,7 +247,7 @@ def run(trainer: Trainer, checkpoint_minutes: float, validate_minutes: float, st
                     writer.add_scalar(f"loss/{k}", v, trainer.step)
                 writer.add_scalar("learning_rate", trainer.learning_rate(), trainer.step)
         if now - validated > 60 * validate_minutes:
-            figures = trainer.validate()
+            figures = trainer.validate((0.0, 2.0))
             trainer.history.append({"step": trainer.step, "minutes": trainer.seconds / 60, **figures})
             bar.write(json.dumps(trainer.history[-1]))
             for k, v in figures.items():
@@ -280,7 +280,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--parameterisation", choices=("epsilon", "x0", "v"), default="x0", help="what the network predicts")
     p.add_argument("--schedule", choices=("cosine", "linear"), default="cosine", help="noise schedule")
     p.add_argument("--checkpoint-minutes", type=float, default=3.0)
-    p.add_argument("--validate-minutes", type=float, default=10.0)
+    p.add_argument("--validate-minutes", type=float, default=20.0)
     p.add_argument("--validation-frames", type=int, default=256)
     p.add_argument("--stop-after-minutes", type=float, default=0.0, help="end this call early, to be resumed")
     for f in fields(Recipe):

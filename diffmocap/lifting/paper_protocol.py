@@ -32,9 +32,18 @@ def paper_intrinsics() -> torch.Tensor:
 
 
 def paper_distance(body: BodyModel) -> float:
-    """Depth of the pelvis [m] at which the standing mean body fills 80 % of the image's height."""
-    height = float(body.template[:, 1].max() - body.template[:, 1].min())
-    return height / FILL / (2 * math.tan(math.radians(VERTICAL_FOV_DEG) / 2))
+    """Depth of the pelvis [m] at which the projection of the standing mean body is 80 % of the image high.
+
+    The body stands upright and faces the camera, its pelvis on the optical axis; found by bisection.
+    """
+    height_m, towards_camera_m = body.template[:, 1].double(), body.template[:, 2].double()
+    wanted = FILL * 2 * math.tan(math.radians(VERTICAL_FOV_DEG) / 2)
+    near, far = 1.0, 10.0
+    for _ in range(50):
+        middle = 0.5 * (near + far)
+        ray = height_m / (middle - towards_camera_m)
+        near, far = (middle, far) if float(ray.max() - ray.min()) > wanted else (near, middle)
+    return 0.5 * (near + far)
 
 
 def paper_view(body: BodyModel, rotations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -1,0 +1,84 @@
+"""A run learns, resumes exactly, and leaves a record beside its weights."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from diffmocap.lifting.denoiser import DenoiserConfig
+from diffmocap.lifting.weights import load_weights
+from training.lifting import Recipe, Trainer, main
+from training.poses import load_rotations
+from training.views import ViewConfig
+
+TINY = DenoiserConfig(width=32, heads=2, feedforward=32, decoder_layers=1, keypoint_layers=1)
+
+
+@pytest.fixture(scope="module")
+def frames(shared_dir) -> torch.Tensor:
+    return load_rotations([shared_dir / "data" / "cmu_smpl30_val.npz"])[::50]
+
+
+def trainer(frames, out, **changes) -> Trainer:
+    recipe = Recipe(**{"batch": 32, "steps": 60, "warmup_steps": 5, "model": TINY, **changes})
+    return Trainer(recipe, frames, frames[:8], out, "cpu")
+
+
+def test_resumed_run_is_the_uninterrupted_run(frames, tmp_path):
+    whole = trainer(frames, tmp_path)
+    for _ in range(6):
+        whole.train_step()
+    first = trainer(frames, tmp_path)
+    for _ in range(3):
+        first.train_step()
+    first.save()
+    second = trainer(frames, tmp_path)
+    assert second.resume() and second.step == 3
+    for _ in range(3):
+        second.train_step()
+    for a, b in zip(whole.ema.parameters(), second.ema.parameters()):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "x0", "v"])
+def test_loss_falls_for_every_parameterisation(frames, tmp_path, kind):
+    from dataclasses import replace
+
+    run = trainer(frames, tmp_path, model=replace(TINY, parameterisation=kind), learning_rate=3e-3, steps=10_000)
+    history = [float(run.train_step()["mse"]) for _ in range(60)]
+    assert sum(history[-10:]) < 0.9 * sum(history[:10])
+
+
+def test_learning_rate_warms_up_and_decays_to_zero(frames, tmp_path):
+    run = trainer(frames, tmp_path, steps=100, decay_share=0.5)
+    rates = []
+    for run.step in range(101):
+        rates.append(run.learning_rate())
+    assert rates[0] < rates[4] == pytest.approx(rates[49]) == pytest.approx(1e-3)
+    assert rates[75] == pytest.approx(0.5e-3, rel=1e-3) and rates[100] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_command_writes_weights_config_and_resumes(shared_dir, tmp_path, capsys):
+    data = str(shared_dir / "data" / "cmu_smpl30_val.npz")
+    arguments = ["--data", data, "--val", data, "--out", str(tmp_path), "--batch", "8", "--validation-frames", "4"]
+    main([*arguments, "--steps", "2", "--device", "cpu"])
+    main([*arguments, "--steps", "3", "--device", "cpu"])
+    assert "resumed at step 2" in capsys.readouterr().out
+    record = json.loads((tmp_path / "config.json").read_text())
+    assert record["recipe"]["steps"] == 3 and record["parameters"] > 1e6 and len(record["commit"]) >= 7
+    assert load_weights(tmp_path / "lifting.safetensors").config.width == record["recipe"]["model"]["width"]
+
+
+def test_paper_preset_has_the_papers_size():
+    from diffmocap.lifting.denoiser import TransformerDenoiser
+    from training.lifting import PRESETS
+
+    count = sum(p.numel() for p in TransformerDenoiser(PRESETS["paper"]).parameters())
+    assert 10e6 < count < 12e6
+
+
+def test_views_of_the_recipe_are_validated_by_name():
+    with pytest.raises(TypeError):
+        ViewConfig(papershare=0.1)
