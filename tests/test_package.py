@@ -92,9 +92,9 @@ def test_package_xml_is_valid(path: Path) -> None:
     package.validate()
 
 
-def test_package_xml_names_every_ros_package_that_is_imported() -> None:
+def test_package_xml_names_every_ros_package_that_is_imported_or_started() -> None:
     declared = {element.text for element in ElementTree.parse(ROOT / "package.xml").iter("exec_depend")}
-    used = set()
+    used, started = set(), set()
     for folder in ("diffmocap", "launch"):
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -102,6 +102,9 @@ def test_package_xml_names_every_ros_package_that_is_imported() -> None:
                     used.add(node.module.split(".")[0])
                 elif isinstance(node, ast.Import):
                     used |= {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.keyword) and node.arg == "package" and isinstance(node.value, ast.Constant):
+                    started.add(node.value.value)
+    assert started - {"diffmocap"} <= declared, f"package.xml lacks {sorted(started - declared)}"
     ros = {n for n in used if n.endswith(("_msgs", "_interfaces")) or n in ("rclpy", "launch", "launch_ros", "std_srvs")}
     assert ros <= declared, f"package.xml lacks {sorted(ros - declared)}"
 
