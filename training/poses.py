@@ -18,7 +18,9 @@ from diffmocap.body.skeleton import JOINT_MIRROR
 LEFT_ARM, RIGHT_ARM = (13, 16, 18, 20, 22), (14, 17, 19, 21, 23)
 LEGS = (1, 2, 4, 5, 7, 8, 10, 11)
 #: Trunk and thigh capsules that an arm must stay out of: (joint, joint, radius m).
-CAPSULES = ((0, 3, 0.10), (3, 6, 0.10), (6, 9, 0.10), (12, 15, 0.06), (1, 4, 0.06), (2, 5, 0.06))
+CAPSULES = (
+    (0, 3, 0.10), (3, 6, 0.10), (6, 9, 0.10), (9, 12, 0.08), (12, 15, 0.06), (1, 4, 0.06), (2, 5, 0.06),
+)  # fmt: skip
 
 
 def load_rotations(paths: list[str | Path], exclude: str | Path | tuple = (), fps: float = 30.0) -> torch.Tensor:
