@@ -18,10 +18,6 @@ from pathlib import Path
 from diffmocap.errors import SetupError
 from diffmocap.resources import share_path
 
-#: Marks that the wheels' start-up hook has set the library path and re-executed Python. Another venv's Python must
-#: not inherit it, or it would look for its libraries in this venv.
-WHEEL_BOOTSTRAP_MARK = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
-
 #: Size of the segment in config/fastdds.xml with its bookkeeping, and how many processes may have one.
 FULL_SEGMENT_BYTES = 36_000_000
 PROCESSES_IN_A_GRAPH = 8

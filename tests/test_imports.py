@@ -109,7 +109,7 @@ def test_training_needs_no_ros_and_no_camera(path: Path) -> None:
         allowed = LIGHT_PACKAGES | {"training", "tqdm"} | sys.stdlib_module_names
         assert package in allowed, f"{path}:{line}: {module}; import it in the function that needs it"
         if package == "diffmocap":
-            assert part(module) in LIGHT_PARTS + ("camera",), f"{path}:{line}: {module}"
+            assert part(module) in (*LIGHT_PARTS, "camera"), f"{path}:{line}: {module}"
 
 
 @pytest.mark.parametrize("path", [p for p in sources("diffmocap") if part(str(p)) in LIGHT_PARTS], ids=str)

@@ -100,5 +100,5 @@ def test_missing_ros_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
         ros_environment.require_ros()
     found = importlib.machinery.ModuleSpec("rclpy", None)
     monkeypatch.setattr(ros_environment, "find_spec", lambda name: found if name == "rclpy" else None)
-    with pytest.raises(SetupError, match="diffmocap_msgs, tf2_msgs.*colcon"):
+    with pytest.raises(SetupError, match=r"diffmocap_msgs, tf2_msgs.*colcon"):
         ros_environment.require_ros()

@@ -130,8 +130,9 @@ class Steps:
             sink.flush()
             start = sink.tell()
             output = None if self.verbose else sink
-            code = subprocess.run(list(map(str, arguments)), cwd=REPOSITORY, stdout=output,
-                                  stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False).returncode  # fmt: skip
+            code = subprocess.run(
+                arguments, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False
+            ).returncode
         if code == 0:
             return
         with log.open(errors="replace") as source:
@@ -139,6 +140,11 @@ class Steps:
             text = source.read()
         tail = "\n".join("    " + line for line in text.splitlines()[-15:])
         raise BootstrapError(f"{what} failed (exit code {code}).\n{tail}\n{explain(text)}Full output: {log}")
+
+    def pip_install(self, *arguments: str | Path, what: str) -> None:
+        """`pip install` into the venv."""
+        pip = (self.venv / "bin/python", "-m", "pip", "install", "--disable-pip-version-check")
+        self.command(*pip, *arguments, what=f"installing {what}")
 
 
 def explain(output: str) -> str:
@@ -202,8 +208,7 @@ def install(steps: Steps, name: str, *options: str) -> None:
     path = REQUIREMENTS / f"{name}.txt"
 
     def action() -> None:
-        steps.command(steps.venv / "bin/python", "-m", "pip", "install", "--disable-pip-version-check",
-                      "--progress-bar", "off", *options, "-r", path, what=f"pip install -r requirements/{name}.txt")  # fmt: skip
+        steps.pip_install("--progress-bar", "off", *options, "-r", path, what=f"requirements/{name}.txt")
 
     steps.run(f"requirements-{name}", digest(path, *options), f"installing requirements/{name}.txt", action)
 
@@ -255,8 +260,7 @@ def install_package(steps: Steps) -> None:
     """Install diffmocap itself: editable, so only a change of its metadata asks for it again."""
 
     def action() -> None:
-        steps.command(steps.venv / "bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--no-deps",
-                      "--no-index", "--no-build-isolation", "--editable", REPOSITORY, what="pip install -e .")  # fmt: skip
+        steps.pip_install("--no-deps", "--no-index", "--no-build-isolation", "--editable", REPOSITORY, what="diffmocap")
 
     inputs = [REPOSITORY / name for name in ("setup.py", "setup.cfg")]
     steps.run("package", digest(str(REPOSITORY), *inputs), "installing diffmocap", action)
