@@ -181,7 +181,8 @@ def test_command_writes_a_loadable_folder(tmp_path, capsys, body):
     assert [(e.tag, e.get("name")) for e in written] == [(e.tag, e.get("name")) for e in shipped]
     for a, b in zip(written, shipped, strict=True):
         for key in {"xyz", "lower", "upper"} & set(a.attrib):
-            np.testing.assert_allclose(np.fromstring(a.get(key), sep=" "), np.fromstring(b.get(key), sep=" "), atol=1e-4)
+            found, expected = (np.array(e.get(key).split(), float) for e in (a, b))
+            np.testing.assert_allclose(found, expected, atol=1e-4)
     text = read_urdf(tmp_path / "human.urdf", resolve_meshes=True)
     assert "package://" not in text and str(tmp_path) in text
 
