@@ -21,6 +21,9 @@ ORDER = (
 LIGHT_PARTS = ("errors", "types", "resources", "device", "body", "lifting", "refinement", "pipeline")
 LIGHT_PACKAGES = {"diffmocap", "numpy", "roma", "torch"}
 
+#: Run by hand with `python -m`, and imported by nothing.
+PROGRAMS = {Path("diffmocap/body/convert_smpl.py")}
+
 #: The only files of the command line that talk to the graph.
 ROS_IN_CLI = {"monitor.py", "supervisor.py"}
 
@@ -116,8 +119,15 @@ def test_training_needs_no_ros_and_no_camera(path: Path) -> None:
 def test_the_light_parts_load_with_torch_numpy_and_roma_alone(path: Path) -> None:
     for module, line in imports(path, when_loaded=True):
         package = module.split(".")[0]
-        allowed = package in LIGHT_PACKAGES or package in sys.stdlib_module_names
+        allowed = package in LIGHT_PACKAGES or package in sys.stdlib_module_names or path in PROGRAMS
         assert allowed, f"{path}:{line}: {module} is imported on load; import it in the function that needs it"
+
+
+@pytest.mark.parametrize("program", sorted(PROGRAMS), ids=str)
+def test_programs_are_imported_by_nothing(program: Path) -> None:
+    name = str(program.with_suffix("")).replace("/", ".")
+    everything = [path for folder in ("diffmocap", "training", "benchmarks") for path in sources(folder)]
+    assert not [f"{path}:{line}" for path in everything for module, line in imports(path) if module.startswith(name)]
 
 
 @pytest.mark.parametrize("path", sources("diffmocap"), ids=str)

@@ -45,7 +45,11 @@ def setup_arguments() -> dict:
 
 
 def manifests() -> list[Path]:
-    return [ROOT / "package.xml", *sorted((ROOT / "ros_ws/src").rglob("package.xml")), ROOT / "tools/tf2_msgs/package.xml"]
+    return [
+        ROOT / "package.xml",
+        *sorted((ROOT / "ros_ws/src").rglob("package.xml")),
+        ROOT / "tools/tf2_msgs/package.xml",
+    ]
 
 
 # --- setup.py and package.xml -----------------------------------------------------------------------------------

@@ -101,8 +101,8 @@ def digest(*inputs: Path | str) -> str:
 class Steps:
     """Runs the steps whose inputs changed and says how long each took."""
 
-    def __init__(self, venv: Path, verbose: bool) -> None:
-        self.venv, self.verbose = venv, verbose
+    def __init__(self, venv: Path) -> None:
+        self.venv = venv
         self.stamps = venv / ".stamps"
         self.ran = 0
 
@@ -129,10 +129,8 @@ class Steps:
             sink.write(f"\n$ {' '.join(map(str, arguments))}\n")
             sink.flush()
             start = sink.tell()
-            output = None if self.verbose else sink
-            code = subprocess.run(
-                arguments, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False
-            ).returncode
+            options = {"stdout": sink, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+            code = subprocess.run(arguments, cwd=REPOSITORY, check=False, **options).returncode
         if code == 0:
             return
         with log.open(errors="replace") as source:
@@ -231,8 +229,10 @@ def generate_messages(steps: Steps) -> None:
             )  # fmt: skip
             steps.command(binaries / "cmake", "--build", build, "--target", "install", what=f"building {package.name}")
             shutil.rmtree(build)
-            check = f"from rclpy.type_support import check_for_type_support as c; import {package.name}.msg as m; " \
-                "[c(t) for t in vars(m).values() if isinstance(t, type)]"  # fmt: skip
+            check = (
+                f"from rclpy.type_support import check_for_type_support as c; import {package.name}.msg as m; "
+                "[c(t) for t in vars(m).values() if isinstance(t, type)]"
+            )
             steps.command(binaries / "python", "-c", check, what=f"importing {package.name}")
 
         key = digest(package, REQUIREMENTS / "ros.txt")
@@ -271,7 +271,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--venv", type=Path, default=REPOSITORY / ".venv", help="where the virtual environment goes")
     parser.add_argument("--test", action="store_true", help="also install what the tests and the training need")
-    parser.add_argument("--verbose", action="store_true", help="show the output of pip and CMake")
     options = parser.parse_args()
     venv = options.venv.absolute()
     start = time.monotonic()
@@ -279,7 +278,7 @@ def main() -> int:
         # Two `make` at a time must not install into one venv: the second waits for the first.
         with open(__file__) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            steps = Steps(venv, options.verbose)
+            steps = Steps(venv)
             make_venv(steps)
             install(steps, "torch")  # first and alone: see the file
             install(steps, "base")
@@ -290,11 +289,9 @@ def main() -> int:
                 install(steps, "test")
             generate_messages(steps)
             install_package(steps)
-    except BootstrapError as error:
-        print(f"\n[setup] error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"\n[setup] error: {error}\n{explain(str(error))}", file=sys.stderr)
+    except (BootstrapError, OSError) as error:
+        advice = explain(str(error)) if isinstance(error, OSError) else ""
+        print(f"\n[setup] error: {error}\n{advice}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\n[setup] interrupted; run it again to go on", file=sys.stderr)

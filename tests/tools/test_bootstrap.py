@@ -23,7 +23,7 @@ def bootstrap() -> ModuleType:
 @pytest.fixture
 def steps(bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bootstrap, "check_machine", lambda venv: None)
-    return bootstrap.Steps(tmp_path, verbose=False)
+    return bootstrap.Steps(tmp_path)
 
 
 def test_a_step_runs_again_only_when_its_inputs_change(steps) -> None:
