@@ -1,0 +1,60 @@
+"""Puts a run's weights into ``models/`` and its record into the manifest: ``python -m training.ship runs/lifting``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from safetensors import safe_open
+
+from diffmocap.lifting.weights import DEFAULT_WEIGHTS, load_weights
+from diffmocap.resources import sha256_of
+
+MODELS = Path(__file__).resolve().parents[1] / "models"
+ACKNOWLEDGEMENT = (
+    "The data used in this project was obtained from mocap.cs.cmu.edu. "
+    "The database was created with funding from NSF EIA-0196217."
+)
+
+
+def write_entry(models: Path, name: str, entry: dict) -> None:
+    """Replaces one file's entry in the manifest, its sha256 included."""
+    path = models / "manifest.json"
+    manifest = json.loads(path.read_text()) if path.is_file() else {"files": {}}
+    manifest["files"][name] = {"sha256": sha256_of(models / name), **entry}
+    path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+
+
+def lifting_entry(run: Path, metrics: dict | None) -> dict:
+    """What the manifest says of lifting weights: data, command, recipe, length of the run, figures."""
+    config = json.loads((run / "config.json").read_text())
+    with safe_open(run / "lifting.safetensors", "pt") as f:
+        info = json.loads(f.metadata()["info"])
+    return {
+        "kind": "lifting", "licence": "Apache-2.0",
+        "data": {
+            "clips": [Path(p).name for p in config["data"]], "frames": config["frames"],
+            "held_out_clips": Path(config["exclude"]).name, "acknowledgement": ACKNOWLEDGEMENT,
+        },
+        "command": config["command"], "commit": config["commit"], "torch": config["torch"], "device": config["device"],
+        "parameters": config["parameters"], "recipe": config["recipe"], **info, "metrics": metrics or {},
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder that training.lifting wrote")
+    parser.add_argument("--metrics", type=Path, help="JSON of benchmarks.pixel_alignment --json, or of several merged")
+    parser.add_argument("--models", type=Path, default=MODELS, help="folder to ship to (default: models/)")
+    args = parser.parse_args()
+    load_weights(args.run / "lifting.safetensors")  # refuse to ship what cannot be loaded
+    metrics = json.loads(args.metrics.read_text()) if args.metrics else None
+    shutil.copyfile(args.run / "lifting.safetensors", args.models / DEFAULT_WEIGHTS)
+    write_entry(args.models, DEFAULT_WEIGHTS, lifting_entry(args.run, metrics))
+    print(f"shipped {args.models / DEFAULT_WEIGHTS}, sha256 {sha256_of(args.models / DEFAULT_WEIGHTS)[:12]}...")
+
+
+if __name__ == "__main__":
+    main()
