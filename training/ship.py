@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def write_entry(models: Path, name: str, entry: dict) -> None:
 
 
 def lifting_entry(run: Path, metrics: dict | None) -> dict:
-    """What the manifest says of lifting weights: data, command, recipe, length of the run, figures."""
+    """What the manifest says of lifting weights: data, command (folders left out), recipe, length, figures."""
     config = json.loads((run / "config.json").read_text())
     with safe_open(run / "lifting.safetensors", "pt") as f:
         info = json.loads(f.metadata()["info"])
@@ -38,7 +39,7 @@ def lifting_entry(run: Path, metrics: dict | None) -> dict:
             "clips": [Path(p).name for p in config["data"]], "frames": config["frames"],
             "held_out_clips": Path(config["exclude"]).name, "acknowledgement": ACKNOWLEDGEMENT,
         },
-        "command": config["command"], "commit": config["commit"], "torch": config["torch"], "device": config["device"],
+        "command": re.sub(r"\S*/(?=[^/\s]+\.npz)", "", config["command"]), "commit": config["commit"], "torch": config["torch"], "device": config["device"],
         "parameters": config["parameters"], "recipe": config["recipe"], **info, "metrics": metrics or {},
     }  # fmt: skip
 
