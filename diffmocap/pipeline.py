@@ -19,6 +19,7 @@ import torch
 from diffmocap.body.joint_angles import NUM_ANGLES, angles_from_rotations
 from diffmocap.body.model import BodyModel
 from diffmocap.camera.projection import project
+from diffmocap.device import resolve_device
 from diffmocap.errors import DiffmocapError
 from diffmocap.lifting.lifter import Lifter, LiftingSettings
 from diffmocap.refinement.refiner import Refiner
@@ -84,11 +85,15 @@ class PosePipeline:
     Args:
         lifter: on any device.
         refiner: turns hypotheses into one pose; gets its settings from here.
+        body: the person's body, on the CPU.
         settings: may be replaced at any time by assigning ``settings``; the next step uses them.
     """
 
-    def __init__(self, lifter: LiftingStage, refiner: Refiner, settings: PipelineSettings | None = None) -> None:
+    def __init__(
+        self, lifter: LiftingStage, refiner: Refiner, body: BodyModel, settings: PipelineSettings | None = None
+    ) -> None:
         self.settings = settings or PipelineSettings()
+        self.body = body
         self._lifter = lifter
         self._refiner = refiner
         self._lock = threading.Lock()
@@ -108,9 +113,9 @@ class PosePipeline:
             ModelFileError: a file is missing, corrupt or of the wrong kind.
             DeviceError: the device is unknown or absent.
         """
-        body = BodyModel.load(body_model or None)
         lifter = load_lifter(weights, body_model, device)
-        return cls(lifter, Smoother(body), settings)
+        body = BodyModel.load(body_model or None)
+        return cls(lifter, Smoother(body), body, settings)
 
     @property
     def max_gap_s(self) -> float:
@@ -129,11 +134,10 @@ class PosePipeline:
 
     def warm_up(self, steps: int = 2) -> None:
         """Lift a T-pose a few times and forget it: the first calls of a process are slow."""
-        body = BodyModel.load()
         upright = torch.eye(3).repeat(1, 24, 1, 1)
         upright[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
         intrinsics = CameraIntrinsics.from_fov(640, 480)
-        points_m = body.keypoints(upright, torch.tensor([[0.0, 0.0, 3.0]]))
+        points_m = self.body.keypoints(upright, torch.tensor([[0.0, 0.0, 3.0]]))
         points = project(points_m, torch.tensor(intrinsics.matrix).float())
         for i in range(steps):
             self.step(
@@ -206,6 +210,7 @@ class PosePipeline:
 
 def load_lifter(weights: str | Path | None, body_model: str | Path | None, device: str) -> Lifter:
     """A lifter with a body on its own device; see :meth:`PosePipeline.load`."""
+    resolve_device(device)
     return Lifter.load(weights or None, BodyModel.load(body_model or None, device), device)
 
 

@@ -63,7 +63,7 @@ def body() -> BodyModel:
 @pytest.fixture
 def make(body):
     def made(pose=bent_knee(lambda t: 0.3), settings=UNSMOOTHED):
-        return PosePipeline(KnownLifter(pose), Smoother(body), settings)
+        return PosePipeline(KnownLifter(pose), Smoother(body), body, settings)
 
     return made
 
@@ -172,7 +172,7 @@ def test_smoothing_cuts_jitter_on_noisy_mocap_more_than_it_adds_error(body, shar
 
     def run(settings):
         pipeline = PosePipeline(
-            KnownLifter(lambda t: (clip.rotations @ noise)[round(t * 30)]), Smoother(body), settings
+            KnownLifter(lambda t: (clip.rotations @ noise)[round(t * 30)]), Smoother(body), body, settings
         )
         return torch.stack(
             [pipeline.step(keypoints(1e3 * i / 30), INTRINSICS).state.rotations for i in range(100)]
@@ -195,7 +195,7 @@ def test_the_real_lifter_fits_in(body):
     torch.manual_seed(0)
     model = TransformerDenoiser(DenoiserConfig()).eval().requires_grad_(False)
     settings = PipelineSettings(LiftingSettings(steps=2, hypotheses=3, guidance=0.5))
-    pipeline = PosePipeline(Lifter(model, body), Smoother(body), settings)
+    pipeline = PosePipeline(Lifter(model, body), Smoother(body), body, settings)
     pipeline.warm_up()
     outcomes = [pipeline.step(keypoints(33 * i), INTRINSICS) for i in range(3)]
     assert [r.outcome for r in outcomes] == [Outcome.STARTED, Outcome.TRACKED, Outcome.TRACKED]

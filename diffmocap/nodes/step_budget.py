@@ -10,6 +10,8 @@ from collections import deque
 from statistics import median
 
 WINDOW = 20
+#: So many poses are enough where the time allowed is exceeded this many times over.
+GROSS_WINDOW, GROSS = 4, 2.0
 #: Below this share of the time allowed there is room for another step.
 ROOM = 0.7
 #: Share of images that may be lost before it counts as falling behind.
@@ -30,6 +32,7 @@ class StepBudget:
         self._steps: int | None = None
         self._wait_s = FIRST_WAIT_S
         self._changed_s = 0.0
+        self._attempting = False
         self.overrun = False  #: behind the budget although only one step is left
 
     def observe(self, latency_ms: float, processing_ms: float, dropped: int) -> None:
@@ -55,18 +58,21 @@ class StepBudget:
         if budget_ms <= 0.0:
             self.overrun = False
             return requested
-        if len(self._samples) == WINDOW:
+        if len(self._samples) >= GROSS_WINDOW:
             pressure = self._pressure(budget_ms)
-            self.overrun = pressure > 1.0 and self._steps == 1
-            waited_s = now_s - self._changed_s
-            if pressure > 1.0 and self._steps > 1:
-                if waited_s < 3.0 * self._wait_s:  # the last attempt to take a step back has failed
-                    self._wait_s = min(2.0 * self._wait_s, LONGEST_WAIT_S)
-                self._change(max(1, min(self._steps - 1, int(self._steps / pressure))), now_s)
-            elif pressure < ROOM and self._steps < requested and waited_s > self._wait_s:
-                self._wait_s = max(0.5 * self._wait_s, FIRST_WAIT_S)
-                self._change(self._steps + 1, now_s)
+            if len(self._samples) == WINDOW or pressure > GROSS:
+                self._adapt(pressure, now_s, requested)
         return self._steps
+
+    def _adapt(self, pressure: float, now_s: float, requested: int) -> None:
+        self.overrun = pressure > 1.0 and self._steps == 1
+        if pressure > 1.0 and self._steps > 1:
+            if self._attempting:
+                self._wait_s = min(2.0 * self._wait_s, LONGEST_WAIT_S)
+            self._change(max(1, min(self._steps - 1, int(self._steps / pressure))), now_s)
+        elif pressure < ROOM and self._steps < requested and now_s - self._changed_s > self._wait_s:
+            self._wait_s = max(0.5 * self._wait_s, FIRST_WAIT_S)
+            self._change(self._steps + 1, now_s)
 
     def _pressure(self, budget_ms: float) -> float:
         """Processing time over the time allowed for it; above 1 something has to give."""
@@ -79,6 +85,7 @@ class StepBudget:
         return max(pressure, 1.0 + lost) if lost > TOLERATED_LOSS else pressure
 
     def _change(self, steps: int, now_s: float) -> None:
+        self._attempting = steps > self._steps
         self._steps = steps
         self._changed_s = now_s
         self._samples.clear()

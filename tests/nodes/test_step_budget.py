@@ -39,9 +39,18 @@ def test_all_steps_while_there_is_time():
 
 def test_steps_fall_until_poses_are_in_time_and_none_is_lost():
     machine = Machine(per_step_ms=8.0)
-    used = machine.run(StepBudget(), 5)
-    assert machine.fits(used[-1])
-    assert used[-1] >= 2, "gave up more than needed"
+    budget = StepBudget()
+    machine.run(budget, 30)
+    used = machine.run(budget, 30)
+    assert sum(machine.fits(steps) for steps in used) > 0.8 * len(used)
+    assert min(used) >= 2, "gave up more than needed"
+
+
+def test_a_gross_overrun_is_answered_within_a_few_poses():
+    """At two seconds a pose nobody wants to wait for statistics."""
+    machine, budget = Machine(per_step_ms=20.0), StepBudget()
+    used = machine.run(budget, 10, requested=100)
+    assert sum(steps > 5 for steps in used) <= 5
 
 
 def test_steps_come_back_when_the_load_goes():

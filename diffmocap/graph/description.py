@@ -1,0 +1,227 @@
+"""The graphs that diffmocap starts, and the frames around its camera.
+
+One description serves both ways to have ROS 2: the launch files turn it into launch actions, and the command
+line's supervisor starts the same nodes itself.
+
+Frames (REP-103, REP-105): ``map`` stands on the floor below the camera, x forward as the camera looks, z up;
+``camera_link`` is the camera's body, x forward; ``camera_optical_frame`` looks along z, x right, y down.
+"""
+
+from __future__ import annotations
+
+import math
+
+from diffmocap.graph.elements import (
+    BOOLEANS,
+    URDF,
+    Argument,
+    Given,
+    Graph,
+    NodeProcess,
+    StaticTransform,
+    ToolProcess,
+    When,
+)
+from diffmocap.resources import share_path
+
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+SIM_TIME = {"use_sim_time": Given("use_sim_time", bool)}
+
+
+def webcam() -> Graph:
+    """A camera, the pipeline, and everything to look at it."""
+    return Graph(
+        name="webcam",
+        arguments=(
+            Argument("source", "", "Camera: device index, file or URL; empty: as the parameter file says."),
+            Argument(
+                "camera", "true", "Start camera_node; false where another driver publishes the images.", BOOLEANS
+            ),
+            Argument("use_sim_time", "false", "Take time from /clock.", BOOLEANS),
+            *_common_arguments(),
+        ),
+        nodes=(
+            *_pipeline_nodes(),
+            _camera_node({"source": Given("source")}, When("camera")),
+            *_viewing_nodes(beside_pose_node=True),
+        ),
+        static_transforms=_camera_frames(),
+    )
+
+
+def replay() -> Graph:
+    """A video file or a bag instead of the camera."""
+    ends = When("on_end", "exit")
+    return Graph(
+        name="replay",
+        arguments=(
+            Argument("video", "", "Video file to play."),
+            Argument("bag", "", "Bag to play: one with images and, where the camera was calibrated, its camera_info."),
+            Argument(
+                "on_end",
+                "stop",
+                "At the end: keep the graph as it is, start over, or shut down.",
+                ("stop", "loop", "exit"),
+            ),
+            Argument(
+                "use_sim_time",
+                "",
+                "Take time from /clock; default: true for a bag, which publishes it, false for a video.",
+                ("", *BOOLEANS),
+                default_with=("bag", "true"),
+            ),
+            *_common_arguments(),
+        ),
+        nodes=(
+            *_pipeline_nodes(),
+            _camera_node({"source": Given("video"), "on_end": Given("on_end")}, When("video", None), ends_graph=ends),
+            *_viewing_nodes(beside_pose_node=True),
+        ),
+        tools=(
+            ToolProcess(
+                ("ros2", "bag", "play", Given("bag"), "--clock"),
+                options=((When("on_end", "loop"), "--loop"),),
+                when=(When("bag", None),),
+                ends_graph=ends,
+            ),
+        ),
+        static_transforms=_camera_frames(),
+        exactly_one_of=("video", "bag"),
+    )
+
+
+def view() -> Graph:
+    """Nothing but the viewing: of a graph that runs elsewhere, or of the body with its joints moved by hand."""
+    return Graph(
+        name="view",
+        arguments=(
+            Argument(
+                "joint_sliders",
+                "false",
+                "Move the joints by hand with joint_state_publisher_gui, with no camera running.",
+                BOOLEANS,
+            ),
+            Argument("use_sim_time", "false", "Take time from /clock.", BOOLEANS),
+            *_viewing_arguments(),
+        ),
+        nodes=(
+            *_viewing_nodes(beside_pose_node=False),
+            NodeProcess(
+                "joint_state_publisher_gui",
+                "joint_state_publisher_gui",
+                package="joint_state_publisher_gui",
+                parameters={"robot_description": URDF},
+                when=(When("joint_sliders"),),
+            ),
+        ),
+        static_transforms=(
+            *_camera_frames(),
+            # Nobody is tracked then: the body stands in front of the camera, pelvis at a usual height.
+            StaticTransform("map", "pelvis", (2.5, 0.0, 0.95), (0.0, 0.0, math.pi), when=(When("joint_sliders"),)),
+        ),
+    )
+
+
+def _viewing_arguments() -> tuple[Argument, ...]:
+    return (
+        Argument("namespace", "", "Namespace of all nodes and topics."),
+        Argument("log_level", "info", "Least severe messages that the nodes log.", LOG_LEVELS),
+        Argument("rviz", "true", "Start RViz with robot model, frames, markers and annotated image.", BOOLEANS),
+        Argument(
+            "robot_state_publisher",
+            "true",
+            "Publish the frames of the limbs; false where another computer does.",
+            BOOLEANS,
+        ),
+        Argument(
+            "static_transforms",
+            "true",
+            "Publish map -> camera_link -> camera_optical_frame; false where something else places the camera.",
+            BOOLEANS,
+        ),
+        Argument("camera_height", "1.0", "Height of the camera above the floor [m]."),
+        Argument("camera_pitch", "0.0", "Pitch of the camera [rad]; positive looks down."),
+    )
+
+
+def _common_arguments() -> tuple[Argument, ...]:
+    return (
+        Argument("device", "", "Where the models run: cpu, cuda or cuda:N; empty: as the parameter file says."),
+        Argument("params_file", str(share_path("config", "diffmocap.yaml")), "Parameter file of all nodes."),
+        Argument("image_topic", "", "Topic of the images, where another driver or a bag names it differently."),
+        Argument("camera_info_topic", "", "Topic of the calibration, likewise."),
+        *_viewing_arguments(),
+    )
+
+
+def _pipeline_nodes() -> tuple[NodeProcess, ...]:
+    calibration = ("camera_info", Given("camera_info_topic"))
+    return (
+        NodeProcess(
+            "pose_node",
+            "pose_node",
+            lifecycle=True,
+            reads_params_file=True,
+            parameters={"device": Given("device"), **SIM_TIME},
+            remappings=(calibration,),
+        ),
+        NodeProcess(
+            "keypoint_node",
+            "keypoint_node",
+            lifecycle=True,
+            reads_params_file=True,
+            parameters=SIM_TIME,
+            remappings=(("image_raw", Given("image_topic")), calibration),
+        ),
+    )
+
+
+def _camera_node(parameters: dict[str, Given], when: When, ends_graph: When | bool = False) -> NodeProcess:
+    return NodeProcess(
+        "camera_node",
+        "camera_node",
+        lifecycle=True,
+        reads_params_file=True,
+        parameters={**parameters, **SIM_TIME},
+        when=(when,),
+        ends_graph=ends_graph,
+    )
+
+
+def _viewing_nodes(beside_pose_node: bool) -> tuple[NodeProcess, ...]:
+    # pose_node publishes robot_description; one publisher of a latched topic is enough.
+    own = (("robot_description", "robot_state_publisher/robot_description"),)
+    return (
+        NodeProcess(
+            "robot_state_publisher",
+            "robot_state_publisher",
+            package="robot_state_publisher",
+            remappings=own if beside_pose_node else (),
+            # Its default would drop every third pose of a 30 Hz camera.
+            parameters={"robot_description": URDF, "publish_frequency": 200.0, **SIM_TIME},
+            when=(When("robot_state_publisher"),),
+        ),
+        NodeProcess(
+            "rviz2",
+            "rviz2",
+            package="rviz2",
+            parameters=SIM_TIME,
+            arguments=("-d", str(share_path("config", "diffmocap.rviz"))),
+            when=(When("rviz"),),
+        ),
+    )
+
+
+def _camera_frames() -> tuple[StaticTransform, ...]:
+    wanted = (When("static_transforms"),)
+    return (
+        StaticTransform(
+            "map",
+            "camera_link",
+            (0.0, 0.0, Given("camera_height", float)),
+            (0.0, Given("camera_pitch", float), 0.0),
+            when=wanted,
+        ),
+        # REP-103: from x forward, y left, z up to x right, y down, z forward.
+        StaticTransform("camera_link", "camera_optical_frame", rpy=(-math.pi / 2, 0.0, -math.pi / 2), when=wanted),
+    )

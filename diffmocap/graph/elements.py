@@ -1,0 +1,247 @@
+"""What a description of a ROS graph is made of: arguments, processes, static transforms.
+
+Plain data without ROS. A value may be a :class:`Given`, the value of a launch argument; an argument left empty
+leaves a parameter to the parameter file, so that what the user wrote there stands.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from diffmocap.errors import SettingsError
+
+PACKAGE = "diffmocap"
+BOOLEANS = ("true", "false")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A launch argument.
+
+    Attributes:
+        name, description: as shown by ``ros2 launch --show-args``.
+        default: text; empty leaves the matter to the parameter file, or switches off what depends on it.
+        choices: accepted values, or empty for any.
+        default_with: (other argument, text): the default where that other argument is given.
+    """
+
+    name: str
+    default: str
+    description: str
+    choices: tuple[str, ...] = ()
+    default_with: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """The value of a launch argument, as this type."""
+
+    argument: str
+    type: type = str
+
+
+@dataclass(frozen=True)
+class When:
+    """Holds where an argument has the value ``is_``; with ``is_`` None, where it is not empty."""
+
+    argument: str
+    is_: str | None = "true"
+
+    def holds(self, values: Mapping[str, str]) -> bool:
+        value = values[self.argument]
+        return bool(value) if self.is_ is None else value == self.is_
+
+
+class _Urdf:
+    """Stands for the text of the body's URDF where a parameter wants it."""
+
+
+URDF = _Urdf()
+
+
+@dataclass(frozen=True)
+class NodeProcess:
+    """A node in a process of its own.
+
+    Attributes:
+        executable, package: what to run.
+        name: node name.
+        parameters: on top of the parameter file.
+        remappings: (from, to) pairs; an empty target maps nothing.
+        arguments: command line.
+        lifecycle: whether it has to be configured and activated.
+        reads_params_file: whether the graph's parameter file is meant for it.
+        when: starts only where all of these hold.
+        ends_graph: where it holds, the graph has done its work when this process ends by itself.
+    """
+
+    executable: str
+    name: str
+    package: str = PACKAGE
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    remappings: tuple[tuple[str, str | Given], ...] = ()
+    arguments: tuple[str | Given, ...] = ()
+    lifecycle: bool = False
+    reads_params_file: bool = False
+    when: tuple[When, ...] = ()
+    ends_graph: When | bool = False
+
+
+@dataclass(frozen=True)
+class ToolProcess:
+    """A ROS command-line tool; fields as in :class:`NodeProcess`.
+
+    ``options`` are flags with the condition under which they are appended.
+    """
+
+    command: tuple[str | Given, ...]
+    options: tuple[tuple[When, str], ...] = ()
+    when: tuple[When, ...] = ()
+    ends_graph: When | bool = False
+
+
+@dataclass(frozen=True)
+class StaticTransform:
+    """``T_parent_child``: translation [m]; roll, pitch, yaw [rad] about the parent's fixed x, y, z in that order."""
+
+    parent: str
+    child: str
+    xyz: tuple[float | Given, float | Given, float | Given] = (0.0, 0.0, 0.0)
+    rpy: tuple[float | Given, float | Given, float | Given] = (0.0, 0.0, 0.0)
+    when: tuple[When, ...] = ()
+
+    def quaternion(self) -> tuple[float, float, float, float]:
+        """Rotation as x, y, z, w, of a resolved transform."""
+        (cr, sr), (cp, sp), (cy, sy) = ((math.cos(a / 2), math.sin(a / 2)) for a in self.rpy)
+        return (
+            sr * cp * cy - cr * sp * sy,
+            cr * sp * cy + sr * cp * sy,
+            cr * cp * sy - sr * sp * cy,
+            cr * cp * cy + sr * sp * sy,
+        )
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Everything that one launch file starts.
+
+    Attributes:
+        nodes: in the order in which lifecycle nodes are brought up: each is active before the next one
+            is configured, consumers first, so that no image is lost at the start.
+        tools: command-line tools beside them.
+        exactly_one_of: arguments of which one and only one has to be given.
+    """
+
+    name: str
+    arguments: tuple[Argument, ...]
+    nodes: tuple[NodeProcess, ...]
+    tools: tuple[ToolProcess, ...] = ()
+    static_transforms: tuple[StaticTransform, ...] = ()
+    exactly_one_of: tuple[str, ...] = ()
+
+    @property
+    def lifecycle_nodes(self) -> tuple[NodeProcess, ...]:
+        return tuple(node for node in self.nodes if node.lifecycle)
+
+    def values(self, given: Mapping[str, Any] | None = None) -> dict[str, str]:
+        """All argument values as text, defaults filled in.
+
+        Raises:
+            SettingsError: an unknown argument, a value outside its choices, none or both of two alternatives.
+        """
+        values = {argument.name: argument.default for argument in self.arguments}
+        for name, value in (given or {}).items():
+            if name not in values:
+                raise SettingsError(f"unknown argument '{name}'; expected one of {', '.join(values)}")
+            values[name] = str(value)
+        for argument in self.arguments:
+            if set(BOOLEANS) <= set(argument.choices) and values[argument.name]:  # True, 1 and true mean the same
+                values[argument.name] = str(parse_bool(argument.name, values[argument.name])).lower()
+            if values[argument.name] == "" and argument.default_with and values[argument.default_with[0]]:
+                values[argument.name] = argument.default_with[1]
+            if argument.choices and values[argument.name] not in argument.choices:
+                raise SettingsError(
+                    f"argument '{argument.name}': expected one of {', '.join(filter(None, argument.choices))}, "
+                    f"got '{values[argument.name]}'"
+                )
+        if self.exactly_one_of and sum(bool(values[name]) for name in self.exactly_one_of) != 1:
+            raise SettingsError(f"give one of the arguments {' or '.join(f'{n}:=' for n in self.exactly_one_of)}")
+        return values
+
+    def resolve(self, given: Mapping[str, Any] | None = None) -> "Graph":
+        """The graph for these arguments: plain values, and only what then starts.
+
+        Raises:
+            SettingsError: as :meth:`values`, or a value of the wrong type.
+        """
+        values = self.values(given)
+        return replace(
+            self,
+            nodes=tuple(_resolved_node(node, values) for node in self.nodes if _starts(node, values)),
+            tools=tuple(_resolved_tool(tool, values) for tool in self.tools if _starts(tool, values)),
+            static_transforms=tuple(
+                replace(
+                    transform,
+                    xyz=tuple(_resolved(v, values) for v in transform.xyz),
+                    rpy=tuple(_resolved(v, values) for v in transform.rpy),
+                    when=(),
+                )
+                for transform in self.static_transforms
+                if _starts(transform, values)
+            ),
+        )
+
+
+def parse_bool(name: str, value: str) -> bool:
+    """True or False from the texts that ROS launch takes.
+
+    Raises:
+        SettingsError: any other text.
+    """
+    if value.lower() not in ("true", "1", "false", "0"):
+        raise SettingsError(f"argument '{name}': expected true or false, got '{value}'")
+    return value.lower() in ("true", "1")
+
+
+def _starts(part: NodeProcess | ToolProcess | StaticTransform, values: Mapping[str, str]) -> bool:
+    return all(condition.holds(values) for condition in part.when)
+
+
+def _resolved(value: Any, values: Mapping[str, str]) -> Any:
+    """A plain value; None for an argument left empty."""
+    if not isinstance(value, Given):
+        return value
+    text = values[value.argument]
+    if text == "":
+        return None
+    try:
+        return parse_bool(value.argument, text) if value.type is bool else value.type(text)
+    except ValueError as error:
+        raise SettingsError(f"argument '{value.argument}': expected {value.type.__name__}, got '{text}'") from error
+
+
+def _resolved_node(node: NodeProcess, values: Mapping[str, str]) -> NodeProcess:
+    parameters = {name: _resolved(value, values) for name, value in node.parameters.items()}
+    remappings = ((source, _resolved(target, values)) for source, target in node.remappings)
+    return replace(
+        node,
+        parameters={name: value for name, value in parameters.items() if value is not None},
+        remappings=tuple((source, target) for source, target in remappings if target not in (None, source)),
+        arguments=tuple(_resolved(argument, values) for argument in node.arguments),
+        when=(),
+        ends_graph=_ends_graph(node, values),
+    )
+
+
+def _resolved_tool(tool: ToolProcess, values: Mapping[str, str]) -> ToolProcess:
+    flags = tuple(flag for condition, flag in tool.options if condition.holds(values))
+    command = tuple(_resolved(part, values) for part in tool.command) + flags
+    return replace(tool, command=command, options=(), when=(), ends_graph=_ends_graph(tool, values))
+
+
+def _ends_graph(process: NodeProcess | ToolProcess, values: Mapping[str, str]) -> bool:
+    ends = process.ends_graph
+    return ends.holds(values) if isinstance(ends, When) else ends

@@ -1,0 +1,88 @@
+"""What RViz shows of a pose beside the robot model: skeleton, other hypotheses, ground."""
+
+from __future__ import annotations
+
+import torch
+from builtin_interfaces.msg import Duration
+from geometry_msgs.msg import Point, Vector3
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from diffmocap.body.skeleton import JOINT_NAMES, PARENTS
+
+#: A person who left disappears after this time.
+LIFETIME = Duration(sec=0, nanosec=500_000_000)
+LEFT, RIGHT, MIDDLE = ColorRGBA(r=0.2, g=0.6, b=1.0, a=1.0), ColorRGBA(r=1.0, g=0.5, b=0.2, a=1.0), ColorRGBA(
+    r=0.9, g=0.9, b=0.9, a=1.0
+)
+GHOST = ColorRGBA(r=0.7, g=0.7, b=0.9, a=0.25)
+GROUND = ColorRGBA(r=0.35, g=0.38, b=0.4, a=0.6)
+GROUND_SIZE_M = 6.0
+
+_BONES = [(joint, parent) for joint, parent in enumerate(PARENTS) if parent >= 0]
+
+
+def pose_markers(joints: torch.Tensor, ghosts: torch.Tensor, header: Header, ground_frame: str) -> MarkerArray:
+    """All markers of one pose.
+
+    Args:
+        joints: [24, 3] m in ``header.frame_id``.
+        ghosts: [K, 24, 3] m joints of the hypotheses; drawn where there are several.
+        ground_frame: gravity-aligned frame whose plane z = 0 is the floor; empty draws none.
+    """
+    markers = [_skeleton(joints, header), _joints(joints, header), _ghosts(ghosts, header)]
+    if ground_frame:
+        markers.append(_ground(ground_frame))
+    return MarkerArray(markers=markers)
+
+
+def _skeleton(joints: torch.Tensor, header: Header) -> Marker:
+    points = _points(joints)
+    marker = _marker(header, "skeleton", Marker.LINE_LIST, Vector3(x=0.025))
+    marker.points = [points[j] for bone in _BONES for j in bone]
+    marker.colors = [_side(joint) for joint, _ in _BONES for _ in range(2)]
+    return marker
+
+
+def _joints(joints: torch.Tensor, header: Header) -> Marker:
+    marker = _marker(header, "joints", Marker.SPHERE_LIST, Vector3(x=0.05, y=0.05, z=0.05))
+    marker.points = _points(joints)
+    marker.colors = [_side(joint) for joint in range(len(JOINT_NAMES))]
+    return marker
+
+
+def _ghosts(ghosts: torch.Tensor, header: Header) -> Marker:
+    marker = _marker(header, "hypotheses", Marker.LINE_LIST, Vector3(x=0.012))
+    if len(ghosts) < 2:
+        marker.action = Marker.DELETE
+        return marker
+    marker.color = GHOST
+    for joints in ghosts:
+        points = _points(joints)
+        marker.points += [points[j] for bone in _BONES for j in bone]
+    return marker
+
+
+def _ground(frame: str) -> Marker:
+    # Stamp zero is "the latest transform": the floor does not move with the camera's clock.
+    marker = _marker(Header(frame_id=frame), "ground", Marker.CUBE, Vector3(x=GROUND_SIZE_M, y=GROUND_SIZE_M, z=0.01))
+    marker.pose.position.x = 0.5 * GROUND_SIZE_M  # before the camera
+    marker.pose.position.z = -0.005
+    marker.color = GROUND
+    marker.lifetime = Duration()
+    return marker
+
+
+def _marker(header: Header, namespace: str, kind: int, scale: Vector3) -> Marker:
+    marker = Marker(header=header, ns=namespace, id=0, type=kind, action=Marker.ADD, scale=scale, lifetime=LIFETIME)
+    marker.pose.orientation.w = 1.0
+    return marker
+
+
+def _side(joint: int) -> ColorRGBA:
+    name = JOINT_NAMES[joint]
+    return LEFT if name.startswith("left_") else RIGHT if name.startswith("right_") else MIDDLE
+
+
+def _points(joints: torch.Tensor) -> list[Point]:
+    return [Point(x=x, y=y, z=z) for x, y, z in joints.tolist()]

@@ -1,0 +1,79 @@
+"""From a pose to its ROS messages: joint states, body pose, transform."""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+import roma
+import torch
+from diffmocap_msgs.msg import BodyPose
+from geometry_msgs.msg import Point, Pose, Quaternion, Transform, TransformStamped, Vector3
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
+
+from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES
+from diffmocap.pipeline import PoseResult
+from diffmocap.types import BodyState
+
+#: Link of the URDF that /tf places.
+ROOT_LINK = "pelvis"
+
+#: Columns are the URDF's axes (x forward, y left, z up) in the SMPL body frame (x left, y up, z forward).
+R_SMPL_URDF = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+
+
+def joint_state_message(result: PoseResult, header: Header) -> JointState:
+    """69 joint positions [rad] and velocities [rad/s]; efforts are empty as no physics ran."""
+    return JointState(
+        header=header,
+        name=JOINT_ANGLE_NAMES,
+        position=array("d", result.joint_angles),
+        velocity=array("d", result.joint_velocities),
+    )
+
+
+def body_pose_message(result: PoseResult, header: Header) -> BodyPose:
+    """The pose in SMPL's terms, with the spread that refinement reported."""
+    state = result.state
+    rotation_covariance = torch.diag_embed(state.rotation_variance[:, None].expand(-1, 3))
+    root_covariance = torch.diag(torch.cat([state.pelvis_variance, state.rotation_variance[:1].expand(3)]))
+    return BodyPose(
+        header=header,
+        root_pose=root_pose(state),
+        root_covariance=_float64(root_covariance),
+        rotations=_quaternions(state.rotations),
+        joint_positions=[Point(x=x, y=y, z=z) for x, y, z in state.joint_positions.tolist()],
+        rotation_covariance=_float64(rotation_covariance),
+        contacts=list(state.contacts),
+        loss_before=float(state.loss_before),
+        loss_after=float(state.loss_after),
+        score=float(state.score),
+        hypotheses=min(len(result.hypotheses.score), 255),
+    )
+
+
+def root_pose(state: BodyState) -> Pose:
+    """The URDF's root link in the optical frame."""
+    (orientation,) = _quaternions((state.rotations[0] @ R_SMPL_URDF.to(state.rotations))[None])
+    x, y, z = state.pelvis.tolist()
+    return Pose(position=Point(x=x, y=y, z=z), orientation=orientation)
+
+
+def transform_message(pose: Pose, header: Header) -> TFMessage:
+    """``T_optical_pelvis`` for /tf."""
+    translation = Vector3(x=pose.position.x, y=pose.position.y, z=pose.position.z)
+    transform = Transform(translation=translation, rotation=pose.orientation)
+    return TFMessage(transforms=[TransformStamped(header=header, child_frame_id=ROOT_LINK, transform=transform)])
+
+
+def _quaternions(rotations: torch.Tensor) -> list[Quaternion]:
+    """One message for each of [N, 3, 3]; w is not negative, so that equal rotations read equal."""
+    xyzw = roma.quat_normalize(roma.rotmat_to_unitquat(rotations.double()))
+    xyzw = torch.where(xyzw[:, 3:] < 0, -xyzw, xyzw)
+    return [Quaternion(x=x, y=y, z=z, w=w) for x, y, z, w in xyzw.tolist()]
+
+
+def _float64(values: torch.Tensor) -> np.ndarray:
+    return values.double().flatten().numpy()

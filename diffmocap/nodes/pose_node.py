@@ -1,0 +1,238 @@
+"""pose_node: keypoints in, joint states, body pose, transform and markers out."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from diffmocap_msgs.msg import BodyPose
+from diffmocap_msgs.msg import Keypoints2D as Keypoints2DMsg
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, JointState
+from std_msgs.msg import Header, String
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import MarkerArray
+
+from diffmocap.device import resolve_device
+from diffmocap.errors import DiffmocapError, KeypointError
+from diffmocap.graph.robot_description import robot_description
+from diffmocap.lifting.lifter import Lifter
+from diffmocap.nodes.calibration import Calibration
+from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
+from diffmocap.nodes.messages import keypoints_from_message
+from diffmocap.nodes.parameters import Parameters
+from diffmocap.nodes.pose_markers import pose_markers
+from diffmocap.nodes.pose_messages import body_pose_message, joint_state_message, root_pose, transform_message
+from diffmocap.nodes.pose_settings import SETTINGS, pipeline_settings
+from diffmocap.nodes.run import ManagedNode, run
+from diffmocap.nodes.step_budget import StepBudget
+from diffmocap.nodes.worker import LatestWorker
+from diffmocap.pipeline import Outcome, PosePipeline, PoseResult, load_lifter
+
+#: REP-103 name of the frame of keypoints that do not name theirs.
+DEFAULT_FRAME = "camera_optical_frame"
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class PoseNode(ManagedNode):
+    """Works on the newest keypoints on a thread of its own; the executor only receives."""
+
+    parameters: Parameters | None = None
+    _pipeline: PosePipeline | None = None
+    _next_lifter: Lifter | None = None
+
+    def __init__(self) -> None:
+        super().__init__("pose_node", SETTINGS)
+        self._diagnostics: Diagnostics | None = None
+        self._worker: LatestWorker | None = None
+        self._subscriptions_: list = []
+        self._budget = StepBudget()
+        self._dropped = 0
+        self._markers_due_s = 0.0
+
+    def validate(self, values: dict[str, Any]) -> None:
+        """Also loads the model on another device, so that a device that fails is refused and nothing changes."""
+        pipeline_settings(values)
+        if self.parameters is None or values["device"] == self.parameters["device"]:
+            return  # at the start configure will tell, so that the node lives
+        resolve_device(values["device"])
+        if self._pipeline is not None:
+            self._next_lifter = load_lifter(values["weights"], values["body_model"], values["device"])
+
+    def parameters_changed(self, names: set[str]) -> None:
+        if self._worker is not None:
+            self._worker.depth = self.parameters["queue_depth"]
+        if self._pipeline is not None and "device" in names:
+            self._pipeline.replace_lifter(self._next_lifter)
+            self._next_lifter = None
+            self._tell_device()
+
+    def configure(self) -> None:
+        p = self.parameters
+        torch.set_num_threads(p["torch_threads"])
+        started_s = time.monotonic()
+        self._pipeline = PosePipeline.load(
+            p["weights"], p["body_model"], p["device"], pipeline_settings(p.values())
+        )
+        self._pipeline.warm_up()
+        self._create_publishers()
+        self._diagnostics = Diagnostics(self)
+        for counter in ("poses", "without_person", "bad_keypoints", "dropped", "stale", "tracks"):
+            self._diagnostics.count(counter, 0)
+        weights, body = p["weights"] or "shipped weights", p["body_model"] or "shipped body"
+        self._diagnostics.set("model", f"{weights}, {body}")
+        self._tell_device()
+        self.get_logger().info(f"{weights} and {body} loaded on {p['device']} in {time.monotonic() - started_s:.1f} s")
+
+    def activate(self) -> None:
+        self._pipeline.reset()
+        self._budget = StepBudget()
+        self._dropped = 0
+        self._calibration = Calibration(self._warn_of_calibration)
+        self._worker = LatestWorker(self._work, self._failed, self.parameters["queue_depth"], "pose")
+        self._subscriptions_ = [
+            self.create_subscription(CameraInfo, "camera_info", self._calibration.receive, qos_profile_sensor_data),
+            self.create_subscription(Keypoints2DMsg, "keypoints", self._receive, 10),
+        ]
+
+    def deactivate(self) -> None:
+        for subscription in self._subscriptions_:
+            self.destroy_subscription(subscription)
+        self._subscriptions_ = []
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+    def cleanup(self) -> None:
+        self._pipeline = self._next_lifter = None
+        if self._diagnostics is not None:
+            self._diagnostics.close()
+            self._diagnostics = None
+            for publisher in self._lifecycle_publishers:
+                self.destroy_lifecycle_publisher(publisher)
+            self.destroy_publisher(self._description)
+
+    def _create_publishers(self) -> None:
+        text = robot_description()
+        self._joint_states = self.create_lifecycle_publisher(JointState, "joint_states", 10)
+        self._body_pose = self.create_lifecycle_publisher(BodyPose, "body_pose", 10)
+        self._tf = self.create_lifecycle_publisher(TFMessage, "/tf", 100)
+        self._markers = self.create_lifecycle_publisher(MarkerArray, "markers", 10)
+        self._processed = self.create_lifecycle_publisher(Header, "processed", 100)
+        self._lifecycle_publishers = (
+            self._joint_states, self._body_pose, self._tf, self._markers, self._processed,
+        )  # fmt: skip
+        # Not managed: viewers may have the body before anybody is tracked.
+        self._description = self.create_publisher(String, "robot_description", LATCHED)
+        self._description.publish(String(data=text))
+
+    def _receive(self, message: Keypoints2DMsg) -> None:
+        self._diagnostics.tick("keypoints")
+        if dropped := self._worker.put((message, time.monotonic())):
+            self._diagnostics.count("dropped", dropped)
+
+    def _work(self, item: tuple[Keypoints2DMsg, float]) -> None:
+        """One set of keypoints, on the worker's thread."""
+        message, received_s = item
+        started_s = time.monotonic()
+        p = self.parameters
+        if torch.get_num_threads() != p["torch_threads"]:
+            torch.set_num_threads(p["torch_threads"])  # counts for the thread that calls it
+        header = Header(stamp=message.header.stamp, frame_id=message.header.frame_id or DEFAULT_FRAME)
+        try:
+            keypoints = keypoints_from_message(message)
+            intrinsics = self._calibration.intrinsics(keypoints.width, keypoints.height, p["vertical_fov_deg"])
+            self._pipeline.settings = self._affordable_settings(started_s)
+            result = self._pipeline.step(keypoints, intrinsics)
+            if result.state is not None:
+                self._publish(result, header)
+                self._measure(result, received_s, started_s)
+            else:
+                self._diagnostics.count("stale" if result.outcome is Outcome.STALE else "without_person")
+        finally:
+            self._processed.publish(message.header)  # whatever came of it, the camera may send the next image
+        if result.state is not None:
+            self._publish_markers(result, header)
+
+    def _affordable_settings(self, now_s: float):
+        p = self.parameters
+        settings = pipeline_settings(p.values())
+        steps = self._budget.steps(now_s, p["steps"], p["budget_ms"])
+        return replace(settings, lifting=replace(settings.lifting, steps=steps))
+
+    def _publish(self, result: PoseResult, header: Header) -> None:
+        self._joint_states.publish(joint_state_message(result, header))
+        if self.parameters["publish_tf"]:
+            self._tf.publish(transform_message(root_pose(result.state), header))
+        self._body_pose.publish(body_pose_message(result, header))
+
+    def _publish_markers(self, result: PoseResult, header: Header) -> None:
+        now_s = time.monotonic()
+        p = self.parameters
+        if not p["publish_markers"] or now_s < self._markers_due_s or not self._markers.get_subscription_count():
+            return
+        self._markers_due_s = now_s + 1.0 / p["markers_rate"]
+        _, ghosts = self._pipeline.body.forward_kinematics(result.hypotheses.rotations, result.hypotheses.pelvis)
+        self._markers.publish(pose_markers(result.state.joint_positions, ghosts, header, p["ground_frame"]))
+
+    def _measure(self, result: PoseResult, received_s: float, started_s: float) -> None:
+        """Diagnostics of one published pose, and what the step budget learns from it."""
+        p, d = self.parameters, self._diagnostics
+        processing_ms = 1e3 * (time.monotonic() - started_s)
+        latency_ms = (self.get_clock().now().nanoseconds - result.stamp_ns) / 1e6
+        d.tick("pose")
+        d.count("poses")
+        d.count("tracks", int(result.outcome is Outcome.STARTED))
+        d.latency("wait", 1e3 * (started_s - received_s))
+        for stage in ("lift", "refine", "angles"):
+            d.latency(stage, result.timings_ms[stage])
+        d.latency("publish", processing_ms - result.timings_ms["total"])
+        d.latency("capture_to_publish", latency_ms)
+
+        dropped = self._worker.dropped
+        self._budget.observe(latency_ms, processing_ms, dropped - self._dropped)
+        self._dropped = dropped
+        steps = self._pipeline.settings.lifting.steps
+        d.set("steps", f"{steps} of {p['steps']}")
+        d.set("hypotheses", p["hypotheses"])
+        d.set("budget_ms", p["budget_ms"])
+        if self._budget.overrun:
+            d.problem("budget", f"behind the budget of {p['budget_ms']:g} ms with a single sampler step")
+        elif steps < p["steps"]:
+            d.problem("budget", f"{steps} of {p['steps']} sampler steps, to keep the budget of {p['budget_ms']:g} ms")
+        else:
+            d.solved("budget")
+
+    def _tell_device(self) -> None:
+        device = torch.device(self.parameters["device"])
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+        self._diagnostics.set("device", self.parameters["device"])
+        self._diagnostics.hardware_id = name
+
+    def _warn_of_calibration(self, text: str) -> None:
+        self.get_logger().warning(text)
+        self._diagnostics.problem("calibration", "the camera is not calibrated", OK, hold_s=float("inf"))
+
+    def _failed(self, error: Exception) -> None:
+        """Bad keypoints are told and left behind; the next ones are a new chance."""
+        if not self.context.ok():  # the process is being ended under this thread
+            return
+        text = str(error)
+        if not isinstance(error, DiffmocapError):
+            text = "an unexpected error:\n" + "".join(traceback.format_exception(error))
+        self._diagnostics.count("bad_keypoints" if isinstance(error, KeypointError) else "failed")
+        self._diagnostics.problem("failed", str(error), ERROR)
+        self.get_logger().error(text, throttle_duration_sec=5.0)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs the node; returns the exit code."""
+    return run(PoseNode, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,103 @@
+"""The parameters of pose_node, and the pipeline's settings made from them.
+
+Defaults are those of the pipeline: each value has one home.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffmocap.lifting.lifter import SAMPLERS, LiftingSettings
+from diffmocap.nodes.parameters import Setting
+from diffmocap.pipeline import PipelineSettings
+from diffmocap.refinement.one_euro import OneEuroSettings
+from diffmocap.refinement.smoother import PELVIS_FILTER, ROTATION_FILTER, SELECTIONS, SmootherSettings
+
+_LIFTING = LiftingSettings()
+_SMOOTHING = SmootherSettings()
+
+SETTINGS = (
+    Setting("weights", "", "Lifting weights (.safetensors); empty: the shipped ones.", live=False),
+    Setting("body_model", "", "SMPL body (.npz); empty: the shipped licence-free one.", live=False),
+    Setting("device", "cpu", "Where lifting runs: cpu, cuda or cuda:N."),
+    Setting("torch_threads", 1, "Threads of one tensor operation on the CPU.", 1, 64),
+    Setting("guidance", _LIFTING.guidance, "Weight w of classifier-free guidance; 0: none.", 0.0, 10.0),
+    Setting("steps", _LIFTING.steps, "Sampler steps a frame from pure noise; a warm start walks a part.", 1, 1000),
+    Setting("hypotheses", _LIFTING.hypotheses, "Poses sampled a frame.", 1, 64),
+    Setting("sampler", _LIFTING.sampler, "ddim, or ddpm with all steps of the model (slow).", choices=SAMPLERS),
+    Setting("warm_start", _LIFTING.warm_start, "Sample from the previous pose instead of from pure noise."),
+    Setting(
+        "warm_start_time",
+        _LIFTING.warm_start_time,
+        "Noise level at which a warm start begins: near 0 keeps the previous pose, 1 forgets it.",
+        0.05,
+        1.0,
+    ),
+    Setting("min_keypoints", _LIFTING.min_keypoints, "Fewer visible keypoints give no pose.", 4, 25),
+    Setting("min_confidence", _LIFTING.min_confidence, "Keypoints below this confidence count as missing.", 0.0, 1.0),
+    Setting(
+        "keypoint_noise",
+        _LIFTING.keypoint_noise,
+        "Detector noise that the model is told: standard deviation over half the person's size.",
+        0.0,
+        0.1,
+    ),
+    Setting("smoothing", _SMOOTHING.enabled, "Filter poses over time (one-euro filter)."),
+    Setting(
+        "min_cutoff", ROTATION_FILTER.min_cutoff_hz, "Cutoff of resting joints [Hz]; lower: less jitter.", 0.01, 100.0
+    ),
+    Setting(
+        "beta", ROTATION_FILTER.beta, "Rise of the cutoff with a joint's speed [Hz per rad/s]; higher: less lag.", 0.0, 100.0
+    ),
+    Setting("pelvis_min_cutoff", PELVIS_FILTER.min_cutoff_hz, "Cutoff of the resting pelvis [Hz].", 0.01, 100.0),
+    Setting("pelvis_beta", PELVIS_FILTER.beta, "Rise of the pelvis's cutoff with its speed [Hz per m/s].", 0.0, 100.0),
+    Setting(
+        "selection",
+        _SMOOTHING.selection,
+        "Which of several hypotheses to follow: the one consistent with the past, or the best score.",
+        choices=SELECTIONS,
+    ),
+    Setting("max_gap", _SMOOTHING.max_gap_s, "Longer gaps start a new track [s].", 0.05, 10.0),
+    Setting(
+        "vertical_fov_deg", 50.0, "Field of view to assume of a camera that nobody calibrated [degrees].", 5.0, 150.0
+    ),
+    Setting(
+        "budget_ms",
+        50.0,
+        "Latency from image to joint states above which steps are given up [ms]; 0: never give up any.",
+        0.0,
+        10_000.0,
+    ),
+    Setting("queue_depth", 2, "Keypoints that may wait; when more come the oldest are dropped.", 1, 16),
+    Setting("publish_tf", True, "Publish the pelvis on /tf."),
+    Setting("publish_markers", True, "Publish markers where somebody subscribes to them."),
+    Setting("markers_rate", 15.0, "Markers a second at most [Hz].", 0.1, 100.0),
+    Setting("ground_frame", "map", "Frame whose plane z = 0 is drawn as the floor; empty: none."),
+)
+
+
+def pipeline_settings(values: dict[str, Any]) -> PipelineSettings:
+    """The pipeline's settings for these parameter values.
+
+    Raises:
+        SettingsError: a value outside its range.
+    """
+    lifting = LiftingSettings(
+        guidance=values["guidance"],
+        steps=values["steps"],
+        hypotheses=values["hypotheses"],
+        sampler=values["sampler"],
+        warm_start=values["warm_start"],
+        warm_start_time=values["warm_start_time"],
+        min_keypoints=values["min_keypoints"],
+        min_confidence=values["min_confidence"],
+        keypoint_noise=values["keypoint_noise"],
+    )
+    refinement = SmootherSettings(
+        enabled=values["smoothing"],
+        rotation=OneEuroSettings(values["min_cutoff"], values["beta"], ROTATION_FILTER.speed_cutoff_hz),
+        pelvis=OneEuroSettings(values["pelvis_min_cutoff"], values["pelvis_beta"], PELVIS_FILTER.speed_cutoff_hz),
+        selection=values["selection"],
+        max_gap_s=values["max_gap"],
+    )
+    return PipelineSettings(lifting, refinement)

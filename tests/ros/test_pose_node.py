@@ -1,0 +1,266 @@
+"""pose_node as a process of its own: keypoints go in over DDS, poses come out."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import roma
+import torch
+
+from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, rotations_from_angles
+from diffmocap.body.model import BodyModel
+from diffmocap.camera.projection import project
+from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.lifting.weights import save_weights
+from diffmocap.types import CameraIntrinsics
+
+pytestmark = pytest.mark.ros
+
+STEP_NS = 33_000_000
+INTRINSICS = CameraIntrinsics.from_fov(640, 480)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained network: it poses nobody sensibly, but what the node does with it is the same."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    save_weights(TransformerDenoiser(DenoiserConfig()), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def standing_px() -> np.ndarray:
+    """[25, 2] keypoints of a body that stands 3 m before the camera and faces it."""
+    rotations = torch.eye(3).repeat(1, 24, 1, 1)
+    rotations[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    points = BodyModel.load().keypoints(rotations, torch.tensor([[0.0, 0.0, 3.0]]))
+    return project(points, torch.tensor(INTRINSICS.matrix).float())[0].numpy()
+
+
+class Feed:
+    """Publishes keypoints and collects all that pose_node says."""
+
+    def __init__(self, graph, points_px: np.ndarray) -> None:
+        from diffmocap_msgs.msg import BodyPose, Keypoints2D
+        from sensor_msgs.msg import CameraInfo, JointState
+        from std_msgs.msg import Header
+        from tf2_msgs.msg import TFMessage
+
+        self.graph, self.points_px = graph, points_px
+        self.keypoints = graph.node.create_publisher(Keypoints2D, "keypoints", 10)
+        self.camera_info = graph.node.create_publisher(CameraInfo, "camera_info", 10)
+        self.joint_states = graph.collect(JointState, "joint_states")
+        self.body_poses = graph.collect(BodyPose, "body_pose")
+        self.transforms = graph.collect(TFMessage, "/tf", 100)
+        self.processed = graph.collect(Header, "processed", 100)
+        self.stamp_ns = time.time_ns()
+
+    def connect(self) -> None:
+        node = self.graph.node
+        self.graph.spin_until(
+            lambda: self.keypoints.get_subscription_count() and node.count_publishers("processed"), 20.0, "discovery"
+        )
+        self.graph.spin_for(0.3)
+
+    def message(self, points_px: np.ndarray | None = None, confidence: float = 1.0):
+        from diffmocap_msgs.msg import Keypoints2D
+
+        self.stamp_ns += STEP_NS
+        made = Keypoints2D(width=640, height=480)
+        made.header.frame_id = "some_optical_frame"
+        made.header.stamp.sec, made.header.stamp.nanosec = divmod(self.stamp_ns, 10**9)
+        made.points = (self.points_px if points_px is None else points_px).astype(np.float32).flatten()
+        made.confidence = np.full(25, confidence, np.float32)
+        return made
+
+    def send(self, message=None):
+        """Sends keypoints and waits until the node has acknowledged them."""
+        message = message or self.message()
+        self.keypoints.publish(message)
+        self.graph.spin_until(
+            lambda: self.processed and self.processed[-1].stamp == message.header.stamp, 20.0, "the acknowledgement"
+        )
+        return message
+
+    def pose(self):
+        """Sends keypoints that show somebody; returns joint states and body pose of them."""
+        sent = self.send()
+        self.graph.spin_until(
+            lambda: all(m and m[-1].header.stamp == sent.header.stamp for m in (self.joint_states, self.body_poses)),
+            10.0,
+            "joint states and body pose",
+        )
+        return self.joint_states[-1], self.body_poses[-1]
+
+
+@pytest.fixture
+def active(graph, weights, standing_px):
+    """An active pose_node with a feed; its process as ``feed.process``."""
+
+    def made(**parameters) -> Feed:
+        process = graph.start("pose_node", {"weights": str(weights), "budget_ms": 0.0, **parameters})
+        feed = Feed(graph, standing_px)
+        feed.process = process
+        graph.bring_up("pose_node")
+        feed.connect()
+        return feed
+
+    return made
+
+
+def rotation(quaternion) -> torch.Tensor:
+    xyzw = torch.tensor([quaternion.x, quaternion.y, quaternion.z, quaternion.w])
+    return roma.unitquat_to_rotmat(xyzw.double())
+
+
+def test_keypoints_become_joint_states_body_pose_transform_and_markers(graph, active) -> None:
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from std_msgs.msg import String
+    from visualization_msgs.msg import MarkerArray
+
+    feed = active(hypotheses=3, markers_rate=100.0)
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    descriptions = graph.collect(String, "robot_description", latched)
+    first, _ = feed.pose()
+    joint_state, body_pose = feed.pose()
+
+    assert list(joint_state.name) == list(JOINT_ANGLE_NAMES)
+    assert len(joint_state.position) == len(joint_state.velocity) == 69
+    assert joint_state.header.frame_id == body_pose.header.frame_id == "some_optical_frame"
+    step = (np.array(joint_state.position) - np.array(first.position)) / (STEP_NS * 1e-9)
+    assert np.allclose(joint_state.velocity, step, atol=1e-6), "velocities come from the stamps"
+
+    # The three outputs describe one body.
+    locals_ = torch.stack([rotation(q) for q in body_pose.rotations])
+    from_angles = rotations_from_angles(torch.tensor(list(joint_state.position), dtype=torch.float64))
+    assert roma.rotmat_geodesic_distance(from_angles, locals_[1:]).max() < 1e-3
+    (transform,) = feed.transforms[-1].transforms
+    assert (transform.header.frame_id, transform.child_frame_id) == ("some_optical_frame", "pelvis")
+    assert transform.header.stamp == body_pose.header.stamp
+    # URDF axes in SMPL's: x forward is z, y left is x, z up is y.
+    urdf = rotation(transform.transform.rotation)
+    smpl = locals_[0]
+    assert torch.allclose(urdf, smpl[:, [2, 0, 1]], atol=1e-6)
+    p, t = body_pose.root_pose.position, transform.transform.translation
+    pelvis = body_pose.joint_positions[body_pose.PELVIS]
+    assert (p.x, p.y, p.z) == (t.x, t.y, t.z) == (pelvis.x, pelvis.y, pelvis.z)
+    joints = np.array([[q.x, q.y, q.z] for q in body_pose.joint_positions])
+    expected = BodyModel.load().forward_kinematics(locals_.float()[None], torch.tensor([[p.x, p.y, p.z]]))[1][0]
+    assert np.allclose(joints, expected.numpy(), atol=1e-4)
+    covariance = np.array(body_pose.rotation_covariance).reshape(24, 3, 3)
+    assert (np.linalg.eigvalsh(covariance) > 0).all()
+
+    graph.spin_until(lambda: descriptions, 10.0, "robot_description")
+    assert descriptions[0].data.count('type="revolute"') == 69
+    assert "file:///" in descriptions[0].data or "package://diffmocap/" in descriptions[0].data
+
+    arrays = graph.collect(MarkerArray, "markers")
+    graph.spin_until(lambda: feed.pose() and arrays, 20.0, "markers")
+    markers = {marker.ns: marker for marker in arrays[-1].markers}
+    assert len(markers["skeleton"].points) == 2 * 23
+    assert len(markers["hypotheses"].points) == 3 * 2 * 23
+    assert markers["skeleton"].header.frame_id == "some_optical_frame"
+    assert markers["ground"].header.frame_id == "map"
+    assert feed.process.end(signal.SIGINT) == 0
+
+
+def test_nobody_seen_and_bad_keypoints_are_acknowledged_and_counted(graph, active) -> None:
+    from sensor_msgs.msg import CameraInfo
+
+    feed = active()
+    diagnostics = graph.diagnostics()
+    for _ in range(3):  # nobody calibrated this camera
+        feed.camera_info.publish(CameraInfo(width=640, height=480))
+        graph.spin_for(0.05)
+        feed.pose()
+    poses = len(feed.joint_states)
+    bad = feed.message()
+    bad.points[7] = float("nan")
+    feed.send(bad)
+    no_size = feed.message()
+    no_size.width = 0
+    feed.send(no_size)
+    feed.send(feed.message(confidence=0.0))
+    assert len(feed.joint_states) == poses, "a pose out of bad keypoints"
+    feed.pose()
+    graph.spin_until(
+        lambda: diagnostics.get("pose_node", {}).get("poses") == "4"
+        and diagnostics["pose_node"]["bad_keypoints"] == "2"
+        and diagnostics["pose_node"]["without_person"] == "1",
+        10.0,
+        "the counts in the diagnostics",
+    )
+    assert "not finite" in feed.process.log, "the reason is in the log"
+    assert feed.process.log.count("is not calibrated") == 1
+    status = diagnostics["pose_node"]
+    assert status["device"] == "cpu"
+    assert {"lift_p50_ms", "refine_p50_ms", "capture_to_publish_p50_ms"} <= status.keys()
+
+
+def test_parameters_change_live_and_bad_values_are_refused(graph, active) -> None:
+    feed = active(min_keypoints=6)
+    feed.pose()
+    assert graph.set_parameter("pose_node", "hypotheses", 3).successful
+    _, body_pose = feed.pose()
+    assert body_pose.hypotheses == 3
+
+    assert graph.set_parameter("pose_node", "min_keypoints", 25).successful
+    poses = len(feed.joint_states)
+    hidden = feed.message()
+    hidden.confidence[0] = 0.0
+    feed.send(hidden)
+    graph.spin_for(0.2)
+    assert len(feed.joint_states) == poses, "min_keypoints had no effect"
+
+    refused = {
+        "guidance": 99.0, "steps": 0, "sampler": "magic", "min_cutoff": -1.0, "device": "warp", "weights": "/else",
+    }  # fmt: skip
+    for name, value in refused.items():
+        result = graph.set_parameter("pose_node", name, value)
+        assert not result.successful and name in result.reason, f"{name}: {result.reason}"
+    feed.pose()
+
+
+def test_what_cannot_be_loaded_fails_configure_and_the_node_lives(graph, weights, tmp_path) -> None:
+    corrupt = tmp_path / "corrupt.safetensors"
+    corrupt.write_bytes(weights.read_bytes()[:5000])
+    node = graph.start("pose_node", {"weights": str(corrupt), "device": "warp"})
+    faults = [
+        ({}, "unknown device 'warp'"),
+        ({"device": "cpu"}, "corrupt"),
+        ({"weights": str(tmp_path / "missing.safetensors")}, "does not exist"),
+        ({"weights": str(weights), "body_model": str(weights)}, "safetensors"),
+    ]
+    for change, reason in faults:
+        for name, value in change.items():
+            assert graph.set_parameter("pose_node", name, value).successful
+        told = len(node.log)
+        assert not graph.transition("pose_node", "configure"), reason
+        assert graph.state("pose_node") == "unconfigured"
+        assert reason in node.log[told:]
+    assert graph.set_parameter("pose_node", "body_model", "").successful
+    assert graph.transition("pose_node", "configure")
+    assert graph.state("pose_node") == "inactive"
+    if not torch.cuda.is_available():
+        result = graph.set_parameter("pose_node", "device", "cuda")
+        assert not result.successful and "use device 'cpu'" in result.reason
+    assert node.end(signal.SIGTERM) == 0
+
+
+def test_it_gives_up_steps_when_it_falls_behind_and_takes_them_back(graph, active) -> None:
+    feed = active(steps=100, warm_start=False, budget_ms=50.0)
+    diagnostics = graph.diagnostics()
+
+    def status() -> dict:
+        feed.send()
+        return diagnostics.get("pose_node", {})
+
+    graph.spin_until(lambda: "sampler step" in status().get("message", ""), 40.0, "the degradation")
+    assert not status()["steps"].startswith("100 ")
+    assert graph.set_parameter("pose_node", "steps", 1).successful
+    graph.spin_until(lambda: status()["steps"] == "1 of 1", 20.0, "the recovery")
