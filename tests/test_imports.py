@@ -13,12 +13,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: The pipeline's order. A part imports from itself and from what stands before it.
 ORDER = (
-    "errors", "types", "resources", "device", "body", "camera", "keypoints", "lifting", "refinement", "pipeline",
+    "errors", "types", "resources", "device", "body", "camera", "keypoints", "lifting", "refinement", "pipeline", "evaluation",
     "ros_environment", "graph", "nodes", "cli",
 )  # fmt: skip
 
 #: ROS-free parts that must run anywhere torch runs: what they may import when they are loaded.
-LIGHT_PARTS = ("errors", "types", "resources", "device", "body", "lifting", "refinement", "pipeline")
+LIGHT_PARTS = ("errors", "types", "resources", "device", "body", "lifting", "refinement", "pipeline", "evaluation")
 LIGHT_PACKAGES = {"diffmocap", "numpy", "roma", "torch"}
 
 #: Run by hand with `python -m`, and imported by nothing.
