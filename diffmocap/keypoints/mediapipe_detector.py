@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from diffmocap.errors import ModelFileError, SettingsError, SetupError
+from diffmocap.errors import ImageError, ModelFileError, SettingsError, SetupError
 from diffmocap.keypoints.body25 import NUM_LANDMARKS, keypoints_from_landmarks, no_keypoints
 from diffmocap.keypoints.native_noise import without_native_noise
 from diffmocap.types import Frame, Keypoints2D
@@ -90,10 +90,7 @@ class Detector:
 
     def __init__(self, settings: DetectorSettings | None = None) -> None:
         self.settings = settings = settings or DetectorSettings()
-        with without_native_noise():
-            self._backend: _Backend = _TaskBackend(settings) if settings.task_file else _WheelBackend(settings)
-            # Its threads start in their own time; an image through all of them leaves the first real one no delay.
-            self._backend.process(np.zeros((256, 256, 3), np.uint8), timestamp_us=1_000)
+        self._backend = self._start()
         self.name = f"mediapipe {Path(settings.task_file).name if settings.task_file else 'pose full (in the wheel)'}"
         self._seen_anybody = False
         self._first_stamp_ns: int | None = None
@@ -108,8 +105,14 @@ class Detector:
         height, width = frame.image.shape[:2]
         image_rgb = cv2.cvtColor(frame.image, cv2.COLOR_BGR2RGB)
         # Parts of the graph start, and say so, when the first person appears.
-        with nullcontext() if self._seen_anybody else without_native_noise():
-            found = self._backend.process(image_rgb, self._timestamp_us(frame.stamp_ns))
+        try:
+            with nullcontext() if self._seen_anybody else without_native_noise():
+                found = self._backend.process(image_rgb, self._timestamp_us(frame.stamp_ns))
+        except (RuntimeError, ValueError) as error:  # a graph that failed once refuses everything after
+            self._backend = self._start()
+            raise ImageError(
+                f"MediaPipe failed on an image of {width} x {height} and was restarted: {error}"
+            ) from error
         if found is None:
             return Detection(no_keypoints(width, height, frame.stamp_ns))
         self._seen_anybody = True
@@ -133,6 +136,13 @@ class Detector:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _start(self) -> _Backend:
+        with without_native_noise():
+            backend = _TaskBackend(self.settings) if self.settings.task_file else _WheelBackend(self.settings)
+            # Its threads start in their own time; an image through all of them leaves the first real one no delay.
+            backend.process(np.zeros((256, 256, 3), np.uint8), timestamp_us=1_000)
+        return backend
 
     def _timestamp_us(self, stamp_ns: int) -> int:
         """Time for MediaPipe's filters: that of the stamps, but always rising, as it demands."""

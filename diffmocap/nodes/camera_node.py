@@ -57,7 +57,13 @@ SETTINGS = (
         choices=("clock", "video"),
         live=False,
     ),
-    Setting("max_in_flight", 3, "Frames that pacing fast has under way at most.", 1, 16),
+    Setting(
+        "max_in_flight",
+        2,
+        "Frames that pacing fast has under way at most; above the queue_depth of the nodes some get lost.",
+        1,
+        16,
+    ),
     Setting("ack_timeout_s", 2.0, "After this time pacing fast takes a frame for lost [s].", 0.05, 60.0),
     Setting("wait_for_subscribers_s", 10.0, "A file waits this long for somebody to listen [s].", 0.0, 600.0),
     Setting("frame_id", "camera_optical_frame", "Frame of the images.", live=False),
@@ -217,7 +223,7 @@ class CameraNode(ManagedNode):
 
     def _somebody_listens(self) -> bool:
         return self._images.get_subscription_count() > 0 and (
-            self._flow is None or self.count_publishers("processed") > 0
+            self._flow is None or self.count_publishers(self.resolve_topic_name("processed")) > 0
         )
 
     def _acknowledge(self, message: Header) -> None:

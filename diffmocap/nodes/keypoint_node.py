@@ -20,6 +20,9 @@ from diffmocap.nodes.qos import RELIABILITY_CHOICES, sensor_qos
 from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.nodes.worker import LatestWorker
 
+#: A camera that says nothing for this long is worth a warning.
+SILENCE_S = 5.0
+
 _DEFAULTS = DetectorSettings()
 
 SETTINGS = (
@@ -75,6 +78,7 @@ class KeypointNode(ManagedNode):
         self._diagnostics: Diagnostics | None = None
         self._worker: LatestWorker | None = None
         self._subscription = None
+        self._watch = None
 
     def configure(self) -> None:
         p = self.parameters
@@ -104,11 +108,16 @@ class KeypointNode(ManagedNode):
             # As image_transport does it: the suffix follows what the base topic is remapped to.
             kind, topic = CompressedImage, self.resolve_topic_name("image_raw") + "/compressed"
         self._subscription = self.create_subscription(kind, topic, self._receive, sensor_qos(p["reliability"]))
+        self._last_image_s = time.monotonic()
+        self._watch = self.create_timer(1.0, self._watch_input)
 
     def deactivate(self) -> None:
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
             self._subscription = None
+        if self._watch is not None:
+            self.destroy_timer(self._watch)
+            self._watch = None
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
@@ -129,7 +138,23 @@ class KeypointNode(ManagedNode):
         if self._detector is not None:
             self._detector.settings = replace(self._detector.settings, min_visibility=self.parameters["min_visibility"])
 
+    def _watch_input(self) -> None:
+        """Silence has a reason that a user cannot see: nobody publishes, or with other topic names."""
+        silent_s = time.monotonic() - self._last_image_s
+        if silent_s < SILENCE_S:
+            return
+        topic = self._subscription.topic_name
+        publishers = self.count_publishers(topic)
+        text = f"no image on {topic} for {silent_s:.0f} s: " + (
+            f"{publishers} publishers are known; are they active, and reliable where the parameter asks for it?"
+            if publishers
+            else "nobody publishes it; start a camera or remap image_raw"
+        )
+        self._diagnostics.problem("input", text)
+        self.get_logger().warning(text, throttle_duration_sec=60.0)
+
     def _receive(self, message: Image | CompressedImage) -> None:
+        self._last_image_s = time.monotonic()
         self._diagnostics.tick("image")
         if dropped := self._worker.put(message):
             self._diagnostics.count("dropped", dropped)

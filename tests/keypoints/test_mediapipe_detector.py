@@ -12,7 +12,7 @@ import pytest
 
 from diffmocap.body.skeleton import KEYPOINT_NAMES
 from diffmocap.camera.capture import Capture
-from diffmocap.errors import ModelFileError, SettingsError
+from diffmocap.errors import ImageError, ModelFileError, SettingsError
 from diffmocap.keypoints.mediapipe_detector import Detector, DetectorSettings
 from diffmocap.types import Frame
 
@@ -83,6 +83,27 @@ def test_squats_agree_with_the_stored_landmarks(shared_dir):
             expected = np.array(stored[frame.index], float)[:, :2]
             errors.append(np.linalg.norm(detector.detect_full(frame).landmarks_px - expected, axis=1))
     assert np.median(errors) < 12.0
+
+
+def test_a_failed_graph_is_replaced(warrior, monkeypatch):
+    with Detector() as detector:
+        broken = detector._backend
+
+        def fail(*_):
+            raise RuntimeError("Graph has errors")
+
+        monkeypatch.setattr(broken, "process", fail)
+        with pytest.raises(ImageError, match="1000 x 667 and was restarted: Graph has errors"):
+            detector.detect(Frame(warrior, 0))
+        assert detector.detect(Frame(warrior, 1)).visible == 23
+        broken.close()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 5)])
+def test_tiny_images_hold_nobody(size, warrior):
+    with Detector() as detector:
+        assert detector.detect(Frame(np.zeros((*size, 3), np.uint8), 0)).visible == 0
+        assert detector.detect(Frame(warrior, 1)).visible == 23
 
 
 @pytest.mark.parametrize("complexity", [0, 2])

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-DISCOVERY_TIMEOUT_S = 20.0
+DISCOVERY_TIMEOUT_S = 60.0  # of a node that first has to start, on a busy machine
 
 
 @dataclass
@@ -29,7 +29,7 @@ class NodeUnderTest:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
-    def end(self, signal_number: int = signal.SIGINT, timeout_s: float = 10.0) -> int:
+    def end(self, signal_number: int = signal.SIGINT, timeout_s: float = 20.0) -> int:
         """Asks the process to end; returns its exit code."""
         self.process.send_signal(signal_number)
         return self.process.wait(timeout_s)
@@ -80,7 +80,7 @@ class Graph:
         while time.monotonic() < deadline:
             self._executor.spin_once(timeout_sec=0.02)
 
-    def call(self, service_type: type, service: str, request: Any, timeout_s: float = 30.0) -> Any:
+    def call(self, service_type: type, service: str, request: Any, timeout_s: float = 60.0) -> Any:
         """Calls a service and returns the response."""
         client = self.node.create_client(service_type, service)
         try:
@@ -150,7 +150,7 @@ class Graph:
                 started.process.send_signal(signal.SIGINT)
         for started in self.processes:
             try:
-                started.process.wait(5.0)
+                started.process.wait(15.0)
             except subprocess.TimeoutExpired:
                 started.process.kill()
                 started.process.wait()
