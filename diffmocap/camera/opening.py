@@ -16,6 +16,8 @@ from diffmocap.camera.devices import Source, explain_device
 from diffmocap.errors import CameraError
 
 DEFAULT_FPS = 30.0
+#: Some cameras fail to deliver while their exposure settles.
+FIRST_READS = 5
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ class VideoOpener:
             video = self.open_video(target, cv2.CAP_FFMPEG, limits)
         else:
             video = self.open_video(target, cv2.CAP_ANY)
-        ok, image = video.read() if video.isOpened() else (False, None)
-        if not ok or image is None or image.size == 0:
+        image = _first_image(video, attempts=FIRST_READS if kind == "device" else 1)
+        if image is None:
             video.release()
             raise CameraError(_explain(self.source))
         fps = video.get(cv2.CAP_PROP_FPS)
@@ -105,6 +107,14 @@ class VideoOpener:
             if video.get(cv2.CAP_PROP_FPS) < 0.9 * self.fps:  # raw video does not fit through USB 2, JPEG does
                 video.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter_fourcc(*"MJPG"))
                 video.set(cv2.CAP_PROP_FPS, self.fps)
+
+
+def _first_image(video: Any, attempts: int) -> np.ndarray | None:
+    for _ in range(attempts if video.isOpened() else 0):
+        ok, image = video.read()
+        if ok and image is not None and image.size:
+            return image
+    return None
 
 
 def _explain(source: Source) -> str:

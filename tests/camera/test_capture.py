@@ -207,6 +207,15 @@ def test_a_camera_that_opens_but_has_no_image():
         Capture(0, open_video=lambda *_: FakeCamera(5, size=(0, 0)))
 
 
+def test_a_camera_that_is_slow_to_start():
+    camera = FakeCamera(10_000, period_s=0.002)
+    first_grabs = iter([False, False])
+    grab = camera.grab
+    camera.grab = lambda: next(first_grabs, True) and grab()
+    with Capture(0, open_video=lambda *_: camera) as capture:
+        assert capture.read(timeout_s=5.0) is not None
+
+
 def test_close_wakes_a_waiting_read():
     with Capture(0, open_video=lambda *_: FakeCamera(1)) as capture:
         capture.read()
