@@ -9,11 +9,14 @@ image positions pixels, angles radians, times seconds unless a name says otherwi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from diffmocap.errors import ImageError, KeypointError, SettingsError
+
+if TYPE_CHECKING:  # camera and keypoint nodes start without waiting for torch
+    import torch
 
 
 @dataclass(frozen=True)
