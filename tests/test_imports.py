@@ -19,7 +19,7 @@ ORDER = (
 
 #: ROS-free parts that must run anywhere torch runs: what they may import when they are loaded.
 LIGHT_PARTS = ("errors", "types", "resources", "device", "body", "lifting", "refinement", "pipeline", "evaluation")
-LIGHT_PACKAGES = {"diffmocap", "numpy", "roma", "torch"}
+LIGHT_PACKAGES = {"diffmocap", "numpy", "roma", "safetensors", "torch"}
 
 #: Run by hand with `python -m`, and imported by nothing.
 PROGRAMS = {Path("diffmocap/body/convert_smpl.py"), Path("training/ship.py")}

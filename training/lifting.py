@@ -1,6 +1,6 @@
 """Trains the lifting model: ``python -m training.lifting --data DIR_OR_FILES --out runs/lifting``.
 
-Needs torch, numpy, roma and tqdm (TensorBoard optional) and the ROS-free core, so it runs on any machine, CPU or GPU.
+Needs torch, numpy, roma, safetensors and tqdm (TensorBoard optional) and the ROS-free core, so it runs on any machine, CPU or GPU.
 A run is resumed by giving the same ``--out`` again: the state of the network, its average, the optimizer, the random
 generators and the clock continue where the last checkpoint left them.
 """
