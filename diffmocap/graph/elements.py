@@ -14,7 +14,7 @@ from typing import Any
 from diffmocap.errors import SettingsError
 
 PACKAGE = "diffmocap"
-BOOLEANS = ("true", "false")
+BOOLEANS = ("true", "false", "True", "False")
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Graph:
                 raise SettingsError(f"unknown argument '{name}'; expected one of {', '.join(values)}")
             values[name] = str(value)
         for argument in self.arguments:
-            if set(BOOLEANS) <= set(argument.choices) and values[argument.name]:  # True, 1 and true mean the same
+            if set(BOOLEANS) <= set(argument.choices) and values[argument.name]:
                 values[argument.name] = str(parse_bool(argument.name, values[argument.name])).lower()
             if values[argument.name] == "" and argument.default_with and values[argument.default_with[0]]:
                 values[argument.name] = argument.default_with[1]

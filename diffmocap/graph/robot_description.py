@@ -28,7 +28,7 @@ def robot_description(environment: Mapping[str, str] = os.environ) -> str:
         text = path.read_text()
     except OSError as error:
         raise ModelFileError(
-            f"cannot read {path}: {error.strerror}; make it with `python -m diffmocap.body.urdf`, or reinstall diffmocap"
+            f"cannot read {path}: {error.strerror}; make it with `python -m diffmocap.body.urdf` or reinstall diffmocap"
         ) from error
     if _known_to_ament(environment):
         return text

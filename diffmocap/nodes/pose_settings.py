@@ -47,7 +47,11 @@ SETTINGS = (
         "min_cutoff", ROTATION_FILTER.min_cutoff_hz, "Cutoff of resting joints [Hz]; lower: less jitter.", 0.01, 100.0
     ),
     Setting(
-        "beta", ROTATION_FILTER.beta, "Rise of the cutoff with a joint's speed [Hz per rad/s]; higher: less lag.", 0.0, 100.0
+        "beta",
+        ROTATION_FILTER.beta,
+        "Rise of the cutoff with a joint's speed [Hz per rad/s]; higher: less lag.",
+        0.0,
+        100.0,
     ),
     Setting("pelvis_min_cutoff", PELVIS_FILTER.min_cutoff_hz, "Cutoff of the resting pelvis [Hz].", 0.01, 100.0),
     Setting("pelvis_beta", PELVIS_FILTER.beta, "Rise of the pelvis's cutoff with its speed [Hz per m/s].", 0.0, 100.0),

@@ -1,0 +1,16 @@
+"""Look at a graph that runs elsewhere, or at the body model by itself.
+
+    ros2 launch diffmocap view.launch.py
+    ros2 launch diffmocap view.launch.py joint_sliders:=true
+
+All arguments: ``ros2 launch diffmocap view.launch.py --show-args``.
+"""
+
+from launch import LaunchDescription
+
+from diffmocap.graph import description
+from diffmocap.nodes.launching import launch_description
+
+
+def generate_launch_description() -> LaunchDescription:
+    return launch_description(description.view())

@@ -1,0 +1,17 @@
+"""A person in front of a camera becomes joint states: camera, keypoints, pose, robot model, RViz.
+
+    ros2 launch diffmocap webcam.launch.py
+    ros2 launch diffmocap webcam.launch.py source:=/dev/video2 device:=cuda camera_height:=1.4 camera_pitch:=0.2
+    ros2 launch diffmocap webcam.launch.py camera:=false image_topic:=/usb_cam/image_raw
+
+All arguments: ``ros2 launch diffmocap webcam.launch.py --show-args``.
+"""
+
+from launch import LaunchDescription
+
+from diffmocap.graph import description
+from diffmocap.nodes.launching import launch_description
+
+
+def generate_launch_description() -> LaunchDescription:
+    return launch_description(description.webcam())

@@ -1,0 +1,162 @@
+"""Stand-ins for the parts of ``launch`` and ``launch_ros`` that the launch files use, where ROS 2 launch is not installed.
+
+Names and signatures are those of Jazzy; whatever else is imported or passed fails. They keep what they are given
+and start nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+
+class Entity:
+    """What all stand-ins share: the values that they were made with, by attribute."""
+
+    def _keep(self, values: dict[str, Any]) -> None:
+        self.__dict__.update({k: v for k, v in values.items() if k not in ("self", "__class__", "kwargs")})
+
+
+class LaunchDescription(Entity):
+    def __init__(self, initial_entities=None, *, deprecated_reason=None):
+        self.entities = list(initial_entities or [])
+
+
+class LaunchContext:
+    def __init__(self, *, argv=None, noninteractive=False):
+        self.launch_configurations: dict[str, str] = {}
+
+
+class Action(Entity):
+    condition = None
+
+
+class DeclareLaunchArgument(Action):
+    def __init__(self, name, *, default_value=None, description=None, choices=None, condition=None):
+        assert isinstance(name, str) and isinstance(description, (str, type(None)))
+        assert default_value is None or isinstance(default_value, (str, LaunchConfiguration))
+        if choices is not None:
+            if len(choices) == 0:
+                raise RuntimeError("Provided choices arg is empty. Use None to ignore the choice list.")
+            if default_value is not None and default_value not in choices:
+                raise RuntimeError(f'Provided default_value "{default_value}" is not in provided choices "{choices}".')
+        self._keep(locals())
+
+
+class OpaqueFunction(Action):
+    def __init__(self, *, function, args=None, kwargs=None, condition=None):
+        self.function, self.args, self.function_kwargs = function, args or [], kwargs or {}
+
+    def execute(self, context):
+        return self.function(context, *self.args, **self.function_kwargs)
+
+
+class EmitEvent(Action):
+    def __init__(self, *, event, condition=None):
+        self._keep(locals())
+
+
+class LogInfo(Action):
+    def __init__(self, *, msg, condition=None):
+        self._keep(locals())
+
+
+class RegisterEventHandler(Action):
+    def __init__(self, event_handler, *, condition=None):
+        self._keep(locals())
+
+
+class Shutdown(Action):
+    def __init__(self, *, reason="reason not given", condition=None):
+        self._keep(locals())
+
+
+class ExecuteProcess(Action):
+    def __init__(
+        self, *, cmd, prefix=None, name=None, cwd=None, env=None, additional_env=None, shell=False, sigterm_timeout="5",
+        sigkill_timeout="5", emulate_tty=False, output="log", output_format="", cached_output=False, log_cmd=False,
+        on_exit=None, respawn=False, respawn_delay=None, respawn_max_retries=-1, condition=None,
+    ):  # fmt: skip
+        assert output in ("log", "screen", "both", "own_log", "full")
+        assert all(isinstance(part, str) for part in cmd), "a command is made of texts"
+        self._keep(locals())
+
+
+class Node(ExecuteProcess):
+    def __init__(
+        self, *, executable, package=None, name=None, namespace=None, exec_name=None, parameters=None, remappings=None,
+        ros_arguments=None, arguments=None, **kwargs,
+    ):  # fmt: skip
+        assert parameters is None or isinstance(parameters, list)
+        for rule in parameters or []:
+            assert isinstance(rule, str) or (isinstance(rule, dict) and rule), f"not a file or parameters: {rule!r}"
+        for rule in remappings or []:
+            assert len(rule) == 2 and all(isinstance(part, str) for part in rule)
+        super().__init__(cmd=[executable, *(arguments or []), *(ros_arguments or [])], name=exec_name, **kwargs)
+        self._keep({k: v for k, v in locals().items() if k != "exec_name"})
+
+
+class LifecycleNode(Node):
+    def __init__(self, *, name, namespace, **kwargs):
+        super().__init__(name=name, namespace=namespace, **kwargs)
+
+
+class OnStateTransition(Entity):
+    def __init__(
+        self, *, entities, target_lifecycle_node=None, transition=None, start_state=None, goal_state=None, matcher=None,
+        handle_once=False,
+    ):  # fmt: skip
+        if not isinstance(target_lifecycle_node, (LifecycleNode, type(None))):
+            raise RuntimeError("OnStateTransition requires a 'LifecycleNode' action as the target")
+        self._keep(locals())
+
+
+class ChangeState(Entity):
+    def __init__(self, *, lifecycle_node_matcher, transition_id):
+        assert callable(lifecycle_node_matcher) and isinstance(transition_id, int)
+        self._keep(locals())
+
+
+class LaunchConfiguration(Entity):
+    def __init__(self, variable_name, *, default=None):
+        self._keep(locals())
+
+    def perform(self, context: LaunchContext) -> str:
+        return context.launch_configurations[self.variable_name]
+
+
+class ParameterValue(Entity):
+    def __init__(self, value, *, value_type=None):
+        self._keep(locals())
+
+
+def matches_action(target_action):
+    return lambda action: action is target_action
+
+
+MODULES = {
+    "launch": (LaunchContext, LaunchDescription),
+    "launch.actions": (
+        DeclareLaunchArgument, EmitEvent, ExecuteProcess, LogInfo, OpaqueFunction, RegisterEventHandler, Shutdown,
+    ),
+    "launch.events": (matches_action,),
+    "launch.substitutions": (LaunchConfiguration,),
+    "launch_ros": (),
+    "launch_ros.actions": (LifecycleNode, Node),
+    "launch_ros.event_handlers": (OnStateTransition,),
+    "launch_ros.events": (),
+    "launch_ros.events.lifecycle": (ChangeState,),
+    "launch_ros.parameter_descriptions": (ParameterValue,),
+}  # fmt: skip
+
+
+def install(patch: pytest.MonkeyPatch) -> None:
+    """Puts the stand-ins in place of the real modules, and lets what imports them be imported anew."""
+    for name, members in MODULES.items():
+        module = ModuleType(name)
+        module.__dict__.update({member.__name__: member for member in members})
+        patch.setitem(sys.modules, name, module)
+    patch.delitem(sys.modules, "diffmocap.nodes.launching", raising=False)

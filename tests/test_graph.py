@@ -1,0 +1,201 @@
+"""The graph's description by itself: arguments, frames, files and names that it refers to."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import math
+
+import numpy as np
+import pytest
+import roma
+import torch
+import yaml
+
+from diffmocap.errors import SettingsError
+from diffmocap.graph import description
+from diffmocap.graph.elements import PACKAGE, URDF, Argument, Given, Graph, NodeProcess, StaticTransform, When
+from diffmocap.graph.robot_description import robot_description
+from diffmocap.resources import share_path
+
+GRAPHS = {"webcam": description.webcam, "replay": description.replay, "view": description.view}
+COMPLETE = {"webcam": {}, "replay": {"video": "v.mp4"}, "view": {}}
+
+
+@pytest.fixture(params=GRAPHS)
+def graph(request) -> Graph:
+    return GRAPHS[request.param]()
+
+
+def by_name(graph: Graph) -> dict[str, NodeProcess]:
+    return {node.name: node for node in graph.nodes}
+
+
+def matrix(transform: StaticTransform) -> np.ndarray:
+    """T_parent_child [4, 4]."""
+    made = np.eye(4)
+    made[:3, :3] = roma.unitquat_to_rotmat(torch.tensor(transform.quaternion(), dtype=torch.float64)).numpy()
+    made[:3, 3] = transform.xyz
+    return made
+
+
+def test_every_argument_is_described_used_and_has_a_default_that_it_accepts(graph):
+    assert all(argument.description.endswith(".") for argument in graph.arguments)
+    names = [argument.name for argument in graph.arguments]
+    assert len(names) == len(set(names))
+    resolved = graph.resolve(COMPLETE[graph.name])
+    assert resolved.nodes and not any(node.when for node in resolved.nodes)
+    everything = repr((graph.nodes, graph.tools, graph.static_transforms))
+    used_by_all_nodes = {"namespace", "log_level", "params_file"}
+    for name in names:
+        assert name in used_by_all_nodes or f"argument='{name}'" in everything, f"nothing depends on {name}"
+
+
+def test_no_plain_value_is_left_open(graph):
+    for node in graph.resolve(COMPLETE[graph.name]).nodes:
+        values = [*node.parameters.values(), *node.arguments, *(target for _, target in node.remappings)]
+        assert all(value is URDF or isinstance(value, (str, int, float, bool)) for value in values), node
+
+
+def test_empty_arguments_leave_the_parameter_file_alone():
+    nodes = by_name(description.webcam().resolve())
+    assert "device" not in nodes["pose_node"].parameters
+    assert "source" not in nodes["camera_node"].parameters
+    nodes = by_name(description.webcam().resolve({"device": "cuda:1", "source": "0", "image_topic": "/usb/image"}))
+    assert nodes["pose_node"].parameters["device"] == "cuda:1"
+    assert nodes["camera_node"].parameters["source"] == "0"
+    assert nodes["keypoint_node"].remappings == (("image_raw", "/usb/image"),)
+
+
+def test_what_is_switched_off_does_not_start():
+    graph = description.webcam().resolve({"rviz": False, "camera": "False", "static_transforms": "false"})
+    assert set(by_name(graph)) == {"pose_node", "keypoint_node", "robot_state_publisher"}
+    assert not graph.static_transforms
+
+
+def test_a_bag_brings_its_own_clock_and_a_video_does_not():
+    graph = description.replay()
+    bag = graph.resolve({"bag": "b", "on_end": "loop"})
+    assert bag.tools[0].command == ("ros2", "bag", "play", "b", "--clock", "--loop")
+    assert by_name(bag)["pose_node"].parameters["use_sim_time"] is True
+    assert "camera_node" not in by_name(bag)
+    video = graph.resolve({"video": "v.mp4", "on_end": "exit"})
+    assert not video.tools
+    assert by_name(video)["camera_node"].ends_graph
+    assert not by_name(video)["pose_node"].parameters.get("use_sim_time", False)
+    assert by_name(graph.resolve({"bag": "b", "use_sim_time": "false"}))["pose_node"].parameters["use_sim_time"] is False
+
+
+@pytest.mark.parametrize(
+    "name, given, reason",
+    [
+        ("webcam", {"camera_hight": "1"}, "camera_hight"),
+        ("webcam", {"rviz": "maybe"}, "rviz"),
+        ("webcam", {"log_level": "loud"}, "log_level"),
+        ("webcam", {"camera_pitch": "down"}, "camera_pitch"),
+        ("replay", {}, "video:= or bag:="),
+        ("replay", {"video": "v", "bag": "b"}, "video:= or bag:="),
+    ],
+)
+def test_bad_arguments_are_named(name, given, reason):
+    with pytest.raises(SettingsError, match=reason):
+        GRAPHS[name]().resolve(given)
+
+
+def test_conditions_and_defaults_of_a_small_graph():
+    graph = Graph(
+        name="small",
+        arguments=(
+            Argument("count", "3", "A number."),
+            Argument("text", "", "A text."),
+            Argument("derived", "", "Depends.", default_with=("text", "7")),
+        ),
+        nodes=(
+            NodeProcess("a", "a", parameters={"n": Given("count", int), "d": Given("derived", float)}),
+            NodeProcess("b", "b", when=(When("text", None),)),
+            NodeProcess("c", "c", when=(When("count", "3"),)),
+        ),
+    )
+    assert set(by_name(graph.resolve())) == {"a", "c"}
+    assert by_name(graph.resolve())["a"].parameters == {"n": 3}
+    other = by_name(graph.resolve({"text": "x", "count": 4}))
+    assert set(other) == {"a", "b"} and other["a"].parameters == {"n": 4, "d": 7.0}
+
+
+@pytest.mark.parametrize("height, pitch", [(1.0, 0.0), (1.6, 0.3), (0.4, -0.2)])
+def test_the_camera_looks_forward_from_its_height_and_down_by_its_pitch(height, pitch):
+    graph = description.webcam().resolve({"camera_height": height, "camera_pitch": pitch})
+    map_link, link_optical = graph.static_transforms
+    assert (map_link.parent, map_link.child, link_optical.parent) == ("map", "camera_link", "camera_link")
+    T_map_optical = matrix(map_link) @ matrix(link_optical)
+    assert np.allclose(T_map_optical[:3, 3], [0, 0, height])
+    x, y, z = T_map_optical[:3, :3].T
+    assert np.allclose(z, [math.cos(pitch), 0, -math.sin(pitch)]), "the optical axis"
+    assert np.allclose(x, [0, -1, 0]), "image x is to the right, map y to the left"
+    assert np.allclose(y, np.cross(z, x)) and y[2] < 0, "image y is down"
+
+
+def test_quaternions_are_those_of_fixed_axis_roll_pitch_yaw():
+    angles = (0.3, -0.7, 2.1)
+    expected = roma.euler_to_rotmat("xyz", torch.tensor(angles, dtype=torch.float64)).numpy()
+    assert np.allclose(matrix(StaticTransform("a", "b", rpy=angles))[:3, :3], expected)
+
+
+def test_executables_are_console_scripts_with_a_main(graph, repo_root):
+    setup = ast.parse((repo_root / "setup.py").read_text())
+    scripts = {n.value for n in ast.walk(setup) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    for node in graph.nodes:
+        if node.package == PACKAGE:
+            module = f"diffmocap.nodes.{node.executable}"
+            assert f"{node.executable} = {module}:main" in scripts
+            source = ast.parse((repo_root / "diffmocap" / "nodes" / f"{node.executable}.py").read_text())
+            assert any(isinstance(n, ast.FunctionDef) and n.name == "main" for n in source.body)
+
+
+def test_other_packages_are_declared(graph, repo_root):
+    package_xml = (repo_root / "package.xml").read_text()
+    needed = {node.package for node in graph.nodes} - {PACKAGE} | {"tf2_ros", "launch", "launch_ros"}
+    needed |= {"ros2bag"} if graph.tools else set()
+    for package in needed:
+        assert f"<exec_depend>{package}</exec_depend>" in package_xml, package
+
+
+def test_parameter_file_names_existing_nodes_and_parameters_with_valid_values():
+    pytest.importorskip("rclpy", reason="needs ROS 2: run `make test`, or source a ROS 2 install")
+    document = yaml.safe_load(share_path("config", "diffmocap.yaml").read_text())
+    expected = {f"/**/{node.name}" for node in description.webcam().nodes if node.reads_params_file}
+    assert set(document) == expected
+    for key, section in document.items():
+        name = key.rpartition("/")[2]
+        module = "pose_settings" if name == "pose_node" else name
+        settings = {s.name: s for s in importlib.import_module(f"diffmocap.nodes.{module}").SETTINGS}
+        for parameter, value in section["ros__parameters"].items():
+            assert parameter in settings, f"{name} has no parameter {parameter}"
+            settings[parameter].check(settings[parameter].converted(value))
+
+
+def test_rviz_shows_the_topics_that_the_graph_has_in_a_frame_that_it_has():
+    config = yaml.safe_load(share_path("config", "diffmocap.rviz").read_text())["Visualization Manager"]
+    frames = {f for t in description.webcam().static_transforms for f in (t.parent, t.child)}
+    assert config["Global Options"]["Fixed Frame"] in frames
+    shown = {d["Class"].rpartition("/")[2]: d for d in config["Displays"]}
+    assert {"RobotModel", "TF", "MarkerArray", "Image"} <= shown.keys()
+    # Relative names follow RViz's namespace.
+    assert shown["RobotModel"]["Description Topic"]["Value"] == "robot_description"
+    assert shown["RobotModel"]["Description Topic"]["Durability Policy"] == "Transient Local"
+    assert shown["MarkerArray"]["Topic"]["Value"] == "markers"
+    assert shown["Image"]["Topic"]["Value"] == "annotated_image"
+
+
+def test_mesh_addresses_can_be_followed(tmp_path):
+    text = robot_description({})
+    files = [part.split('"')[0] for part in text.split('filename="')[1:]]
+    assert len(files) == 24
+    for address in files:
+        assert address.startswith("file:///")
+        assert share_path("models", "meshes", address.rpartition("/")[2]).is_file()
+    marker = tmp_path / "share/ament_index/resource_index/packages" / PACKAGE
+    marker.parent.mkdir(parents=True)
+    marker.touch()
+    installed = robot_description({"AMENT_PREFIX_PATH": f"/nowhere:{tmp_path}"})
+    assert installed.count("package://diffmocap/models/meshes/") == 24
