@@ -41,3 +41,7 @@ class MotionFileError(DiffmocapError):
 
 class SetupError(DiffmocapError):
     """Something the command needs is not installed (ROS 2, message packages)."""
+
+
+class GraphError(DiffmocapError):
+    """A node of the ROS graph ended, refused a lifecycle transition or does not answer."""
