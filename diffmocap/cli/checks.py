@@ -1,0 +1,268 @@
+"""The checks behind ``diffmocap doctor``: each looks at one thing and says what it found."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from diffmocap.errors import DiffmocapError
+from diffmocap.resources import manifest, share_path, verified_model
+
+#: Distribution -> what it is for; all of them are needed.
+_PACKAGES = {
+    "numpy": "arrays; below 2, as MediaPipe wants it",
+    "roma": "rotations",
+    "safetensors": "weights files",
+    "pyyaml": "parameter files",
+    "tqdm": "progress bars",
+    "psutil": "memory of the nodes",
+}
+_OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
+#: Messages that the nodes exchange: import them in a process of its own, with their native libraries.
+_ROS_PROBE = """
+import json, rclpy
+from rclpy.type_support import check_for_type_support
+from diffmocap_msgs.msg import BodyPose, Keypoints2D
+from tf2_msgs.msg import TFMessage
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from visualization_msgs.msg import MarkerArray
+from diagnostic_msgs.msg import DiagnosticArray
+for message in (BodyPose, Keypoints2D, TFMessage, Image, CameraInfo, JointState, MarkerArray, DiagnosticArray):
+    check_for_type_support(message)
+print(json.dumps({"rclpy": rclpy.__file__, "rmw": rclpy.get_rmw_implementation_identifier()}))
+"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: ``status`` is ok, note (fine, or optional and absent) or missing (the demo cannot run)."""
+
+    name: str
+    status: str
+    detail: str
+    advice: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """Plain values."""
+        return asdict(self)
+
+
+def all_checks() -> Iterator[Check]:
+    """Every check, in the order in which a newcomer would mend things."""
+    yield python()
+    yield torch()
+    for name, purpose in _PACKAGES.items():
+        yield package(name, purpose)
+    yield opencv()
+    yield mediapipe()
+    yield ros()
+    yield fast_dds()
+    yield from models()
+    yield robot()
+    yield demo_clip()
+    yield pybullet()
+    yield cameras()
+    yield smpl()
+
+
+def python() -> Check:
+    """Version of the interpreter."""
+    version = f"{platform.python_version()} ({sys.executable})"
+    if sys.version_info < (3, 11):
+        return Check("Python", "missing", version, "Python 3.11 or newer is needed")
+    return Check("Python", "ok", version)
+
+
+def torch() -> Check:
+    """PyTorch, and what it can compute on."""
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return Check("PyTorch", "missing", str(error), _pip("torch", "torch"))
+    if torch.cuda.is_available():
+        names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+        return Check("PyTorch", "ok", f"{torch.__version__}, GPU: {names}", "")
+    return Check("PyTorch", "ok", f"{torch.__version__}, no GPU: models run on the CPU, {os.cpu_count()} cores")
+
+
+def package(name: str, purpose: str) -> Check:
+    """A Python package that the pipeline imports."""
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return Check(name, "missing", f"not installed ({purpose})", _pip(name))
+    if name == "numpy" and int(version.split(".")[0]) >= 2:
+        return Check(name, "missing", f"{version} ({purpose})", _pip("'numpy<2'"))
+    return Check(name, "ok", version)
+
+
+def opencv() -> Check:
+    """OpenCV: one wheel only, since a second one overwrites the files of the first."""
+    found = {name: version for name in _OPENCV if (version := _version(name))}
+    if len(found) > 1:
+        surplus = [name for name in found if name != "opencv-contrib-python"]
+        advice = (
+            f"pip uninstall -y {' '.join(found)} && pip install opencv-contrib-python=="
+            f"{found.get('opencv-contrib-python', max(found.values()))} (MediaPipe brings contrib; "
+            f"{' and '.join(surplus)} must go)"
+        )
+        return Check("OpenCV", "missing", f"{len(found)} wheels in one place: {', '.join(found)}", advice)
+    try:
+        import cv2
+    except (ImportError, OSError) as error:
+        return Check("OpenCV", "missing", str(error), "on Debian: apt install libgl1 libglib2.0-0; then `make setup`")
+    return Check("OpenCV", "ok", f"{cv2.__version__} ({next(iter(found), 'of the system')})")
+
+
+def mediapipe() -> Check:
+    """MediaPipe, and whether its wheel carries the pose model."""
+    spec, version = find_spec("mediapipe"), _version("mediapipe")
+    if spec is None or not spec.submodule_search_locations:
+        return Check("MediaPipe", "missing", "not installed (2D keypoints)", _pip("mediapipe==0.10.21", "base"))
+    folder = Path(spec.submodule_search_locations[0]) / "modules"
+    parts = ("pose_landmark/pose_landmark_full.tflite", "pose_detection/pose_detection.tflite")
+    if not all((folder / part).is_file() for part in parts):
+        return Check(
+            "MediaPipe",
+            "missing",
+            f"{version} carries no pose model in its wheel",
+            "pip install mediapipe==0.10.21, or give keypoint_node a .task file (parameter task_file)",
+        )
+    return Check("MediaPipe", "ok", f"{version}, pose model in the wheel")
+
+
+def ros() -> Check:
+    """rclpy and the message packages, really imported, in a process of their own."""
+    from diffmocap.ros_environment import child_environment, rclpy_from_wheels, require_ros
+
+    try:
+        require_ros()
+    except DiffmocapError as error:
+        return Check("ROS 2", "missing", "not there", str(error))
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-c", _ROS_PROBE], env=child_environment(), capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return Check("ROS 2", "missing", "importing it takes more than a minute", "try `python -c 'import rclpy'`")
+    if probe.returncode != 0:
+        last = (probe.stderr.strip().splitlines() or ["no output"])[-1]
+        advice = "without a ROS 2 install: `make setup` again; with one: rebuild ros_ws with colcon and source it"
+        return Check("ROS 2", "missing", f"cannot be imported: {last}", advice)
+    told = json.loads(probe.stdout.strip().splitlines()[-1])
+    if rclpy_from_wheels():
+        origin = f"wheels from PyPI (rclpy {_version('ros-rclpy')})"
+    else:
+        origin = f"{os.environ.get('ROS_DISTRO', 'an install')}, {Path(told['rclpy']).parents[1]}"
+    domain = os.environ.get("ROS_DOMAIN_ID", "0")
+    return Check("ROS 2", "ok", f"{origin}, {told['rmw']}, diffmocap_msgs and tf2_msgs; domain {domain}")
+
+
+def fast_dds() -> Check:
+    """Whether images fit into the shared memory of Fast DDS."""
+    from diffmocap.ros_environment import child_environment, rclpy_from_wheels
+
+    profile = child_environment().get("FASTDDS_DEFAULT_PROFILES_FILE", "")
+    if not profile:
+        advice = f"export FASTDDS_DEFAULT_PROFILES_FILE={share_path('config', 'fastdds.xml')} where images get lost"
+        return Check("Fast DDS profile", "note", "none: the default segment of 512 KB holds no large image", advice)
+    if not Path(profile).is_file():
+        return Check("Fast DDS profile", "missing", f"{profile} does not exist", "unset FASTDDS_DEFAULT_PROFILES_FILE")
+    try:
+        free_mb = f"{shutil.disk_usage('/dev/shm').free / 1e6:.0f} MB free in /dev/shm"
+    except OSError:
+        free_mb = "no /dev/shm"
+    if rclpy_from_wheels() and Path(profile).name == "fastdds_small_shm.xml":
+        advice = "more shared memory makes large images cheaper; in Docker: --shm-size=512m"
+        return Check("Fast DDS profile", "note", f"{profile}, {free_mb}", advice)
+    return Check("Fast DDS profile", "ok", f"{profile}, {free_mb}")
+
+
+def models() -> Iterator[Check]:
+    """The shipped model files against the manifest's sha256."""
+    advice = "git checkout -- models, or reinstall diffmocap"
+    try:
+        names = sorted(manifest()["files"])
+    except (DiffmocapError, KeyError) as error:
+        yield Check("models", "missing", str(error), advice)
+        return
+    for name in dict.fromkeys(("lifting.safetensors", "body_anny.npz", *names)):
+        try:
+            path = verified_model(name)
+        except DiffmocapError as error:
+            yield Check(name, "missing", str(error), advice)
+        else:
+            yield Check(name, "ok", f"{path.stat().st_size / 1e6:.1f} MB, sha256 as in the manifest")
+
+
+def robot() -> Check:
+    """The URDF and its meshes."""
+    from diffmocap.body.skeleton import JOINT_NAMES
+
+    try:
+        urdf, folder = share_path("models", "human.urdf"), share_path("models", "meshes")
+    except DiffmocapError as error:
+        return Check("human.urdf", "missing", str(error), "reinstall diffmocap")
+    absent = [name for name in JOINT_NAMES if not (folder / f"{name}.stl").is_file()]
+    if not urdf.is_file() or absent:
+        what = "models/human.urdf" if not urdf.is_file() else f"models/meshes/{absent[0]}.stl"
+        return Check("human.urdf", "missing", f"{what} is not there", "python -m diffmocap.body.urdf writes them")
+    return Check("human.urdf", "ok", f"{urdf}, {len(JOINT_NAMES)} meshes")
+
+
+def demo_clip() -> Check:
+    """The bundled video."""
+    path = share_path("media", "demo.mp4")
+    if not path.is_file():
+        return Check("demo clip", "missing", f"{path} is not there", "reinstall diffmocap, or diffmocap demo --source FILE")
+    return Check("demo clip", "ok", f"{path}, {path.stat().st_size / 1e6:.1f} MB")
+
+
+def pybullet() -> Check:
+    """PyBullet draws the demo's video."""
+    if find_spec("pybullet") is None:
+        return Check("PyBullet", "note", "not installed: demo needs --no-video", _pip("pybullet", "render"))
+    return Check("PyBullet", "ok", f"{_version('pybullet')} (draws the demo's video)")
+
+
+def cameras() -> Check:
+    """Video devices of this machine."""
+    from diffmocap.camera.devices import list_devices
+
+    devices = list_devices()
+    if not devices:
+        return Check("cameras", "note", "none found: the demo needs none, live takes a file or a URL too")
+    denied = [path for path, _ in devices if not os.access(path, os.R_OK | os.W_OK)]
+    listed = ", ".join(f"{path} ({name})" for path, name in devices)
+    if denied:
+        return Check("cameras", "note", listed, f"no permission for {denied[0]}: sudo usermod -aG video $USER, log in again")
+    return Check("cameras", "ok", listed)
+
+
+def smpl() -> Check:
+    """The licensed body model is the user's to bring."""
+    return Check(
+        "SMPL", "note", "optional; the licence-free body that ships is used",
+        "https://smpl.is.tue.mpg.de, convert with python -m diffmocap.body.convert_smpl, set the parameter body_model",
+    )  # fmt: skip
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _pip(what: str, requirements: str = "base") -> str:
+    return f"make setup; or pip install {what} (pinned in requirements/{requirements}.txt)"

@@ -1,0 +1,165 @@
+"""Runs the whole ROS 2 graph on the bundled video, or on another one.
+
+camera_node, keypoint_node and pose_node start as processes of their own, in a ROS domain of their own that stays on
+this machine, and exchange real messages over DDS: images become 2D keypoints, 3D poses sampled by the guided diffusion
+model, and joint states of a human URDF. In the end you see rates, latencies and losses, the error where the true motion
+lies beside the video (same name, ending .npz), and a video of the input beside the body that the joint states describe.
+
+The video is played as fast as the graph keeps up and every frame is processed; --realtime plays it at its own rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffmocap.cli.pose_options import add_pose_arguments, add_run_arguments, pose_parameters
+from diffmocap.errors import CameraError
+
+if TYPE_CHECKING:
+    from diffmocap.camera.opening import CaptureMode
+    from diffmocap.cli.ground_truth import GroundTruth
+    from diffmocap.cli.pictures import Pictures
+    from diffmocap.cli.recording import RecordedFrame, Recording
+
+SUMMARY = "the whole graph on the bundled video, or on another one"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("--source", metavar="FILE", help="video file (default: the bundled clip)")
+    parser.add_argument("--realtime", action="store_true", help="play at the video's own rate, as a camera would")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out"), metavar="DIR", help="folder for video, picture and logs (default: out)"
+    )
+    parser.add_argument("--no-video", action="store_true", help="do not draw the video and the picture")
+    add_pose_arguments(parser)
+    add_run_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plays, measures, draws."""
+    from diffmocap.cli.ground_truth import beside
+    from diffmocap.cli.play import Play, free_domain_id, play
+    from diffmocap.cli.recording import Recording
+    from diffmocap.cli.summary import summarise, summary_table
+    from diffmocap.graph.description import replay
+
+    source = args.source or str(bundled_clip())
+    mode = video_mode(source)
+    truth = beside(source)
+    domain_id = args.domain_id if args.domain_id is not None else free_domain_id()
+    recording = Recording()
+    out = args.out / Path(source).stem
+    say(f"{source}: {mode}; ROS domain {domain_id}, logs in {out}-logs")
+    play(
+        Play(
+            replay(),
+            {"video": source, "on_end": "exit", "rviz": False, "device": args.device},
+            log_folder=Path(f"{out}-logs"),
+            parameters=node_parameters(args, truth),
+            frames=mode.frames,
+            domain_id=domain_id,
+            verbose=args.verbose,
+        ),
+        recording,
+    )
+
+    frames = indexed(recording, mode.fps, exact_stamps=not args.realtime)
+    accuracy = truth.accuracy({i: f.pose for i, f in frames.items() if f.pose and f.pose.complete}) if truth else {}
+    summary = summarise(recording, source, video_stamps=not args.realtime, accuracy=accuracy)
+    figures = summary.as_json()
+    print(summary_table(summary), file=sys.stderr if args.json else sys.stdout)
+    if not args.no_video and frames and recording.intrinsics is not None:
+        pictures = draw(frames, recording, source, mode.fps, out)
+        figures |= {"video": str(pictures.video), "picture": str(pictures.sheet)}
+        thinned = f", every {pictures.stride}. frame" if pictures.stride > 1 else ""
+        print(f"\nto look at: {pictures.video} ({pictures.frames} frames{thinned}) and {pictures.sheet}",
+              file=sys.stderr if args.json else sys.stdout)  # fmt: skip
+    if args.json:
+        print(json.dumps(figures), flush=True)
+    return 0
+
+
+def bundled_clip() -> Path:
+    """The clip that ships.
+
+    Raises:
+        CameraError: it is not there.
+    """
+    from diffmocap.resources import share_path
+
+    path = share_path("media", "demo.mp4")
+    if not path.is_file():
+        raise CameraError(f"the bundled clip {path} is missing; reinstall diffmocap, or name a video with --source FILE")
+    return path
+
+
+def video_mode(source: str) -> CaptureMode:
+    """Size, rate and length of a video file.
+
+    Raises:
+        CameraError: no such file, or no video.
+    """
+    from diffmocap.camera.capture import Capture
+    from diffmocap.camera.devices import parse_source
+
+    if parse_source(source).kind == "device":
+        raise CameraError(f"demo plays a video file, '{source}' is a camera; use `diffmocap live --source {source}`")
+    with Capture(source, realtime=False) as capture:
+        return capture.mode
+
+
+def node_parameters(args: argparse.Namespace, truth: GroundTruth | None) -> dict[str, dict[str, Any]]:
+    """Parameters on top of the parameter file."""
+    camera: dict[str, Any] = {"pacing": "realtime" if args.realtime else "fast"}
+    pose = pose_parameters(args)
+    if not args.realtime:
+        # Motion and smoothing then do not depend on how fast this machine is.
+        camera["stamps"] = "video"
+        # With such stamps there is no latency to keep a budget of.
+        pose["budget_ms"] = 0.0
+    if truth is not None and truth.vertical_fov_deg:
+        camera["vertical_fov_deg"] = truth.vertical_fov_deg
+    return {"camera_node": camera, "pose_node": pose}
+
+
+def indexed(recording: Recording, fps: float, exact_stamps: bool) -> dict[int, RecordedFrame]:
+    """The recorded frames by their index in the source."""
+    from diffmocap.cli.recording import source_indices
+
+    frames = recording.frames
+    indices = source_indices([frame.stamp_ns for frame in frames], fps, exact_stamps, recording.skipped)
+    return dict(zip(indices, frames, strict=True))
+
+
+def draw(frames: dict[int, RecordedFrame], recording: Recording, source: str, fps: float, out: Path) -> Pictures:
+    """Video and contact sheet of the recorded states."""
+    from tqdm import tqdm
+
+    from diffmocap.cli.pictures import PictureFrame, write_pictures
+    from diffmocap.cli.play import bar_interval_s
+    from diffmocap.cli.render import PosedBody
+
+    def body(frame: RecordedFrame) -> PosedBody | None:
+        pose = frame.pose
+        if pose is None or not pose.complete:
+            return None
+        angles = dict(zip(recording.joint_names, pose.angles_rad.tolist(), strict=True))
+        return PosedBody(angles, pose.root_position_m.tolist(), pose.root_xyzw.tolist())
+
+    shown = [PictureFrame(index, frame.keypoints, body(frame)) for index, frame in frames.items()]
+
+    def progress(pairs, total):
+        return tqdm(pairs, total=total, unit="frame", desc="drawing", file=sys.stderr, dynamic_ncols=True,
+                    mininterval=bar_interval_s())  # fmt: skip
+
+    return write_pictures(shown, source, recording.intrinsics, fps, out, progress)
+
+
+def say(text: str) -> None:
+    """Tells people; stdout belongs to the result."""
+    print(text, file=sys.stderr, flush=True)

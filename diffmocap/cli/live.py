@@ -1,0 +1,78 @@
+"""Runs the graph on a camera, a stream or a file in real time, until Ctrl-C or the source's end.
+
+The nodes join the ROS domain of this shell (ROS_DOMAIN_ID), so that other programs hear joint_states, body_pose and
+/tf. One line shows the rate and the latency from the image to its joint state; the end brings a summary.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from diffmocap.cli.pose_options import add_pose_arguments, add_run_arguments, pose_parameters
+from diffmocap.errors import SettingsError
+
+SUMMARY = "a camera, a stream or a file in real time"
+
+#: Frames that the summary's percentiles cover: an hour at 30 a second.
+KEPT_FRAMES = 108_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument(
+        "--source", default="0", metavar="SOURCE", help="camera index or device, video file, or URL (default: 0)"
+    )
+    parser.add_argument("--duration", type=float, default=0.0, metavar="S", help="stop after so many seconds of images")
+    parser.add_argument("--namespace", default="", metavar="NAME", help="namespace of all nodes and topics")
+    parser.add_argument("--params-file", type=Path, metavar="YAML", help="parameter file of all nodes")
+    parser.add_argument("--logs", type=Path, metavar="DIR", help="folder for the nodes' logs (default: a temporary one)")
+    add_pose_arguments(parser)
+    add_run_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plays until told to stop and prints the summary."""
+    from diffmocap.camera.devices import parse_source
+    from diffmocap.cli.play import Play, play
+    from diffmocap.cli.recording import Recording
+    from diffmocap.cli.summary import summarise, summary_table
+    from diffmocap.graph.description import replay, webcam
+
+    if args.duration < 0:
+        raise SettingsError(f"--duration must be positive, got {args.duration}")
+    source = parse_source(args.source)
+    arguments = {"rviz": False, "device": args.device, "namespace": args.namespace}
+    if args.params_file is not None:
+        if not args.params_file.is_file():
+            raise SettingsError(f"there is no parameter file '{args.params_file}'; config/diffmocap.yaml is an example")
+        arguments["params_file"] = str(args.params_file.resolve())
+    if source.kind == "device":
+        graph, arguments = webcam(), arguments | {"source": args.source}
+    else:
+        graph, arguments = replay(), arguments | {"video": args.source, "on_end": "exit"}
+    recording = Recording(max_frames=KEPT_FRAMES, keep_poses=False)
+    with tempfile.TemporaryDirectory(prefix="diffmocap-") as folder:
+        what = Play(
+            graph,
+            arguments,
+            log_folder=args.logs or Path(folder),
+            parameters={"pose_node": pose_parameters(args)},
+            duration_s=args.duration,
+            domain_id=args.domain_id,
+            verbose=args.verbose,
+        )
+        print(f"{source.label}: Ctrl-C ends it", file=sys.stderr, flush=True)
+        try:
+            play(what, recording)
+        except KeyboardInterrupt:
+            if not recording.images:  # nothing was measured: as for any other command
+                raise
+    summary = summarise(recording, source.label.strip("'"), video_stamps=False)
+    print(summary_table(summary), file=sys.stderr if args.json else sys.stdout)
+    if args.json:
+        print(json.dumps(summary.as_json()), flush=True)
+    return 0

@@ -1,0 +1,69 @@
+"""The ``diffmocap`` command: one subcommand a module, each imported in full only when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from diffmocap.cli import demo, doctor, evaluate, live
+from diffmocap.errors import DiffmocapError
+
+DESCRIPTION = """\
+Full-body 3D motion capture from a camera: 2D keypoints, 3D poses sampled by a guided diffusion model, and joint states
+of a human URDF, exchanged by real ROS 2 nodes.
+"""
+EPILOG = """\
+start here:
+  diffmocap doctor                   is everything there?
+  diffmocap demo                     the whole graph on the bundled video
+  diffmocap live --source 0          your own camera
+  diffmocap COMMAND --help           what a command does and takes
+
+Errors say what to do; exit codes: 0 success, 1 an error, 2 a wrong command line, 130 interrupted.
+"""
+
+COMMANDS = (demo, live, evaluate, doctor)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="diffmocap", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    for module in COMMANDS:
+        name = module.__name__.rpartition(".")[2]
+        subparser = subparsers.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args) or 0
+    except DiffmocapError as error:
+        if args.debug:
+            raise
+        print(f"diffmocap {args.command}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\ndiffmocap {args.command}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,242 @@
+"""A video and a contact sheet to look at: the input with its keypoints beside the body as the joint states pose it.
+
+Works from recorded states and the source's file; neither ROS nor a display is needed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from diffmocap.camera.capture import Capture
+from diffmocap.camera.intrinsics import scaled
+from diffmocap.cli.render import BodyRenderer, PosedBody, View
+from diffmocap.errors import SettingsError
+from diffmocap.keypoints.draw import draw_keypoints
+from diffmocap.types import CameraIntrinsics, Keypoints2D
+
+#: Panels are this high at most [px]; more takes longer and shows no more.
+PANEL_HEIGHT = 480
+#: Frames drawn at most; a longer clip is thinned out.
+MAX_FRAMES = 720
+SHEET_FRAMES = 6
+SHEET_WIDTH = 1800
+#: Side view: from this far [m], with this vertical field of view [degrees].
+SIDE_DISTANCE_M, SIDE_FOV_DEG = 3.6, 38.0
+GRID_STEP_M, GRID_REACH_M = 0.5, 4.0
+#: Skin under a foot joint [m].
+SOLE_M = 0.02
+
+BACKDROP_TOP, BACKDROP_BOTTOM, GRID_BGR, TEXT_BGR = (58, 50, 44), (92, 84, 76), (128, 120, 110), (235, 235, 235)
+
+
+@dataclass(frozen=True)
+class PictureFrame:
+    """One frame of the source: its index there, and what is known of it."""
+
+    index: int
+    keypoints: Keypoints2D | None
+    body: PosedBody | None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What was written; the video shows every ``stride``-th frame."""
+
+    video: Path
+    sheet: Path
+    stride: int
+    frames: int
+
+
+class Painter:
+    """Draws the panels of one frame.
+
+    Args:
+        intrinsics: of the source's images.
+        frames: all frames of the run; they tell where the floor is.
+        renderer: of the body.
+        height: of the panels [px].
+    """
+
+    def __init__(
+        self, intrinsics: CameraIntrinsics, frames: Sequence[PictureFrame], renderer: BodyRenderer,
+        height: int = PANEL_HEIGHT,
+    ) -> None:  # fmt: skip
+        height = min(height, intrinsics.height) // 2 * 2
+        width = round(intrinsics.width * height / intrinsics.height / 2) * 2
+        self._renderer = renderer
+        self._camera = View.of_camera(scaled(intrinsics, width, height))
+        self._side_intrinsics = CameraIntrinsics.from_fov(height, height, SIDE_FOV_DEG)
+        self._backdrop = _backdrop(width, height)
+        self._side_backdrop = _backdrop(height, height)
+        self._pelvis_y_m, self._floor_y_m = self._heights(frames)
+
+    def paint(self, image: np.ndarray, frame: PictureFrame) -> np.ndarray:
+        """Input with keypoints | body from the camera | body from its left, uint8 BGR in one row."""
+        size = (self._backdrop.shape[1], self._backdrop.shape[0])
+        seen = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        if frame.keypoints is not None:
+            seen = draw_keypoints(seen, frame.keypoints)
+        if frame.body is None:
+            front, side = self._backdrop.copy(), self._side_backdrop.copy()
+            _label(front, "no pose", centred=True)
+        else:
+            self._renderer.pose(frame.body)
+            front = self._renderer.draw(self._camera, self._backdrop)
+            side = self._paint_side(frame.body)
+        _label(seen, f"input {frame.index}")
+        _label(front, "joint states")
+        _label(side, "from the side")
+        return np.hstack([seen, front, side])
+
+    def _paint_side(self, body: PosedBody) -> np.ndarray:
+        x, _, z = body.root_position_m
+        # The view moves with the pelvis over the floor, not up and down with it.
+        view = View.from_the_side((x, self._pelvis_y_m, z), SIDE_DISTANCE_M, self._side_intrinsics)
+        background = self._side_backdrop.copy()
+        self._paint_floor(background, view, x, z)
+        return self._renderer.draw(view, background)
+
+    def _paint_floor(self, image: np.ndarray, view: View, x_m: float, z_m: float) -> None:
+        """A grid on the floor of a level camera, fixed to the world."""
+        lines = []
+        steps = int(GRID_REACH_M / GRID_STEP_M)
+        x0, z0 = round(x_m / GRID_STEP_M), round(z_m / GRID_STEP_M)
+        low_x, high_x = (x0 - steps) * GRID_STEP_M, min((x0 + steps) * GRID_STEP_M, view.eye_m[0] - 0.5)
+        low_z, high_z = (z0 - steps) * GRID_STEP_M, (z0 + steps) * GRID_STEP_M
+        for i in range(-steps, steps + 1):
+            x, z = (x0 + i) * GRID_STEP_M, (z0 + i) * GRID_STEP_M
+            lines.append([(low_x, self._floor_y_m, z), (high_x, self._floor_y_m, z)])
+            if x <= high_x:
+                lines.append([(x, self._floor_y_m, low_z), (x, self._floor_y_m, high_z)])
+        for line in lines:
+            ends_px, _ = view.project_px(np.array(line))
+            a, b = np.clip(np.round(ends_px * 16), -(2**20), 2**20).astype(int)
+            cv2.line(image, tuple(a), tuple(b), GRID_BGR, 1, cv2.LINE_AA, 4)
+
+    def _heights(self, frames: Sequence[PictureFrame]) -> tuple[float, float]:
+        """Usual height of the pelvis and of the floor: optical y [m], which points down."""
+        bodies = [frame.body for frame in frames if frame.body is not None]
+        pelvis, lowest = [], []
+        for body in bodies[:: max(1, len(bodies) // 60)]:
+            self._renderer.pose(body)
+            joints = self._renderer.joint_positions_m()
+            pelvis.append(joints[0, 1])
+            lowest.append(joints[:, 1].max())
+        if not bodies:
+            return 0.0, 0.9
+        return float(np.median(pelvis)), float(np.median(lowest)) + SOLE_M
+
+
+def write_pictures(
+    frames: Sequence[PictureFrame],
+    source: str,
+    intrinsics: CameraIntrinsics,
+    fps: float,
+    out: Path,
+    progress: type | None = None,
+) -> Pictures:
+    """Write ``<out>.mp4`` and ``<out>.png``.
+
+    Args:
+        frames: of the run, by their index in the source.
+        source: the video file that was played.
+        intrinsics: of its images.
+        fps: of the source.
+        out: path without an ending.
+        progress: called as ``progress(iterable, total=n)``, as tqdm is.
+
+    Raises:
+        SettingsError: there is nothing to draw, or the video cannot be written.
+    """
+    if not frames:
+        raise SettingsError("no frame was recorded, so there is nothing to draw")
+    stride = math.ceil(len(frames) / MAX_FRAMES)
+    chosen = frames[::stride]
+    on_sheet = _evenly([frame.index for frame in chosen if frame.body is not None] or [chosen[0].index], SHEET_FRAMES)
+    video_path, sheet_path = out.with_suffix(".mp4"), out.with_suffix(".png")
+    video_path.parent.mkdir(parents=True, exist_ok=True)
+    tiles: list[np.ndarray] = []
+    writer = None
+    with BodyRenderer() as renderer:
+        painter = Painter(intrinsics, frames, renderer)
+        pairs = _with_images(chosen, source)
+        try:
+            for image, frame in pairs if progress is None else progress(pairs, total=len(chosen)):
+                row = painter.paint(image, frame)
+                if writer is None:
+                    writer = _open_video(video_path, fps / stride, row)
+                writer.write(row)
+                if frame.index in on_sheet:
+                    tiles.append(row)
+        finally:
+            if writer is not None:
+                writer.release()
+    if not cv2.imwrite(str(sheet_path), _sheet(tiles)):
+        raise SettingsError(f"cannot write {sheet_path}; check the folder and the free space")
+    return Pictures(video_path, sheet_path, stride, len(chosen))
+
+
+def _with_images(frames: Sequence[PictureFrame], source: str) -> Iterator[tuple[np.ndarray, PictureFrame]]:
+    wanted = iter(frames)
+    frame = next(wanted, None)
+    with Capture(source, realtime=False) as capture:
+        for read in capture:
+            if frame is None:
+                return
+            if read.index == frame.index:
+                yield read.image, frame
+                frame = next(wanted, None)
+
+
+def _open_video(path: Path, fps: float, image: np.ndarray) -> cv2.VideoWriter:
+    size = (image.shape[1], image.shape[0])
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), max(fps, 1.0), size)
+    if not writer.isOpened():
+        raise SettingsError(f"cannot write the video {path}; check the folder and the free space")
+    return writer
+
+
+def _sheet(tiles: list[np.ndarray]) -> np.ndarray:
+    """The tiles in the grid that comes closest to a wide picture."""
+    height, width = tiles[0].shape[:2]
+
+    def misfit(columns: int) -> float:
+        rows = math.ceil(len(tiles) / columns)
+        return abs(math.log(columns * width / (rows * height) / 1.8)) + 0.5 * (rows * columns - len(tiles))
+
+    columns = min(range(1, len(tiles) + 1), key=misfit)
+    scale = min(1.0, SHEET_WIDTH / columns / width)
+    size = (round(width * scale), round(height * scale))
+    small = [cv2.resize(tile, size, interpolation=cv2.INTER_AREA) for tile in tiles]
+    small += [np.zeros_like(small[0])] * (-len(small) % columns)
+    framed = [cv2.copyMakeBorder(tile, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255)) for tile in small]
+    return np.vstack([np.hstack(framed[i : i + columns]) for i in range(0, len(framed), columns)])
+
+
+def _backdrop(width: int, height: int) -> np.ndarray:
+    """A quiet vertical gradient, uint8 [H, W, 3] BGR."""
+    share = np.linspace(0.0, 1.0, height)[:, None, None]
+    column = (1 - share) * np.array(BACKDROP_TOP) + share * np.array(BACKDROP_BOTTOM)
+    return np.ascontiguousarray(np.broadcast_to(column.round(), (height, width, 3)).astype(np.uint8))
+
+
+def _label(image: np.ndarray, text: str, centred: bool = False) -> None:
+    height, width = image.shape[:2]
+    scale = max(0.4, height / 900)
+    (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    place = ((width - text_width) // 2, height // 2) if centred else (8, text_height + 8)
+    for colour, thickness in (((20, 20, 20), 3), (TEXT_BGR, 1)):
+        cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+
+
+def _evenly(values: list[int], count: int) -> set[int]:
+    """So many of the values, from the middle of equal parts."""
+    places = (np.arange(min(count, len(values))) + 0.5) / min(count, len(values)) * len(values)
+    return {values[int(place)] for place in places}

@@ -1,0 +1,47 @@
+"""Options that ``demo`` and ``live`` share, and the node parameters that follow from them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from diffmocap.errors import ModelFileError
+
+
+def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
+    """How poses are sampled; what is not given stays as the parameter file says."""
+    group = parser.add_argument_group("poses")
+    group.add_argument("--device", default="", help="where the models run: cpu, cuda or cuda:N (default: cpu)")
+    group.add_argument("--guidance", type=float, metavar="W", help="weight of classifier-free guidance, 0 to 10")
+    group.add_argument("--steps", type=int, metavar="N", help="sampler steps a frame")
+    group.add_argument("--hypotheses", type=int, metavar="K", help="poses sampled a frame")
+    group.add_argument("--weights", type=Path, metavar="FILE", help="lifting weights (default: the shipped ones)")
+    group.add_argument("--body-model", type=Path, metavar="FILE", help="SMPL body as .npz (default: the shipped body)")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the graph runs and what is printed."""
+    group = parser.add_argument_group("run")
+    group.add_argument("--domain-id", type=int, metavar="N", help="ROS domain (see the ROS_DOMAIN_ID of ROS 2)")
+    group.add_argument("--verbose", action="store_true", help="show all that the nodes log, not their warnings alone")
+    group.add_argument("--json", action="store_true", help="end with one line of JSON on stdout, all else on stderr")
+
+
+def pose_parameters(args: argparse.Namespace) -> dict[str, Any]:
+    """Parameters of pose_node for these options.
+
+    Raises:
+        ModelFileError: a file that was named does not exist.
+    """
+    parameters: dict[str, Any] = {
+        name: value for name in ("guidance", "steps", "hypotheses") if (value := getattr(args, name)) is not None
+    }
+    for name in ("weights", "body_model"):
+        path = getattr(args, name)
+        if path is None:
+            continue
+        if not path.is_file():
+            raise ModelFileError(f"there is no file '{path}' (looked in {Path.cwd()}), given as --{name.replace('_', '-')}")
+        parameters[name] = str(path.resolve())
+    return parameters
