@@ -8,6 +8,7 @@ height, betas 0, clean keypoints, nothing clipped, and the true translation used
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -77,9 +78,12 @@ class ProtocolResult:
 @torch.inference_mode()
 def evaluate_paper_protocol(
     model: TransformerDenoiser, body: BodyModel, rotations: torch.Tensor, guidance: float = 0.0,
-    steps: int = 50, seed: int = 0, batch: int = 256,
+    steps: int = 50, seed: int = 0, batch: int = 256, progress: Callable[[int], object] | None = None,
 ) -> ProtocolResult:  # fmt: skip
-    """One seeded DDIM sample a frame for y-up world poses [N, 24, 3, 3]."""
+    """One seeded DDIM sample a frame for y-up world poses [N, 24, 3, 3].
+
+    ``progress`` is told the number of frames done after each batch.
+    """
     schedule = NoiseSchedule(model.config.schedule, model.config.diffusion_steps)
     timesteps = ddim_timesteps(schedule.steps, steps)
     K = paper_intrinsics().to(body.device)
@@ -97,4 +101,6 @@ def evaluate_paper_protocol(
         errors.append((project(keypoints, K) - points).abs().mean((1, 2)).cpu())
         distances.append((joints - true_joints).norm(dim=-1).mean(1).cpu())
         samples.append(sample.cpu())
+        if progress is not None:
+            progress(len(chunk))
     return ProtocolResult(torch.cat(errors), torch.cat(distances), torch.cat(samples))
