@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: The pipeline's order. A part imports from itself and from what stands before it.
 ORDER = (
-    "errors", "types", "resources", "device", "body", "camera", "keypoints", "lifting", "refinement", "pipeline", "evaluation",
-    "ros_environment", "graph", "nodes", "cli",
+    "errors", "types", "resources", "device", "body", "camera", "keypoints", "lifting", "refinement", "pipeline",
+    "evaluation", "ros_environment", "graph", "nodes", "cli",
 )  # fmt: skip
 
 #: ROS-free parts that must run anywhere torch runs: what they may import when they are loaded.
