@@ -1,4 +1,4 @@
-"""Stand-ins for the parts of ``launch`` and ``launch_ros`` that the launch files use, where ROS 2 launch is not installed.
+"""Stand-ins for the parts of ``launch`` and ``launch_ros`` that the launch files use: neither comes from PyPI.
 
 Names and signatures are those of Jazzy; whatever else is imported or passed fails. They keep what they are given
 and start nothing.

@@ -83,7 +83,8 @@ def test_a_bag_brings_its_own_clock_and_a_video_does_not():
     assert not video.tools
     assert by_name(video)["camera_node"].ends_graph
     assert not by_name(video)["pose_node"].parameters.get("use_sim_time", False)
-    assert by_name(graph.resolve({"bag": "b", "use_sim_time": "false"}))["pose_node"].parameters["use_sim_time"] is False
+    own = by_name(graph.resolve({"bag": "b", "use_sim_time": "false"}))
+    assert own["pose_node"].parameters["use_sim_time"] is False
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,8 @@ def test_processes_are_those_of_the_graph(name, given):
     for wanted in resolved.nodes:
         node = nodes[wanted.name]
         assert isinstance(node, stand_in.LifecycleNode) == wanted.lifecycle
-        assert (node.package, node.executable, node.namespace) == (wanted.package, wanted.executable, values["namespace"])
+        assert (node.package, node.executable) == (wanted.package, wanted.executable)
+        assert node.namespace == values["namespace"]
         assert node.ros_arguments == ["--log-level", values["log_level"]]
         assert tuple(node.remappings) == wanted.remappings and tuple(node.arguments) == wanted.arguments
         assert bool(node.on_exit) == bool(wanted.ends_graph)
@@ -165,5 +166,6 @@ def test_a_node_that_is_cycled_later_does_not_start_the_others_again():
 
 def test_the_end_of_a_video_shuts_the_launch_down_where_that_is_wanted():
     for on_end, ends in (("exit", True), ("stop", False)):
-        nodes = {n.name: n for n in of_type(started("replay", {"video": "v", "on_end": on_end}), stand_in.LifecycleNode)}
+        entities = started("replay", {"video": "v", "on_end": on_end})
+        nodes = {node.name: node for node in of_type(entities, stand_in.LifecycleNode)}
         assert bool(nodes["camera_node"].on_exit) == ends

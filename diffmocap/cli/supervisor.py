@@ -24,7 +24,7 @@ from diffmocap.graph.elements import PACKAGE, Graph
 from diffmocap.ros_environment import prepare_process, require_ros
 
 #: The ever firmer requests to end, and the seconds that each one is given.
-ENDING = ((signal.SIGINT, 5.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0))
+ENDING = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 
 
 class Supervisor:

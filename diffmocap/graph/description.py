@@ -109,8 +109,7 @@ def view() -> Graph:
             NodeProcess(
                 "joint_state_publisher_gui",
                 "joint_state_publisher_gui",
-                package="joint_state_publisher_gui",
-                parameters={"robot_description": URDF},
+                package="joint_state_publisher_gui",  # reads robot_description from its topic
                 when=(When("joint_sliders"),),
             ),
         ),

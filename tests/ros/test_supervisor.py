@@ -1,0 +1,115 @@
+"""The supervisor runs real nodes: from a video to joint states, and whatever may go wrong on the way."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from diffmocap.errors import GraphError
+from diffmocap.graph import description
+
+pytestmark = pytest.mark.ros
+
+FAST = {"camera_node": {"pacing": "fast"}, "pose_node": {"budget_ms": 0.0}}
+
+
+def replay(video: Path | str, **arguments) -> dict:
+    return {"video": str(video), "on_end": "exit", "rviz": False, "robot_state_publisher": False, **arguments}
+
+
+def wait_until_gone(pids: list[int], timeout_s: float) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
+        assert time.monotonic() < deadline_s, "nodes live on"
+        time.sleep(0.1)
+
+
+def test_a_video_becomes_joint_states_and_every_process_ends_well(ros_env, shared_dir, tmp_path) -> None:
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from sensor_msgs.msg import JointState
+    from tf2_msgs.msg import TFMessage
+
+    from diffmocap.cli.supervisor import Supervisor
+
+    steps, lines, states, statics = [], [], [], []
+    arguments = replay(shared_dir / "media" / "tfjs_pose_1.mp4", namespace="studio", camera_height=1.5)
+    with Supervisor(
+        description.replay(), arguments, tmp_path, FAST, log=lambda name, line: lines.append((name, line))
+    ) as supervisor:
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        supervisor.node.create_subscription(JointState, "joint_states", states.append, 100)
+        supervisor.node.create_subscription(TFMessage, "/tf_static", statics.append, latched)
+        supervisor.bring_up(timeout_s=90.0, progress=steps.append)
+        assert steps[1:] == [f"{name} is active" for name in ("pose_node", "keypoint_node", "camera_node")]
+        assert len(supervisor.pids) == 3
+        deadline_s = time.monotonic() + 90.0
+        while not supervisor.finished:
+            supervisor.spin_once(0.1)
+            assert time.monotonic() < deadline_s, lines
+        codes = supervisor.stop()
+    assert codes == {"pose_node": 0, "keypoint_node": 0, "camera_node": 0}
+    assert len(states) >= 10
+    stamps = [s.header.stamp.sec * 10**9 + s.header.stamp.nanosec for s in states]
+    assert stamps == sorted(set(stamps))
+    frames = {t.child_frame_id: t for t in statics[0].transforms}
+    assert frames["camera_link"].transform.translation.z == 1.5
+    assert any("is at its end" in line for name, line in lines if name == "camera_node")
+    assert not psutil.Process().children(), "a process or a zombie is left"
+
+
+def test_a_node_that_cannot_be_configured_is_named_with_its_own_words(ros_env, tmp_path) -> None:
+    from diffmocap.cli.supervisor import Supervisor
+
+    no_video = tmp_path / "no_video.mp4"
+    no_video.write_text("this is no video")
+    with Supervisor(description.replay(), replay(no_video), tmp_path / "log") as supervisor:
+        pids = supervisor.pids
+        with pytest.raises(GraphError, match="camera_node did not configure") as error:
+            supervisor.bring_up(timeout_s=90.0)
+        assert "no_video.mp4" in str(error.value)
+    wait_until_gone(pids, 1.0)
+    assert not psutil.Process().children()
+
+
+def test_a_node_that_dies_is_noticed(ros_env, tmp_path) -> None:
+    from diffmocap.cli.supervisor import Supervisor
+
+    with Supervisor(description.webcam(), {"camera": False}, tmp_path) as supervisor:
+        assert set(supervisor.running) == {"pose_node", "keypoint_node"}
+        supervisor.running["keypoint_node"].process.kill()
+        with pytest.raises(GraphError, match="keypoint_node has ended with exit code -9"):
+            supervisor.bring_up(timeout_s=60.0)
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from diffmocap.cli.supervisor import Supervisor
+from diffmocap.graph import description
+with Supervisor(description.webcam(), {"camera": "false"}, Path(sys.argv[1])) as supervisor:
+    print(*supervisor.pids, flush=True)
+    while True:
+        supervisor.spin_once(0.1)
+"""
+
+
+@pytest.mark.parametrize("send", [signal.SIGTERM, signal.SIGKILL])
+def test_no_node_outlives_its_supervisor(ros_env, tmp_path, send) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)], env=ros_env, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(pids) == 2
+        parent.send_signal(send)
+        parent.wait(20.0)
+        wait_until_gone(pids, 15.0)
+    finally:
+        parent.kill()
+        parent.wait()
