@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -200,3 +202,14 @@ def test_mesh_addresses_can_be_followed(tmp_path):
     marker.touch()
     installed = robot_description({"AMENT_PREFIX_PATH": f"/nowhere:{tmp_path}"})
     assert installed.count("package://diffmocap/models/meshes/") == 24
+
+
+def test_reading_the_description_needs_neither_ros_nor_torch(repo_root):
+    """`ros2 launch` runs on the system's Python, which may have no more than the standard library."""
+    code = (
+        "import sys, diffmocap.graph.description as d, diffmocap.graph.robot_description as r\n"
+        "d.webcam().resolve(); r.robot_description()\n"
+        "print(sorted({'torch', 'numpy', 'rclpy', 'yaml'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=repo_root, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
