@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     source = args.source or str(bundled_clip())
     mode = video_mode(source)
     truth = beside(source)
+    parameters = node_parameters(args, truth)
     domain_id = args.domain_id if args.domain_id is not None else free_domain_id()
+    stay_on_this_machine()
     recording = Recording()
     out = args.out / Path(source).stem
     say(f"{source}: {mode}; ROS domain {domain_id}, logs in {out}-logs")
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             replay(),
             {"video": source, "on_end": "exit", "rviz": False, "device": args.device},
             log_folder=Path(f"{out}-logs"),
-            parameters=node_parameters(args, truth),
+            parameters=parameters,
             frames=mode.frames,
             domain_id=domain_id,
             verbose=args.verbose,
@@ -111,6 +114,15 @@ def video_mode(source: str) -> CaptureMode:
         raise CameraError(f"demo plays a video file, '{source}' is a camera; use `diffmocap live --source {source}`")
     with Capture(source, realtime=False) as capture:
         return capture.mode
+
+
+def stay_on_this_machine() -> None:
+    """A demo talks to nobody else, whichever ROS 2 it runs on; what the user set stands."""
+    from diffmocap.ros_environment import fastdds_profile
+
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    if os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST":
+        os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(fastdds_profile()))
 
 
 def node_parameters(args: argparse.Namespace, truth: GroundTruth | None) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from diffmocap.cli.pose_options import add_pose_arguments, add_run_arguments, pose_parameters
-from diffmocap.errors import SettingsError
+from diffmocap.errors import CameraError, SettingsError
 
 SUMMARY = "a camera, a stream or a file in real time"
 
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plays until told to stop and prints the summary."""
-    from diffmocap.camera.devices import parse_source
+    from diffmocap.camera.devices import explain_device, parse_source
     from diffmocap.cli.play import Play, play
     from diffmocap.cli.recording import Recording
     from diffmocap.cli.summary import summarise, summary_table
@@ -45,12 +45,16 @@ def run(args: argparse.Namespace) -> int:
     if args.duration < 0:
         raise SettingsError(f"--duration must be positive, got {args.duration}")
     source = parse_source(args.source)
+    parameters = {"pose_node": pose_parameters(args)}
     arguments = {"rviz": False, "device": args.device, "namespace": args.namespace}
     if args.params_file is not None:
         if not args.params_file.is_file():
             raise SettingsError(f"there is no parameter file '{args.params_file}'; config/diffmocap.yaml is an example")
         arguments["params_file"] = str(args.params_file.resolve())
     if source.kind == "device":
+        path = Path(f"/dev/video{source.target}" if isinstance(source.target, int) else source.target)
+        if sys.platform == "linux" and not path.exists():
+            raise CameraError(explain_device(source))
         graph, arguments = webcam(), arguments | {"source": args.source}
     else:
         graph, arguments = replay(), arguments | {"video": args.source, "on_end": "exit"}
@@ -60,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             graph,
             arguments,
             log_folder=args.logs or Path(folder),
-            parameters={"pose_node": pose_parameters(args)},
+            parameters=parameters,
             duration_s=args.duration,
             domain_id=args.domain_id,
             verbose=args.verbose,

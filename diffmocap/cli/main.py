@@ -57,12 +57,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"diffmocap {args.command}: error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"\ndiffmocap {args.command}: interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader of our output went away, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a full disk, a folder that may not be written
+        if args.debug or error.filename is None:
+            raise
+        print(f"diffmocap {args.command}: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\ndiffmocap {args.command}: interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

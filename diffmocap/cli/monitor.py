@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, JointState
+from std_msgs.msg import Header
 
 from diffmocap.cli.recording import Recording, RecordedPose
 from diffmocap.errors import DiffmocapError
@@ -32,37 +33,30 @@ class Monitor:
     Args:
         recording: gets everything.
         namespace: of the graph.
-        vertical_fov_deg: of a camera that nobody calibrated.
-        domain_id: of the graph, None for that of the environment.
+        vertical_fov_deg: to assume of a camera that nobody calibrated, as pose_node does.
     """
 
-    def __init__(
-        self, recording: Recording, namespace: str = "", vertical_fov_deg: float = 50.0, domain_id: int | None = None
-    ) -> None:
+    def __init__(self, recording: Recording, namespace: str = "", vertical_fov_deg: float = 50.0) -> None:
         self._recording = recording
         self._fov_deg = vertical_fov_deg
         self._context = rclpy.Context()
         # Ctrl-C belongs to the command.
-        rclpy.init(context=self._context, domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._node = Node("diffmocap_monitor", namespace=namespace, context=self._context)
         create = self._node.create_subscription
-        self._subscriptions = {
-            "camera_info": create(CameraInfo, "camera_info", self._camera_info, _BEST_EFFORT),
-            "keypoints": create(Keypoints2DMsg, "keypoints", self._keypoints, _RELIABLE),
-            "joint_states": create(JointState, "joint_states", self._joint_state, _RELIABLE),
-            "body_pose": create(BodyPose, "body_pose", self._body_pose, _RELIABLE),
-            "/diagnostics": create(DiagnosticArray, "/diagnostics", self._diagnostics, _RELIABLE),
-        }
+        self._subscriptions = [
+            create(CameraInfo, "camera_info", self._camera_info, _BEST_EFFORT),
+            create(Keypoints2DMsg, "keypoints", self._keypoints, _RELIABLE),
+            create(JointState, "joint_states", self._joint_state, _RELIABLE),
+            create(BodyPose, "body_pose", self._body_pose, _RELIABLE),
+            create(Header, "processed", self._processed, _RELIABLE),
+            create(DiagnosticArray, "/diagnostics", self._diagnostics, _RELIABLE),
+        ]
         self._names: tuple[str, ...] = ()
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, name="monitor", daemon=True)
         self._thread.start()
-
-    @property
-    def connected(self) -> bool:
-        """Every topic has a publisher that it hears."""
-        return all(subscription.get_publisher_count() > 0 for subscription in self._subscriptions.values())
 
     def close(self) -> None:
         """Stops listening."""
@@ -107,6 +101,9 @@ class Monitor:
             joint_positions_m=np.array([(p.x, p.y, p.z) for p in message.joint_positions]),
         )
         self._recording.body_pose(ns_from_stamp(message.header.stamp), info["received_timestamp"], pose)
+
+    def _processed(self, message: Header) -> None:
+        self._recording.processed(ns_from_stamp(message.stamp))
 
     def _diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

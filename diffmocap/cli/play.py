@@ -66,7 +66,8 @@ def play(what: Play, recording: Recording) -> None:
     from diffmocap.ros_environment import require_ros
 
     require_ros()
-    _set_domain(what.domain_id)
+    if what.domain_id is not None:
+        os.environ["ROS_DOMAIN_ID"] = str(what.domain_id)
 
     from diffmocap.cli.supervisor import Supervisor
 
@@ -76,31 +77,34 @@ def play(what: Play, recording: Recording) -> None:
         log = NodeLog(bar.write, what.verbose)
         recording.started_ns = time.time_ns()
         with Supervisor(what.graph, what.arguments, what.log_folder, what.parameters, log) as supervisor:
-            with _monitor(recording, what.arguments.get("namespace", "")):
-                supervisor.bring_up(BRING_UP_TIMEOUT_S, lambda text: bar.set_description_str(text))
-                bar.set_description_str("running")
-                try:
+            try:
+                with _monitor(recording, what.arguments.get("namespace", "")):
+                    supervisor.bring_up(BRING_UP_TIMEOUT_S, bar.set_description_str)
+                    bar.set_description_str("running")
                     _spin_to_the_end(supervisor, recording, what, bar)
-                    bar.set_description_str("done")
-                except KeyboardInterrupt:
-                    bar.set_description_str("stopped")
-                    raise
-                finally:
-                    bar.n = recording.images
-                    bar.set_postfix_str(f"{recording.fps:.1f} poses/s" if recording.poses else "nobody seen")
+                    bar.set_description_str("done", refresh=False)
+            except KeyboardInterrupt:
+                recording.stopped = True
+                bar.set_description_str("stopped", refresh=False)
+                raise
+            finally:
+                log.muted = True  # what nodes say while they are being ended tells nobody anything
+                bar.n = recording.images
+                bar.set_postfix_str(f"{recording.fps:.1f} poses/s" if recording.poses else "nobody seen")
 
 
 class NodeLog:
     """Passes the nodes' warnings and errors on, with the lines that belong to them; all lines where ``verbose``."""
 
     def __init__(self, write: Callable[..., None], verbose: bool) -> None:
+        self.muted = False
         self._write, self._verbose = write, verbose
         self._loud: dict[str, bool] = {}
 
     def __call__(self, node: str, line: str) -> None:
         if line.startswith("["):
             self._loud[node] = line.startswith(_LOUD)
-        if self._verbose or self._loud.get(node, True):
+        if not self.muted and (self._verbose or self._loud.get(node, True)):
             self._write(f"{node}: {_without_time(line)}", file=sys.stderr)
 
 
@@ -132,14 +136,6 @@ def _monitor(recording: Recording, namespace: str) -> Iterator[None]:
         monitor.close()
 
 
-def _set_domain(domain_id: int | None) -> None:
-    if domain_id is None:
-        return
-    if not 0 <= domain_id <= 232:
-        raise SettingsError(f"--domain-id must lie in [0, 232], got {domain_id}")
-    os.environ["ROS_DOMAIN_ID"] = str(domain_id)
-
-
 def _spin_to_the_end(supervisor: Supervisor, recording: Recording, what: Play, bar: tqdm) -> None:
     first_image_s = 0.0
     measured_s = 0.0
@@ -154,6 +150,7 @@ def _spin_to_the_end(supervisor: Supervisor, recording: Recording, what: Play, b
             bar.set_postfix_str(_status(recording), refresh=False)
             bar.update(recording.images - bar.n)
         if what.duration_s and first_image_s and now_s - first_image_s >= what.duration_s:
+            recording.stopped = True
             return
         if supervisor.finished and end_s == float("inf"):
             end_s = now_s + SETTLE_S

@@ -23,25 +23,42 @@ def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """How the graph runs and what is printed."""
     group = parser.add_argument_group("run")
-    group.add_argument("--domain-id", type=int, metavar="N", help="ROS domain (see the ROS_DOMAIN_ID of ROS 2)")
+    group.add_argument("--domain-id", type=_domain_id, metavar="N", help="ROS domain (see the ROS_DOMAIN_ID of ROS 2)")
     group.add_argument("--verbose", action="store_true", help="show all that the nodes log, not their warnings alone")
     group.add_argument("--json", action="store_true", help="end with one line of JSON on stdout, all else on stderr")
 
 
 def pose_parameters(args: argparse.Namespace) -> dict[str, Any]:
-    """Parameters of pose_node for these options.
+    """Parameters of pose_node for these options; what is wrong with them shows here, before any node starts.
 
     Raises:
-        ModelFileError: a file that was named does not exist.
+        SettingsError: a value outside its range.
+        DeviceError: no such device.
+        ModelFileError: a model file is missing or cannot be used.
     """
+    from diffmocap.body.model import BodyModel
+    from diffmocap.device import resolve_device
+    from diffmocap.lifting.lifter import LiftingSettings
+    from diffmocap.lifting.weights import load_weights
+
     parameters: dict[str, Any] = {
         name: value for name in ("guidance", "steps", "hypotheses") if (value := getattr(args, name)) is not None
     }
-    for name in ("weights", "body_model"):
+    LiftingSettings(**parameters)
+    if args.device:
+        resolve_device(args.device)
+    for name, load in (("weights", load_weights), ("body_model", BodyModel.load)):
         path = getattr(args, name)
         if path is None:
             continue
         if not path.is_file():
             raise ModelFileError(f"there is no file '{path}' (looked in {Path.cwd()}), given as --{name.replace('_', '-')}")
+        load(path)
         parameters[name] = str(path.resolve())
     return parameters
+
+
+def _domain_id(text: str) -> int:
+    if not text.isdigit() or int(text) > 232:
+        raise argparse.ArgumentTypeError(f"a ROS domain is a number from 0 to 232, got '{text}'")
+    return int(text)

@@ -46,13 +46,17 @@ class RecordedPose:
 
 @dataclass(slots=True)
 class RecordedFrame:
-    """The messages about one image; times in ns on the system clock, 0 where nothing came."""
+    """The messages about one image; times in ns on the system clock, 0 where nothing came.
+
+    ``processed`` without a pose means that too few keypoints were visible.
+    """
 
     stamp_ns: int
     image_ns: int = 0
     keypoints_ns: int = 0
     joint_state_ns: int = 0
     body_pose_ns: int = 0
+    processed: bool = False
     keypoints: Keypoints2D | None = None
     pose: RecordedPose | None = None
 
@@ -73,20 +77,18 @@ class Recording:
     Attributes:
         max_frames: how many frames are kept; the oldest go. What is counted stays counted.
         keep_poses: whether keypoints and poses are kept, or times alone.
-        min_keypoints: visible keypoints below which a frame counts as one with nobody in view.
         intrinsics: of the last camera_info, None before it.
         joint_names: of the joint states, empty before the first.
         images, poses, refined: how many images, joint states and body poses there were.
         first_pose_ns, last_pose_ns, started_ns: system clock, 0 before it happened.
-        values: (node, key) -> last value on /diagnostics; ``problems`` node -> (level, message) where it has one.
+        problems: node -> (level, message) of its diagnostics, where it has one.
         skipped_before_first_pose: images that the camera node had left out by then.
         peak_rss_bytes: most memory that the nodes had together.
+        stopped: the run ended before its source did.
     """
 
     max_frames: int = 100_000
     keep_poses: bool = True
-    min_keypoints: int = 6
-    min_confidence: float = 0.3
     intrinsics: CameraIntrinsics | None = None
     joint_names: tuple[str, ...] = ()
     started_ns: int = 0
@@ -96,15 +98,14 @@ class Recording:
     poses: int = 0
     refined: int = 0
     skipped_before_first_pose: int = 0
-    values: dict[tuple[str, str], str] = field(default_factory=dict)
     problems: dict[str, tuple[int, str]] = field(default_factory=dict)
     peak_rss_bytes: int = 0
+    stopped: bool = False
 
     def __post_init__(self) -> None:
-        self.lock = threading.Lock()
+        self._lock = threading.Lock()
         self._frames: OrderedDict[int, RecordedFrame] = OrderedDict()
         self._forgotten = Tally()
-        self._empty_stamps: set[int] = set()
         self._recent: deque[tuple[int, int]] = deque(maxlen=200)  # of joint states: when, and how long they took
         self._series: dict[tuple[str, str], deque[float]] = {}
 
@@ -112,7 +113,7 @@ class Recording:
 
     def image(self, stamp_ns: int, time_ns: int, intrinsics: CameraIntrinsics) -> None:
         """An image left the camera."""
-        with self.lock:
+        with self._lock:
             self.intrinsics = intrinsics
             frame = self._frame(stamp_ns)
             if not frame.image_ns:
@@ -121,17 +122,20 @@ class Recording:
 
     def keypoints(self, keypoints: Keypoints2D, time_ns: int) -> None:
         """Keypoints were found, or nobody."""
-        with self.lock:
+        with self._lock:
             frame = self._frame(keypoints.stamp_ns)
             frame.keypoints_ns = time_ns
             if self.keep_poses:
                 frame.keypoints = keypoints
-            if int((keypoints.confidence >= self.min_confidence).sum()) < self.min_keypoints:
-                self._empty_stamps.add(keypoints.stamp_ns)
+
+    def processed(self, stamp_ns: int) -> None:
+        """pose_node is through with a frame, with or without a pose."""
+        with self._lock:
+            self._frame(stamp_ns).processed = True
 
     def joint_state(self, stamp_ns: int, time_ns: int, names: tuple[str, ...], angles_rad: np.ndarray) -> None:
         """A joint state was received."""
-        with self.lock:
+        with self._lock:
             frame = self._frame(stamp_ns)
             if not frame.joint_state_ns:
                 self.poses += 1
@@ -149,7 +153,7 @@ class Recording:
 
     def body_pose(self, stamp_ns: int, time_ns: int, pose: RecordedPose) -> None:
         """A body pose was received; ``pose`` has everything but the angles."""
-        with self.lock:
+        with self._lock:
             frame = self._frame(stamp_ns)
             if not frame.body_pose_ns:
                 self.refined += 1
@@ -161,12 +165,11 @@ class Recording:
 
     def diagnostics(self, node: str, level: int, message: str, values: Mapping[str, str]) -> None:
         """A node spoke about itself."""
-        with self.lock:
+        with self._lock:
             self.problems.pop(node, None)
             if level:
                 self.problems[node] = (level, message)
             for key, value in values.items():
-                self.values[node, key] = value
                 try:
                     number = float(value)
                 except ValueError:
@@ -178,23 +181,29 @@ class Recording:
     @property
     def frames(self) -> list[RecordedFrame]:
         """The kept frames in the order of their stamps."""
-        with self.lock:
+        with self._lock:
             return [self._frames[stamp] for stamp in sorted(self._frames)]
 
     def tally(self) -> Tally:
-        """Frames since the first pose: with a pose, with nobody in view, and lost on the way."""
-        with self.lock:
+        """Frames since the first pose: with a pose, with nobody in view, and lost on the way.
+
+        Where the run was stopped, what was under way at its end is not lost.
+        """
+        with self._lock:
             total = Tally(self._forgotten.posed, self._forgotten.no_person, self._forgotten.lost)
+            frames = [self._frames[stamp] for stamp in sorted(self._frames)]
+            while self.stopped and frames and not frames[-1].joint_state_ns and not frames[-1].processed:
+                frames.pop()
             started = total.posed > 0
-            for stamp in sorted(self._frames):
-                started = started or bool(self._frames[stamp].joint_state_ns)
+            for frame in frames:
+                started = started or bool(frame.joint_state_ns)
                 if started:
-                    self._count(total, self._frames[stamp])
+                    self._count(total, frame)
         return total
 
     def values_over_time(self, node: str, key: str) -> list[float]:
         """What a node said on /diagnostics about a number, the latest last."""
-        with self.lock:
+        with self._lock:
             return list(self._series.get((node, key), ()))
 
     def value(self, node: str, key: str) -> int:
@@ -210,7 +219,7 @@ class Recording:
     def lately(self) -> tuple[float, float]:
         """Joint states a second and their median latency [ms] over the last second; zeros without any."""
         now_ns = time.time_ns()
-        with self.lock:
+        with self._lock:
             recent = [(when, took) for when, took in self._recent if now_ns - when < 1e9]
         if len(recent) < 2:
             return 0.0, 0.0
@@ -231,13 +240,13 @@ class Recording:
                 _, oldest = self._frames.popitem(last=False)
                 if oldest.joint_state_ns or self._forgotten.posed:
                     self._count(self._forgotten, oldest)
-                self._empty_stamps.discard(oldest.stamp_ns)
         return frame
 
-    def _count(self, tally: Tally, frame: RecordedFrame) -> None:
+    @staticmethod
+    def _count(tally: Tally, frame: RecordedFrame) -> None:
         if frame.joint_state_ns:
             tally.posed += 1
-        elif frame.stamp_ns in self._empty_stamps:
+        elif frame.processed:
             tally.no_person += 1
         else:
             tally.lost += 1

@@ -1,0 +1,109 @@
+"""The commands over real DDS: nodes in processes of their own, joint states out, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.ros, pytest.mark.timeout(240)]
+
+FRAMES = 40
+
+
+@pytest.fixture(scope="module")
+def excerpt(shared_dir, tmp_path_factory) -> Path:
+    """The first frames of somebody who balances."""
+    source = cv2.VideoCapture(str(shared_dir / "media" / "tfjs_pose_1.mp4"))
+    path = tmp_path_factory.mktemp("excerpt") / "balance.mp4"
+    size = (int(source.get(cv2.CAP_PROP_FRAME_WIDTH)), int(source.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30.0, size)
+    for _ in range(FRAMES):
+        writer.write(source.read()[1])
+    writer.release()
+    return path
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "diffmocap.cli.main", *map(str, arguments)]
+
+
+def nodes_of(domain_id: str) -> list[psutil.Process]:
+    """Processes that still run in that ROS domain."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if "diffmocap.nodes." in " ".join(process.cmdline()) and process.environ().get("ROS_DOMAIN_ID") == domain_id:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def test_demo_goes_from_images_to_joint_states_and_pictures(ros_env, excerpt, tmp_path):
+    domain_id = ros_env["ROS_DOMAIN_ID"]
+    done = subprocess.run(
+        command("demo", "--source", excerpt, "--out", tmp_path, "--domain-id", domain_id, "--json"),
+        env=ros_env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1, "one line of JSON, all else on stderr"
+    told = json.loads(done.stdout)
+    assert told["frames"] == FRAMES
+    assert told["poses"] == told["refined_frames"] == FRAMES
+    assert (told["dropped"], told["no_person"], told["lost"]) == (0, 0, 0)
+    assert told["fps"] > 1
+    assert 0 < told["latency_p50_ms"] <= told["latency_p99_ms"] < 60_000
+    assert 100 < told["rss_mb"] < 2048
+    assert told["start_s"] > 0
+    assert {"keypoints", "detection", "pose", "lifting", "smoothing", "total"} <= told["stages"].keys()
+    assert not {"mpjpe_mm", "pixel_error"} & told.keys(), "there is no truth beside this clip"
+
+    video = cv2.VideoCapture(told["video"])
+    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == FRAMES
+    assert cv2.imread(told["picture"]) is not None
+    assert "joint states a second" in done.stderr
+    for node in ("camera_node", "keypoint_node", "pose_node"):
+        assert (tmp_path / "balance-logs" / f"{node}.log").is_file()
+    assert nodes_of(domain_id) == []
+
+
+def test_live_ends_with_ctrl_c_and_a_summary(ros_env, excerpt, tmp_path):
+    parameters = tmp_path / "own.yaml"
+    parameters.write_text("/**/pose_node:\n  ros__parameters:\n    steps: 2\n")
+    environment = {**ros_env, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command("live", "--source", excerpt, "--params-file", parameters, "--json", "--verbose", "--namespace", "person"),
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_for_line(process, "running")
+        time.sleep(0.7)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert process.returncode == 0, err
+    told = json.loads(out)
+    assert 0 < told["frames"] <= FRAMES
+    assert "pose_node: [INFO]" in err, "--verbose shows what the nodes log"
+    assert nodes_of(ros_env["ROS_DOMAIN_ID"]) == []
+
+
+def wait_for_line(process: subprocess.Popen, text: str) -> None:
+    """Reads stderr until the text appears in it."""
+    seen = ""
+    while text not in seen:
+        character = process.stderr.read(1)
+        assert character, f"it ended before '{text}':\n{seen}"
+        seen += character

@@ -1,0 +1,104 @@
+"""The doctor on this machine, and on machines that lack something."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from diffmocap.cli import checks
+from diffmocap.cli.main import main
+from diffmocap.errors import ModelFileError, SetupError
+
+
+@pytest.fixture(autouse=True)
+def _clip(monkeypatch, tiny_video, request):
+    if "real_clip" not in request.keywords:
+        monkeypatch.setattr(checks, "demo_clip", lambda: checks.Check("demo clip", "ok", str(tiny_video)))
+
+
+def test_a_machine_that_runs_these_tests_is_ready(capsys):
+    pytest.importorskip("rclpy", reason="the doctor asks for ROS 2")
+    assert main(["doctor", "--json"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    told = json.loads(out)
+    assert told["ready"] is True
+    names = [check["name"] for check in told["checks"]]
+    for name in ("Python", "PyTorch", "OpenCV", "MediaPipe", "ROS 2", "lifting.safetensors", "body_anny.npz", "cameras"):
+        assert name in names
+    assert {check["status"] for check in told["checks"]} <= {"ok", "note", "missing"}
+    assert all(check["detail"] for check in told["checks"])
+
+
+def test_what_is_missing_is_named_with_advice_and_the_exit_code_is_1(capsys, monkeypatch):
+    monkeypatch.setattr(checks, "ros", lambda: checks.Check("ROS 2", "missing", "not there", "make setup"))
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "MISSING" in out and "-> make setup" in out and "Not ready" in out
+
+
+def test_optional_things_do_not_make_it_fail(monkeypatch):
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    monkeypatch.setattr("diffmocap.camera.devices.list_devices", lambda: [])
+    assert [checks.pybullet().status, checks.cameras().status, checks.smpl().status] == ["note"] * 3
+    assert "--no-video" in checks.pybullet().detail
+
+
+@pytest.mark.parametrize("second", ["opencv-python", "opencv-python-headless"])
+def test_two_opencv_wheels_are_told(monkeypatch, second):
+    wheels = {"opencv-contrib-python": "4.11.0.86", second: "4.12.0.88"}
+    monkeypatch.setattr(checks, "_version", lambda name: wheels.get(name, ""))
+    check = checks.opencv()
+    assert check.status == "missing" and second in check.detail
+    assert "pip uninstall -y" in check.advice and "opencv-contrib-python==4.11.0.86" in check.advice
+
+
+def test_numpy_2_is_told(monkeypatch):
+    monkeypatch.setattr(checks.metadata, "version", lambda name: "2.1.0")
+    assert checks.package("numpy", "arrays").status == "missing"
+    assert checks.package("roma", "rotations").status == "ok"
+
+
+def test_a_package_that_is_not_there_is_told():
+    check = checks.package("no-such-package-anywhere", "nothing")
+    assert check.status == "missing" and "pip install no-such-package-anywhere" in check.advice
+
+
+def test_a_mediapipe_without_its_model_is_told(monkeypatch, tmp_path):
+    class Spec:
+        submodule_search_locations = [str(tmp_path)]
+
+    monkeypatch.setattr(checks, "find_spec", lambda name: Spec)
+    check = checks.mediapipe()
+    assert check.status == "missing" and "task_file" in check.advice
+
+
+def test_a_corrupt_model_is_told(monkeypatch):
+    def verified(name: str) -> Path:
+        if name == "lifting.safetensors":
+            raise ModelFileError("lifting.safetensors is corrupt")
+        return Path(__file__)
+
+    monkeypatch.setattr(checks, "verified_model", verified)
+    status = {check.name: check.status for check in checks.models()}
+    assert status["lifting.safetensors"] == "missing" and status["body_anny.npz"] == "ok"
+
+
+def test_a_ros_that_cannot_be_imported_shows_the_reason(monkeypatch):
+    failed = subprocess.CompletedProcess([], 1, "", "Traceback ...\nImportError: libfastrtps.so: no such file")
+    monkeypatch.setattr("diffmocap.ros_environment.require_ros", lambda: None)
+    monkeypatch.setattr(checks.subprocess, "run", lambda *a, **k: failed)
+    check = checks.ros()
+    assert check.status == "missing" and "libfastrtps" in check.detail
+
+
+def test_no_ros_gives_the_advice_of_the_error(monkeypatch):
+    def absent() -> None:
+        raise SetupError("source it")
+
+    monkeypatch.setattr("diffmocap.ros_environment.require_ros", absent)
+    check = checks.ros()
+    assert (check.status, check.advice) == ("missing", "source it")

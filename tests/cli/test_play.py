@@ -1,0 +1,62 @@
+"""Running a graph: what of its logs is shown, and which ROS domain it gets."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from diffmocap.cli.play import NodeLog, free_domain_id
+
+
+@pytest.fixture
+def shown() -> list[str]:
+    return []
+
+
+def log_lines(shown: list[str], verbose: bool) -> NodeLog:
+    log = NodeLog(lambda text, file: shown.append(text), verbose)
+    for line in (
+        "[INFO] [1700000000.1] [pose_node]: loaded",
+        "[ERROR] [1700000000.2] [pose_node]: failed:",
+        "  because of this",
+        "[INFO] [1700000000.3] [pose_node]: goes on",
+        "  as before",
+    ):
+        log("pose_node", line)
+    return log
+
+
+def test_warnings_are_shown_whole_and_without_their_time(shown):
+    log_lines(shown, verbose=False)
+    assert shown == ["pose_node: [ERROR] failed:", "pose_node:   because of this"]
+
+
+def test_verbose_shows_everything(shown):
+    log_lines(shown, verbose=True)
+    assert len(shown) == 5 and shown[0] == "pose_node: [INFO] loaded"
+
+
+def test_lines_without_a_level_are_shown_until_one_comes(shown):
+    """A Python that cannot start says so on its own."""
+    NodeLog(lambda text, file: shown.append(text), verbose=False)("pose_node", "ModuleNotFoundError: No module")
+    assert shown == ["pose_node: ModuleNotFoundError: No module"]
+
+
+def test_nodes_that_are_being_ended_are_not_listened_to(shown):
+    log = log_lines(shown, verbose=True)
+    shown.clear()
+    log.muted = True
+    log("camera_node", "[ERROR] [1700000000.4] [camera_node]: the context is invalid")
+    assert shown == []
+
+
+def test_a_free_domain_is_free():
+    taken = set()
+    for _ in range(20):
+        domain_id = free_domain_id()
+        assert 1 <= domain_id <= 101
+        taken.add(domain_id)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 7410 + 250 * domain_id))
+    assert len(taken) > 5, "runs that start together get different ones"
