@@ -175,6 +175,8 @@ def test_parameter_file_names_existing_nodes_and_parameters_with_valid_values():
         for parameter, value in section["ros__parameters"].items():
             assert parameter in settings, f"{name} has no parameter {parameter}"
             settings[parameter].check(settings[parameter].converted(value))
+            if name == "pose_node":
+                assert value == settings[parameter].default, f"{parameter}: the file and the code disagree"
 
 
 def test_rviz_shows_the_topics_that_the_graph_has_in_a_frame_that_it_has():
