@@ -31,7 +31,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        *data_files("config", "launch", "models"),
+        *data_files("config", "launch", "media", "models"),
     ],
     # The pinned requirements/ install the rest: torch must come first and alone, see requirements/torch.txt.
     install_requires=["setuptools"],
