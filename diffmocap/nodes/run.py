@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -145,4 +146,7 @@ def run(make_node: Callable[[], ManagedNode], args: Sequence[str] | None = None)
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
+        # Python takes a moment to unload torch; another signal must not make a killed process of a clean exit.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
     return code
