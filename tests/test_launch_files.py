@@ -146,9 +146,9 @@ def test_nodes_become_active_one_after_the_other_consumers_first():
 
 
 def test_after_a_failure_the_user_configures_by_hand_and_the_rest_follows():
-    simulation = LifecycleSimulation(started("webcam", {}), failing=("pose_node",))
+    simulation = LifecycleSimulation(started("webcam", {"namespace": "robot"}), failing=("pose_node",))
     assert simulation.log == [("pose_node", "unconfigured")]
-    assert "ros2 lifecycle set" in simulation.messages[0] and "pose_node" in simulation.messages[0]
+    assert "`ros2 lifecycle set /robot/pose_node configure`" in simulation.messages[0]
     simulation.failing = ()
     pose_node = next(n for n in simulation.nodes if n.name == "pose_node")
     simulation.happen(pose_node, "configuring", "inactive")

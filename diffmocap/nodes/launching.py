@@ -49,7 +49,12 @@ def _start(context: LaunchContext, graph: Graph) -> list:
     values = graph.values(given)
     resolved = graph.resolve(given)
     processes = [(node, _node(node, values)) for node in resolved.nodes]
-    managed = [(node.name, action) for node, action in processes if node.lifecycle]
+    namespace = values["namespace"].strip("/")
+    managed = [
+        (f"/{namespace}/{node.name}" if namespace else f"/{node.name}", action)
+        for node, action in processes
+        if node.lifecycle
+    ]
     return [
         *_bring_up(managed),
         *[_static_transform_publisher(transform, values) for transform in resolved.static_transforms],
@@ -83,7 +88,7 @@ def _node(node: NodeProcess, values: dict[str, str]) -> Node:
 
 
 def _bring_up(managed: Sequence[tuple[str, LifecycleNode]]) -> list[RegisterEventHandler]:
-    """Handlers that take the nodes to active one after the other, once the first is asked to configure.
+    """Handlers that take (full name, node) to active one after the other, once the first is asked to configure.
 
     They follow state transitions, so that after a failure the user can configure the node by hand and
     the rest goes on from there.
