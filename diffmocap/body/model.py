@@ -52,7 +52,7 @@ class BodyModel:
         self._prepare_keypoints()
 
     @classmethod
-    def load(cls, path: str | Path | None = None, device: torch.device | str = "cpu") -> "BodyModel":
+    def load(cls, path: str | Path | None = None, device: torch.device | str = "cpu") -> BodyModel:
         """The shipped body (``None`` or an empty string), or a user's SMPL as npz.
 
         Raises:

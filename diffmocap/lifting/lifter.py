@@ -39,6 +39,10 @@ class LiftingSettings:
         min_confidence: keypoints below it are treated as missing, 0 to 1.
         keypoint_noise: standard deviation of the detector over the person's half-size that the model is told,
             0 (exact keypoints) to 0.1.
+        temperature: scale of the sampling noise, 0 to 1; 1 samples the model's distribution, 0 starts from its centre
+            and gives one steady pose (hypotheses then coincide).
+        fresh_noise: draw new noise for every frame; otherwise every frame starts from the same noise, and poses
+            change only as the keypoints do.
         seed: of the sampling noise.
     """
 
@@ -51,12 +55,15 @@ class LiftingSettings:
     min_keypoints: int = 6
     min_confidence: float = 0.3
     keypoint_noise: float = 0.02
+    temperature: float = 1.0
+    fresh_noise: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
         ranges = {
             "guidance": (0.0, 10.0), "steps": (1, 1000), "hypotheses": (1, 64), "warm_start_time": (0.05, 1.0),
             "min_keypoints": (4, 25), "min_confidence": (0.0, 1.0), "keypoint_noise": (0.0, 0.1),
+            "temperature": (0.0, 1.0),
         }  # fmt: skip
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
@@ -69,7 +76,7 @@ class LiftingSettings:
 class Lifter:
     """Samples poses for keypoints. Keeps no track of the person: the caller passes the previous result.
 
-    The sampling noise is drawn anew for every frame from one seeded generator, so that a run is repeatable.
+    The sampling noise comes from one seeded generator, so that a run is repeatable.
     """
 
     def __init__(self, model: TransformerDenoiser, body: BodyModel) -> None:
@@ -133,7 +140,7 @@ class Lifter:
 
         A warm start needs B = 1.
         """
-        if settings.seed != self._seed:
+        if settings.seed != self._seed or not settings.fresh_noise:
             self._generator.manual_seed(settings.seed)
             self._seed = settings.seed
         k, batch = settings.hypotheses, len(condition) * settings.hypotheses
@@ -141,7 +148,7 @@ class Lifter:
         null = _repeat(self._null, batch) if settings.guidance else None
         denoise = guided_denoiser(self.model, self.schedule, code, settings.guidance, null)
         R_camera_crop = condition.R_camera_crop.repeat_interleave(k, 0)
-        noise = torch.randn(batch, 24, 6, generator=self._generator).to(self.device)
+        noise = settings.temperature * torch.randn(batch, 24, 6, generator=self._generator).to(self.device)
         warm = previous if settings.warm_start and settings.warm_start_time < 1.0 else None
         start = 1.0 if warm is None else settings.warm_start_time
         if settings.sampler == "ddpm":

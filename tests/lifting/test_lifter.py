@@ -172,6 +172,22 @@ def test_lifter_is_repeatable_and_covers_the_keypoints(model, body):
     assert not torch.equal(first.rotations, other.rotations)
 
 
+def test_noise_is_fresh_or_fixed_and_scaled(model, body):
+    rotations, pelvis = some_pose(1)
+    camera = CameraIntrinsics.from_fov(640, 480)
+    keypoints = keypoints_of(body, rotations, pelvis, camera)
+
+    def two_frames(**changes):
+        lifter, settings = Lifter(model, body), LiftingSettings(warm_start=False, **changes)
+        return [lifter.lift(keypoints, camera, settings).rotations for _ in range(2)]
+
+    fresh, fixed = two_frames(), two_frames(fresh_noise=False)
+    assert torch.equal(fresh[0], fixed[0]) and torch.equal(fixed[0], fixed[1])
+    assert not torch.allclose(fresh[0], fresh[1])
+    cold = two_frames(temperature=0.0, hypotheses=2)
+    assert torch.allclose(cold[0][0], cold[0][1]) and torch.allclose(cold[0], cold[1])
+
+
 def test_warm_start_stays_near_the_previous_pose(body):
     """With an all-zero prediction of v, x_t decays towards the start; a late warm start must keep the pose."""
     torch.manual_seed(0)
