@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.no_video and frames and recording.intrinsics is not None:
         pictures = draw(frames, recording, source, mode.fps, out)
         figures |= {"video": str(pictures.video), "picture": str(pictures.sheet)}
-        thinned = f", every {pictures.stride}. frame" if pictures.stride > 1 else ""
+        thinned = f", 1 in {pictures.stride}" if pictures.stride > 1 else ""
         print(f"\nto look at: {pictures.video} ({pictures.frames} frames{thinned}) and {pictures.sheet}",
               file=sys.stderr if args.json else sys.stdout)  # fmt: skip
     if args.json:

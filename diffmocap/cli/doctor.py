@@ -40,6 +40,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _lines(found: Iterable) -> Iterable[str]:
     for check in found:
-        yield f"  {_MARKS[check.status]:<8} {check.name:<18} {check.detail}"
+        yield f"  {_MARKS[check.status]:<8} {check.name:<20} {check.detail}"
         if check.advice:
-            yield f"  {'':<8} {'':<18} -> {check.advice}"
+            yield f"{'':31} -> {check.advice}"

@@ -23,14 +23,16 @@ from diffmocap.types import CameraIntrinsics, Keypoints2D
 #: Panels are this high at most [px]; more takes longer and shows no more.
 PANEL_HEIGHT = 480
 #: Frames drawn at most; a longer clip is thinned out.
-MAX_FRAMES = 720
+MAX_FRAMES = 900
 SHEET_FRAMES = 6
 SHEET_WIDTH = 1800
 #: Side view: from this far [m], with this vertical field of view [degrees].
-SIDE_DISTANCE_M, SIDE_FOV_DEG = 3.6, 38.0
+SIDE_DISTANCE_M, SIDE_FOV_DEG = 4.0, 36.0
 GRID_STEP_M, GRID_REACH_M = 0.5, 4.0
 #: Skin under a foot joint [m].
 SOLE_M = 0.02
+#: The floor's slope is looked for where feet were seen over this range of depth [m]; else the camera counts as level.
+MIN_DEPTH_RANGE_M, MAX_PITCH_RAD = 1.0, 0.6
 
 BACKDROP_TOP, BACKDROP_BOTTOM, GRID_BGR, TEXT_BGR = (58, 50, 44), (92, 84, 76), (128, 120, 110), (235, 235, 235)
 
@@ -75,10 +77,10 @@ class Painter:
         self._side_intrinsics = CameraIntrinsics.from_fov(height, height, SIDE_FOV_DEG)
         self._backdrop = _backdrop(width, height)
         self._side_backdrop = _backdrop(height, height)
-        self._pelvis_y_m, self._floor_y_m = self._heights(frames)
+        self._floor = Floor.under(self._joints_m([frame.body for frame in frames if frame.body is not None]))
 
     def paint(self, image: np.ndarray, frame: PictureFrame) -> np.ndarray:
-        """Input with keypoints | body from the camera | body from its left, uint8 BGR in one row."""
+        """Input with keypoints | body from the camera | body from the side, uint8 BGR in one row."""
         size = (self._backdrop.shape[1], self._backdrop.shape[0])
         seen = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         if frame.keypoints is not None:
@@ -95,43 +97,77 @@ class Painter:
         _label(side, "from the side")
         return np.hstack([seen, front, side])
 
+    def _joints_m(self, bodies: Sequence[PosedBody]) -> np.ndarray:
+        """[T, 24, 3] in the optical frame, of some of the bodies."""
+        joints = []
+        for body in bodies[:: max(1, len(bodies) // 200)]:
+            self._renderer.pose(body)
+            joints.append(self._renderer.joint_positions_m())
+        return np.array(joints)
+
     def _paint_side(self, body: PosedBody) -> np.ndarray:
-        x, _, z = body.root_position_m
         # The view moves with the pelvis over the floor, not up and down with it.
-        view = View.from_the_side((x, self._pelvis_y_m, z), SIDE_DISTANCE_M, self._side_intrinsics)
+        pelvis = self._floor.level(body.root_position_m)
+        target = self._floor.optical([pelvis[0], self._floor.pelvis_m, pelvis[2]])
+        view = View.from_the_side(target, SIDE_DISTANCE_M, self._side_intrinsics, self._floor.pitch_rad)
         background = self._side_backdrop.copy()
-        self._paint_floor(background, view, x, z)
+        self._paint_grid(background, view, pelvis)
         return self._renderer.draw(view, background)
 
-    def _paint_floor(self, image: np.ndarray, view: View, x_m: float, z_m: float) -> None:
-        """A grid on the floor of a level camera, fixed to the world."""
-        lines = []
-        steps = int(GRID_REACH_M / GRID_STEP_M)
-        x0, z0 = round(x_m / GRID_STEP_M), round(z_m / GRID_STEP_M)
-        low_x, high_x = (x0 - steps) * GRID_STEP_M, min((x0 + steps) * GRID_STEP_M, view.eye_m[0] - 0.5)
-        low_z, high_z = (z0 - steps) * GRID_STEP_M, (z0 + steps) * GRID_STEP_M
-        for i in range(-steps, steps + 1):
-            x, z = (x0 + i) * GRID_STEP_M, (z0 + i) * GRID_STEP_M
-            lines.append([(low_x, self._floor_y_m, z), (high_x, self._floor_y_m, z)])
-            if x <= high_x:
-                lines.append([(x, self._floor_y_m, low_z), (x, self._floor_y_m, high_z)])
-        for line in lines:
-            ends_px, _ = view.project_px(np.array(line))
-            a, b = np.clip(np.round(ends_px * 16), -(2**20), 2**20).astype(int)
+    def _paint_grid(self, image: np.ndarray, view: View, pelvis_m: np.ndarray) -> None:
+        """A grid on the floor around the person, fixed to the world."""
+        x0, z0 = np.round(pelvis_m[[0, 2]] / GRID_STEP_M) * GRID_STEP_M
+        left = pelvis_m[0] - SIDE_DISTANCE_M + 0.5  # nothing behind the view's eye
+        offsets = np.arange(-GRID_REACH_M, GRID_REACH_M + 1e-6, GRID_STEP_M)
+        ends = [((left, z0 + o), (x0 + GRID_REACH_M, z0 + o)) for o in offsets]
+        ends += [((x0 + o, z0 - GRID_REACH_M), (x0 + o, z0 + GRID_REACH_M)) for o in offsets if x0 + o >= left]
+        for line in ends:
+            points = np.array([self._floor.optical([x, self._floor.floor_m, z]) for x, z in line])
+            a, b = np.clip(np.round(view.project_px(points)[0] * 16), -(2**20), 2**20).astype(int)
             cv2.line(image, tuple(a), tuple(b), GRID_BGR, 1, cv2.LINE_AA, 4)
 
-    def _heights(self, frames: Sequence[PictureFrame]) -> tuple[float, float]:
-        """Usual height of the pelvis and of the floor: optical y [m], which points down."""
-        bodies = [frame.body for frame in frames if frame.body is not None]
-        pelvis, lowest = [], []
-        for body in bodies[:: max(1, len(bodies) // 60)]:
-            self._renderer.pose(body)
-            joints = self._renderer.joint_positions_m()
-            pelvis.append(joints[0, 1])
-            lowest.append(joints[:, 1].max())
-        if not bodies:
-            return 0.0, 0.9
-        return float(np.median(pelvis)), float(np.median(lowest)) + SOLE_M
+
+@dataclass(frozen=True)
+class Floor:
+    """Where the floor is, as far as the poses tell.
+
+    Level coordinates are the optical ones turned about x until y points straight down.
+
+    Attributes:
+        pitch_rad: of the camera, positive looks down.
+        floor_m, pelvis_m: y of the floor and the usual one of the pelvis, in level coordinates.
+    """
+
+    pitch_rad: float
+    floor_m: float
+    pelvis_m: float
+
+    @classmethod
+    def under(cls, joints_m: np.ndarray) -> Floor:
+        """From joints [T, 24, 3] in the optical frame: a plane through the lowest joint of every frame."""
+        if not len(joints_m):
+            return cls(0.0, 0.9, 0.0)
+        lowest = joints_m[np.arange(len(joints_m)), joints_m[..., 1].argmax(1)]
+        pitch_rad = 0.0
+        if np.ptp(lowest[:, 2]) > MIN_DEPTH_RANGE_M:
+            slope = np.polyfit(lowest[:, 2], lowest[:, 1], 1)[0]
+            pitch_rad = float(np.clip(-np.arctan(slope), -MAX_PITCH_RAD, MAX_PITCH_RAD))
+        flat = cls(pitch_rad, 0.0, 0.0)
+        floor_m, pelvis_m = (float(np.median(flat.level(points)[:, 1])) for points in (lowest, joints_m[:, 0]))
+        return cls(pitch_rad, floor_m + SOLE_M, pelvis_m)
+
+    def level(self, points_m: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Level coordinates [..., 3] of optical ones."""
+        return np.asarray(points_m, float) @ self._R_level_optical.T
+
+    def optical(self, points_m: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Optical coordinates [..., 3] of level ones."""
+        return np.asarray(points_m, float) @ self._R_level_optical
+
+    @property
+    def _R_level_optical(self) -> np.ndarray:
+        c, s = np.cos(self.pitch_rad), np.sin(self.pitch_rad)
+        return np.array([[1.0, 0.0, 0.0], [0.0, c, s], [0.0, -s, c]])
 
 
 def write_pictures(

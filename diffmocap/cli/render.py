@@ -61,11 +61,16 @@ class View:
         return cls(intrinsics, np.eye(3), np.zeros(3))
 
     @classmethod
-    def from_the_side(cls, target_m: Sequence[float], distance_m: float, intrinsics: CameraIntrinsics) -> View:
-        """From the image's right towards its left, level with the target: depth runs from right to left."""
-        eye = np.asarray(target_m, float) + [distance_m, 0.0, 0.0]
-        # Rows are the view's axes; what is nearer to the camera appears on the right.
-        return cls(intrinsics, np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]), eye)
+    def from_the_side(
+        cls, target_m: Sequence[float], distance_m: float, intrinsics: CameraIntrinsics, pitch_rad: float = 0.0
+    ) -> View:
+        """From the image's left towards its right, upright: what is near the camera appears on the right.
+
+        ``pitch_rad`` is that of the camera whose frame this is, positive where it looks down.
+        """
+        c, s = np.cos(pitch_rad), np.sin(pitch_rad)
+        R_view_optical = np.array([[0.0, s, -c], [0.0, c, s], [1.0, 0.0, 0.0]])
+        return cls(intrinsics, R_view_optical, np.asarray(target_m, float) - [distance_m, 0.0, 0.0])
 
     def project_px(self, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixels [N, 2] and depths [N] of points [N, 3] in the optical frame."""

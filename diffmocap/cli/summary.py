@@ -172,8 +172,9 @@ def summary_table(summary: Summary) -> str:
         lines += ["", f"  {'latency [ms]':<18}{'p50':>8}{'p99':>8}"]
         lines += [f"  {stage.title:<18}{stage.p50_ms:>8.1f}{stage.p99_ms:>8.1f}" for stage in s.stages]
     if s.accuracy:
-        names = {"mpjpe_mm": "MPJPE [mm]", "pa_mpjpe_mm": "PA-MPJPE [mm]", "pixel_error": "pixel error"}
-        lines += ["", "  against the ground truth beside the clip"]
-        lines += [f"  {names.get(name, name):<18}{value:>8.{4 if name == 'pixel_error' else 1}f}"
-                  for name, value in s.accuracy.items()]  # fmt: skip
+        lines += ["", f"  against the truth beside the clip, {s.accuracy['compared_frames']} frames"]
+        for name, title, digits in (("mpjpe_mm", "MPJPE [mm]", 1), ("pa_mpjpe_mm", "PA-MPJPE [mm]", 1),
+                                    ("pixel_error", "pixel error", 4)):  # fmt: skip
+            if name in s.accuracy:
+                lines.append(f"  {title:<18}{s.accuracy[name]:>8.{digits}f}")
     return "\n".join(lines)

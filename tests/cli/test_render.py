@@ -14,7 +14,7 @@ from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, URDF_FROM_SMPL, angle
 from diffmocap.body.model import BodyModel
 from diffmocap.camera.projection import project
 from diffmocap.cli import pictures
-from diffmocap.cli.pictures import PictureFrame, write_pictures
+from diffmocap.cli.pictures import Floor, PictureFrame, write_pictures
 from diffmocap.cli.render import BodyRenderer, PosedBody, View
 from diffmocap.errors import SettingsError
 from diffmocap.types import CameraIntrinsics, Keypoints2D
@@ -78,7 +78,7 @@ def test_left_and_right_have_their_colours(renderer):
     assert np.nonzero(orange)[1].mean() > np.nonzero(blue)[1].mean() + 10
 
 
-def test_the_side_view_shows_the_same_height_and_depth(renderer):
+def test_the_side_view_is_upright_and_not_mirrored(renderer):
     rotations, body = posed()
     renderer.pose(body)
     view = View.from_the_side(PELVIS_M, 3.0, CameraIntrinsics.from_fov(200, 200, 40.0))
@@ -88,7 +88,42 @@ def test_the_side_view_shows_the_same_height_and_depth(renderer):
     nearer = np.array([[PELVIS_M[0], PELVIS_M[1], PELVIS_M[2] - 0.5]])
     assert view.project_px(nearer)[0][0, 0] > 100, "the camera whose view this is stands on the right"
     covered = drawn(renderer, view, 200, 200)
-    assert covered[np.round(px[[0, 4, 5, 9], 1]).astype(int), np.round(px[[0, 4, 5, 9], 0]).astype(int)].all()
+    torso_and_legs = np.round(px[[0, 3, 6, 4, 5]]).astype(int)
+    assert covered[torso_and_legs[:, 1], torso_and_legs[:, 0]].all()
+    # Seen from the image's left, somebody who faces the camera shows the right side.
+    assert depth[2] < depth[1]
+
+
+@pytest.mark.parametrize("pitch_rad", [0.0, 0.3, -0.2])
+def test_views_turn_and_do_not_mirror(pitch_rad):
+    view = View.from_the_side(PELVIS_M, 3.0, INTRINSICS, pitch_rad)
+    np.testing.assert_allclose(view.R_view_optical @ view.R_view_optical.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(view.R_view_optical) == pytest.approx(1.0)
+    down = view.R_view_optical @ [0.0, np.cos(pitch_rad), np.sin(pitch_rad)]
+    np.testing.assert_allclose(down, [0.0, 1.0, 0.0], atol=1e-12)
+
+
+@pytest.mark.parametrize("pitch_rad", [0.0, 0.2, -0.15])
+def test_the_floor_is_found_under_somebody_who_walks(pitch_rad):
+    generator = np.random.default_rng(0)
+    depth = np.linspace(2.0, 5.0, 50)
+    level = np.tile(generator.uniform(-0.3, 0.3, (24, 3)), (50, 1, 1))
+    level[:, :, 1] -= 0.6  # y points down: everything else lies above the foot
+    level[:, 0] = [0.0, -0.9, 0.0]
+    level[:, 10] = 0.0
+    level += np.stack([0 * depth, 0 * depth + 1.4, depth], -1)[:, None]
+    c, s = np.cos(pitch_rad), np.sin(pitch_rad)
+    joints = level @ np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
+    floor = Floor.under(joints)
+    assert floor.pitch_rad == pytest.approx(pitch_rad, abs=1e-6)
+    assert floor.floor_m == pytest.approx(1.4 + pictures.SOLE_M) and floor.pelvis_m == pytest.approx(0.5)
+    np.testing.assert_allclose(floor.optical(floor.level(joints)), joints, atol=1e-12)
+
+
+def test_somebody_who_stands_tells_nothing_about_the_slope():
+    standing = np.random.default_rng(0).uniform(-0.5, 0.5, (20, 24, 3)) + [0.0, 0.0, 3.0]
+    assert Floor.under(standing).pitch_rad == 0.0
+    assert Floor.under(np.zeros((0, 24, 3))).pitch_rad == 0.0
 
 
 @pytest.mark.parametrize("pelvis_m", [(0.0, 0.0, -3.0), (9.0, 0.0, 3.0)])
