@@ -33,6 +33,14 @@ SETTINGS = (
         0.05,
         1.0,
     ),
+    Setting(
+        "temperature",
+        _LIFTING.temperature,
+        "Scale of the sampling noise: 1 samples all that fits the keypoints, 0 gives one steady pose.",
+        0.0,
+        1.0,
+    ),
+    Setting("fresh_noise", _LIFTING.fresh_noise, "Draw new sampling noise for every frame; false: keep it over time."),
     Setting("min_keypoints", _LIFTING.min_keypoints, "Fewer visible keypoints give no pose.", 4, 25),
     Setting("min_confidence", _LIFTING.min_confidence, "Keypoints below this confidence count as missing.", 0.0, 1.0),
     Setting(
@@ -96,6 +104,8 @@ def pipeline_settings(values: dict[str, Any]) -> PipelineSettings:
         min_keypoints=values["min_keypoints"],
         min_confidence=values["min_confidence"],
         keypoint_noise=values["keypoint_noise"],
+        temperature=values["temperature"],
+        fresh_noise=values["fresh_noise"],
     )
     refinement = SmootherSettings(
         enabled=values["smoothing"],

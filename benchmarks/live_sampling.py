@@ -1,0 +1,154 @@
+"""Which live sampling serves best: ``python -m benchmarks.live_sampling``.
+
+Validation clips before a fixed camera, keypoints with a detector's noise that is correlated over time, lifted frame by
+frame as the pose node does, without the smoother. For each setting: joint error about the pelvis, after Procrustes
+alignment, and the error of the acceleration (jitter); the last column is the lifter's time a frame in this run. The
+defaults of ``LiftingSettings`` are chosen here, on the validation split. Writes a dated page to ``benchmarks/results``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from benchmarks.report import RESULTS, mocap_file, provenance, today
+from diffmocap.body.mocap import MotionClip, load_split
+from diffmocap.body.model import BodyModel
+from diffmocap.camera.projection import project
+from diffmocap.evaluation import mpjpe_mm, pa_mpjpe_mm
+from diffmocap.lifting.condition import FACING
+from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.weights import load_weights
+from diffmocap.types import CameraIntrinsics, Keypoints2D
+
+CAMERA = CameraIntrinsics.from_fov(640, 480)
+#: Detector: standard deviation over the box's half-size, and correlation from one frame to the next.
+NOISE, CORRELATION = 0.02, 0.7
+#: A karate form, a front kick and three walks, each seen from another side [rad].
+CLIPS = {"135_02.1": 0.3, "135_04": -0.6, "39_01": 0.0, "39_05": 1.2, "43_01": -2.4}
+
+SETTINGS = [
+    LiftingSettings(steps=5),
+    LiftingSettings(steps=5, warm_start_time=0.3),
+    LiftingSettings(steps=5, warm_start=False),
+    LiftingSettings(steps=3, warm_start=False),
+    LiftingSettings(steps=5, warm_start=False, fresh_noise=False),
+    LiftingSettings(steps=3, warm_start=False, fresh_noise=False),
+    LiftingSettings(steps=1, warm_start=False, temperature=0.0),
+    LiftingSettings(steps=2, warm_start=False, temperature=0.0),
+    LiftingSettings(steps=3, warm_start=False, temperature=0.0),
+    LiftingSettings(steps=5, warm_start=False, temperature=0.0),
+    LiftingSettings(steps=10, warm_start=False, temperature=0.0),
+    LiftingSettings(steps=5, temperature=0.0),
+    LiftingSettings(steps=5, temperature=0.0, warm_start_time=0.8),
+    LiftingSettings(steps=5, temperature=0.5),
+    LiftingSettings(steps=3, warm_start=False, temperature=0.5, fresh_noise=False),
+    LiftingSettings(steps=3, warm_start=False, temperature=0.0, guidance=0.5),
+    LiftingSettings(steps=5, warm_start=False, temperature=0.0, guidance=0.5),
+    LiftingSettings(steps=5, warm_start=False, temperature=0.0, guidance=1.0),
+    LiftingSettings(steps=5, warm_start=False, temperature=0.0, keypoint_noise=0.0),
+    LiftingSettings(steps=5, warm_start=False, temperature=0.0, keypoint_noise=0.04),
+]
+
+
+def observe(clip: MotionClip, yaw: float, body: BodyModel, frames: int, seed: int = 0):
+    """True joints [T, 24, 3] m in the optical frame, and what a noisy detector makes of them."""
+    T = min(len(clip), frames)
+    c, s = np.cos(yaw), np.sin(yaw)
+    turn = torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]], dtype=torch.float32)
+    level = torch.tensor(FACING).diag()
+    rotations, pelvis = clip.rotations[:T].clone(), clip.pelvis[:T].clone()
+    rotations[:, 0] = level @ turn @ rotations[:, 0]
+    pelvis = (pelvis - pelvis.mean(0)) @ turn.T @ level.T + torch.tensor([0.1, 0.1, 4.5])
+    joints, keypoints = body.joints_and_keypoints(rotations, pelvis)
+    points = project(keypoints, torch.tensor(CAMERA.matrix, dtype=torch.float32))
+    half = 0.5 * (points.amax(1) - points.amin(1)).amax(-1)
+    white = torch.randn(points.shape, generator=torch.Generator().manual_seed(seed))
+    noise = white.clone()
+    for t in range(1, T):
+        noise[t] = CORRELATION * noise[t - 1] + (1 - CORRELATION**2) ** 0.5 * white[t]
+    points = (points + NOISE * half[:, None, None] * noise).numpy()
+    confidence = np.full(25, 0.95, np.float32)
+    confidence[[20, 23]] = 0.0  # MediaPipe has no small toes
+    return joints.numpy(), [
+        Keypoints2D(points[t], confidence, CAMERA.width, CAMERA.height, round(t * 1e9 / 30)) for t in range(T)
+    ]
+
+
+def measure(lifter: Lifter, settings: LiftingSettings, observed: list) -> dict[str, float]:
+    """Mean figures over the clips."""
+    rows = []
+    for joints, keypoints in observed:
+        previous, poses = None, []
+        started = time.perf_counter()
+        for k in keypoints:
+            previous = lifter.lift(k, CAMERA, settings, previous)
+            poses.append(previous)
+        seconds = time.perf_counter() - started
+        rotations = torch.cat([p.rotations for p in poses])
+        pelvis = torch.cat([p.pelvis for p in poses])
+        found = lifter.body.forward_kinematics(rotations, pelvis)[1].numpy()
+        relative = (found - found[:, :1]) - (joints - joints[:, :1])
+        jitter = np.linalg.norm(np.diff(relative, 2, axis=0), axis=-1).mean()
+        rows.append((mpjpe_mm(found, joints, (0,)), pa_mpjpe_mm(found, joints), 1e3 * jitter, 1e3 * seconds / len(poses)))
+    names = ("mpjpe_mm", "pa_mpjpe_mm", "acceleration_error_mm_per_frame2", "ms_per_frame")
+    return dict(zip(names, (round(float(x), 2) for x in np.mean(rows, 0))))
+
+
+def describe(settings: LiftingSettings) -> str:
+    """What differs from the plain sampler, in words."""
+    start = f"warm from {settings.warm_start_time:g}" if settings.warm_start else "cold"
+    noise = "fresh noise" if settings.fresh_noise else "fixed noise"
+    noise = "no noise" if settings.temperature == 0 else noise + (f" x {settings.temperature:g}" if settings.temperature < 1 else "")
+    told = f", told noise {settings.keypoint_noise:g}" if settings.keypoint_noise != NOISE else ""
+    return f"{settings.steps} steps, {start}, {noise}, w = {settings.guidance:g}{told}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="clips (default: the validation split in ../shared/data)")
+    parser.add_argument("--weights", help="weights file (default: the shipped one)")
+    parser.add_argument("--frames", type=int, default=150, help="frames of each clip (default 150)")
+    parser.add_argument("--json", action="store_true", help="end with one JSON line")
+    parser.add_argument("--no-page", action="store_true", help="do not write the page")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    data = mocap_file("val", args.data)
+    body = BodyModel.load()
+    lifter = Lifter(load_weights(args.weights), body)
+    clips = {clip.name: clip for clip in load_split(data)}
+    observed = [observe(clips[name], yaw, body, args.frames) for name, yaw in CLIPS.items()]
+    rows = []
+    for settings in tqdm(SETTINGS, unit="setting"):
+        rows.append({"settings": asdict(settings), "text": describe(settings), **measure(lifter, settings, observed)})
+        r = rows[-1]
+        tqdm.write(
+            f"{r['text']:60s} MPJPE {r['mpjpe_mm']:6.1f}  PA {r['pa_mpjpe_mm']:6.1f}  "
+            f"jitter {r['acceleration_error_mm_per_frame2']:6.1f}  {r['ms_per_frame']:5.1f} ms"
+        )
+    if not args.no_page:
+        RESULTS.mkdir(exist_ok=True)
+        page = RESULTS / f"{today()}-live-sampling.md"
+        page.write_text("\n".join([
+            "# Live sampling", "",
+            *provenance("benchmarks.live_sampling", f"`{data.name}`: {', '.join(CLIPS)}, at most {args.frames} frames each"), "",
+            f"Keypoints with noise of {NOISE} of the person's half-size, correlated by {CORRELATION} from frame to frame; no "
+            "smoother. MPJPE about the pelvis and PA-MPJPE in mm over 24 joints; jitter is the error of the acceleration "
+            "in mm per frame squared; times are of this run, one thread.", "",
+            "| sampling | MPJPE | PA-MPJPE | jitter | ms a frame |", "|---|---:|---:|---:|---:|",
+            *[f"| {r['text']} | {r['mpjpe_mm']:.1f} | {r['pa_mpjpe_mm']:.1f} | "
+              f"{r['acceleration_error_mm_per_frame2']:.1f} | {r['ms_per_frame']:.1f} |" for r in rows],
+        ]) + "\n")  # fmt: skip
+        print(f"wrote {page}")
+    if args.json:
+        print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
