@@ -6,6 +6,12 @@ model, and joint states of a human URDF. In the end you see rates, latencies and
 lies beside the video (same name, ending .npz), and a video of the input beside the body that the joint states describe.
 
 The video is played as fast as the graph keeps up and every frame is processed; --realtime plays it at its own rate.
+
+Figures of --json: fps (joint states a second from the first to the last), latency_p50_ms and latency_p99_ms (from the
+image to the receipt of its joint state), frames, poses, dropped (frames after the first pose that got no joint state:
+no_person, where too few keypoints were visible, plus lost, where the graph did not keep up), refined_frames, rss_mb
+(all nodes together, at most), start_s (until the first pose), stages; beside a truth mpjpe_mm and pa_mpjpe_mm over 24
+joints, pixel_error (projected keypoints, over the image size); and the paths of video and picture.
 """
 
 from __future__ import annotations

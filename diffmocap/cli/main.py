@@ -51,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code."""
     args = build_parser().parse_args(argv)
     try:
-        return args.run(args) or 0
+        code = args.run(args)
+        sys.stdout.flush()  # here, where a reader that went away can be dealt with
+        return code
     except DiffmocapError as error:
         if args.debug:
             raise
