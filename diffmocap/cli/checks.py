@@ -224,7 +224,8 @@ def demo_clip() -> Check:
     """The bundled video."""
     path = share_path("media", "demo.mp4")
     if not path.is_file():
-        return Check("demo clip", "missing", f"{path} is not there", "reinstall diffmocap, or diffmocap demo --source FILE")
+        advice = "reinstall diffmocap, or diffmocap demo --source FILE"
+        return Check("demo clip", "missing", f"{path} is not there", advice)
     return Check("demo clip", "ok", f"{path}, {path.stat().st_size / 1e6:.1f} MB")
 
 
@@ -245,7 +246,8 @@ def cameras() -> Check:
     denied = [path for path, _ in devices if not os.access(path, os.R_OK | os.W_OK)]
     listed = ", ".join(f"{path} ({name})" for path, name in devices)
     if denied:
-        return Check("cameras", "note", listed, f"no permission for {denied[0]}: sudo usermod -aG video $USER, log in again")
+        advice = f"no permission for {denied[0]}: sudo usermod -aG video $USER, log in again"
+        return Check("cameras", "note", listed, advice)
     return Check("cameras", "ok", listed)
 
 

@@ -103,7 +103,7 @@ def bundled_clip() -> Path:
 
     path = share_path("media", "demo.mp4")
     if not path.is_file():
-        raise CameraError(f"the bundled clip {path} is missing; reinstall diffmocap, or name a video with --source FILE")
+        raise CameraError(f"the bundled clip {path} is missing; reinstall diffmocap, or name a video: --source FILE")
     return path
 
 

@@ -32,9 +32,7 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(_lines(found)))
         print()
         missing = sum(check.status == "missing" for check in found)
-        print(
-            "Ready: `diffmocap demo` can run." if ready else f"Not ready: {missing} of these are missing, see the advice."
-        )
+        print("Ready: `diffmocap demo` can run." if ready else f"Not ready: {missing} missing, see the advice.")
     return 0 if ready else 1
 
 

@@ -141,14 +141,17 @@ def errors(body, poses: torch.Tensor, result: ProtocolResult, chosen: torch.Tens
 def table(figures: dict) -> str:
     """The figures as text."""
     head = (
-        f"{figures['motions']}: {figures['frames']} frames of {figures['clips']} clips, guidance {figures['guidance']:g}, "
-        f"{figures['steps']} steps, seed {figures['seed']}, {figures['seconds']:.0f} s"
+        f"{figures['motions']}: {figures['frames']} frames of {figures['clips']} clips, "
+        f"guidance {figures['guidance']:g}, {figures['steps']} steps, seed {figures['seed']}, "
+        f"{figures['seconds']:.0f} s"
     )
     rows = [("all", figures), *figures.get("by_action", {}).items()]
     width = max(len(name) for name, _ in rows)
-    lines = [head, "", f"{'':<{width}}{'frames':>8}{'pixel error':>14}{'MPJPE [mm]':>13}{'PA-MPJPE [mm]':>16}"]
+    titles = f"{'':<{width}}{'frames':>8}{'pixel error':>14}{'MPJPE [mm]':>13}{'PA-MPJPE [mm]':>16}"
+    lines = [head, "", titles]
     lines += [
-        f"{name:<{width}}{row['frames']:>8}{row['pixel_error']:>14.4f}{row['mpjpe_mm']:>13.1f}{row['pa_mpjpe_mm']:>16.1f}"
+        f"{name:<{width}}{row['frames']:>8}{row['pixel_error']:>14.4f}"
+        f"{row['mpjpe_mm']:>13.1f}{row['pa_mpjpe_mm']:>16.1f}"
         for name, row in rows
     ]
     return "\n".join(lines)

@@ -96,7 +96,7 @@ def beside(source: str) -> GroundTruth | None:
             K = data["K"].astype(float) if "K" in data else None
             width, height = (int(data[key]) if key in data else 0 for key in ("width", "height"))
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise MotionFileError(f"the ground truth {path} cannot be read ({error}); copy it again or move it away") from error
+        raise MotionFileError(f"the truth {path} cannot be read ({error}); copy it again or move it away") from error
     if joints.ndim != 3 or joints.shape[1:] != (24, 3) or keypoints.shape != (len(joints), 25, 2):
         raise MotionFileError(
             f"the ground truth {path} has joints {list(joints.shape)} and keypoints2d {list(keypoints.shape)}, "

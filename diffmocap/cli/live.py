@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration", type=float, default=0.0, metavar="S", help="stop after so many seconds of images")
     parser.add_argument("--namespace", default="", metavar="NAME", help="namespace of all nodes and topics")
     parser.add_argument("--params-file", type=Path, metavar="YAML", help="parameter file of all nodes")
-    parser.add_argument("--logs", type=Path, metavar="DIR", help="folder for the nodes' logs (default: a temporary one)")
+    parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the nodes' logs in this folder")
     add_pose_arguments(parser)
     add_run_arguments(parser)
 

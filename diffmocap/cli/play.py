@@ -71,7 +71,9 @@ def play(what: Play, recording: Recording) -> None:
 
     from diffmocap.cli.supervisor import Supervisor
 
-    bar_format = "{desc}: {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}" if what.frames else "{desc}: {n_fmt} {elapsed}{postfix}"
+    bar_format = "{desc}: {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}"
+    if not what.frames:
+        bar_format = "{desc}: {n_fmt} frames in {elapsed}{postfix}"
     with tqdm(total=what.frames or None, unit="frame", desc="starting", bar_format=bar_format, file=sys.stderr,
               dynamic_ncols=True, mininterval=bar_interval_s()) as bar:  # fmt: skip
         log = NodeLog(bar.write, what.verbose)

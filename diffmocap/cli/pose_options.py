@@ -52,7 +52,8 @@ def pose_parameters(args: argparse.Namespace) -> dict[str, Any]:
         if path is None:
             continue
         if not path.is_file():
-            raise ModelFileError(f"there is no file '{path}' (looked in {Path.cwd()}), given as --{name.replace('_', '-')}")
+            option = f"--{name.replace('_', '-')}"
+            raise ModelFileError(f"there is no file '{path}' (looked in {Path.cwd()}), given as {option}")
         load(path)
         parameters[name] = str(path.resolve())
     return parameters

@@ -41,7 +41,8 @@ def nodes_of(domain_id: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if "diffmocap.nodes." in " ".join(process.cmdline()) and process.environ().get("ROS_DOMAIN_ID") == domain_id:
+            is_node = any("diffmocap.nodes." in part for part in process.cmdline())
+            if is_node and process.environ().get("ROS_DOMAIN_ID") == domain_id:
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
@@ -81,7 +82,7 @@ def test_live_ends_with_ctrl_c_and_a_summary(ros_env, shared_dir, tmp_path):
     parameters = tmp_path / "own.yaml"
     parameters.write_text("/**/pose_node:\n  ros__parameters:\n    steps: 2\n")
     process = subprocess.Popen(
-        command("live", "--source", source, "--params-file", parameters, "--json", "--verbose", "--namespace", "person"),
+        command("live", "--source", source, "--params-file", parameters, "--namespace", "me", "--verbose", "--json"),
         env=ros_env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background has it ignored
     )  # fmt: skip

@@ -13,12 +13,6 @@ from diffmocap.cli.main import main
 from diffmocap.errors import ModelFileError, SetupError
 
 
-@pytest.fixture(autouse=True)
-def _clip(monkeypatch, tiny_video, request):
-    if "real_clip" not in request.keywords:
-        monkeypatch.setattr(checks, "demo_clip", lambda: checks.Check("demo clip", "ok", str(tiny_video)))
-
-
 def test_a_machine_that_runs_these_tests_is_ready(capsys):
     pytest.importorskip("rclpy", reason="the doctor asks for ROS 2")
     assert main(["doctor", "--json"]) == 0
@@ -27,7 +21,7 @@ def test_a_machine_that_runs_these_tests_is_ready(capsys):
     told = json.loads(out)
     assert told["ready"] is True
     names = [check["name"] for check in told["checks"]]
-    for name in ("Python", "PyTorch", "OpenCV", "MediaPipe", "ROS 2", "lifting.safetensors", "body_anny.npz", "cameras"):
+    for name in ("Python", "PyTorch", "OpenCV", "MediaPipe", "ROS 2", "lifting.safetensors", "body_anny.npz"):
         assert name in names
     assert {check["status"] for check in told["checks"]} <= {"ok", "note", "missing"}
     assert all(check["detail"] for check in told["checks"])

@@ -34,7 +34,8 @@ def test_rate_latency_and_losses_of_a_known_run():
     recording = Recording(started_ns=0)
     for frame in range(40):
         # Nobody in view in 0..4 (before the first pose) and in 10..12; 20 and 21 got lost.
-        feed(recording, frame, 10**9, posed=frame > 4 and frame not in (10, 11, 12, 20, 21), processed=frame not in (20, 21))
+        lost = frame in (20, 21)
+        feed(recording, frame, 10**9, posed=frame > 4 and frame not in (10, 11, 12) and not lost, processed=not lost)
     summary = summarise(recording, "clip", video_stamps=False)
     assert (summary.frames, summary.poses, summary.refined_frames) == (40, 30, 30)
     assert (summary.dropped, summary.no_person, summary.lost) == (5, 3, 2)
