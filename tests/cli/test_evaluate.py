@@ -17,6 +17,15 @@ from diffmocap.lifting.paper_protocol import ProtocolResult, paper_view
 FAST = ("--steps", "2", "--every", "3")
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Threads of such small work wait for each other longer than they compute."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def motions(tmp_path_factory) -> Path:
     """Two AMASS files, z-up: bodies that stand and swing their limbs, 24 frames each."""
