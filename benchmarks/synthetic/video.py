@@ -21,7 +21,7 @@ from diffmocap.body.model import BodyModel
 from diffmocap.errors import SettingsError
 from diffmocap.types import CameraIntrinsics
 
-#: A drawing process ends after this many frames.
+#: A drawing process ends after this many frames; a shorter film is shared out.
 FRAMES_A_PROCESS = 60
 
 
@@ -118,15 +118,14 @@ def _images(
     PyBullet keeps some 8 MB of every mesh it ever drew, also after a reset; the memory goes with the process.
     """
     shape = None if betas is None else betas.numpy()
+    cores = min(os.cpu_count() or 1, 8)
+    length = min(FRAMES_A_PROCESS, max(20, -(-len(motion) // cores)))
     # numpy arrays on purpose: torch would put tensors into memory shared with processes that are about to end.
     chunks = [
         (body.data, rotations.numpy(), pelvis.numpy(), shape, camera, appearance, seed)
-        for rotations, pelvis in zip(
-            motion.rotations.split(FRAMES_A_PROCESS), motion.pelvis.split(FRAMES_A_PROCESS), strict=True
-        )
+        for rotations, pelvis in zip(motion.rotations.split(length), motion.pelvis.split(length), strict=True)
     ]
-    workers = min(len(chunks), max(os.cpu_count() or 1, 1), 8)
-    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
+    with multiprocessing.get_context("spawn").Pool(min(len(chunks), cores), maxtasksperchild=1) as pool:
         for images in pool.imap(_draw_chunk, chunks):
             yield from images
 
