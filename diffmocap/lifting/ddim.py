@@ -12,12 +12,19 @@ from diffmocap.lifting.schedule import NoiseSchedule
 Denoise = Callable[[torch.Tensor, int], tuple[torch.Tensor, torch.Tensor]]
 
 
+def noise_like(x: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Standard normal noise for ``x``, drawn where the generator lives, so that a seed gives the same on any device."""
+    place = x.device if generator is None else generator.device
+    return torch.randn(x.shape, generator=generator, device=place, dtype=x.dtype).to(x.device)
+
+
 def ddim_timesteps(schedule_steps: int, steps: int, start: float = 1.0) -> list[int]:
     """``steps`` evenly spaced times that end the trajectory at 0, from ``start`` (1 is pure noise) downwards.
 
     The first is the last time of the noised range ("trailing" spacing, Lin et al. 2024), so that sampling
-    begins where training ended.
+    begins where training ended. A schedule has no more times than ``schedule_steps``.
     """
+    steps = min(steps, schedule_steps)
     top = max(int(round(schedule_steps * start)), steps)
     return [int(round(top - i * top / steps)) - 1 for i in range(steps)]
 
@@ -36,5 +43,5 @@ def ddim_sample(
         sigma = eta * ((1 - a_next) / (1 - a_t) * (1 - a_t / a_next)) ** 0.5
         x = a_next**0.5 * x0 + max(1 - a_next - sigma**2, 0.0) ** 0.5 * eps
         if sigma > 0:
-            x = x + sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+            x = x + sigma * noise_like(x, generator)
     return x

@@ -153,7 +153,9 @@ class Lifter:
         start = 1.0 if warm is None else settings.warm_start_time
         if settings.sampler == "ddpm":
             x = self._start(noise, warm, R_camera_crop, round(start * self.schedule.steps) - 1)
-            x = ddpm_sample(denoise, x, self.schedule, round(start * self.schedule.steps) - 1, self._generator)
+            x = ddpm_sample(
+                denoise, x, self.schedule, round(start * self.schedule.steps) - 1, self._generator, settings.temperature
+            )
         else:
             timesteps = ddim_timesteps(self.schedule.steps, max(round(settings.steps * start), 1), start)
             x = ddim_sample(denoise, self._start(noise, warm, R_camera_crop, timesteps[0]), self.schedule, timesteps)

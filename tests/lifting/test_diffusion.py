@@ -61,7 +61,6 @@ def test_ddpm_has_the_posterior_mean_and_variance_of_diffusers():
     schedule = NoiseSchedule("linear", 1000)
     x = torch.randn(2, 24, 6, generator=torch.Generator().manual_seed(1))
     # The first step from t = 40 of both with the same noise: ours draws it from the generator.
-    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(7))
     posterior = []
 
     def recording(x_t, t):
@@ -73,7 +72,20 @@ def test_ddpm_has_the_posterior_mean_and_variance_of_diffusers():
     assert t == 39
     mean = reference.step(toy_epsilon(x, 40), 40, x, generator=torch.Generator().manual_seed(7)).prev_sample
     assert torch.allclose(x_39, mean, atol=1e-4)
-    assert noise.shape == x.shape
+
+
+def test_ddpm_without_temperature_draws_nothing():
+    schedule = NoiseSchedule("linear", 1000)
+    x = torch.randn(2, 24, 6, generator=torch.Generator().manual_seed(1))
+    cold, again, warm = (
+        ddpm_sample(denoiser(schedule), x, schedule, 20, torch.Generator().manual_seed(seed), temperature)
+        for seed, temperature in ((1, 0.0), (2, 0.0), (2, 1.0))
+    )
+    assert torch.equal(cold, again) and not torch.allclose(again, warm)
+
+
+def test_sampling_takes_no_more_steps_than_the_schedule_has():
+    assert ddim_timesteps(20, 50) == list(range(19, -1, -1))
 
 
 def test_ddim_recovers_a_known_gaussian():
