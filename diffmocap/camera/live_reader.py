@@ -80,6 +80,12 @@ class LiveReader:
                 if (opened := self._open_again()) is None:
                     return
                 video, failed = opened.video, 0
+        except Exception as error:  # of OpenCV or a driver: the reader must not wait for ever
+            with self._arrived:
+                self._error = CameraError(
+                    f"{self._opener.source.label} cannot be read any more: {error}; check the driver and its pixel format"
+                )
+                self._arrived.notify_all()
         finally:
             video.release()
 

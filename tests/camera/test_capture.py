@@ -184,6 +184,16 @@ def test_a_lost_camera_that_must_not_reconnect_is_an_error():
                 assert capture.read(timeout_s=5.0) is not None
 
 
+def test_a_driver_that_fails_in_its_own_way_is_an_error_and_no_endless_wait():
+    camera = FakeCamera(10_000, period_s=0.002)
+    with Capture(0, open_video=lambda *_: camera) as capture:
+        camera.retrieve = lambda: (True, np.zeros((48, 64), np.uint16))  # an infrared picture, all of a sudden
+        with pytest.raises(CameraError, match="camera 0 cannot be read any more: expected an image uint8"):
+            while True:
+                assert capture.read(timeout_s=5.0) is not None
+    assert camera.released
+
+
 def test_a_camera_is_asked_for_a_mode_and_the_difference_is_told():
     camera = FakeCamera(10_000, size=(640, 480), period_s=0.002, fps=15.0)
     events = []
