@@ -148,8 +148,11 @@ class Detector:
         """Time for MediaPipe's filters: that of the stamps, but always rising, as it demands."""
         if self._first_stamp_ns is None:
             self._first_stamp_ns = stamp_ns
-        # Whole milliseconds apart, the unit of the Tasks interface.
         wanted = (stamp_ns - self._first_stamp_ns) // 1_000 + 100_000
+        if wanted < self._last_timestamp_us - 1_000_000:  # a recording starts over: its time goes on from here
+            wanted = self._last_timestamp_us + 33_333
+            self._first_stamp_ns = stamp_ns - (wanted - 100_000) * 1_000
+        # Whole milliseconds apart, the unit of the Tasks interface.
         self._last_timestamp_us = max(wanted, self._last_timestamp_us + 1_000)
         return self._last_timestamp_us
 

@@ -71,6 +71,15 @@ def test_stamps_that_stand_still_or_go_back_are_survived(bundle, warrior, use_bu
             assert keypoints.visible == 23 and keypoints.stamp_ns == stamp_ns
 
 
+def test_a_recording_that_starts_over_keeps_its_rate():
+    """MediaPipe's filters take speeds from these times."""
+    with Detector() as detector:
+        stamps_ns = [10**12 + i * 40_000_000 for i in range(100)]
+        times_us = [detector._timestamp_us(stamp) for stamp in stamps_ns * 2]
+    steps = np.diff(times_us)
+    assert (np.delete(steps, 99) == 40_000).all() and 1_000 <= steps[99] <= 100_000
+
+
 def test_squats_agree_with_the_stored_landmarks(shared_dir):
     """The JSON beside the clip holds BlazePose's 33 points, found by another implementation."""
     media = shared_dir / "media"
