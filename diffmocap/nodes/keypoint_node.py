@@ -181,7 +181,7 @@ class KeypointNode(ManagedNode):
 
     def _failed(self, error: Exception) -> None:
         """A bad image is told and left behind; the next one is a new chance."""
-        if not self.context.ok():  # the process is being ended under this thread
+        if not self.context.ok() or self._diagnostics is None:  # process or node is being ended under this thread
             return
         text = str(error)
         if not isinstance(error, DiffmocapError):

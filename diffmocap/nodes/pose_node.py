@@ -219,7 +219,7 @@ class PoseNode(ManagedNode):
 
     def _failed(self, error: Exception) -> None:
         """Bad keypoints are told and left behind; the next ones are a new chance."""
-        if not self.context.ok():  # the process is being ended under this thread
+        if not self.context.ok() or self._diagnostics is None:  # process or node is being ended under this thread
             return
         text = str(error)
         if not isinstance(error, DiffmocapError):
