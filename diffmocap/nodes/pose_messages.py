@@ -13,15 +13,13 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
-from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES
+from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, URDF_FROM_SMPL
+from diffmocap.graph.robot_description import ROOT_LINK
 from diffmocap.pipeline import PoseResult
 from diffmocap.types import BodyState
 
-#: Link of the URDF that /tf places.
-ROOT_LINK = "pelvis"
-
 #: Columns are the URDF's axes (x forward, y left, z up) in the SMPL body frame (x left, y up, z forward).
-R_SMPL_URDF = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+R_SMPL_URDF = URDF_FROM_SMPL.T
 
 
 def joint_state_message(result: PoseResult, header: Header) -> JointState:
