@@ -190,6 +190,15 @@ class Trainer:
         partial.replace(self.out / "checkpoint.pt")
         save_weights(self.ema, self.out / "lifting.safetensors", {"step": self.step, "train_minutes": round(self.seconds / 60, 2)})
 
+    def keep_if_best(self, pixel_error: float) -> bool:
+        """Writes ``best.safetensors`` where the averaged weights have the lowest validation error so far."""
+        if not pixel_error < self.best:
+            return False
+        self.best = pixel_error
+        info = {"step": self.step, "train_minutes": round(self.seconds / 60, 2), "validation_pixel_error": pixel_error}
+        save_weights(self.ema, self.out / "best.safetensors", info)
+        return True
+
     def resume(self) -> bool:
         """Continues from ``checkpoint.pt`` if there is one."""
         path = self.out / "checkpoint.pt"
@@ -249,6 +258,7 @@ def run(trainer: Trainer, checkpoint_minutes: float, validate_minutes: float, st
         if now - validated > 60 * validate_minutes:
             figures = trainer.validate((0.0, 2.0))
             trainer.history.append({"step": trainer.step, "minutes": trainer.seconds / 60, **figures})
+            trainer.keep_if_best(figures["pixel_error_w0"])
             bar.write(json.dumps(trainer.history[-1]))
             for k, v in figures.items():
                 if writer:
@@ -262,6 +272,8 @@ def run(trainer: Trainer, checkpoint_minutes: float, validate_minutes: float, st
     bar.close()
     trainer.save()
     figures = trainer.validate((0.0, 0.5, 2.0))
+    if trainer.keep_if_best(figures["pixel_error_w0"]):
+        trainer.save()  # the checkpoint knows the best error
     print(json.dumps({"step": trainer.step, "minutes": round(trainer.seconds / 60, 1), **figures}))
     if writer:
         writer.close()

@@ -28,10 +28,10 @@ def write_entry(models: Path, name: str, entry: dict) -> None:
     path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
 
 
-def lifting_entry(run: Path, metrics: dict | None) -> dict:
+def lifting_entry(run: Path, weights: Path, metrics: dict | None) -> dict:
     """What the manifest says of lifting weights: data, command (folders left out), recipe, length, figures."""
     config = json.loads((run / "config.json").read_text())
-    with safe_open(run / "lifting.safetensors", "pt") as f:
+    with safe_open(weights, "pt") as f:
         info = json.loads(f.metadata()["info"])
     return {
         "kind": "lifting", "licence": "Apache-2.0",
@@ -47,13 +47,15 @@ def lifting_entry(run: Path, metrics: dict | None) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder that training.lifting wrote")
+    parser.add_argument("--best", action="store_true", help="ship best.safetensors, the lowest validation error")
     parser.add_argument("--metrics", type=Path, help="JSON of benchmarks.pixel_alignment --json, or of several merged")
     parser.add_argument("--models", type=Path, default=MODELS, help="folder to ship to (default: models/)")
     args = parser.parse_args()
-    load_weights(args.run / "lifting.safetensors")  # refuse to ship what cannot be loaded
+    weights = args.run / ("best.safetensors" if args.best else "lifting.safetensors")
+    load_weights(weights)  # refuse to ship what cannot be loaded
     metrics = json.loads(args.metrics.read_text()) if args.metrics else None
-    shutil.copyfile(args.run / "lifting.safetensors", args.models / DEFAULT_WEIGHTS)
-    write_entry(args.models, DEFAULT_WEIGHTS, lifting_entry(args.run, metrics))
+    shutil.copyfile(weights, args.models / DEFAULT_WEIGHTS)
+    write_entry(args.models, DEFAULT_WEIGHTS, lifting_entry(args.run, weights, metrics))
     print(f"shipped {args.models / DEFAULT_WEIGHTS}, sha256 {sha256_of(args.models / DEFAULT_WEIGHTS)[:12]}...")
 
 

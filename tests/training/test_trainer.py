@@ -42,6 +42,19 @@ def test_resumed_run_is_the_uninterrupted_run(frames, tmp_path):
         assert torch.equal(a, b)
 
 
+def test_the_best_weights_are_kept(frames, tmp_path):
+    run = trainer(frames, tmp_path)
+    assert run.keep_if_best(0.5)
+    kept = (tmp_path / "best.safetensors").read_bytes()
+    run.train_step()
+    assert not run.keep_if_best(0.6) and not run.keep_if_best(float("nan"))
+    assert (tmp_path / "best.safetensors").read_bytes() == kept
+    assert run.keep_if_best(0.4) and (tmp_path / "best.safetensors").read_bytes() != kept
+    run.save()
+    resumed = trainer(frames, tmp_path)
+    assert resumed.resume() and not resumed.keep_if_best(0.45)
+
+
 @pytest.mark.parametrize("kind", ["epsilon", "x0", "v"])
 def test_loss_falls_for_every_parameterisation(frames, tmp_path, kind):
     from dataclasses import replace
