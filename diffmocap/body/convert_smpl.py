@@ -22,10 +22,17 @@ KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "k
 
 
 class _ChumpyArray:
-    """Stands in for ``chumpy.ch.Ch``: holds the pickled state, of which ``x`` is the array."""
+    """Stands in for ``chumpy.ch.Ch`` (the array is ``x``) and ``chumpy.reordering.Select`` (entries of another one)."""
 
     def __setstate__(self, state: dict) -> None:
-        self.value = np.asarray(state["x"])
+        if "x" in state:
+            self.value = np.asarray(state["x"])
+        elif {"a", "idxs"} <= state.keys():
+            source = state["a"]
+            picked = np.asarray(getattr(source, "value", source)).ravel()[np.asarray(state["idxs"])]
+            self.value = picked.reshape(state.get("preferred_shape", picked.shape))
+        else:
+            raise pickle.UnpicklingError(f"a chumpy array with the fields {', '.join(sorted(state))} is not known")
 
 
 def _numpy_reconstruct(*args):
@@ -73,7 +80,7 @@ def read_legacy_pickle(path: Path) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as f:
             raw = _RestrictedUnpickler(f, encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, OSError, UnicodeDecodeError, ValueError, AttributeError) as e:
+    except (pickle.UnpicklingError, EOFError, OSError, LookupError, TypeError, ValueError, AttributeError) as e:
         raise ModelFileError(f"cannot read {path} as a SMPL pickle: {e}") from e
     if not isinstance(raw, dict) or not set(KEYS) <= set(raw):
         missing = sorted(set(KEYS) - set(raw)) if isinstance(raw, dict) else KEYS

@@ -67,7 +67,7 @@ def _from_arrays(a: dict[str, np.ndarray], path: Path) -> SmplData:
     if missing:
         raise ModelFileError(f"{path} is not a SMPL body: it lacks {', '.join(sorted(missing))}; {_HINT}")
     vertices = len(a["v_template"])
-    parents = a["kintree_table"][0].astype(np.int64)
+    parents = np.atleast_2d(a["kintree_table"])[0].astype(np.int64)
     if len(parents) != 24 or tuple(parents[1:]) != PARENTS[1:]:
         kind = {52: "SMPL-H", 55: "SMPL-X"}.get(len(parents), "another model")
         raise ModelFileError(f"{path} has {len(parents)} joints ({kind}); SMPL's 24 are expected; {_HINT}")
@@ -93,6 +93,8 @@ def _from_arrays(a: dict[str, np.ndarray], path: Path) -> SmplData:
     expected = {
         "v_template": (vertices, 3), "shapedirs": (vertices, 3, 10), "regressor": (24, vertices), "weights": (vertices, 24),
     }  # fmt: skip
+    if data.posedirs is not None:
+        expected["posedirs"] = (vertices, 3, 207)
     for name, shape in expected.items():
         value = getattr(data, name)
         if value.shape != shape or not np.isfinite(value).all():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -43,6 +45,25 @@ def test_converts_a_legacy_pickle(smpl_like, tmp_path, capsys):
     source.write_bytes(pickle.dumps(legacy, protocol=2))
     assert convert_smpl.main([str(source), str(target)]) == 0
     assert np.allclose(read_smpl_npz(target).v_template, smpl_like["v_template"].astype(np.float32))
+
+
+def test_converts_the_chumpy_arrays_of_old_files(smpl_like, tmp_path, monkeypatch):
+    """Classes as chumpy pickles them; chumpy itself no longer installs."""
+
+    def made(module: str, name: str, **state):
+        kind = type(name, (), {"__module__": module, "__getstate__": lambda self: state})
+        monkeypatch.setitem(sys.modules, module, types.SimpleNamespace(**{name: kind}))
+        return kind()
+
+    for module in ("chumpy", "chumpy.ch", "chumpy.reordering"):
+        monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
+    shape = smpl_like["shapedirs"].shape
+    backwards = made("chumpy.ch", "Ch", x=smpl_like["shapedirs"].ravel()[::-1].copy())
+    picked = made("chumpy.reordering", "Select", a=backwards, idxs=np.arange(np.prod(shape))[::-1], preferred_shape=shape)
+    source, target = tmp_path / "old.pkl", tmp_path / "out.npz"
+    source.write_bytes(pickle.dumps(dict(smpl_like, shapedirs=picked), protocol=2))
+    assert convert_smpl.main([str(source), str(target)]) == 0
+    assert np.allclose(np.load(target)["shapedirs"], smpl_like["shapedirs"])
 
 
 def test_conversion_refuses_code(tmp_path, capsys):
