@@ -32,18 +32,20 @@ def wait_until_gone(pids: list[int], timeout_s: float) -> None:
 
 def test_a_video_becomes_joint_states_and_every_process_ends_well(ros_env, shared_dir, tmp_path) -> None:
     from rclpy.qos import DurabilityPolicy, QoSProfile
-    from sensor_msgs.msg import JointState
+    from sensor_msgs.msg import CameraInfo, JointState
     from tf2_msgs.msg import TFMessage
 
     from diffmocap.cli.supervisor import Supervisor
 
-    steps, lines, states, statics = [], [], [], []
+    steps, lines, states, statics, images = [], [], [], [], []
     arguments = replay(shared_dir / "media" / "tfjs_pose_1.mp4", namespace="studio", camera_height=1.5)
+    parameters = FAST | {"camera_node": {"pacing": "fast", "reliability": "reliable"}}  # this test misses no image
     with Supervisor(
-        description.replay(), arguments, tmp_path, FAST, log=lambda name, line: lines.append((name, line))
+        description.replay(), arguments, tmp_path, parameters, log=lambda name, line: lines.append((name, line))
     ) as supervisor:
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         supervisor.node.create_subscription(JointState, "joint_states", states.append, 100)
+        supervisor.node.create_subscription(CameraInfo, "camera_info", images.append, 100)
         supervisor.node.create_subscription(TFMessage, "/tf_static", statics.append, latched)
         supervisor.bring_up(timeout_s=90.0, progress=steps.append)
         assert steps[1:] == [f"{name} is active" for name in ("pose_node", "keypoint_node", "camera_node")]
@@ -55,8 +57,9 @@ def test_a_video_becomes_joint_states_and_every_process_ends_well(ros_env, share
         codes = supervisor.stop()
     assert codes == {"pose_node": 0, "keypoint_node": 0, "camera_node": 0}
     assert len(states) >= 10
-    stamps = [s.header.stamp.sec * 10**9 + s.header.stamp.nanosec for s in states]
+    stamps, taken = ([m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in got] for got in (states, images))
     assert stamps == sorted(set(stamps))
+    assert set(stamps) <= set(taken), "the stamps of the images come through"
     frames = {t.child_frame_id: t for t in statics[0].transforms}
     assert frames["camera_link"].transform.translation.z == 1.5
     assert any("is at its end" in line for name, line in lines if name == "camera_node")
