@@ -112,7 +112,7 @@ def describe(settings: LiftingSettings) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="clips (default: the validation split in ../shared/data)")
+    parser.add_argument("--data", help="clips (default: the validation split; see benchmarks/README.md)")
     parser.add_argument("--weights", help="weights file (default: the shipped one)")
     parser.add_argument("--frames", type=int, default=150, help="frames of each clip (default 150)")
     parser.add_argument("--json", action="store_true", help="end with one JSON line")

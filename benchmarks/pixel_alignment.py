@@ -97,7 +97,7 @@ def write_page(figures: dict, data: Path, device: str) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="clips to test on (default: the test split in ../shared/data)")
+    parser.add_argument("--data", help="clips to test on (default: the test split; see benchmarks/README.md)")
     parser.add_argument("--weights", help="weights file (default: the shipped one)")
     parser.add_argument("--every", type=int, default=5, help="take every n-th frame of a clip (default 5)")
     parser.add_argument("--frames", type=int, default=0, help="evenly spaced subset of so many frames (default: all)")

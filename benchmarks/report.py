@@ -65,15 +65,18 @@ def provenance(module: str, data: str, device: str = "cpu") -> list[str]:
 
 
 def mocap_file(split: str, given: str | Path | None = None) -> Path:
-    """The mocap collection of a split: ``given``, or the one in a ``shared/data`` folder beside the checkout.
+    """The mocap collection of a split: ``given``, or ``cmu_smpl30_<split>.npz`` in the folder DIFFMOCAP_DATA.
+
+    Without that variable a folder ``shared/data`` beside the checkout is looked at.
 
     Raises:
         SystemExit: there is none; the message says where the data comes from.
     """
-    path = Path(given) if given else REPOSITORY.parent / "shared" / "data" / f"cmu_smpl30_{split}.npz"
+    folder = Path(os.environ.get("DIFFMOCAP_DATA", REPOSITORY.parent / "shared" / "data"))
+    path = Path(given) if given else folder / f"cmu_smpl30_{split}.npz"
     if not path.is_file():
         raise SystemExit(
-            f"no motion capture at {path}. Give a file with --data: a clip collection (pose, trans, start, length) or "
+            f"no motion capture at {path}. Give a file with --data, or a folder in DIFFMOCAP_DATA: a clip collection (pose, trans, start, length) or "
             "AMASS npz files (https://amass.is.tue.mpg.de); CMU's original recordings are at http://mocap.cs.cmu.edu"
         )
     return path

@@ -116,7 +116,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="three short films instead of all, no page")
-    parser.add_argument("--data", help="clips to film (default: the test split in ../shared/data)")
+    parser.add_argument("--data", help="clips to film (default: the test split; see benchmarks/README.md)")
     parser.add_argument("--films", type=Path, default=REPOSITORY / ".cache" / "synthetic", help="folder of the films")
     parser.add_argument("--weights", help="weights file (default: the shipped one)")
     parser.add_argument("--guidance", type=float, help="guidance weight (default: the pose node's)")

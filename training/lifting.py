@@ -23,6 +23,7 @@ from tqdm import tqdm
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
+from diffmocap.errors import SettingsError
 from diffmocap.lifting.condition import root_from_network, root_to_network
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.paper_protocol import evaluate_paper_protocol
@@ -205,7 +206,13 @@ class Trainer:
         if not path.is_file():
             return False
         state = torch.load(path, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as e:
+            raise SettingsError(
+                f"{path} belongs to a network of another size: resume with the options of {self.out / 'config.json'}, "
+                "or give another --out"
+            ) from e
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"].cpu())

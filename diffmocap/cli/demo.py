@@ -78,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
     )
 
     frames = indexed(recording, mode.fps, exact_stamps=not args.realtime)
-    accuracy = truth.accuracy({i: f.pose for i, f in frames.items() if f.pose and f.pose.complete}) if truth else {}
+    complete = {i: f.pose for i, f in frames.items() if f.pose and f.pose.complete}
+    accuracy = truth.accuracy(complete, args.body_model) if truth else {}
     summary = summarise(recording, source, video_stamps=not args.realtime, accuracy=accuracy)
     figures = summary.as_json()
     print(summary_table(summary), file=sys.stderr if args.json else sys.stdout)

@@ -37,8 +37,10 @@ class GroundTruth:
             return 0.0
         return math.degrees(2 * math.atan(0.5 * self.height / float(self.K[1, 1])))
 
-    def accuracy(self, poses: dict[int, RecordedPose]) -> dict[str, float]:
+    def accuracy(self, poses: dict[int, RecordedPose], body_model: Path | None = None) -> dict[str, float]:
         """Errors of poses by the index of their frame; empty where none can be compared.
+
+        ``body_model``: the body that the poses were lifted with, None for the shipped one.
 
         Returns:
             ``mpjpe_mm``: mean distance of the 24 joints after the pelves were put together; ``pa_mpjpe_mm``: after
@@ -59,10 +61,10 @@ class GroundTruth:
             "compared_frames": len(chosen),
         }
         if self.K is not None:
-            figures["pixel_error"] = self._pixel_error([poses[i] for i in chosen], self.keypoints_px[chosen])
+            figures["pixel_error"] = self._pixel_error([poses[i] for i in chosen], self.keypoints_px[chosen], body_model)
         return figures
 
-    def _pixel_error(self, poses: list[RecordedPose], truth_px: np.ndarray) -> float:
+    def _pixel_error(self, poses: list[RecordedPose], truth_px: np.ndarray, body_model: Path | None) -> float:
         import roma
         import torch
 
@@ -71,7 +73,7 @@ class GroundTruth:
 
         xyzw = torch.tensor(np.stack([pose.rotations_xyzw for pose in poses])).float()
         pelvis = torch.tensor(np.stack([pose.root_position_m for pose in poses])).float()
-        keypoints = BodyModel.load().keypoints(roma.unitquat_to_rotmat(xyzw), pelvis)
+        keypoints = BodyModel.load(body_model).keypoints(roma.unitquat_to_rotmat(xyzw), pelvis)
         estimate_px = project(keypoints, torch.tensor(self.K).float()).numpy()
         size = np.array([self.width, self.height], float)
         inside = ((truth_px >= 0) & (truth_px < size)).all(-1)

@@ -15,6 +15,7 @@ from rclpy.task import Future
 
 from diffmocap.errors import DiffmocapError
 from diffmocap.nodes.parameters import Parameters, Setting
+from diffmocap.ros_environment import prepare_process
 
 
 class ManagedNode(LifecycleNode):
@@ -127,6 +128,7 @@ def run(make_node: Callable[[], ManagedNode], args: Sequence[str] | None = None)
     One thread executes all callbacks: with 30 images a second several executor threads compete for
     the interpreter and lose messages, so long work belongs on a thread of the node's own.
     """
+    prepare_process()
     rclpy.init(args=None if args is None else list(args))
     node = None
     code = 0
