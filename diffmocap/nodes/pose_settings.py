@@ -36,7 +36,7 @@ SETTINGS = (
     Setting(
         "temperature",
         _LIFTING.temperature,
-        "Scale of the sampling noise: 1 samples all that fits the keypoints, 0 gives one steady pose.",
+        "Scale of the first hypothesis's noise: 0 gives a steady pose; the others are drawn with all of it.",
         0.0,
         1.0,
     ),

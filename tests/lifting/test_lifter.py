@@ -178,14 +178,15 @@ def test_noise_is_fresh_or_fixed_and_scaled(model, body):
     keypoints = keypoints_of(body, rotations, pelvis, camera)
 
     def two_frames(**changes):
-        lifter, settings = Lifter(model, body), LiftingSettings(warm_start=False, **changes)
+        lifter, settings = Lifter(model, body), LiftingSettings(**{"warm_start": False, "temperature": 1.0, **changes})
         return [lifter.lift(keypoints, camera, settings).rotations for _ in range(2)]
 
     fresh, fixed = two_frames(), two_frames(fresh_noise=False)
     assert torch.equal(fresh[0], fixed[0]) and torch.equal(fixed[0], fixed[1])
     assert not torch.allclose(fresh[0], fresh[1])
-    cold = two_frames(temperature=0.0, hypotheses=2)
-    assert torch.allclose(cold[0][0], cold[0][1]) and torch.allclose(cold[0], cold[1])
+    steady = two_frames(temperature=0.0, hypotheses=3)
+    assert torch.allclose(steady[0][0], steady[1][0])  # the first hypothesis starts from the centre
+    assert not torch.allclose(steady[0][1], steady[0][2]) and not torch.allclose(steady[0][1], steady[1][1])
 
 
 def test_warm_start_stays_near_the_previous_pose(body):
