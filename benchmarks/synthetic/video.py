@@ -21,7 +21,7 @@ from diffmocap.body.model import BodyModel
 from diffmocap.errors import SettingsError
 from diffmocap.types import CameraIntrinsics
 
-#: A drawing process ends after this many frames; a shorter film is shared out.
+#: A drawing process ends after this many frames.
 FRAMES_A_PROCESS = 60
 
 
@@ -86,9 +86,12 @@ class Truth:
 
 def film(
     motion: MotionClip, body: BodyModel, view: View, appearance: Appearance, seed: int = 0,
-    betas: torch.Tensor | None = None,
+    betas: torch.Tensor | None = None, processes: int | None = None,
 ) -> tuple[Truth, Iterator[np.ndarray]]:  # fmt: skip
-    """The truth, and the images (uint8 [H, W, 3] BGR, drawn as they are asked for) of a retargeted motion."""
+    """The truth, and the images (uint8 [H, W, 3] BGR, drawn as they are asked for) of a retargeted motion.
+
+    ``processes`` draw at the same time; None: as many as there are cores.
+    """
     motion = centred(motion, -view.yaw_deg)
     joints, keypoints = (x.numpy() for x in body.joints_and_keypoints(motion.rotations, motion.pelvis, betas))
     camera = frame_motion(np.concatenate([joints, keypoints], axis=1), view)
@@ -107,25 +110,27 @@ def film(
         fps=motion.fps,
         intrinsics=k,
     )
-    return truth, _images(motion, body, camera, appearance, seed, betas)
+    return truth, _images(motion, body, camera, appearance, seed, betas, processes or os.cpu_count() or 1)
 
 
 def _images(
-    motion: MotionClip, body: BodyModel, camera: Camera, appearance: Appearance, seed: int, betas: torch.Tensor | None
-) -> Iterator[np.ndarray]:
+    motion: MotionClip, body: BodyModel, camera: Camera, appearance: Appearance, seed: int,
+    betas: torch.Tensor | None, processes: int,
+) -> Iterator[np.ndarray]:  # fmt: skip
     """Images in order, drawn by processes that each live for a few frames.
 
     PyBullet keeps some 8 MB of every mesh it ever drew, also after a reset; the memory goes with the process.
     """
     shape = None if betas is None else betas.numpy()
-    cores = min(os.cpu_count() or 1, 8)
-    length = min(FRAMES_A_PROCESS, max(20, -(-len(motion) // cores)))
     # numpy arrays on purpose: torch would put tensors into memory shared with processes that are about to end.
     chunks = [
         (body.data, rotations.numpy(), pelvis.numpy(), shape, camera, appearance, seed)
-        for rotations, pelvis in zip(motion.rotations.split(length), motion.pelvis.split(length), strict=True)
+        for rotations, pelvis in zip(
+            motion.rotations.split(FRAMES_A_PROCESS), motion.pelvis.split(FRAMES_A_PROCESS), strict=True
+        )
     ]
-    with multiprocessing.get_context("spawn").Pool(min(len(chunks), cores), maxtasksperchild=1) as pool:
+    workers = min(len(chunks), processes, 8)
+    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
         for images in pool.imap(_draw_chunk, chunks):
             yield from images
 
