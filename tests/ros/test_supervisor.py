@@ -23,6 +23,13 @@ def replay(video: Path | str, **arguments) -> dict:
     return {"video": str(video), "on_end": "exit", "rviz": False, "robot_state_publisher": False, **arguments}
 
 
+@pytest.fixture()
+def left_behind():
+    """Children of this process, zombies included, that the test itself started (other tests may keep helpers)."""
+    before = set(psutil.Process().children())
+    return lambda: set(psutil.Process().children()) - before
+
+
 def wait_until_gone(pids: list[int], timeout_s: float) -> None:
     deadline_s = time.monotonic() + timeout_s
     while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
@@ -30,7 +37,7 @@ def wait_until_gone(pids: list[int], timeout_s: float) -> None:
         time.sleep(0.1)
 
 
-def test_a_video_becomes_joint_states_and_every_process_ends_well(ros_env, shared_dir, tmp_path) -> None:
+def test_a_video_becomes_joint_states_and_every_process_ends_well(ros_env, shared_dir, tmp_path, left_behind) -> None:
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from sensor_msgs.msg import CameraInfo, JointState
     from tf2_msgs.msg import TFMessage
@@ -63,10 +70,10 @@ def test_a_video_becomes_joint_states_and_every_process_ends_well(ros_env, share
     frames = {t.child_frame_id: t for t in statics[0].transforms}
     assert frames["camera_link"].transform.translation.z == 1.5
     assert any("is at its end" in line for name, line in lines if name == "camera_node")
-    assert not psutil.Process().children(), "a process or a zombie is left"
+    assert not left_behind(), "a process or a zombie is left"
 
 
-def test_a_node_that_cannot_be_configured_is_named_with_its_own_words(ros_env, tmp_path) -> None:
+def test_a_node_that_cannot_be_configured_is_named_with_its_own_words(ros_env, tmp_path, left_behind) -> None:
     from diffmocap.cli.supervisor import Supervisor
 
     no_video = tmp_path / "no_video.mp4"
@@ -77,7 +84,7 @@ def test_a_node_that_cannot_be_configured_is_named_with_its_own_words(ros_env, t
             supervisor.bring_up(timeout_s=90.0)
         assert "no_video.mp4" in str(error.value)
     wait_until_gone(pids, 1.0)
-    assert not psutil.Process().children()
+    assert not left_behind()
 
 
 def test_a_node_that_dies_is_noticed(ros_env, tmp_path) -> None:

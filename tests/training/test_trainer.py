@@ -60,7 +60,7 @@ def test_loss_falls_for_every_parameterisation(frames, tmp_path, kind):
     from dataclasses import replace
 
     run = trainer(frames, tmp_path, model=replace(TINY, parameterisation=kind), learning_rate=3e-3, steps=10_000)
-    history = [float(run.train_step()["mse"]) for _ in range(60)]
+    history = [run.train_step()["mse"].item() for _ in range(60)]
     assert sum(history[-10:]) < 0.9 * sum(history[:10])
 
 
