@@ -136,7 +136,10 @@ def run(make_node: Callable[[], ManagedNode], args: Sequence[str] | None = None)
         node = make_node()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        executor.spin_until_future_complete(node.exit_request)
+        # A signal that arrives just before the executor waits does not wake it (seen with rclpy 9.1), so it waits
+        # for a while only and then looks whether the context still lives.
+        while node.context.ok() and not node.exit_request.done():
+            executor.spin_until_future_complete(node.exit_request, timeout_sec=0.5)
         code = node.exit_request.result() if node.exit_request.done() else 0
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
