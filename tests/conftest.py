@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,14 +29,9 @@ def shared_dir() -> Path:
 @pytest.fixture(scope="session")
 def ros_domain_id() -> int:
     """A ROS domain that no other graph on this machine uses, so that test runs do not hear each other."""
-    for domain_id in random.SystemRandom().sample(range(1, 102), 101):  # above 101 ports meet the ephemeral ones
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("127.0.0.1", 7410 + 250 * domain_id))  # first participant's port in the RTPS standard
-            except OSError:
-                continue
-        return domain_id
-    raise RuntimeError("all ROS domains from 1 to 101 are in use on this machine")
+    from diffmocap.cli.play import free_domain_id
+
+    return free_domain_id()
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from diffmocap.body.skeleton import (
     KEYPOINT_FROM_VERTEX,
     NUM_JOINTS,
     NUM_KEYPOINTS,
+    PARENTS,
 )
 from diffmocap.body.smpl_data import SmplData, read_smpl_npz
 from diffmocap.resources import verified_model
@@ -144,8 +145,6 @@ def smplx_layer(body: BodyModel, batch_size: int = 1):
 
     d = body.data
     posedirs = np.zeros((len(d.v_template), 3, 207), np.float32) if d.posedirs is None else d.posedirs
-    from diffmocap.body.skeleton import PARENTS
-
     struct = Struct(
         v_template=d.v_template, shapedirs=d.shapedirs, posedirs=posedirs, J_regressor=d.regressor,
         weights=d.weights, f=d.faces, kintree_table=np.array([PARENTS, range(NUM_JOINTS)]),
