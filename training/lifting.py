@@ -30,7 +30,7 @@ from diffmocap.lifting.paper_protocol import evaluate_paper_protocol
 from diffmocap.lifting.schedule import NoiseSchedule
 from diffmocap.lifting.weights import save_weights
 from training.poses import PoseSampler, every_nth_of_each_clip, load_rotations
-from training.views import View, ViewConfig, sample_views
+from diffmocap.lifting.views import View, ViewConfig, sample_views
 
 HELD_OUT = Path(__file__).with_name("held_out.txt")
 

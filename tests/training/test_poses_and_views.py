@@ -13,7 +13,7 @@ from diffmocap.body.skeleton import JOINT_MIRROR, KEYPOINT_MIRROR
 from diffmocap.camera.projection import project
 from diffmocap.lifting.paper_protocol import paper_intrinsics, paper_view
 from training.poses import PoseSampler, load_rotations, mirror, mix_limbs, self_intersects, turn
-from training.views import ViewConfig, sample_views
+from diffmocap.lifting.views import ViewConfig, sample_views
 
 
 @pytest.fixture(scope="module")

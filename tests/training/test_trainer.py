@@ -11,7 +11,7 @@ from diffmocap.lifting.denoiser import DenoiserConfig
 from diffmocap.lifting.weights import load_weights
 from training.lifting import Recipe, Trainer, main
 from training.poses import load_rotations
-from training.views import ViewConfig
+from diffmocap.lifting.views import ViewConfig
 
 TINY = DenoiserConfig(width=32, heads=2, feedforward=32, decoder_layers=1, keypoint_layers=1)
 
