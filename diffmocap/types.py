@@ -122,12 +122,15 @@ class PoseHypotheses:
         score: [K] higher is better: minus the confidence-weighted mean reprojection error over the
             person's size.
         stamp_ns: acquisition time of the image.
+        known: [K] bool, read where the poses condition the next frame's: False has that hypothesis drawn from the
+            image alone. None: all are known.
     """
 
     rotations: torch.Tensor
     pelvis: torch.Tensor
     score: torch.Tensor
     stamp_ns: int = 0
+    known: torch.Tensor | None = None
 
     @property
     def best(self) -> int:
