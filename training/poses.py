@@ -1,4 +1,4 @@
-"""Poses for the prior: clips as one tensor, mirrored, turned about the vertical, and with limbs mixed.
+"""Poses for the prior: frames of clips, mirrored, turned, with parts of other frames and small noise in the joints.
 
 Frames are local rotations with the root in the y-up world; toes and hands are as captured (identity in CMU).
 """
@@ -8,19 +8,18 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import roma
 import torch
 
 from diffmocap.body.mocap import MotionClip, load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_MIRROR
+from training.plausibility import self_intersects, within_limits
 
-#: Joints that move as one when limbs of different frames are mixed.
+#: Joints that move as one when parts of different frames are mixed.
 LEFT_ARM, RIGHT_ARM = (13, 16, 18, 20, 22), (14, 17, 19, 21, 23)
-LEGS = (1, 2, 4, 5, 7, 8, 10, 11)
-#: Trunk and thigh capsules that an arm must stay out of: (joint, joint, radius m).
-CAPSULES = (
-    (0, 3, 0.10), (3, 6, 0.10), (6, 9, 0.10), (9, 12, 0.08), (12, 15, 0.06), (1, 4, 0.06), (2, 5, 0.06),
-)  # fmt: skip
+LEFT_LEG, RIGHT_LEG = (1, 4, 7, 10), (2, 5, 8, 11)
+TRUNK, HEAD = (3, 6, 9), (12, 15)
 
 
 def load_rotations(paths: list[str | Path], exclude: str | Path | tuple = (), fps: float = 30.0) -> torch.Tensor:
@@ -47,55 +46,82 @@ def turn(rotations: torch.Tensor, yaw: torch.Tensor) -> torch.Tensor:
     return torch.cat([(R @ rotations[:, 0])[:, None], rotations[:, 1:]], 1)
 
 
-def self_intersects(body: BodyModel, rotations: torch.Tensor) -> torch.Tensor:
-    """[B] bool: forearm or hand lies inside the trunk, head or a thigh (capsules about the bones).
-
-    Joint limits need no check of their own when limbs are mixed: each joint keeps a rotation that was captured.
-    """
-    pelvis = torch.zeros(len(rotations), 3, device=rotations.device)
-    _, joints = body.forward_kinematics(rotations, pelvis)
-    # Elbow excluded: it rests against the ribs in everyday poses.
-    probes = torch.cat(
-        [torch.lerp(joints[:, [a]], joints[:, [b]], w) for a, b, w in
-         ((18, 20, 0.5), (18, 20, 1.0), (20, 22, 1.0), (19, 21, 0.5), (19, 21, 1.0), (21, 23, 1.0))], 1,
-    )  # fmt: skip
-    hit = torch.zeros(len(rotations), dtype=torch.bool, device=rotations.device)
-    for a, b, radius in CAPSULES:
-        start, axis = joints[:, [a]], joints[:, [b]] - joints[:, [a]]
-        along = ((probes - start) * axis).sum(-1) / (axis * axis).sum(-1).clamp_min(1e-9)
-        nearest = start + along.clamp(0, 1)[..., None] * axis
-        hit |= ((probes - nearest).norm(dim=-1) < radius).any(1)
-    return hit
+def keep_plausible(body: BodyModel, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """``after`` where every joint that was changed is within its limits and no limb enters the body, else ``before``."""
+    changed = (after != before).flatten(2).any(-1)
+    rows = changed.any(1).nonzero()[:, 0]
+    poses = after[rows]
+    refused = (changed[rows] & ~within_limits(poses)).any(1) | self_intersects(body, poses)
+    rows = rows[refused]
+    return after.index_copy(0, rows, before[rows])
 
 
-def mix_limbs(body: BodyModel, rotations: torch.Tensor, share: float, g: torch.Generator) -> torch.Tensor:
-    """Gives a share of the poses an arm, both arms or the legs of another frame, where no limb then enters the body."""
+def mix_parts(
+    rotations: torch.Tensor, parts: tuple[tuple[int, ...], ...], share: float, g: torch.Generator
+) -> torch.Tensor:
+    """Gives a share of the poses one of the parts, each as likely, of another pose in the batch."""
     n, device = len(rotations), rotations.device
     donor = rotations[torch.randperm(n, generator=g, device=device)]
-    kind = torch.rand(n, 1, generator=g, device=device)
-    swap = torch.zeros(n, 24, dtype=torch.bool, device=device)
-    third = share / 3
-    swap[:, list(LEFT_ARM)] = kind < 2 * third
-    swap[:, list(RIGHT_ARM)] = (kind >= third) & (kind < 2 * third)
-    swap[:, list(LEGS)] = (kind >= 2 * third) & (kind < share)
-    mixed = torch.where(swap[..., None, None], donor, rotations)
-    return torch.where(self_intersects(body, mixed)[:, None, None, None], rotations, mixed)
+    kind = torch.rand(n, generator=g, device=device) * len(parts) / max(share, 1e-9)
+    table = torch.zeros(len(parts) + 1, 24, dtype=torch.bool, device=device)  # the last row mixes nothing
+    for i, part in enumerate(parts):
+        table[i, list(part)] = True
+    swap = table[kind.clamp_max(len(parts)).long()]
+    return torch.where(swap[..., None, None], donor, rotations)
+
+
+def joint_spread(rotations: torch.Tensor) -> torch.Tensor:
+    """[24, 3, 3] factors L of the covariance L L^T of each joint about its mean rotation, in the tangent space [rad].
+
+    The root's is zero: its heading is drawn elsewhere, and its tilt belongs to the whole pose.
+    """
+    mean = roma.special_procrustes(rotations.mean(0))
+    tangent = roma.rotmat_to_rotvec(mean.transpose(-1, -2) @ rotations)
+    covariance = torch.einsum("nja,njb->jab", tangent, tangent) / len(rotations)
+    values, vectors = torch.linalg.eigh(covariance.double())
+    spread = (vectors * values.clamp_min(0).sqrt()[:, None]).to(rotations)
+    spread[0] = 0.0
+    return spread
+
+
+def disturb(
+    rotations: torch.Tensor, spread: torch.Tensor, noise: float, share: float, g: torch.Generator
+) -> torch.Tensor:
+    """Turns the joints of a share of the poses by ``noise`` times normal vectors of the given spread [24, 3, 3]."""
+    n, device = len(rotations), rotations.device
+    rows = (torch.rand(n, generator=g, device=device) < share).nonzero()[:, 0]
+    vectors = noise * torch.einsum("jab,njb->nja", spread, torch.randn(len(rows), 24, 3, generator=g, device=device))
+    return rotations.index_copy(0, rows, rotations[rows] @ roma.rotvec_to_rotmat(vectors))
 
 
 class PoseSampler:
-    """Draws augmented poses for training.
+    """Draws augmented poses from frames [N, 24, 3, 3]; a change that no body could make is not made.
 
     Args:
-        rotations: [N, 24, 3, 3] frames; ``mirror_share``, ``mix_share``: probabilities of the augmentations.
+        mirror_share: probability of being seen in a mirror.
+        mix_share: of the left arm, the right, both or both legs from another frame, a quarter each.
+        leg_mix_share: of one leg from another frame.
+        trunk_mix_share: of the spine or the neck and head from another frame, half each.
+        noise_share: that every joint but the root is disturbed.
+        noise: standard deviation of that over the joint's own over the frames, in each direction of its tangent
+            space: a knee is disturbed in flexion more than sideways, and what never moves stays still.
+        captured_heading_share: keeps its heading; the others are turned about the vertical by any angle.
     """
 
     def __init__(
         self, body: BodyModel, rotations: torch.Tensor, generator: torch.Generator,
-        mirror_share: float = 0.5, mix_share: float = 0.2, captured_heading_share: float = 0.15,
+        mirror_share: float = 0.5, mix_share: float = 0.2, captured_heading_share: float = 0.15, *,
+        leg_mix_share: float = 0.1, trunk_mix_share: float = 0.1, noise_share: float = 0.5, noise: float = 0.1,
     ) -> None:  # fmt: skip
         self.body, self.rotations, self.generator = body, rotations, generator
-        self.mirror_share, self.mix_share = mirror_share, mix_share
-        self.captured_heading_share = captured_heading_share
+        self.mirror_share, self.captured_heading_share = mirror_share, captured_heading_share
+        self.mixes = (
+            (mix_share, (LEFT_ARM, RIGHT_ARM, LEFT_ARM + RIGHT_ARM, LEFT_LEG + RIGHT_LEG)),
+            (leg_mix_share, (LEFT_LEG, RIGHT_LEG)),
+            (trunk_mix_share, (TRUNK, HEAD)),
+        )
+        self.noise_share, self.noise = noise_share, noise
+        self.spread = joint_spread(rotations[:: max(len(rotations) // 10_000, 1)])
 
     def __call__(self, batch: int) -> torch.Tensor:
         """[batch, 24, 3, 3] poses, root in the y-up world."""
@@ -103,7 +129,11 @@ class PoseSampler:
         poses = self.rotations[torch.randint(len(self.rotations), (batch,), generator=g, device=device)]
         flipped = torch.rand(batch, generator=g, device=device) < self.mirror_share
         poses = torch.where(flipped[:, None, None, None], mirror(poses), poses)
-        poses = mix_limbs(self.body, poses, self.mix_share, g)
+        for share, parts in self.mixes:
+            if share:
+                poses = keep_plausible(self.body, poses, mix_parts(poses, parts, share, g))
+        if self.noise_share and self.noise:
+            poses = keep_plausible(self.body, poses, disturb(poses, self.spread, self.noise, self.noise_share, g))
         turned = torch.rand(batch, generator=g, device=device) >= self.captured_heading_share
         yaw = (torch.rand(batch, generator=g, device=device) * 2 - 1) * math.pi * turned
         return turn(poses, yaw)

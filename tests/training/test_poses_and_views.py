@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
-import roma
 import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_MIRROR, KEYPOINT_MIRROR
 from diffmocap.camera.projection import project
 from diffmocap.lifting.paper_protocol import paper_intrinsics, paper_view
-from training.poses import PoseSampler, load_rotations, mirror, mix_limbs, self_intersects, turn
+from training.poses import PoseSampler, load_rotations, mirror, turn
 from diffmocap.lifting.views import ViewConfig, sample_views
 
 
@@ -43,26 +42,6 @@ def test_turning_keeps_heights(body, frames):
     before, after = body.keypoints(frames, zero), body.keypoints(turn(frames, yaw), zero)
     assert torch.allclose(before[..., 1], after[..., 1], atol=1e-5)
     assert torch.allclose(before[..., [0, 2]].norm(dim=-1), after[..., [0, 2]].norm(dim=-1), atol=1e-5)
-
-
-def test_mixed_poses_keep_captured_joint_rotations_and_do_not_intersect(body, frames):
-    g = torch.Generator().manual_seed(0)
-    clear = frames[~self_intersects(body, frames)]
-    mixed = mix_limbs(body, clear, 1.0, g)
-    changed = (mixed != clear).flatten(2).any(-1)
-    assert changed.any(1).float().mean() > 0.3 and not changed[:, [0, 3, 6, 9, 12, 15]].any()
-    assert not self_intersects(body, mixed).any()
-    flat = clear.flatten(2)
-    for j in (16, 4):  # every rotation was captured in some frame
-        distance = torch.cdist(mixed[:, j].flatten(1), flat[:, j])
-        assert float(distance.min(1).values.max()) < 1e-3
-
-
-def test_self_intersection_knows_a_hand_in_the_chest(body):
-    pose = torch.eye(3).expand(2, 24, 3, 3).clone()
-    # Left upper arm through the body, forearm folded back onto it: half of the forearm lies at the spine.
-    pose[1, 16] = pose[1, 18] = roma.rotvec_to_rotmat(torch.tensor([0.0, math.pi, 0.0]))
-    assert self_intersects(body, pose).tolist() == [False, True]
 
 
 def test_views_look_like_their_bodies(body, frames):
