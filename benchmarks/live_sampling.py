@@ -17,19 +17,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from benchmarks.noisy_keypoints import CAMERA, CORRELATION, NOISE, Observed, observe
 from benchmarks.report import RESULTS, mocap_file, provenance, today
-from diffmocap.body.mocap import MotionClip, load_split
+from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
-from diffmocap.camera.projection import project
 from diffmocap.evaluation import mpjpe_mm, pa_mpjpe_mm
-from diffmocap.lifting.condition import FACING
 from diffmocap.lifting.lifter import Lifter, LiftingSettings
 from diffmocap.lifting.weights import load_weights
-from diffmocap.types import CameraIntrinsics, Keypoints2D
 
-CAMERA = CameraIntrinsics.from_fov(640, 480)
-#: Detector: standard deviation over the box's half-size, and correlation from one frame to the next.
-NOISE, CORRELATION = 0.02, 0.7
 #: A karate form, a front kick and three walks, each seen from another side [rad].
 CLIPS = {"135_02.1": 0.3, "135_04": -0.6, "39_01": 0.0, "39_05": 1.2, "43_01": -2.4}
 
@@ -51,34 +46,11 @@ SETTINGS = [
 ]
 
 
-def observe(clip: MotionClip, yaw: float, body: BodyModel, frames: int, seed: int = 0):
-    """True joints [T, 24, 3] m in the optical frame, and what a noisy detector makes of them."""
-    T = min(len(clip), frames)
-    c, s = np.cos(yaw), np.sin(yaw)
-    turn = torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]], dtype=torch.float32)
-    level = torch.tensor(FACING).diag()
-    rotations, pelvis = clip.rotations[:T].clone(), clip.pelvis[:T].clone()
-    rotations[:, 0] = level @ turn @ rotations[:, 0]
-    pelvis = (pelvis - pelvis.mean(0)) @ turn.T @ level.T + torch.tensor([0.1, 0.1, 4.5])
-    joints, keypoints = body.joints_and_keypoints(rotations, pelvis)
-    points = project(keypoints, torch.tensor(CAMERA.matrix, dtype=torch.float32))
-    half = 0.5 * (points.amax(1) - points.amin(1)).amax(-1)
-    white = torch.randn(points.shape, generator=torch.Generator().manual_seed(seed))
-    noise = white.clone()
-    for t in range(1, T):
-        noise[t] = CORRELATION * noise[t - 1] + (1 - CORRELATION**2) ** 0.5 * white[t]
-    points = (points + NOISE * half[:, None, None] * noise).numpy()
-    confidence = np.full(25, 0.95, np.float32)
-    confidence[[20, 23]] = 0.0  # MediaPipe has no small toes
-    return joints.numpy(), [
-        Keypoints2D(points[t], confidence, CAMERA.width, CAMERA.height, round(t * 1e9 / 30)) for t in range(T)
-    ]
-
-
-def measure(lifter: Lifter, settings: LiftingSettings, observed: list) -> dict[str, float]:
+def measure(lifter: Lifter, settings: LiftingSettings, observed: list[Observed]) -> dict[str, float]:
     """Mean figures over the clips."""
     rows = []
-    for joints, keypoints in observed:
+    for o in observed:
+        joints, keypoints = o.joints.numpy(), o.keypoints
         previous, poses = None, []
         started = time.perf_counter()
         for k in keypoints:
