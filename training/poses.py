@@ -47,7 +47,7 @@ def turn(rotations: torch.Tensor, yaw: torch.Tensor) -> torch.Tensor:
 
 
 def keep_plausible(body: BodyModel, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    """``after`` where every joint that was changed is within its limits and no limb enters the body, else ``before``."""
+    """``after`` where each joint that was changed is within its limits and no limb enters the body, else ``before``."""
     changed = (after != before).flatten(2).any(-1)
     rows = changed.any(1).nonzero()[:, 0]
     poses = after[rows]
@@ -102,8 +102,8 @@ class PoseSampler:
         mix_share: of the left arm, the right, both or both legs from another frame, a quarter each.
         leg_mix_share: of one leg from another frame.
         trunk_mix_share: of the spine or the neck and head from another frame, half each.
-        noise_share: that every joint but the root is disturbed.
-        noise: standard deviation of that over the joint's own over the frames, in each direction of its tangent
+        joint_noise_share: that every joint but the root is disturbed.
+        joint_noise: standard deviation of that over the joint's own over the frames, in each direction of its tangent
             space: a knee is disturbed in flexion more than sideways, and what never moves stays still.
         captured_heading_share: keeps its heading; the others are turned about the vertical by any angle.
     """
@@ -111,7 +111,7 @@ class PoseSampler:
     def __init__(
         self, body: BodyModel, rotations: torch.Tensor, generator: torch.Generator,
         mirror_share: float = 0.5, mix_share: float = 0.2, captured_heading_share: float = 0.15, *,
-        leg_mix_share: float = 0.1, trunk_mix_share: float = 0.1, noise_share: float = 0.5, noise: float = 0.1,
+        leg_mix_share: float = 0.1, trunk_mix_share: float = 0.1, joint_noise_share: float = 0.5, joint_noise: float = 0.1,
     ) -> None:  # fmt: skip
         self.body, self.rotations, self.generator = body, rotations, generator
         self.mirror_share, self.captured_heading_share = mirror_share, captured_heading_share
@@ -120,7 +120,7 @@ class PoseSampler:
             (leg_mix_share, (LEFT_LEG, RIGHT_LEG)),
             (trunk_mix_share, (TRUNK, HEAD)),
         )
-        self.noise_share, self.noise = noise_share, noise
+        self.joint_noise_share, self.joint_noise = joint_noise_share, joint_noise
         self.spread = joint_spread(rotations[:: max(len(rotations) // 10_000, 1)])
 
     def __call__(self, batch: int) -> torch.Tensor:
@@ -132,8 +132,8 @@ class PoseSampler:
         for share, parts in self.mixes:
             if share:
                 poses = keep_plausible(self.body, poses, mix_parts(poses, parts, share, g))
-        if self.noise_share and self.noise:
-            poses = keep_plausible(self.body, poses, disturb(poses, self.spread, self.noise, self.noise_share, g))
+        if self.joint_noise_share and self.joint_noise:
+            poses = keep_plausible(self.body, poses, disturb(poses, self.spread, self.joint_noise, self.joint_noise_share, g))
         turned = torch.rand(batch, generator=g, device=device) >= self.captured_heading_share
         yaw = (torch.rand(batch, generator=g, device=device) * 2 - 1) * math.pi * turned
         return turn(poses, yaw)

@@ -94,7 +94,7 @@ def test_noise_follows_each_joints_own_variation(frames):
 
 
 def test_each_augmentation_can_be_turned_off(body, frames):
-    off = dict(mirror_share=0.0, mix_share=0.0, leg_mix_share=0.0, trunk_mix_share=0.0, noise_share=0.0)
+    off = dict(mirror_share=0.0, mix_share=0.0, leg_mix_share=0.0, trunk_mix_share=0.0, joint_noise_share=0.0)
 
     def captured_share(**changes) -> float:
         g = torch.Generator().manual_seed(0)
