@@ -111,7 +111,8 @@ class PoseSampler:
     def __init__(
         self, body: BodyModel, rotations: torch.Tensor, generator: torch.Generator,
         mirror_share: float = 0.5, mix_share: float = 0.2, captured_heading_share: float = 0.15, *,
-        leg_mix_share: float = 0.1, trunk_mix_share: float = 0.1, joint_noise_share: float = 0.5, joint_noise: float = 0.1,
+        leg_mix_share: float = 0.1, trunk_mix_share: float = 0.1,
+        joint_noise_share: float = 0.5, joint_noise: float = 0.1,
     ) -> None:  # fmt: skip
         self.body, self.rotations, self.generator = body, rotations, generator
         self.mirror_share, self.captured_heading_share = mirror_share, captured_heading_share
@@ -133,7 +134,8 @@ class PoseSampler:
             if share:
                 poses = keep_plausible(self.body, poses, mix_parts(poses, parts, share, g))
         if self.joint_noise_share and self.joint_noise:
-            poses = keep_plausible(self.body, poses, disturb(poses, self.spread, self.joint_noise, self.joint_noise_share, g))
+            disturbed = disturb(poses, self.spread, self.joint_noise, self.joint_noise_share, g)
+            poses = keep_plausible(self.body, poses, disturbed)
         turned = torch.rand(batch, generator=g, device=device) >= self.captured_heading_share
         yaw = (torch.rand(batch, generator=g, device=device) * 2 - 1) * math.pi * turned
         return turn(poses, yaw)
