@@ -86,6 +86,8 @@ class Keypoints2D:
         confidence: [25] float32 in [0, 1]; 0 means missing.
         width, height: size of the image the pixels refer to.
         stamp_ns: acquisition time of the image.
+        depth_m: [25] float32 or None: the detector's guess of how far each keypoint lies beyond the mid-hip, metres
+            along the ray through the person's box, farther is positive; NaN where it has none.
     """
 
     points_px: np.ndarray
@@ -93,6 +95,7 @@ class Keypoints2D:
     width: int
     height: int
     stamp_ns: int = 0
+    depth_m: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.points_px.shape != (25, 2) or self.confidence.shape != (25,):
@@ -104,6 +107,8 @@ class Keypoints2D:
         if not np.isfinite(self.points_px[self.confidence > 0]).all():
             bad = np.flatnonzero(~np.isfinite(self.points_px).all(1) & (self.confidence > 0)).tolist()
             raise KeypointError(f"keypoints {bad} have a confidence above 0 but are not finite")
+        if self.depth_m is not None and self.depth_m.shape != (25,):
+            raise KeypointError(f"expected depths [25], got {self.depth_m.shape}")
 
     @property
     def visible(self) -> int:

@@ -1,4 +1,4 @@
-"""What the denoiser is told: keypoints normalised to the person, and where the person stands in the view.
+"""What the denoiser is told: keypoints normalised to the person, where the person stands in the view, and the last pose.
 
 The camera is first turned (in thought) so that it looks straight at the person's box. Perspective then no longer
 depends on where the person stands in the image, and the root's orientation is predicted in that "crop" frame
@@ -30,6 +30,12 @@ class Condition:
             (standard deviation over the box's half-size; 0 says that keypoints are exact).
         R_camera_crop: [B, 3, 3] turns the crop frame into the optical frame.
         half_size: [B] half-size of the box at depth 1 in the crop frame.
+        depth: [B, 25] the detector's guess of each keypoint's depth beyond the mid-hip along the crop frame's optical
+            axis [m], 0 where there is none.
+        depth_known: [B, 25] 1 where ``depth`` says something.
+        previous: [B, 24, 6] the pose a moment ago as 6D rotations, its root as the network sees it now
+            (:func:`root_to_network`); anything where unknown.
+        previous_known: [B] 1 where ``previous`` is given.
     """
 
     points: torch.Tensor
@@ -37,6 +43,15 @@ class Condition:
     view: torch.Tensor
     R_camera_crop: torch.Tensor
     half_size: torch.Tensor
+    depth: torch.Tensor | None = None
+    depth_known: torch.Tensor | None = None
+    previous: torch.Tensor | None = None
+    previous_known: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.depth is None:
+            self.depth = torch.zeros_like(self.confidence)
+            self.depth_known = torch.zeros_like(self.confidence)
 
     def __len__(self) -> int:
         return len(self.points)
@@ -57,17 +72,19 @@ def crop_rotation(centre: torch.Tensor) -> torch.Tensor:
 
 
 def make_condition(
-    points_px: torch.Tensor, confidence: torch.Tensor, K: torch.Tensor, noise: torch.Tensor | float = 0.0
-) -> Condition:
+    points_px: torch.Tensor, confidence: torch.Tensor, K: torch.Tensor, noise: torch.Tensor | float = 0.0,
+    depth: torch.Tensor | None = None,
+) -> Condition:  # fmt: skip
     """Condition for keypoints [B, 25, 2] px with confidence [B, 25] seen by cameras K [B or 1, 3, 3].
 
     Every row needs at least two keypoints. ``noise`` [B] or a number: detector noise over the box's half-size.
+    ``depth`` [B, 25] m, NaN where unknown: see :class:`Condition`.
     """
-    return condition_from_rays(rays_from_pixels(points_px, K), confidence, noise)
+    return condition_from_rays(rays_from_pixels(points_px, K), confidence, noise, depth)
 
 
 def condition_from_rays(
-    rays: torch.Tensor, confidence: torch.Tensor, noise: torch.Tensor | float = 0.0
+    rays: torch.Tensor, confidence: torch.Tensor, noise: torch.Tensor | float = 0.0, depth: torch.Tensor | None = None
 ) -> Condition:
     """As :func:`make_condition`, for keypoints [B, 25, 2] on the image plane at depth 1."""
     seen = (confidence > 0)[..., None]
@@ -79,7 +96,11 @@ def condition_from_rays(
     half_size = turned.abs().amax((1, 2)).clamp_min(1e-4)
     noise = torch.as_tensor(noise, dtype=rays.dtype, device=rays.device).expand(len(rays))
     view = torch.cat([centre, half_size.log()[:, None], noise[:, None]], -1)
-    return Condition(turned / half_size[:, None, None], confidence, view, R, half_size)
+    condition = Condition(turned / half_size[:, None, None], confidence, view, R, half_size)
+    if depth is not None:
+        known = depth.isfinite() & (confidence > 0)
+        condition.depth, condition.depth_known = torch.where(known, depth, 0.0), known.to(rays.dtype)
+    return condition
 
 
 def root_to_network(rotations: torch.Tensor, R_camera_crop: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,9 @@ Joint tokens with learned embeddings and keypoint tokens go through separate enc
 tokens attend to each other and to the time and keypoint embeddings. The paper leaves widths, depths and the
 normalisation open; here: pre-norm layers, GELU, and one more condition token for the view (see ``condition.py``).
 The time embedding is added to the joint tokens as well, so that their encoder knows the noise level.
+
+Beyond the paper, a keypoint token may carry the detector's guess of its depth, and a joint token the joint's rotation
+a moment ago. Both enter through linear maps beside a flag that says whether they are there.
 """
 
 from __future__ import annotations
@@ -52,12 +55,36 @@ class ConditionCode:
     """Keys and values of the condition for each decoder layer, computed once a frame and used at every step.
 
     ``keys``, ``values``: per layer [B, heads, NUM_MEMORY, width / heads]; ``mask`` [B, 1, 1, 1 + NUM_MEMORY]
-    additive, the first column being time.
+    additive, the first column being time; ``joints`` [B, 24, width] what the previous pose adds to the joint tokens.
     """
 
     keys: list[torch.Tensor]
     values: list[torch.Tensor]
     mask: torch.Tensor
+    joints: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.mask)
+
+    def stack(self, other: ConditionCode) -> ConditionCode:
+        """Both codes as one batch."""
+        return ConditionCode(
+            [torch.cat(p) for p in zip(self.keys, other.keys)],
+            [torch.cat(p) for p in zip(self.values, other.values)],
+            torch.cat([self.mask, other.mask]),
+            torch.cat([self.joints, other.joints]),
+        )
+
+    def repeat(self, times: int) -> ConditionCode:
+        """Every row ``times`` times, its copies side by side."""
+        if times == 1:
+            return self
+        return ConditionCode(
+            [k.repeat_interleave(times, 0) for k in self.keys],
+            [v.repeat_interleave(times, 0) for v in self.values],
+            self.mask.repeat_interleave(times, 0),
+            self.joints.repeat_interleave(times, 0),
+        )
 
 
 class Attention(nn.Module):
@@ -143,7 +170,8 @@ class TransformerDenoiser(nn.Module):
         c = self.config = config
         self.joint_in = nn.Linear(6, c.width)
         self.joint_embedding = nn.Parameter(0.02 * torch.randn(NUM_JOINTS, c.width))
-        self.keypoint_in = nn.Linear(3, c.width)
+        self.previous_in = nn.Linear(7, c.width, bias=False)
+        self.keypoint_in = nn.Linear(5, c.width)
         self.keypoint_embedding = nn.Parameter(0.02 * torch.randn(NUM_KEYPOINTS, c.width))
         self.view_in = nn.Sequential(nn.Linear(4, c.width), nn.GELU(), nn.Linear(c.width, c.width))
         self.null_token = nn.Parameter(0.02 * torch.randn(c.width))
@@ -160,7 +188,8 @@ class TransformerDenoiser(nn.Module):
 
     def encode_condition(self, condition: Condition, keep: torch.Tensor | None = None) -> ConditionCode:
         """Encodes y once. ``keep`` [B] bool: False replaces a row's condition by the null condition."""
-        tokens = self.keypoint_in(torch.cat([condition.points, condition.confidence[..., None]], -1))
+        scalars = (condition.confidence, condition.depth, condition.depth_known)
+        tokens = self.keypoint_in(torch.cat([condition.points, torch.stack(scalars, -1)], -1))
         tokens = tokens + self.keypoint_embedding
         view = self.view_in(condition.view)[:, None]
         memory = torch.cat([view, tokens], 1)
@@ -174,7 +203,18 @@ class TransformerDenoiser(nn.Module):
             memory = layer(memory, mask)
         memory = self.memory_norm(memory)
         projected = [layer.cross_attention.project_memory(memory) for layer in self.decoder]
-        return ConditionCode([k for k, _ in projected], [v for _, v in projected], F.pad(mask, (1, 0)))
+        joints = self.encode_previous(condition.previous, condition.previous_known, keep, len(condition))
+        return ConditionCode([k for k, _ in projected], [v for _, v in projected], F.pad(mask, (1, 0)), joints)
+
+    def encode_previous(
+        self, previous: torch.Tensor | None, known: torch.Tensor | None, keep: torch.Tensor | None, batch: int
+    ) -> torch.Tensor:
+        """What previous poses [B, 24, 6] add to the joint tokens: zero where ``known`` or ``keep`` [B] is false."""
+        if previous is None:
+            return self.joint_embedding.new_zeros(batch, NUM_JOINTS, self.config.width)
+        known = known if keep is None else known * keep
+        tokens = F.pad(self.standardise(previous), (0, 1), value=1.0)
+        return self.previous_in(torch.where(known[:, None, None] > 0, tokens, 0.0))
 
     def null_code(self, batch: int) -> ConditionCode:
         """The code of the null condition for ``batch`` rows."""
@@ -190,7 +230,7 @@ class TransformerDenoiser(nn.Module):
         """Prediction [B, 24, 6] for x_t [B, 24, 6] at integer times t [B]."""
         phase = t.to(self.frequencies.dtype)[:, None] * self.frequencies
         time_token = self.time_mlp(torch.cat([phase.sin(), phase.cos()], -1))[:, None]
-        x = self.joint_in(x_t) + self.joint_embedding + time_token
+        x = self.joint_in(x_t) + self.joint_embedding + code.joints + time_token
         for layer in self.joint_encoder:
             x = layer(x)
         for layer, k, v in zip(self.decoder, code.keys, code.values):

@@ -9,15 +9,6 @@ from diffmocap.lifting.denoiser import ConditionCode, TransformerDenoiser
 from diffmocap.lifting.schedule import NoiseSchedule
 
 
-def stack_codes(a: ConditionCode, b: ConditionCode) -> ConditionCode:
-    """Both guidance branches as one batch."""
-    return ConditionCode(
-        [torch.cat(p) for p in zip(a.keys, b.keys)],
-        [torch.cat(p) for p in zip(a.values, b.values)],
-        torch.cat([a.mask, b.mask]),
-    )
-
-
 def guided_denoiser(
     model: TransformerDenoiser, schedule: NoiseSchedule, code: ConditionCode, weight: float,
     null: ConditionCode | None = None,
@@ -28,11 +19,11 @@ def guided_denoiser(
     ``null``: the null condition's code for the same batch, if the caller has it already.
     """
     kind = model.config.parameterisation
-    batch = len(code.mask)
+    batch = len(code)
     if weight == 0.0:
         both = code
     else:
-        both = stack_codes(code, null or model.null_code(batch))
+        both = code.stack(null or model.null_code(batch))
 
     def denoise(x: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:
         if weight == 0.0:

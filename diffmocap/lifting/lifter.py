@@ -145,8 +145,8 @@ class Lifter:
             self._generator.manual_seed(settings.seed)
             self._seed = settings.seed
         k, batch = settings.hypotheses, len(condition) * settings.hypotheses
-        code = _repeat(self.model.encode_condition(condition), k)
-        null = _repeat(self._null, batch) if settings.guidance else None
+        code = self.model.encode_condition(condition).repeat(k)
+        null = self._null.repeat(batch) if settings.guidance else None
         denoise = guided_denoiser(self.model, self.schedule, code, settings.guidance, null)
         R_camera_crop = condition.R_camera_crop.repeat_interleave(k, 0)
         noise = torch.randn(batch, 24, 6, generator=self._generator)
@@ -175,16 +175,6 @@ class Lifter:
             rotations = rotations[previous.best].expand(len(noise), -1, -1, -1)
         x0 = self.model.standardise(sixd_from_matrix(root_to_network(rotations, R_camera_crop)))
         return self.schedule.add_noise(x0, noise, torch.full((len(noise),), t))
-
-
-def _repeat(code: ConditionCode, times: int) -> ConditionCode:
-    if times == 1:
-        return code
-    return ConditionCode(
-        [k.repeat_interleave(times, 0) for k in code.keys],
-        [v.repeat_interleave(times, 0) for v in code.values],
-        code.mask.repeat_interleave(times, 0),
-    )
 
 
 def _in_optical_frame(condition: Condition) -> torch.Tensor:

@@ -54,7 +54,19 @@ def load_weights(path: str | Path | None = None, device: torch.device | str = "c
         stored = json.loads(metadata["config"])
         known = {f.name for f in fields(DenoiserConfig)}
         model = TransformerDenoiser(DenoiserConfig(**{k: v for k, v in stored.items() if k in known}))
-        model.load_state_dict(tensors)
+        model.load_state_dict(_with_new_inputs(tensors, model))
     except (KeyError, TypeError, ValueError, RuntimeError, DiffmocapError) as e:
         raise ModelFileError(f"{path} does not fit this version's network: {e}") from e
     return model.to(device).eval().requires_grad_(False)
+
+
+def _with_new_inputs(tensors: dict[str, torch.Tensor], model: TransformerDenoiser) -> dict[str, torch.Tensor]:
+    """Weights from before depths and previous poses: zero weights for these inputs leave the function as it was."""
+    first, previous = "keypoint_in.weight", "previous_in.weight"
+    if previous in tensors or first not in tensors:
+        return tensors
+    missing = model.keypoint_in.in_features - tensors[first].shape[1]
+    return tensors | {
+        first: torch.nn.functional.pad(tensors[first], (0, missing)),
+        previous: torch.zeros_like(model.previous_in.weight),
+    }
