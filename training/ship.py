@@ -12,20 +12,7 @@ from safetensors import safe_open
 
 from diffmocap.lifting.weights import DEFAULT_WEIGHTS, load_weights
 from diffmocap.resources import sha256_of
-
-MODELS = Path(__file__).resolve().parents[1] / "models"
-ACKNOWLEDGEMENT = (
-    "The data used in this project was obtained from mocap.cs.cmu.edu. "
-    "The database was created with funding from NSF EIA-0196217."
-)
-
-
-def write_entry(models: Path, name: str, entry: dict) -> None:
-    """Replaces one file's entry in the manifest, its sha256 included."""
-    path = models / "manifest.json"
-    manifest = json.loads(path.read_text()) if path.is_file() else {"files": {}}
-    manifest["files"][name] = {"sha256": sha256_of(models / name), **entry}
-    path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+from training.manifest import ACKNOWLEDGEMENT, MODELS, write_entry
 
 
 def lifting_entry(run: Path, weights: Path, metrics: dict | None) -> dict:

@@ -1,4 +1,4 @@
-"""BODY_25 keypoints from MediaPipe's 33 pose landmarks."""
+"""BODY_25 keypoints from MediaPipe's 33 pose landmarks: which landmark stands for which keypoint, and how surely."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ _FIRST, _SECOND = (
 )
 _MISSING = np.array([name not in _SOURCES for name in KEYPOINT_NAMES])
 
+#: [25, 33] the same choice of landmarks as a matrix: rows sum to one, those of the small toes are zero.
+PLAIN = np.zeros((NUM_KEYPOINTS, NUM_LANDMARKS))
+np.add.at(PLAIN, (np.arange(NUM_KEYPOINTS), _FIRST), 0.5)
+np.add.at(PLAIN, (np.arange(NUM_KEYPOINTS), _SECOND), 0.5)
+PLAIN[_MISSING] = 0.0
+PLAIN.flags.writeable = False
+
 
 def body25_from_landmarks(landmarks: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Maps landmarks onto BODY_25.
@@ -54,25 +61,18 @@ def body25_from_landmarks(landmarks: np.ndarray, confidence: np.ndarray) -> tupl
     return np.where(certainty[:, None] > 0, points, 0.0).astype(np.float32), certainty
 
 
-def keypoints_from_landmarks(
-    landmarks_px: np.ndarray,
-    visibility: np.ndarray,
-    width: int,
-    height: int,
-    stamp_ns: int = 0,
-    min_visibility: float = 0.0,
-) -> Keypoints2D:
-    """Keypoints of one image from landmarks [33, 2] in pixels and their visibility [33].
+def landmark_confidence(
+    landmarks_px: np.ndarray, visibility: np.ndarray, width: int, height: int, min_visibility: float = 0.0
+) -> np.ndarray:
+    """[33] float32 in [0, 1] from landmarks [33, 2] px and their visibility [33]; 0 is missing.
 
-    MediaPipe also guesses what it does not see: landmarks outside the image, not finite, or less
-    visible than ``min_visibility`` count as missing.
+    MediaPipe also guesses what it does not see: landmarks outside the image, not finite, or less visible than
+    ``min_visibility`` count as missing.
     """
     x, y = landmarks_px[:, 0], landmarks_px[:, 1]
     with np.errstate(invalid="ignore"):
         seen = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (visibility >= min_visibility)
-    confidence = np.where(seen, np.clip(visibility, 0.0, 1.0), 0.0)
-    points_px, confidence = body25_from_landmarks(np.where(seen[:, None], landmarks_px, 0.0), confidence)
-    return Keypoints2D(points_px, confidence, width, height, stamp_ns)
+    return np.where(seen, np.clip(visibility, 0.0, 1.0), 0.0).astype(np.float32)
 
 
 def no_keypoints(width: int, height: int, stamp_ns: int = 0) -> Keypoints2D:

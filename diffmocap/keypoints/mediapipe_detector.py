@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 from diffmocap.errors import ImageError, ModelFileError, SettingsError, SetupError
-from diffmocap.keypoints.body25 import NUM_LANDMARKS, keypoints_from_landmarks, no_keypoints
+from diffmocap.keypoints.body25 import NUM_LANDMARKS, no_keypoints
+from diffmocap.keypoints.landmark_mapping import LandmarkMapping, keypoints_from_landmarks
 from diffmocap.keypoints.native_noise import without_native_noise
 from diffmocap.types import Frame, Keypoints2D
 
@@ -35,6 +36,7 @@ class DetectorSettings:
         min_tracking_confidence: score under which tracking gives up and detection starts again.
         min_visibility: landmarks less visible than this count as missing.
         smooth: let MediaPipe filter the landmarks over time.
+        calibrated: map landmarks onto the body model's keypoints; otherwise each keypoint is the landmark of its name.
     """
 
     task_file: str = ""
@@ -43,6 +45,7 @@ class DetectorSettings:
     min_tracking_confidence: float = 0.5
     min_visibility: float = 0.1
     smooth: bool = True
+    calibrated: bool = True
 
     def __post_init__(self) -> None:
         for name in ("min_detection_confidence", "min_tracking_confidence", "min_visibility"):
@@ -84,12 +87,13 @@ class Detector:
     """Finds one person in each image of a stream; not for use by several threads at once.
 
     Raises:
-        ModelFileError: where the task file is missing or no pose landmarker.
+        ModelFileError: where the task file is missing or no pose landmarker, or the landmark mapping is missing.
         SetupError: where MediaPipe is missing or too new to carry its model and no task file is given.
     """
 
     def __init__(self, settings: DetectorSettings | None = None) -> None:
         self.settings = settings = settings or DetectorSettings()
+        self._mapping = LandmarkMapping.load() if settings.calibrated else LandmarkMapping.plain()
         self._backend = self._start()
         self.name = f"mediapipe {Path(settings.task_file).name if settings.task_file else 'pose full (in the wheel)'}"
         self._seen_anybody = False
@@ -123,7 +127,8 @@ class Detector:
         if len(landmarks) != NUM_LANDMARKS or not np.isfinite(landmarks).all():
             return Detection(no_keypoints(width, height, frame.stamp_ns))
         keypoints = keypoints_from_landmarks(
-            landmarks_px, visibility, width, height, frame.stamp_ns, self.settings.min_visibility
+            landmarks_px, visibility, width, height, frame.stamp_ns, self.settings.min_visibility, world_landmarks,
+            self._mapping,
         )
         return Detection(keypoints, landmarks_px, visibility, world_landmarks)
 

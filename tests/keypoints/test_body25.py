@@ -4,12 +4,8 @@ import numpy as np
 import pytest
 
 from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
-from diffmocap.keypoints.body25 import (
-    LANDMARK_NAMES,
-    body25_from_landmarks,
-    keypoints_from_landmarks,
-    no_keypoints,
-)
+from diffmocap.keypoints.body25 import LANDMARK_NAMES, PLAIN, body25_from_landmarks, no_keypoints
+from diffmocap.keypoints.landmark_mapping import keypoints_from_landmarks
 
 SMALL_TOES = [KEYPOINT_NAMES.index(name) for name in ("LSmallToe", "RSmallToe")]
 
@@ -67,6 +63,12 @@ def test_mirroring_landmarks_mirrors_keypoints(landmarks):
     mirror = list(KEYPOINT_MIRROR)
     assert np.allclose(points, expected[mirror], atol=1e-4)
     assert np.allclose(confidence, expected_confidence[mirror])
+
+
+def test_the_matrix_says_the_same(landmarks):
+    points, confidence = body25_from_landmarks(*landmarks)
+    assert np.allclose((PLAIN @ landmarks[0])[confidence > 0], points[confidence > 0], atol=1e-4)
+    assert PLAIN.sum(1).tolist() == [0.0 if k in SMALL_TOES else 1.0 for k in range(25)]
 
 
 def test_three_dimensions_work_as_well():

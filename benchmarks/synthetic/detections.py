@@ -1,0 +1,105 @@
+"""What MediaPipe says of films, beside the truth: detected once, kept beside the films."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+import roma
+import torch
+from tqdm import tqdm
+
+from diffmocap.body.model import BodyModel
+from diffmocap.keypoints.body25 import NUM_LANDMARKS
+from diffmocap.keypoints.mediapipe_detector import Detector
+from diffmocap.types import Frame
+
+#: Changes whenever other things are recorded, so that records kept from before are made anew.
+RECORD = 1
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Frames of several films, in order; landmarks are NaN where nobody was found.
+
+    Attributes:
+        film: [N] int, number of the film; frame: [N] int, number within it; clip: [films] names of the motion clips.
+        landmarks_px: [N, 33, 2] px; visibility: [N, 33]; world: [N, 33, 3] m, MediaPipe's axes (x right, y down, z
+            away from the camera).
+        keypoints: [N, 25, 3] and joints [N, 24, 3] m, the truth in the optical frame.
+        root: [N, 3, 3] turns the body frame into the optical frame.
+        K: [N, 3, 3]; size: [N, 2] width and height, px.
+    """
+
+    film: np.ndarray
+    frame: np.ndarray
+    clip: np.ndarray
+    landmarks_px: np.ndarray
+    visibility: np.ndarray
+    world: np.ndarray
+    keypoints: np.ndarray
+    joints: np.ndarray
+    root: np.ndarray
+    K: np.ndarray
+    size: np.ndarray
+
+    @property
+    def found(self) -> np.ndarray:
+        """[N] bool: somebody was found, with world landmarks."""
+        return np.isfinite(self.landmarks_px).all((1, 2)) & np.isfinite(self.world).all((1, 2))
+
+    @property
+    def subject(self) -> np.ndarray:
+        """[N] the motion capture subject of each frame, the first part of its clip's name."""
+        return np.array([name.split("_")[0] for name in self.clip])[self.film]
+
+
+def detections(films: Sequence[Path], folder: Path) -> Detections:
+    """Run the detector over films that lie beside their truth; the record of the same films is kept in ``folder``."""
+    digest = hashlib.sha256(f"{RECORD} {[film.stem for film in films]}".encode()).hexdigest()[:10]
+    path = folder / f"detections_{digest}.npz"
+    if not path.is_file():
+        body = BodyModel.load()
+        records = [_detect(i, film, body) for i, film in enumerate(tqdm(films, desc="detecting", unit="film"))]
+        arrays = {key: np.concatenate([record[key] for record in records]) for key in records[0]}
+        clips = np.array([film.stem.rsplit("_", 2)[0] for film in films])
+        np.savez_compressed(path, clip=clips, **arrays)
+    with np.load(path, allow_pickle=False) as data:
+        return Detections(**{f.name: data[f.name] for f in fields(Detections)})
+
+
+def _detect(number: int, film: Path, body: BodyModel) -> dict[str, np.ndarray]:
+    with np.load(film.with_suffix(".npz"), allow_pickle=False) as data:
+        poses, trans, betas, fps, joints, K = (
+            data[k] for k in ("poses", "trans", "betas", "mocap_framerate", "joints", "K")
+        )
+        size = np.array([data["width"], data["height"]])
+    rotations = roma.rotvec_to_rotmat(torch.from_numpy(poses).view(-1, 24, 3))
+    shape = torch.from_numpy(betas)[None]
+    pelvis = torch.from_numpy(trans) + body.rest_joints(shape)[:, 0]
+    keypoints = body.keypoints(rotations, pelvis, shape).numpy()
+    count = len(joints)
+    landmarks_px = np.full((count, NUM_LANDMARKS, 2), np.nan, np.float32)
+    visibility = np.zeros((count, NUM_LANDMARKS), np.float32)
+    world = np.full((count, NUM_LANDMARKS, 3), np.nan, np.float32)
+    video = cv2.VideoCapture(str(film))
+    with Detector() as detector:
+        for t in range(count):
+            ok, image = video.read()
+            if not ok:
+                raise SystemExit(f"{film} ends after {t} of {count} frames; delete it and run again")
+            found = detector.detect_full(Frame(image, stamp_ns=round(t / float(fps) * 1e9), index=t))
+            if found.landmarks_px is None or found.world_landmarks is None:
+                continue
+            landmarks_px[t], visibility[t], world[t] = found.landmarks_px, found.visibility, found.world_landmarks
+    video.release()
+    return {
+        "film": np.full(count, number), "frame": np.arange(count), "landmarks_px": landmarks_px,
+        "visibility": visibility, "world": world, "keypoints": keypoints, "joints": joints,
+        "root": rotations[:, 0].numpy(), "K": np.broadcast_to(K, (count, 3, 3)).copy(),
+        "size": np.broadcast_to(size, (count, 2)).copy(),
+    }  # fmt: skip

@@ -1,0 +1,22 @@
+"""The record of the shipped models, ``models/manifest.json``: who made a file, from what, under which licence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from diffmocap.resources import sha256_of
+
+MODELS = Path(__file__).resolve().parents[1] / "models"
+ACKNOWLEDGEMENT = (
+    "The data used in this project was obtained from mocap.cs.cmu.edu. "
+    "The database was created with funding from NSF EIA-0196217."
+)
+
+
+def write_entry(models: Path, name: str, entry: dict) -> None:
+    """Replaces one file's entry in the manifest, its sha256 included."""
+    path = models / "manifest.json"
+    manifest = json.loads(path.read_text()) if path.is_file() else {"files": {}}
+    manifest["files"][name] = {"sha256": sha256_of(models / name), **entry}
+    path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
