@@ -26,12 +26,16 @@ from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.condition import root_from_network, root_to_network
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.lifting.detector_noise import DetectorNoise
 from diffmocap.lifting.paper_protocol import evaluate_paper_protocol
 from diffmocap.lifting.schedule import NoiseSchedule
-from diffmocap.lifting.weights import save_weights
-from training.poses import PoseSampler, every_nth_of_each_clip, load_rotations
 from diffmocap.lifting.views import View, ViewConfig, sample_views
+from diffmocap.lifting.weights import load_weights, save_weights
+from training.poses import PoseSampler, every_nth_of_each_clip, load_frames
+from training.previous import PreviousConfig, set_previous
 
+#: Parts of the recipe that are no options by their own name.
+NESTED = ("view", "previous", "model")
 HELD_OUT = Path(__file__).with_name("held_out.txt")
 
 #: Network sizes: ``small`` for CPUs, ``paper`` has the paper's 11M parameters.
@@ -48,7 +52,8 @@ class Recipe:
     ``minutes`` is the run's length on the clock over all its resumptions (0: ``steps`` decide). The learning rate
     stays at ``learning_rate`` after the warm-up and falls to zero along a cosine over the last ``decay_share``.
     Loss: mean square of the standardised prediction, plus ``keypoint_loss`` x distance of the predicted pose's
-    keypoints [m] and ``pixel_loss`` x distance of their projections over the person's size.
+    keypoints [m] and ``pixel_loss`` x distance of their projections over the person's size. The pose before is one to
+    ``max_lag`` thirtieths of a second old.
     """
 
     batch: int = 256
@@ -65,9 +70,15 @@ class Recipe:
     ema_decay: float = 0.999
     mirror_share: float = 0.5
     mix_share: float = 0.2
+    leg_mix_share: float = 0.1
+    trunk_mix_share: float = 0.1
+    joint_noise_share: float = 0.5
+    joint_noise: float = 0.1
+    max_lag: int = 3
     bf16: bool = False
     seed: int = 0
     view: ViewConfig = field(default_factory=ViewConfig)
+    previous: PreviousConfig = field(default_factory=PreviousConfig)
     model: DenoiserConfig = field(default_factory=lambda: PRESETS["small"])
 
 
@@ -115,14 +126,21 @@ def losses(
 class Trainer:
     """State of a run and its checkpoint."""
 
-    def __init__(self, recipe: Recipe, rotations: torch.Tensor, validation: torch.Tensor, out: Path, device: str) -> None:
+    def __init__(
+        self, recipe: Recipe, rotations: torch.Tensor, validation: torch.Tensor, out: Path, device: str,
+        clips: torch.Tensor | None = None,
+    ) -> None:  # fmt: skip
         self.recipe, self.out, self.device = recipe, out, torch.device(device)
         self.generator = torch.Generator(self.device).manual_seed(recipe.seed)
         torch.manual_seed(recipe.seed)
         self.body = BodyModel.load(device=device)
         self.sampler = PoseSampler(
-            self.body, rotations.to(device), self.generator, recipe.mirror_share, recipe.mix_share
-        )
+            self.body, rotations.to(device), self.generator, recipe.mirror_share, recipe.mix_share,
+            leg_mix_share=recipe.leg_mix_share, trunk_mix_share=recipe.trunk_mix_share,
+            joint_noise_share=recipe.joint_noise_share, joint_noise=recipe.joint_noise,
+            clips=None if clips is None else clips.to(device),
+        )  # fmt: skip
+        self.detector = DetectorNoise.load(device=self.device) if recipe.view.errors.measured_share else None
         self.validation = validation
         self.schedule = NoiseSchedule(recipe.model.schedule, recipe.model.diffusion_steps)
         self.model = TransformerDenoiser(recipe.model).to(device)
@@ -153,8 +171,7 @@ class Trainer:
         """One update; returns the loss terms."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
-        with torch.no_grad():
-            view = sample_views(self.body, self.sampler(self.recipe.batch), self.recipe.view, self.generator)
+        view = self.draw()
         terms = losses(self.model, self.schedule, self.body, view, self.recipe, self.generator, self.autocast)
         self.optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()
@@ -165,6 +182,26 @@ class Trainer:
         with torch.no_grad():
             torch._foreach_lerp_(list(self.ema.parameters()), list(self.model.parameters()), 1 - decay)
         return terms
+
+    @torch.no_grad()
+    def draw(self) -> View:
+        """A batch of views whose conditions know the pose before in part."""
+        r, g = self.recipe, self.generator
+        lag = int(torch.randint(1, r.max_lag + 1, (), generator=g, device=self.device))
+        now, before = self.sampler.pairs(r.batch, lag)
+        view = sample_views(self.body, now, r.view, g, before, lag, self.detector)
+        if r.previous.share:
+            set_previous(self.model, self.schedule, view, r.previous, g, self.autocast)
+        return view
+
+    def start_from(self, weights: Path) -> None:
+        """Takes the weights of an earlier run; its standardisation too."""
+        state = load_weights(weights, self.device).state_dict()
+        try:
+            self.model.load_state_dict(state)
+        except RuntimeError as e:
+            raise SettingsError(f"{weights} holds a network of another size than --preset asks for") from e
+        self.ema.load_state_dict(state)
 
     @torch.no_grad()
     def validate(self, guidance: tuple[float, ...] = (0.0,)) -> dict[str, float]:
@@ -298,12 +335,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--preset", choices=PRESETS, default="small", help="size of the network")
     p.add_argument("--parameterisation", choices=("epsilon", "x0", "v"), default="x0", help="what the network predicts")
     p.add_argument("--schedule", choices=("cosine", "linear"), default="cosine", help="noise schedule")
+    p.add_argument("--init", type=Path, help="start from these weights instead of random ones")
+    p.add_argument("--paper-share", type=float, default=ViewConfig.paper_share, help="share of the paper's framing")
     p.add_argument("--checkpoint-minutes", type=float, default=3.0)
     p.add_argument("--validate-minutes", type=float, default=20.0)
     p.add_argument("--validation-frames", type=int, default=256)
     p.add_argument("--stop-after-minutes", type=float, default=0.0, help="end this call early, to be resumed")
     for f in fields(Recipe):
-        if f.name in ("view", "model"):
+        if f.name in NESTED:
             continue
         kind = {"int": int, "float": float}.get(f.type)
         if f.type == "bool":
@@ -318,14 +357,16 @@ def main(arguments: list[str] | None = None) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     model = replace(PRESETS[args.preset], parameterisation=args.parameterisation, schedule=args.schedule)
-    chosen = {f.name: getattr(args, f.name) for f in fields(Recipe) if f.name not in ("view", "model")}
-    recipe = Recipe(**chosen, model=model)
+    chosen = {f.name: getattr(args, f.name) for f in fields(Recipe) if f.name not in NESTED}
+    recipe = Recipe(**chosen, model=model, view=ViewConfig(paper_share=args.paper_share))
     args.out.mkdir(parents=True, exist_ok=True)
-    rotations = load_rotations(args.data, args.exclude)
+    rotations, clips = load_frames(args.data, args.exclude)
     validation = every_nth_of_each_clip([c for path in args.val for c in load_split(path)], 5)
     pick = torch.linspace(0, len(validation) - 1, min(args.validation_frames, len(validation))).long()
-    trainer = Trainer(recipe, rotations, validation[pick], args.out, args.device)
+    trainer = Trainer(recipe, rotations, validation[pick], args.out, args.device, clips)
     resumed = trainer.resume()
+    if args.init and not resumed:
+        trainer.start_from(args.init)
     record = {
         "recipe": asdict(recipe), "data": [str(d) for d in args.data], "exclude": args.exclude, "frames": len(rotations),
         "command": "python -m training.lifting " + " ".join(sys.argv[1:]), "commit": git_commit(),

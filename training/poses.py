@@ -22,10 +22,19 @@ LEFT_LEG, RIGHT_LEG = (1, 4, 7, 10), (2, 5, 8, 11)
 TRUNK, HEAD = (3, 6, 9), (12, 15)
 
 
-def load_rotations(paths: list[str | Path], exclude: str | Path | tuple = (), fps: float = 30.0) -> torch.Tensor:
-    """All frames of the clips in the given files or AMASS folders, [N, 24, 3, 3] float32."""
+def load_frames(
+    paths: list[str | Path], exclude: str | Path | tuple = (), fps: float = 30.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """All frames of the clips in the given files or AMASS folders, [N, 24, 3, 3] float32, and their clips' numbers [N]."""
     clips: list[MotionClip] = [clip for path in paths for clip in load_split(path, exclude, fps)]
-    return torch.cat([torch.as_tensor(clip.rotations, dtype=torch.float32) for clip in clips])
+    rotations = torch.cat([torch.as_tensor(clip.rotations, dtype=torch.float32) for clip in clips])
+    lengths = torch.tensor([len(clip.rotations) for clip in clips])
+    return rotations, torch.arange(len(clips)).repeat_interleave(lengths)
+
+
+def load_rotations(paths: list[str | Path], exclude: str | Path | tuple = (), fps: float = 30.0) -> torch.Tensor:
+    """The frames of :func:`load_frames` alone."""
+    return load_frames(paths, exclude, fps)[0]
 
 
 def every_nth_of_each_clip(clips: list[MotionClip], n: int) -> torch.Tensor:
@@ -106,15 +115,16 @@ class PoseSampler:
         joint_noise: standard deviation of that over the joint's own over the frames, in each direction of its tangent
             space: a knee is disturbed in flexion more than sideways, and what never moves stays still.
         captured_heading_share: keeps its heading; the others are turned about the vertical by any angle.
+        clips: [N] number of each frame's clip, for :meth:`pairs`; None: one clip.
     """
 
     def __init__(
         self, body: BodyModel, rotations: torch.Tensor, generator: torch.Generator,
         mirror_share: float = 0.5, mix_share: float = 0.2, captured_heading_share: float = 0.15, *,
         leg_mix_share: float = 0.1, trunk_mix_share: float = 0.1,
-        joint_noise_share: float = 0.5, joint_noise: float = 0.1,
+        joint_noise_share: float = 0.5, joint_noise: float = 0.1, clips: torch.Tensor | None = None,
     ) -> None:  # fmt: skip
-        self.body, self.rotations, self.generator = body, rotations, generator
+        self.body, self.rotations, self.generator, self.clips = body, rotations, generator, clips
         self.mirror_share, self.captured_heading_share = mirror_share, captured_heading_share
         self.mixes = (
             (mix_share, (LEFT_ARM, RIGHT_ARM, LEFT_ARM + RIGHT_ARM, LEFT_LEG + RIGHT_LEG)),
@@ -126,10 +136,34 @@ class PoseSampler:
 
     def __call__(self, batch: int) -> torch.Tensor:
         """[batch, 24, 3, 3] poses, root in the y-up world."""
+        index, flipped = self._choose(batch)
+        return self._augment(self._frames(index, flipped))
+
+    def pairs(self, batch: int, lag: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Poses as from a call, and the poses ``lag`` frames before them (the same ones at a clip's beginning).
+
+        The augmented pose moves as the captured one did: each joint's rotation between the two frames is kept.
+        """
+        index, flipped = self._choose(batch)
+        earlier = (index - lag).clamp_min(0)
+        if self.clips is not None:
+            earlier = torch.where(self.clips[earlier] == self.clips[index], earlier, index)
+        captured = self._frames(index, flipped)
+        motion = captured.transpose(-1, -2) @ self._frames(earlier, flipped)
+        poses = self._augment(captured)
+        return poses, poses @ motion
+
+    def _choose(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
         g, device = self.generator, self.rotations.device
-        poses = self.rotations[torch.randint(len(self.rotations), (batch,), generator=g, device=device)]
-        flipped = torch.rand(batch, generator=g, device=device) < self.mirror_share
-        poses = torch.where(flipped[:, None, None, None], mirror(poses), poses)
+        index = torch.randint(len(self.rotations), (batch,), generator=g, device=device)
+        return index, torch.rand(batch, generator=g, device=device) < self.mirror_share
+
+    def _frames(self, index: torch.Tensor, flipped: torch.Tensor) -> torch.Tensor:
+        poses = self.rotations[index]
+        return torch.where(flipped[:, None, None, None], mirror(poses), poses)
+
+    def _augment(self, poses: torch.Tensor) -> torch.Tensor:
+        g, device, batch = self.generator, poses.device, len(poses)
         for share, parts in self.mixes:
             if share:
                 poses = keep_plausible(self.body, poses, mix_parts(poses, parts, share, g))

@@ -56,6 +56,10 @@ class Condition:
     def __len__(self) -> int:
         return len(self.points)
 
+    def rows(self, index: torch.Tensor) -> Condition:
+        """The chosen rows alone; ``index`` as for tensors."""
+        return Condition(**{k: None if v is None else v[index] for k, v in vars(self).items()})
+
     @property
     def rays(self) -> torch.Tensor:
         """[B, 25, 2] keypoints at depth 1 in the crop frame."""

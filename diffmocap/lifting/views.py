@@ -2,20 +2,24 @@
 
 Two kinds of view, mixed by ``paper_share``: the paper's fixed framing with clean keypoints, and "wild" ones with any
 field of view, distance, place in the image, pitch and body shape, truncated by the image's border, occluded, and
-with a detector's noise. Everything is drawn on the training device for a whole batch at once.
+with a detector's noise. That is independent noise of any level, or for ``measured_share`` of the wild views the errors
+that were measured of MediaPipe (:class:`~diffmocap.lifting.detector_noise.DetectorNoise`), mostly with its guess of
+the depths. Everything is drawn on the training device for a whole batch at once.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import NUM_KEYPOINTS
-from diffmocap.lifting.condition import FACING, Condition, condition_from_rays
+from diffmocap.lifting.condition import FACING, Condition
+from diffmocap.lifting.detector_noise import DetectorNoise
 from diffmocap.lifting.paper_protocol import paper_distance
+from diffmocap.lifting.simulated_detector import NEAREST_M, ErrorConfig, body_yaw, detect, draw_errors
 
 #: Width over height of common images, webcams twice.
 ASPECTS = (4 / 3, 16 / 9, 16 / 9, 1.0, 3 / 4, 9 / 16)
@@ -27,26 +31,34 @@ SMALL_TOES = (20, 23)
 
 @dataclass(frozen=True)
 class ViewConfig:
-    """Ranges of the random views; lengths in metres, angles in degrees, noise over the box's half-size."""
+    """Ranges of the random views; lengths in metres, angles in degrees."""
 
     paper_share: float = 0.45
     fov_deg: tuple[float, float] = (35.0, 85.0)
     depth_m: tuple[float, float] = (1.2, 8.0)
     pitch_std_deg: float = 10.0
     roll_std_deg: float = 3.0
-    clean_share: float = 0.2
-    max_noise: float = 0.06
     beta_std: float = 0.8
+    errors: ErrorConfig = field(default_factory=ErrorConfig)
 
 
 @dataclass
 class View:
-    """Bodies before cameras: rotations with the root in the optical frame, pelvis [m], betas, and the condition."""
+    """Bodies before cameras.
+
+    Attributes:
+        rotations: [B, 24, 3, 3] with the root in the optical frame; pelvis: [B, 3] m; betas: [B, 10].
+        condition: what the detector says of them.
+        wild: [B] bool, False where the framing is the paper's.
+        before: the same people a moment earlier before the same cameras, if asked for.
+    """
 
     rotations: torch.Tensor
     pelvis: torch.Tensor
     betas: torch.Tensor
     condition: Condition
+    wild: torch.Tensor
+    before: "View | None" = None
 
 
 def _uniform(g: torch.Generator, shape, low: float, high: float, device) -> torch.Tensor:
@@ -66,13 +78,20 @@ def _pitch_roll(g: torch.Generator, n: int, config: ViewConfig, device) -> torch
     return R_z @ R_x
 
 
-def sample_views(body: BodyModel, rotations: torch.Tensor, config: ViewConfig, g: torch.Generator) -> View:
-    """Views of poses [B, 24, 3, 3] whose root is in the y-up world."""
+def sample_views(
+    body: BodyModel, rotations: torch.Tensor, config: ViewConfig, g: torch.Generator,
+    before: torch.Tensor | None = None, lag: int = 1, detector: DetectorNoise | None = None,
+) -> View:  # fmt: skip
+    """Views of poses [B, 24, 3, 3] whose root is in the y-up world.
+
+    ``before`` are the poses ``lag`` thirtieths of a second earlier, seen with errors that belong to those of now.
+    Without a ``detector`` no view has measured errors.
+    """
     n, device = len(rotations), rotations.device
     wild = torch.rand(n, generator=g, device=device) >= config.paper_share
     tilt = torch.where(wild[:, None, None], _pitch_roll(g, n, config, device), torch.eye(3, device=device))
-    level = torch.tensor(FACING, device=device).diag()
-    rotations = torch.cat([(tilt @ level @ rotations[:, 0])[:, None], rotations[:, 1:]], 1)
+    R_camera_world = tilt @ torch.tensor(FACING, device=device).diag()
+    rotations = _from_camera(rotations, R_camera_world)
     betas = config.beta_std * torch.randn(n, 10, generator=g, device=device) * wild[:, None]
 
     fov = torch.deg2rad(_uniform(g, (n,), *config.fov_deg, device))
@@ -93,16 +112,26 @@ def sample_views(body: BodyModel, rotations: torch.Tensor, config: ViewConfig, g
     pelvis = torch.where(wild[:, None], pelvis, fixed)
 
     points = body.keypoints(rotations, pelvis, betas)
-    in_front = points[..., 2] > 0.2
-    rays = points[..., :2] / points[..., 2:].clamp_min(0.2)
+    in_front = points[..., 2] > NEAREST_M
+    rays = points[..., :2] / points[..., 2:].clamp_min(NEAREST_M)
     border = torch.stack([half_width, half_height], -1)[:, None]
     inside = (rays.abs() < border).all(-1) & in_front
-    dropped = _occlusion(g, n, device)
-    seen = torch.where(wild[:, None], inside & ~dropped, in_front)
+    seen = torch.where(wild[:, None], inside & ~_occlusion(g, n, device), in_front)
     # Fewer than six keypoints are no person to a detector; such views fall back to everything in front.
     seen = torch.where((seen.sum(1) >= 6)[:, None], seen, in_front)
-    rays, confidence, noise = _detect(g, rays, seen, wild, config)
-    return View(rotations, pelvis, betas, condition_from_rays(rays, confidence, noise))
+
+    now, earlier = draw_errors(g, seen, wild, config.errors, body_yaw(rotations, rays, seen), lag, detector)
+    view = View(rotations, pelvis, betas, detect(points, seen, now), wild)
+    if before is not None:
+        before = _from_camera(before, R_camera_world)
+        condition = detect(body.keypoints(before, pelvis, betas), seen, earlier)
+        view.before = View(before, pelvis, betas, condition, wild)
+    return view
+
+
+def _from_camera(rotations: torch.Tensor, R_camera_world: torch.Tensor) -> torch.Tensor:
+    """Poses [B, 24, 3, 3] with the root in the optical frame."""
+    return torch.cat([(R_camera_world @ rotations[:, 0])[:, None], rotations[:, 1:]], 1)
 
 
 def _occlusion(g: torch.Generator, n: int, device) -> torch.Tensor:
@@ -116,23 +145,3 @@ def _occlusion(g: torch.Generator, n: int, device) -> torch.Tensor:
     hidden[:, list(LOWER_BODY)] |= chance(0.08, n, 1)
     hidden[:, list(SMALL_TOES)] |= chance(0.7, n, 1)  # MediaPipe has none
     return hidden
-
-
-def _detect(
-    g: torch.Generator, rays: torch.Tensor, seen: torch.Tensor, wild: torch.Tensor, config: ViewConfig
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Adds a detector's noise; returns rays, confidences and the noise level told to the model."""
-    n, device = len(rays), rays.device
-    exact = ~wild | (torch.rand(n, generator=g, device=device) < config.clean_share)
-    level = torch.where(exact, 0.0, _uniform(g, (n,), 0.005, config.max_noise, device))
-    inf = torch.tensor(float("inf"), device=device)
-    low, high = torch.where(seen[..., None], rays, inf).amin(1), torch.where(seen[..., None], rays, -inf).amax(1)
-    half_size = 0.5 * (high - low).amax(-1).clamp_min(1e-3)
-    # Some keypoints are worse than others, a few are wrong altogether.
-    factor = (0.5 * torch.randn(n, NUM_KEYPOINTS, generator=g, device=device) - 0.125).exp()
-    factor = torch.where(torch.rand(n, NUM_KEYPOINTS, generator=g, device=device) < 0.01, 6.0, factor)
-    sigma = level[:, None] * factor
-    rays = rays + (sigma * half_size[:, None])[..., None] * torch.randn(rays.shape, generator=g, device=device)
-    spread = _uniform(g, (n, NUM_KEYPOINTS), 0.0, 10.0, device)
-    confidence = torch.where(exact[:, None], 1.0, (-spread * sigma).exp().clamp(0.05, 1.0)) * seen
-    return rays, confidence, level
