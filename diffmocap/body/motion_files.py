@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from diffmocap.errors import MotionFileError
 
 if TYPE_CHECKING:
     from diffmocap.body.model import BodyModel
+
+_log = logging.getLogger(__name__)
 
 #: Rest offsets from the parent [m] and pelvis position of SMPL's neutral mean shape (betas 0), rounded to
 #: a millimetre; they stand in for the user's SMPL file when an AMASS file is read without one.
@@ -43,6 +46,10 @@ def load_clips(path: str | Path, target_fps: float | None = 30.0, body: BodyMode
     ...), AMASS files (``poses`` [T, 66 or more] of which the first 66 columns are used, z-up) and the motion
     files this package writes (72 columns and the key ``frame``).
 
+    Below a folder the subject of an AMASS file is its path from that folder (``CMU/01``): data sets number their
+    subjects alike. Files without poses, as AMASS's ``shape.npz`` and ``neutral_stagei.npz``, are left out, and that
+    is logged.
+
     Args:
         path: a ``.npz`` file or a folder of them.
         target_fps: rate of the returned clips; None keeps each file's own. Rates are changed by taking the
@@ -55,15 +62,34 @@ def load_clips(path: str | Path, target_fps: float | None = 30.0, body: BodyMode
     """
     path = Path(path)
     if path.is_dir():
-        files = [f for f in sorted(path.rglob("*.npz")) if _is_motion_file(f)]
-        if not files:
-            raise MotionFileError(f"no motion file (*.npz with the key 'poses' or 'pose') below {path}")
-        return [clip for file in files for clip in load_clips(file, target_fps, body)]
+        return _load_folder(path, target_fps, body)
+    return _load_file(path, target_fps, body, path.parent.name)
+
+
+def _load_folder(folder: Path, target_fps: float | None, body: BodyModel | None) -> list[MotionClip]:
+    everything = sorted(folder.rglob("*.npz"))
+    files = [f for f in everything if _is_motion_file(f)]
+    if not files:
+        raise MotionFileError(f"no motion file (*.npz with the key 'poses' or 'pose') below {folder}")
+    if len(files) < len(everything):
+        names = sorted({f.name for f in set(everything) - set(files)})
+        _log.warning(
+            "left out %d of %d files below %s, which hold no poses: %s",
+            len(everything) - len(files), len(everything), folder, ", ".join(names[:5]) + (" ..." if len(names) > 5 else ""),
+        )  # fmt: skip
+    clips = []
+    for file in files:
+        subject = folder.name if file.parent == folder else file.parent.relative_to(folder).as_posix()
+        clips += _load_file(file, target_fps, body, subject)
+    return clips
+
+
+def _load_file(path: Path, target_fps: float | None, body: BodyModel | None, subject: str) -> list[MotionClip]:
     with _open(path) as data:
         if "pose" in data and "start" in data:
             clips = _read_collection(path, data)
         elif "poses" in data:
-            clips = [_read_motion(path, data, body)]
+            clips = [_read_motion(path, data, body, subject)]
         else:
             raise MotionFileError(
                 f"{path} holds the keys {sorted(data.files)}; a motion file has 'poses' and 'trans' (AMASS) or "
@@ -136,7 +162,9 @@ def _read_collection(path: Path, data: np.lib.npyio.NpzFile) -> list[MotionClip]
     ]  # fmt: skip
 
 
-def _read_motion(path: Path, data: np.lib.npyio.NpzFile, body: BodyModel | None) -> MotionClip:
+def _read_motion(
+    path: Path, data: np.lib.npyio.NpzFile, body: BodyModel | None, subject: str
+) -> MotionClip:
     """An AMASS file (no key ``frame``: z-up world) or one of our own."""
     poses = _array(path, data, "poses", (None, None))
     frames, columns = poses.shape
@@ -182,5 +210,4 @@ def _read_motion(path: Path, data: np.lib.npyio.NpzFile, body: BodyModel | None)
     y_up = torch.tensor(MOTION_FRAMES[frame])
     rotations[:, 0] = y_up @ rotations[:, 0]
     pelvis = pelvis @ y_up.T
-    subject = path.parent.name
     return MotionClip(path.stem, subject, "", fps, rotations, pelvis, offsets)
