@@ -152,6 +152,15 @@ def angle_limits() -> torch.Tensor:
     return torch.deg2rad(torch.tensor(rows))
 
 
+def limit_excess(rotations: torch.Tensor) -> torch.Tensor:
+    """How far [..., 69] in rad each angle of poses [..., 24, 3, 3] lies outside its limits; 0 inside.
+
+    Principal angles decide: middle angles are limited to less than 90 degrees, so no other solution can be inside.
+    """
+    angles, limits = angles_from_rotations(rotations), angle_limits().to(rotations)
+    return torch.maximum(limits[:, 0] - angles, angles - limits[:, 1]).clamp_min(0.0)
+
+
 def _principal(rotations: torch.Tensor, last: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
     """Principal angles [..., 23, 3] and whether the joint [..., 23] is in lock; there the last angle is kept."""
     flat = rotations[..., 1:, :, :].flatten(-2)

@@ -21,6 +21,7 @@ from diffmocap.body.joint_angles import (
     angles_from_rotations,
     gimbal_margin,
     joint_kind,
+    limit_excess,
     rotations_from_angles,
 )
 from diffmocap.body.mocap import load_split
@@ -178,3 +179,17 @@ def test_limits_hold_training_motion(train_clips):
     inside = ((angles >= limits[:, 0]) & (angles <= limits[:, 1])).float().mean(0)
     for name, share in zip(JOINT_ANGLE_NAMES, inside.tolist(), strict=True):
         assert share >= (0.995 if "ankle" in name else 0.999), f"{name}: {share:.4f}"
+
+
+def test_excess_is_what_an_angle_lacks_to_its_limit():
+    """A knee bent by 170 degrees is 15 beyond its 155, on either side; rest and limits themselves are inside."""
+    pose = torch.eye(3).repeat(3, 24, 1, 1)
+    names = [n for n in JOINT_ANGLE_NAMES if n.endswith("_knee_y")]
+    for row, bend_deg in enumerate((0.0, 154.9, 170.0)):
+        angles = torch.zeros(69)
+        angles[[JOINT_ANGLE_NAMES.index(n) for n in names]] = math.radians(bend_deg)
+        pose[row, 1:] = rotations_from_angles(angles)
+    excess = torch.rad2deg(limit_excess(pose))
+    assert not excess[:2].any()
+    beyond = {JOINT_ANGLE_NAMES[i]: float(excess[2, i]) for i in excess[2].nonzero().flatten()}
+    assert beyond == pytest.approx({"left_knee_y": 15.0, "right_knee_y": 15.0}, abs=1e-3)
