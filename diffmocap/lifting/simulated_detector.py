@@ -30,13 +30,16 @@ class ErrorConfig:
     """Which errors are drawn: ``measured_share`` is of the wild views, ``clean_share`` of those with independent noise.
 
     ``max_noise``: highest standard deviation of the independent noise over the box's half-size. ``depth_share`` of the
-    measured views come with depths.
+    measured views come with depths. Of the keypoints with independent noise ``outlier_share`` are wrong altogether, by
+    ``outlier_noise``.
     """
 
     measured_share: float = 0.5
     depth_share: float = 0.8
     clean_share: float = 0.2
     max_noise: float = 0.06
+    outlier_share: float = 0.02
+    outlier_noise: float = 0.25
 
 
 @dataclass
@@ -99,8 +102,11 @@ def _independent(
     exact = ~wild | (uniform(0.0, 1.0, n) < config.clean_share)
     level = torch.where(exact, 0.0, uniform(0.005, config.max_noise, n))
     factor = (0.5 * torch.randn(n, NUM_KEYPOINTS, generator=g, device=device) - 0.125).exp()
-    sigma = level[:, None] * torch.where(uniform(0.0, 1.0, n, NUM_KEYPOINTS) < 0.01, 6.0, factor)
+    sigma = level[:, None] * factor
     confidence = (-uniform(0.0, 10.0, n, NUM_KEYPOINTS) * sigma).exp().clamp(0.05, 1.0)
+    # Drawn after the confidence, which does not tell of them.
+    wrong = ~exact[:, None] & (uniform(0.0, 1.0, n, NUM_KEYPOINTS) < config.outlier_share)
+    sigma = torch.where(wrong, config.outlier_noise, sigma)
     confidence = torch.where(exact[:, None], 1.0, confidence) * seen
     offset = sigma[..., None] * torch.randn(n, NUM_KEYPOINTS, 2, generator=g, device=device)
     fresh = sigma[..., None] * torch.randn(n, NUM_KEYPOINTS, 2, generator=g, device=device)
