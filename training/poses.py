@@ -6,6 +6,7 @@ Frames are local rotations with the root in the y-up world; toes and hands are a
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import roma
@@ -22,10 +23,34 @@ LEFT_LEG, RIGHT_LEG = (1, 4, 7, 10), (2, 5, 8, 11)
 TRUNK, HEAD = (3, 6, 9), (12, 15)
 
 
+@dataclass(frozen=True)
+class PoseAugmentation:
+    """What is done to captured frames; shares are probabilities a pose.
+
+    Attributes:
+        mirror_share: seen in a mirror.
+        mix_share: the left arm, the right, both or both legs from another frame, a quarter each.
+        leg_mix_share: one leg from another frame.
+        trunk_mix_share: the spine or the neck and head from another frame, half each.
+        joint_noise_share: every joint but the root is disturbed.
+        joint_noise: standard deviation of that over the joint's own over the frames, in each direction of its tangent
+            space: a knee is disturbed in flexion more than sideways, and what never moves stays still.
+        captured_heading_share: keeps its heading; the others are turned about the vertical by any angle.
+    """
+
+    mirror_share: float = 0.5
+    mix_share: float = 0.2
+    leg_mix_share: float = 0.1
+    trunk_mix_share: float = 0.1
+    joint_noise_share: float = 0.5
+    joint_noise: float = 0.1
+    captured_heading_share: float = 0.15
+
+
 def load_frames(
     paths: list[str | Path], exclude: str | Path | tuple = (), fps: float = 30.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """All frames of the clips in the given files or AMASS folders, [N, 24, 3, 3] float32, and their clips' numbers [N]."""
+    """All frames of the clips in the given files or AMASS folders, [N, 24, 3, 3] float32, and their clips' numbers."""
     clips: list[MotionClip] = [clip for path in paths for clip in load_split(path, exclude, fps)]
     rotations = torch.cat([torch.as_tensor(clip.rotations, dtype=torch.float32) for clip in clips])
     lengths = torch.tensor([len(clip.rotations) for clip in clips])
@@ -106,32 +131,15 @@ def disturb(
 class PoseSampler:
     """Draws augmented poses from frames [N, 24, 3, 3]; a change that no body could make is not made.
 
-    Args:
-        mirror_share: probability of being seen in a mirror.
-        mix_share: of the left arm, the right, both or both legs from another frame, a quarter each.
-        leg_mix_share: of one leg from another frame.
-        trunk_mix_share: of the spine or the neck and head from another frame, half each.
-        joint_noise_share: that every joint but the root is disturbed.
-        joint_noise: standard deviation of that over the joint's own over the frames, in each direction of its tangent
-            space: a knee is disturbed in flexion more than sideways, and what never moves stays still.
-        captured_heading_share: keeps its heading; the others are turned about the vertical by any angle.
-        clips: [N] number of each frame's clip, for :meth:`pairs`; None: one clip.
+    ``clips`` [N] numbers each frame's clip, for :meth:`pairs`; None: one clip.
     """
 
     def __init__(
         self, body: BodyModel, rotations: torch.Tensor, generator: torch.Generator,
-        mirror_share: float = 0.5, mix_share: float = 0.2, captured_heading_share: float = 0.15, *,
-        leg_mix_share: float = 0.1, trunk_mix_share: float = 0.1,
-        joint_noise_share: float = 0.5, joint_noise: float = 0.1, clips: torch.Tensor | None = None,
+        augmentation: PoseAugmentation = PoseAugmentation(), clips: torch.Tensor | None = None,
     ) -> None:  # fmt: skip
         self.body, self.rotations, self.generator, self.clips = body, rotations, generator, clips
-        self.mirror_share, self.captured_heading_share = mirror_share, captured_heading_share
-        self.mixes = (
-            (mix_share, (LEFT_ARM, RIGHT_ARM, LEFT_ARM + RIGHT_ARM, LEFT_LEG + RIGHT_LEG)),
-            (leg_mix_share, (LEFT_LEG, RIGHT_LEG)),
-            (trunk_mix_share, (TRUNK, HEAD)),
-        )
-        self.joint_noise_share, self.joint_noise = joint_noise_share, joint_noise
+        self.augmentation = augmentation
         self.spread = joint_spread(rotations[:: max(len(rotations) // 10_000, 1)])
 
     def __call__(self, batch: int) -> torch.Tensor:
@@ -156,20 +164,24 @@ class PoseSampler:
     def _choose(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
         g, device = self.generator, self.rotations.device
         index = torch.randint(len(self.rotations), (batch,), generator=g, device=device)
-        return index, torch.rand(batch, generator=g, device=device) < self.mirror_share
+        return index, torch.rand(batch, generator=g, device=device) < self.augmentation.mirror_share
 
     def _frames(self, index: torch.Tensor, flipped: torch.Tensor) -> torch.Tensor:
         poses = self.rotations[index]
         return torch.where(flipped[:, None, None, None], mirror(poses), poses)
 
     def _augment(self, poses: torch.Tensor) -> torch.Tensor:
-        g, device, batch = self.generator, poses.device, len(poses)
-        for share, parts in self.mixes:
+        a, g, device, batch = self.augmentation, self.generator, poses.device, len(poses)
+        for share, parts in (
+            (a.mix_share, (LEFT_ARM, RIGHT_ARM, LEFT_ARM + RIGHT_ARM, LEFT_LEG + RIGHT_LEG)),
+            (a.leg_mix_share, (LEFT_LEG, RIGHT_LEG)),
+            (a.trunk_mix_share, (TRUNK, HEAD)),
+        ):
             if share:
                 poses = keep_plausible(self.body, poses, mix_parts(poses, parts, share, g))
-        if self.joint_noise_share and self.joint_noise:
-            disturbed = disturb(poses, self.spread, self.joint_noise, self.joint_noise_share, g)
+        if a.joint_noise_share and a.joint_noise:
+            disturbed = disturb(poses, self.spread, a.joint_noise, a.joint_noise_share, g)
             poses = keep_plausible(self.body, poses, disturbed)
-        turned = torch.rand(batch, generator=g, device=device) >= self.captured_heading_share
+        turned = torch.rand(batch, generator=g, device=device) >= a.captured_heading_share
         yaw = (torch.rand(batch, generator=g, device=device) * 2 - 1) * math.pi * turned
         return turn(poses, yaw)

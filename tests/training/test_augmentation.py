@@ -11,7 +11,7 @@ import torch
 from diffmocap.body.model import BodyModel
 from training.plausibility import self_intersects, within_limits
 from training.poses import (
-    HEAD, LEFT_ARM, LEFT_LEG, RIGHT_ARM, RIGHT_LEG, TRUNK, PoseSampler, disturb, joint_spread, keep_plausible,
+    HEAD, LEFT_ARM, LEFT_LEG, RIGHT_ARM, RIGHT_LEG, TRUNK, PoseAugmentation, PoseSampler, disturb, joint_spread, keep_plausible,
     load_rotations, mirror, mix_parts,
 )  # fmt: skip
 
@@ -94,13 +94,14 @@ def test_noise_follows_each_joints_own_variation(frames):
 
 
 def test_each_augmentation_can_be_turned_off(body, frames):
-    off = dict(mirror_share=0.0, mix_share=0.0, leg_mix_share=0.0, trunk_mix_share=0.0, joint_noise_share=0.0)
+    shares = ("mirror_share", "mix_share", "leg_mix_share", "trunk_mix_share", "joint_noise_share")
+    off = {**dict.fromkeys(shares, 0.0), "captured_heading_share": 1.0}
 
     def captured_share(**changes) -> float:
         g = torch.Generator().manual_seed(0)
-        poses = PoseSampler(body, frames, g, **{**off, "captured_heading_share": 1.0, **changes})(200)
+        poses = PoseSampler(body, frames, g, PoseAugmentation(**{**off, **changes}))(200)
         return float((poses[:, None] == frames).flatten(2).all(-1).any(1).float().mean())
 
     assert captured_share() == 1.0
-    for name in off:
+    for name in shares:
         assert captured_share(**{name: 1.0}) < 0.5, name

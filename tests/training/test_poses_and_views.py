@@ -11,8 +11,9 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_MIRROR, KEYPOINT_MIRROR
 from diffmocap.camera.projection import project
 from diffmocap.lifting.paper_protocol import paper_intrinsics, paper_view
-from training.poses import PoseSampler, load_rotations, mirror, turn
+from diffmocap.lifting.simulated_detector import ErrorConfig
 from diffmocap.lifting.views import ViewConfig, sample_views
+from training.poses import PoseSampler, load_rotations, mirror, turn
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_turning_keeps_heights(body, frames):
 
 def test_views_look_like_their_bodies(body, frames):
     g = torch.Generator().manual_seed(0)
-    config = ViewConfig(paper_share=0.0, clean_share=1.0)
+    config = ViewConfig(paper_share=0.0, errors=ErrorConfig(clean_share=1.0))
     sampler = PoseSampler(body, frames, g)
     view = sample_views(body, sampler(512), config, g)
     points = body.keypoints(view.rotations, view.pelvis, view.betas)
@@ -63,7 +64,7 @@ def test_views_look_like_their_bodies(body, frames):
 
 def test_noise_has_the_level_that_is_told(body, frames):
     g = torch.Generator().manual_seed(1)
-    config = ViewConfig(paper_share=0.0, clean_share=0.0)
+    config = ViewConfig(paper_share=0.0, errors=ErrorConfig(clean_share=0.0))
     sampler = PoseSampler(body, frames, g)
     view = sample_views(body, sampler(4000), config, g)
     points = body.keypoints(view.rotations, view.pelvis, view.betas)

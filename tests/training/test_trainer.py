@@ -9,8 +9,10 @@ import torch
 
 from diffmocap.lifting.denoiser import DenoiserConfig
 from diffmocap.lifting.weights import load_weights
-from training.lifting import Recipe, Trainer, main
+from training.lifting import main
 from training.poses import load_rotations
+from training.recipe import PRESETS, Recipe, build
+from training.trainer import Trainer
 from diffmocap.lifting.views import ViewConfig
 
 TINY = DenoiserConfig(width=32, heads=2, feedforward=32, decoder_layers=1, keypoint_layers=1)
@@ -84,12 +86,14 @@ def test_command_writes_weights_config_and_resumes(shared_dir, tmp_path, capsys)
     assert load_weights(tmp_path / "lifting.safetensors").config.width == record["recipe"]["model"]["width"]
 
 
-def test_paper_preset_has_the_papers_size():
-    from diffmocap.lifting.denoiser import TransformerDenoiser
-    from training.lifting import PRESETS
-
-    count = sum(p.numel() for p in TransformerDenoiser(PRESETS["paper"]).parameters())
-    assert 10e6 < count < 12e6
+@pytest.mark.parametrize("architecture, millions", [("transformer", 11), ("mlp", 27)])
+def test_presets_have_the_papers_sizes_and_proportion(architecture, millions):
+    paper, small = (
+        sum(p.numel() for p in build(PRESETS[architecture][size]).parameters()) / 1e6 for size in ("paper", "small")
+    )
+    assert paper == pytest.approx(millions, rel=0.08 if architecture == "transformer" else 0.05)
+    transformer = sum(p.numel() for p in build(PRESETS["transformer"]["small"]).parameters()) / 1e6
+    assert small == pytest.approx(transformer * millions / 11, rel=0.05)
 
 
 def test_views_of_the_recipe_are_validated_by_name():
