@@ -1,12 +1,18 @@
 """Metrics of the lifting model on motion capture, seen through the camera.
 
-Every frame of the motions becomes a person before a camera, whose exact 2D keypoints the diffusion model lifts back to
-3D; the result is compared with the motion. Framing and sampling are those of the diffusion paper's table: a square
-image, a vertical field of view of 50 degrees, a level camera with the pelvis on its axis at the distance where a
-standing body fills 80 % of the height, one seeded DDIM sample a frame. No ROS is needed.
+Every frame of the motions becomes a person before a camera, whose 2D keypoints the diffusion model lifts back to 3D;
+the result is compared with the motion. Two protocols:
+
+paper: framing and sampling of the diffusion paper's table: a square image, a vertical field of view of 50 degrees, a
+level camera with the pelvis on its axis at the distance where a standing body fills 80 % of the height, clean
+keypoints, one seeded DDIM sample a frame.
+
+wild: a random camera from any side at 1.5 to 8 m for every frame, a detector's noise, bodies of other shapes, people
+cut by the image's border or behind something; K seeded samples a frame. Errors of one sample, the best of K, how
+often joints leave their limits, and whether the spread of the samples predicts the error.
 
 MOTIONS is an .npz file or a folder of them: an AMASS file (poses, trans), a motion file that this package wrote, or a
-clip collection (pose, trans, start, length).
+clip collection (pose, trans, start, length). No ROS is needed.
 """
 
 from __future__ import annotations
@@ -23,23 +29,28 @@ from diffmocap.errors import MotionFileError, SettingsError
 if TYPE_CHECKING:
     import torch
 
+    from diffmocap.body.pose_frames import PoseFrames
     from diffmocap.lifting.paper_protocol import ProtocolResult
 
 SUMMARY = "metrics on motion capture through the camera"
+PROTOCOLS = ("paper", "wild", "both")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("motions", metavar="MOTIONS.npz", type=Path, help="motion file, or a folder of them")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="both", help="what to evaluate (default: both)")
     parser.add_argument(
         "--guidance", type=float, default=0.0, metavar="W", help="weight of classifier-free guidance (default: 0)"
     )
-    parser.add_argument("--steps", type=int, default=50, metavar="N", help="DDIM steps a sample (default: 50)")
+    parser.add_argument("--steps", type=int, default=50, metavar="N", help="DDIM steps, paper protocol (default: 50)")
+    parser.add_argument("--wild-steps", type=int, default=10, metavar="N", help="DDIM steps, wild protocol (default: 10)")
+    parser.add_argument("--samples", type=int, default=10, metavar="K", help="samples, wild protocol (default: 10)")
     parser.add_argument("--every", type=int, default=5, metavar="N", help="take every N-th frame (default: 5)")
     parser.add_argument(
         "--frames", type=int, default=0, metavar="N", help="at most N frames, evenly spread (default: all)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of views and samples (default: 0)")
     parser.add_argument("--weights", metavar="FILE", help="lifting weights, .safetensors (default: the shipped ones)")
     parser.add_argument("--body-model", metavar="FILE", help="SMPL body, .npz (default: the shipped body)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
@@ -49,9 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates and prints."""
-    for name, low in (("steps", 1), ("every", 1), ("frames", 0)):
+    for name, low in (("steps", 1), ("wild_steps", 1), ("samples", 1), ("every", 1), ("frames", 0), ("seed", 0)):
         if getattr(args, name) < low:
-            raise SettingsError(f"--{name} must be at least {low}, got {getattr(args, name)}")
+            raise SettingsError(f"--{name.replace('_', '-')} must be at least {low}, got {getattr(args, name)}")
     if not 0.0 <= args.guidance <= 10.0:
         raise SettingsError(f"--guidance must lie in [0, 10], got {args.guidance}")
     if not args.motions.exists():
@@ -63,67 +74,88 @@ def run(args: argparse.Namespace) -> int:
 
 def evaluate(args: argparse.Namespace) -> dict:
     """The figures as plain values; the keys are those of the JSON line."""
-    import torch
-    from tqdm import tqdm
-
     from diffmocap.body.model import BodyModel
+    from diffmocap.body.pose_frames import PoseFrames
     from diffmocap.device import resolve_device
-    from diffmocap.lifting.paper_protocol import evaluate_paper_protocol
     from diffmocap.lifting.weights import load_weights
 
     device = resolve_device(args.device)
     model, body = load_weights(args.weights, device), BodyModel.load(args.body_model, device)
-    poses, actions, clips = load_poses(args.motions, args.every, args.frames)
-    if args.steps > model.config.diffusion_steps:
-        raise SettingsError(f"--steps must not exceed the model's {model.config.diffusion_steps}, got {args.steps}")
+    frames = PoseFrames.load(args.motions, args.every)
+    clips = len(set(zip(frames.subject, frames.clip, strict=True)))
+    frames = frames.evenly(args.frames) if args.frames else frames
+    for name in ("steps", "wild_steps"):
+        if getattr(args, name) > model.config.diffusion_steps:
+            raise SettingsError(
+                f"--{name.replace('_', '-')} must not exceed the model's {model.config.diffusion_steps}, "
+                f"got {getattr(args, name)}"
+            )
     start_s = time.monotonic()
-    with tqdm(total=len(poses), unit="frame", desc="lifting", file=sys.stderr, dynamic_ncols=True) as bar:
-        result = evaluate_paper_protocol(
-            model, body, poses, args.guidance, args.steps, args.seed, batch=64, progress=bar.update
-        )
     figures = {
         "motions": str(args.motions),
         "clips": clips,
-        "frames": len(poses),
+        "frames": len(frames),
         "guidance": args.guidance,
         "steps": args.steps,
         "seed": args.seed,
         "weights": args.weights or "shipped",
         "device": args.device,
-        "seconds": round(time.monotonic() - start_s, 1),
-        **errors(body, poses, result, torch.ones(len(poses), dtype=torch.bool)),
     }
+    if args.protocol != "wild":
+        figures |= paper_figures(args, model, body, frames)
+    if args.protocol != "paper":
+        figures["wild"] = wild_figures(args, model, body, frames)
+    return figures | {"seconds": round(time.monotonic() - start_s, 1)}
+
+
+def _progress(frames: int, protocol: str):
+    from tqdm import tqdm
+
+    return tqdm(total=frames, unit="frame", desc=f"lifting, {protocol} protocol", file=sys.stderr, dynamic_ncols=True)
+
+
+def paper_figures(args: argparse.Namespace, model, body, frames: PoseFrames) -> dict:
+    """Figures of the paper's protocol, by action where asked."""
+    import torch
+
+    from diffmocap.lifting.paper_protocol import evaluate_paper_protocol
+
+    with _progress(len(frames), "paper") as bar:
+        result = evaluate_paper_protocol(
+            model, body, frames.rotations, args.guidance, args.steps, args.seed, batch=64, progress=bar.update
+        )
+    figures = errors(body, frames.rotations, result, torch.ones(len(frames), dtype=torch.bool))
     if args.by_action:
         figures["by_action"] = {
-            name: errors(body, poses, result, torch.tensor([a == name for a in actions]))
-            for name in sorted(set(actions))
+            name: errors(body, frames.rotations, result, torch.tensor([a == name for a in frames.action]))
+            for name in sorted(set(frames.action))
         }
     return figures
 
 
-def load_poses(path: Path, every: int, frames: int) -> tuple[torch.Tensor, list[str], int]:
-    """Poses [N, 24, 3, 3] y-up, the action of each, and the number of clips.
+def wild_figures(args: argparse.Namespace, model, body, frames: PoseFrames) -> dict:
+    """Figures of the wild protocol: over all frames, by stratum, and by action where asked."""
+    import numpy as np
 
-    Raises:
-        MotionFileError: no motion file, or one without frames.
-    """
-    import torch
+    from diffmocap.lifting.wild_protocol import evaluate_wild_protocol
+    from diffmocap.wild_figures import WildFigures
 
-    from diffmocap.body.mocap import load_split
-
-    clips = load_split(path)
-    actions = [clip.action or clip.name for clip in clips for _ in range(0, len(clip), every)]
-    if not actions:
-        raise MotionFileError(f"{path} holds no frames; expected clips of at least one")
-    poses = torch.cat([clip.rotations[::every] for clip in clips])
-    if 0 < frames < len(poses):
-        pick = torch.linspace(0, len(poses) - 1, frames).long()
-        poses, actions = poses[pick], [actions[i] for i in pick]
-    return poses, actions, len(clips)
+    with _progress(len(frames), "wild") as bar:
+        result = evaluate_wild_protocol(
+            model, body, frames.rotations, args.samples, args.guidance, args.wild_steps, args.seed, frames.numbers,
+            progress=bar.update,
+        )  # fmt: skip
+    wild = WildFigures(result)
+    figures = {"samples": args.samples, "steps": args.wild_steps, **wild.of(np.ones(len(frames), bool))}
+    figures |= {"best_of_mpjpe_mm": wild.best_of(), **wild.calibration(), "by_stratum": wild.by_stratum()}
+    if args.by_action:
+        actions = np.array(frames.action)
+        figures["by_action"] = {name: wild.of(actions == name) for name in sorted(set(frames.action))}
+    return figures
 
 
 def errors(body, poses: torch.Tensor, result: ProtocolResult, chosen: torch.Tensor) -> dict:
-    """Errors over the chosen frames [N] bool."""
+    """Errors of the paper's protocol over the chosen frames [N] bool."""
     from diffmocap.evaluation import pa_mpjpe_mm
 
     truth, sample = poses[chosen].to(body.device), result.rotations[chosen].to(body.device)
@@ -140,18 +172,42 @@ def errors(body, poses: torch.Tensor, result: ProtocolResult, chosen: torch.Tens
 
 def table(figures: dict) -> str:
     """The figures as text."""
-    head = (
+    lines = [
         f"{figures['motions']}: {figures['frames']} frames of {figures['clips']} clips, "
-        f"guidance {figures['guidance']:g}, {figures['steps']} steps, seed {figures['seed']}, "
-        f"{figures['seconds']:.0f} s"
-    )
-    rows = [("all", figures), *figures.get("by_action", {}).items()]
-    width = max(len(name) for name, _ in rows)
-    titles = f"{'':<{width}}{'frames':>8}{'pixel error':>14}{'MPJPE [mm]':>13}{'PA-MPJPE [mm]':>16}"
-    lines = [head, "", titles]
-    lines += [
-        f"{name:<{width}}{row['frames']:>8}{row['pixel_error']:>14.4f}"
-        f"{row['mpjpe_mm']:>13.1f}{row['pa_mpjpe_mm']:>16.1f}"
-        for name, row in rows
+        f"guidance {figures['guidance']:g}, seed {figures['seed']}, {figures['seconds']:.0f} s"
     ]
+    if "pixel_error" in figures:
+        rows = [("all", figures), *figures.get("by_action", {}).items()]
+        width = max(len(name) for name, _ in rows)
+        lines += [
+            "", f"paper protocol, {figures['steps']} steps", "",
+            f"{'':<{width}}{'frames':>8}{'pixel error':>14}{'MPJPE [mm]':>13}{'PA-MPJPE [mm]':>16}",
+        ]  # fmt: skip
+        lines += [
+            f"{name:<{width}}{row['frames']:>8}{row['pixel_error']:>14.4f}"
+            f"{row['mpjpe_mm']:>13.1f}{row['pa_mpjpe_mm']:>16.1f}"
+            for name, row in rows
+        ]
+    if "wild" in figures:
+        lines += ["", *_wild_table(figures["wild"])]
     return "\n".join(lines)
+
+
+def _wild_table(wild: dict) -> list[str]:
+    rows = [("all", wild), *wild["by_stratum"].items(), *wild.get("by_action", {}).items()]
+    width = max(len(name) for name, _ in rows)
+    best = f"best_of_{wild['samples']}_mpjpe_mm"
+    head = (
+        f"{'':<{width}}{'frames':>8}{'pixel error':>14}{'MPJPE [mm]':>13}{'PA-MPJPE [mm]':>16}"
+        f"{'best of ' + str(wild['samples']):>14}{'spread':>9}{'outside limits':>17}"
+    )
+    lines = [f"wild protocol, {wild['samples']} samples, {wild['steps']} steps", "", head]
+    for name, row in rows:
+        diversity = "" if row["diversity_mm"] is None else f"{row['diversity_mm']:.1f}"
+        lines.append(
+            f"{name:<{width}}{row['frames']:>8}{row['pixel_error']:>14.4f}{row['mpjpe_mm']:>13.1f}"
+            f"{row['pa_mpjpe_mm']:>16.1f}{row[best]:>14.1f}{diversity:>9}"
+            f"{100 * row['outside_limits']:>9.1f} % ({100 * row['truth_outside_limits']:.1f} %)"
+        )
+    rho = wild["spread_error_rank_correlation"]
+    return lines + ["", "rank correlation of spread and error: " + ("not defined" if rho is None else f"{rho:.2f}")]

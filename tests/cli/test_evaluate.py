@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from diffmocap.body.model import BodyModel
+from diffmocap.body.pose_frames import PoseFrames
 from diffmocap.cli import evaluate
 from diffmocap.cli.main import main
 from diffmocap.lifting.paper_protocol import ProtocolResult, paper_view
 
-FAST = ("--steps", "2", "--every", "3")
+FAST = ("--steps", "2", "--wild-steps", "2", "--samples", "3", "--every", "3")
+PAPER_KEYS = {"pixel_error", "mpjpe_mm", "pa_mpjpe_mm"}
 
 
 @pytest.fixture(autouse=True)
@@ -61,25 +63,52 @@ def test_json_has_the_metrics_and_is_repeatable(capsys, motions):
     assert {**again, "seconds": 0} == {**first, "seconds": 0}
     other = figures_of(capsys, str(motions), *FAST, "--seed", "1")
     assert other["pixel_error"] != first["pixel_error"]
+    assert other["wild"]["mpjpe_mm"] != first["wild"]["mpjpe_mm"]
 
 
-def test_a_subset_is_spread_over_all_frames(capsys, motions):
+def test_json_has_both_protocols_or_the_one_asked_for(capsys, motions):
+    both = figures_of(capsys, str(motions), *FAST, "--by-action")
+    wild = both["wild"]
+    assert wild["frames"] == 16 and wild["samples"] == 3 and wild["steps"] == 2
+    assert wild["best_of_mpjpe_mm"] == sorted(wild["best_of_mpjpe_mm"], reverse=True) and len(wild["best_of_mpjpe_mm"]) == 3
+    assert wild["best_of_3_mpjpe_mm"] < wild["mpjpe_mm"] and wild["pa_mpjpe_mm"] < wild["mpjpe_mm"]
+    assert sum(row["frames"] for row in wild["by_stratum"].values()) == 16
+    assert sorted(wild["by_action"]) == ["sway", "wave"]
+    assert -1 <= wild["spread_error_rank_correlation"] <= 1 and wild["diversity_mm"] > 0
+    only_paper = figures_of(capsys, str(motions), *FAST, "--protocol", "paper")
+    assert "wild" not in only_paper and {k: only_paper[k] for k in PAPER_KEYS} == {k: both[k] for k in PAPER_KEYS}
+    only_wild = figures_of(capsys, str(motions), *FAST, "--protocol", "wild", "--by-action")
+    assert only_wild["wild"] == wild and not PAPER_KEYS & set(only_wild)
+
+
+def test_a_frame_has_the_same_figures_in_a_subset(capsys, motions):
+    """The second of two frames of the file, alone with the first and among all of them."""
+    whole = PoseFrames.load(motions)
+    few = whole.evenly(2)
+    assert few.action == ("sway", "wave") and few.numbers.tolist() == [0, 47]
+    assert torch.equal(few.rotations, whole.rotations[[0, -1]])
     assert figures_of(capsys, str(motions / "wave.npz"), *FAST, "--frames", "3")["frames"] == 3
-    poses, actions, _ = evaluate.load_poses(motions, every=1, frames=2)
-    whole, _, _ = evaluate.load_poses(motions, every=1, frames=0)
-    assert actions == ["sway", "wave"]
-    assert torch.equal(poses, whole[[0, -1]])
+
+
+def test_the_three_kinds_of_files_are_taken(capsys, motions, repo_root, shared_dir):
+    """AMASS, our own motion files and the collections of the training data."""
+    own = repo_root / "media" / "demo.npz"  # written as the package's motion files are
+    for path in (motions / "wave.npz", own, shared_dir / "data" / "cmu_smpl30_val.npz"):
+        figures = figures_of(capsys, str(path), *FAST, "--frames", "4")
+        assert figures["frames"] == figures["wild"]["frames"] == 4
+        assert 0 < figures["mpjpe_mm"] < 500 and 0 < figures["wild"]["mpjpe_mm"] < 500
 
 
 def test_the_table_shows_every_action(capsys, motions):
     assert main(["evaluate", str(motions), *FAST, "--by-action"]) == 0
     out, err = capsys.readouterr()
     assert "pixel error" in out and "wave" in out and "sway" in out
+    assert "paper protocol" in out and "wild protocol, 3 samples" in out and "rank correlation" in out
     assert "lifting" in err, "progress goes to stderr"
 
 
 def test_a_perfect_sample_has_no_error(motions):
-    poses, _, _ = evaluate.load_poses(motions, every=6, frames=0)
+    poses = PoseFrames.load(motions, every=6).rotations
     body = BodyModel.load()
     truth, _, _ = paper_view(body, poses)
     result = ProtocolResult(torch.zeros(len(poses)), torch.zeros(len(poses)), truth)
@@ -89,6 +118,9 @@ def test_a_perfect_sample_has_no_error(motions):
     assert evaluate.errors(body, poses, turned, torch.ones(len(poses), dtype=torch.bool))["pa_mpjpe_mm"] > 1.0
 
 
-def test_more_steps_than_the_model_has_are_refused(capsys, motions):
-    assert main(["evaluate", str(motions), "--steps", "100000"]) == 1
-    assert "--steps" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "value"), [("--steps", "100000"), ("--wild-steps", "100000"), ("--samples", "0"), ("--seed", "-1")]
+)
+def test_settings_out_of_range_are_refused(capsys, motions, option, value):
+    assert main(["evaluate", str(motions), option, value]) == 1
+    assert option in capsys.readouterr().err
