@@ -14,7 +14,7 @@ from diffmocap.errors import SettingsError
 from diffmocap.lifting.condition import Condition, make_condition, root_from_network, root_to_network
 from diffmocap.lifting.ddim import ddim_sample, ddim_timesteps
 from diffmocap.lifting.ddpm import ddpm_sample
-from diffmocap.lifting.denoiser import ConditionCode, TransformerDenoiser
+from diffmocap.lifting.denoiser import TransformerDenoiser
 from diffmocap.lifting.guidance import guided_denoiser
 from diffmocap.lifting.schedule import NoiseSchedule
 from diffmocap.lifting.translation import solve_translation
@@ -42,6 +42,8 @@ class LiftingSettings:
         temperature: scale of the first hypothesis's sampling noise, 0 to 1. 1 samples the model's distribution; 0 starts
             from its centre, which gave the most accurate and steadiest pose on the validation split
             (``benchmarks/live_sampling.py``). Further hypotheses are always drawn with all of the noise.
+        use_depth: believe the detector's guess of the keypoints' depths, where the keypoints come with one.
+        use_previous: tell the model the previous pose (it then looks less at single noisy keypoints).
         fresh_noise: draw new noise for every frame; otherwise every frame starts from the same noise, and poses
             change only as the keypoints do.
         seed: of the sampling noise.
@@ -57,6 +59,8 @@ class LiftingSettings:
     min_confidence: float = 0.3
     keypoint_noise: float = 0.02
     temperature: float = 0.0
+    use_depth: bool = True
+    use_previous: bool = True
     fresh_noise: bool = True
     seed: int = 0
 
@@ -108,7 +112,8 @@ class Lifter:
     ) -> PoseHypotheses | None:  # fmt: skip
         """K poses for one person in one image, or None where too few keypoints are visible.
 
-        ``previous``: the result for the frame before, for the warm start; its hypothesis k seeds hypothesis k.
+        ``previous``: the result for the frame before; its hypothesis k is what hypothesis k starts from and is told as
+        the pose before, where it is ``known``.
         Keypoints are those of an ideal pinhole camera (see ``camera.intrinsics.undistort_keypoints``).
         """
         confidence = torch.as_tensor(keypoints.confidence, dtype=torch.float32)
@@ -118,9 +123,13 @@ class Lifter:
         points = torch.as_tensor(keypoints.points_px, dtype=torch.float32)
         points = torch.where(confidence[:, None] > 0, points, 0.0)
         K = torch.as_tensor(intrinsics.matrix, dtype=torch.float32)
+        depth = None
+        if settings.use_depth and keypoints.depth_m is not None:
+            depth = torch.as_tensor(keypoints.depth_m, dtype=torch.float32)[None].to(self.device)
         one = make_condition(
-            points[None].to(self.device), confidence[None].to(self.device), K[None].to(self.device), settings.keypoint_noise
-        )
+            points[None].to(self.device), confidence[None].to(self.device), K[None].to(self.device),
+            settings.keypoint_noise, depth,
+        )  # fmt: skip
         k = settings.hypotheses
         rotations = self.sample(one, settings, previous)
         body_points = self.body.keypoints(rotations, torch.zeros(k, 3, device=self.device))
@@ -139,7 +148,8 @@ class Lifter:
     ) -> torch.Tensor:
         """Rotations [B * K, 24, 3, 3] for B conditions, root in the optical frame; K varies fastest.
 
-        A warm start needs B = 1.
+        ``previous`` has B * K poses, or any number, of which the best then serves all. A warm start needs all of them
+        to be known: one batch walks one schedule.
         """
         if settings.seed != self._seed or not settings.fresh_noise:
             self._generator.manual_seed(settings.seed)
@@ -147,33 +157,43 @@ class Lifter:
         k, batch = settings.hypotheses, len(condition) * settings.hypotheses
         code = self.model.encode_condition(condition).repeat(k)
         null = self._null.repeat(batch) if settings.guidance else None
-        denoise = guided_denoiser(self.model, self.schedule, code, settings.guidance, null)
         R_camera_crop = condition.R_camera_crop.repeat_interleave(k, 0)
         noise = torch.randn(batch, 24, 6, generator=self._generator)
         noise[::k] *= settings.temperature
         noise = noise.to(self.device)
-        warm = previous if settings.warm_start and settings.warm_start_time < 1.0 else None
-        start = 1.0 if warm is None else settings.warm_start_time
+        before = None if previous is None else self._previous(previous, batch, R_camera_crop)
+        if before is not None and settings.use_previous:
+            code.joints = self.model.encode_previous(*before, None, batch)
+        if not (settings.warm_start and settings.warm_start_time < 1.0) or before is None or not before[1].all():
+            before = None
+        denoise = guided_denoiser(self.model, self.schedule, code, settings.guidance, null)
+        start = 1.0 if before is None else settings.warm_start_time
         if settings.sampler == "ddpm":
-            x = self._start(noise, warm, R_camera_crop, round(start * self.schedule.steps) - 1)
+            x = self._start(noise, before, round(start * self.schedule.steps) - 1)
             x = ddpm_sample(
                 denoise, x, self.schedule, round(start * self.schedule.steps) - 1, self._generator, settings.temperature
             )
         else:
             timesteps = ddim_timesteps(self.schedule.steps, max(round(settings.steps * start), 1), start)
-            x = ddim_sample(denoise, self._start(noise, warm, R_camera_crop, timesteps[0]), self.schedule, timesteps)
+            x = ddim_sample(denoise, self._start(noise, before, timesteps[0]), self.schedule, timesteps)
         return root_from_network(matrix_from_6d(self.model.unstandardise(x)), R_camera_crop)
 
-    def _start(
-        self, noise: torch.Tensor, previous: PoseHypotheses | None, R_camera_crop: torch.Tensor, t: int
-    ) -> torch.Tensor:
-        """x_t to start from: noise, or the previous poses seen from the present crop, noised to time t."""
-        if previous is None:
-            return noise
+    def _previous(
+        self, previous: PoseHypotheses, batch: int, R_camera_crop: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Previous poses [batch, 24, 6] seen from the present crop, and which of them are known [batch]."""
         rotations = previous.rotations.to(self.device)
-        if len(rotations) != len(noise):  # K was changed: everybody starts from the best
-            rotations = rotations[previous.best].expand(len(noise), -1, -1, -1)
-        x0 = self.model.standardise(sixd_from_matrix(root_to_network(rotations, R_camera_crop)))
+        known = previous.known
+        if len(rotations) != batch:  # K was changed: everybody starts from the best
+            rotations, known = rotations[previous.best].expand(batch, -1, -1, -1), None
+        known = torch.ones(batch) if known is None else known.float()
+        return sixd_from_matrix(root_to_network(rotations, R_camera_crop)), known.to(self.device)
+
+    def _start(self, noise: torch.Tensor, before: tuple[torch.Tensor, torch.Tensor] | None, t: int) -> torch.Tensor:
+        """x_t to start from: noise, or the previous poses noised to time t."""
+        if before is None:
+            return noise
+        x0 = self.model.standardise(before[0])
         return self.schedule.add_noise(x0, noise, torch.full((len(noise),), t))
 
 

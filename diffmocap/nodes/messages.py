@@ -121,6 +121,7 @@ def keypoints_to_message(keypoints: Keypoints2D, frame_id: str) -> Keypoints2DMs
         height=keypoints.height,
         points=np.ascontiguousarray(keypoints.points_px, np.float32).reshape(50),
         confidence=np.ascontiguousarray(keypoints.confidence, np.float32),
+        depth=np.full(25, np.nan, np.float32) if keypoints.depth_m is None else keypoints.depth_m.astype(np.float32),
     )
 
 
@@ -138,7 +139,12 @@ def keypoints_from_message(message: Keypoints2DMsg) -> Keypoints2D:
     confidence = np.array(message.confidence, np.float32)
     points_px = np.array(message.points, np.float32).reshape(25, 2)
     points_px[confidence == 0] = 0.0
-    return Keypoints2D(points_px, confidence, message.width, message.height, ns_from_stamp(message.header.stamp))
+    # A publisher that knows nothing of depths leaves zeros: all keypoints in one plane is no person.
+    depth_m = np.array(message.depth, np.float32)
+    if not (np.isfinite(depth_m) & (depth_m != 0.0)).any():
+        depth_m = None
+    stamp_ns = ns_from_stamp(message.header.stamp)
+    return Keypoints2D(points_px, confidence, message.width, message.height, stamp_ns, depth_m)
 
 
 def camera_info_to_message(intrinsics: CameraIntrinsics, stamp_ns: int, frame_id: str) -> CameraInfo:
