@@ -16,7 +16,7 @@ from diffmocap.device import resolve_device
 from diffmocap.errors import DeviceError, ModelFileError, SettingsError
 from diffmocap.lifting.condition import condition_from_rays, make_condition, root_from_network, root_to_network
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
-from diffmocap.lifting.guidance import guided_denoiser
+from diffmocap.lifting.guidance import EVERYWHERE, guided_denoiser
 from diffmocap.lifting.lifter import Lifter, LiftingSettings
 from diffmocap.lifting.schedule import NoiseSchedule
 from diffmocap.lifting.translation import solve_translation
@@ -135,13 +135,26 @@ def test_guidance_is_the_papers_formula_in_epsilon(kind, weight):
     model = TransformerDenoiser(replace(TINY, parameterisation=kind)).eval().requires_grad_(False)
     schedule = NoiseSchedule()
     c = condition_from_rays(torch.randn(3, 25, 2) * 0.1, torch.ones(3, 25))
-    x, t = torch.randn(3, 24, 6), 400
+    x, t = torch.randn(3, 24, 6), 300
     times = torch.full((3,), t)
     code = model.encode_condition(c)
     _, conditional = schedule.x0_and_epsilon(model(x, times, code), x, times, kind)
     _, unconditional = schedule.x0_and_epsilon(model(x, times, model.null_code(3)), x, times, kind)
     _, guided = guided_denoiser(model, schedule, code, weight)(x, t)
     assert torch.allclose(guided, (weight + 1) * conditional - weight * unconditional, atol=1e-4)
+
+
+def test_guidance_acts_within_its_interval_only(model):
+    schedule = NoiseSchedule()
+    c = condition_from_rays(torch.randn(2, 25, 2) * 0.1, torch.ones(2, 25))
+    code, x = model.encode_condition(c), torch.randn(2, 24, 6)
+    plain = guided_denoiser(model, schedule, code, 0.0)
+    guided, everywhere = (guided_denoiser(model, schedule, code, 2.0, interval=i) for i in ((0.3, 0.7), EVERYWHERE))
+    for t, acts in ((50, False), (300, True), (700, False)):
+        ratio = float(schedule.sigma[t] / schedule.signal[t])
+        assert (0.3 <= ratio <= 0.7) == acts
+        assert torch.equal(guided(x, t)[0], (everywhere if acts else plain)(x, t)[0])
+        assert not torch.allclose(everywhere(x, t)[0], plain(x, t)[0], atol=1e-4)
 
 
 def test_batching_does_not_change_a_row(model):
