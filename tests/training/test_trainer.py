@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from diffmocap.lifting.denoiser import DenoiserConfig
-from diffmocap.lifting.weights import load_weights
-from training.lifting import main
-from training.poses import load_rotations
-from training.recipe import PRESETS, Recipe, build
-from training.trainer import Trainer
 from diffmocap.lifting.views import ViewConfig
+from diffmocap.lifting.weights import load_weights
+from training.lifting import main, parse
+from training.loop import Throughput
+from training.poses import load_rotations
+from training.recipe import PRESETS, Recipe, build, recipe_from
+from training.trainer import Trainer
 
 TINY = DenoiserConfig(width=32, heads=2, feedforward=32, decoder_layers=1, keypoint_layers=1)
 
@@ -59,8 +61,6 @@ def test_the_best_weights_are_kept(frames, tmp_path):
 
 @pytest.mark.parametrize("kind", ["epsilon", "x0", "v"])
 def test_loss_falls_for_every_parameterisation(frames, tmp_path, kind):
-    from dataclasses import replace
-
     run = trainer(frames, tmp_path, model=replace(TINY, parameterisation=kind), learning_rate=3e-3, steps=10_000)
     history = [run.train_step()["mse"].item() for _ in range(60)]
     assert sum(history[-10:]) < 0.9 * sum(history[:10])
@@ -76,14 +76,45 @@ def test_learning_rate_warms_up_and_decays_to_zero(frames, tmp_path):
 
 
 def test_command_writes_weights_config_and_resumes(shared_dir, tmp_path, capsys):
-    data = str(shared_dir / "data" / "cmu_smpl30_val.npz")
+    data, path = str(shared_dir / "data" / "cmu_smpl30_val.npz"), tmp_path / "config.json"
     arguments = ["--data", data, "--val", data, "--out", str(tmp_path), "--batch", "8", "--validation-frames", "4"]
     main([*arguments, "--steps", "2", "--device", "cpu"])
-    main([*arguments, "--steps", "3", "--device", "cpu"])
+    first = json.loads(path.read_text())
+    assert [start["step"] for start in first.pop("starts")] == [0] and len(first["commit"]) >= 7
+    path.write_text(json.dumps(first))  # as runs were recorded before their starts were listed
+    main([*arguments, "--steps", "3", "--device", "cpu", "--no-bf16"])
     assert "resumed at step 2" in capsys.readouterr().out
-    record = json.loads((tmp_path / "config.json").read_text())
-    assert record["recipe"]["steps"] == 3 and record["parameters"] > 1e6 and len(record["commit"]) >= 7
+    record = json.loads(path.read_text())
+    assert record["recipe"]["steps"] == 3 and record["recipe"]["bf16"] is False and record["parameters"] > 1e6
+    assert [start["step"] for start in record["starts"]] == [0, 2]
+    assert "--steps 2" in record["starts"][0]["command"] and "--no-bf16" in record["starts"][1]["command"]
     assert load_weights(tmp_path / "lifting.safetensors").config.width == record["recipe"]["model"]["width"]
+
+
+def test_throughput_follows_the_last_half_minute():
+    throughput = Throughput(samples_a_step=100, memory_s=30.0)
+    throughput.add(10, 1.0)
+    assert throughput.recent == throughput.overall == 1000
+    for _ in range(120):
+        throughput.add(5, 1.0)
+    assert throughput.recent == pytest.approx(500, rel=0.05)
+    assert throughput.overall == pytest.approx(100 * 610 / 121)
+
+
+def test_half_precision_is_the_default_on_gpus_alone():
+    data = ["--data", "d", "--val", "v", "--out", "o"]
+    for device, expected in (("cuda:0", True), ("cpu", False)):
+        assert recipe_from(parse([*data, "--device", device])).bf16 is expected
+    assert recipe_from(parse([*data, "--device", "cuda", "--no-bf16"])).bf16 is False
+    assert recipe_from(parse([*data, "--device", "cpu", "--bf16"])).bf16 is True
+
+
+def test_options_reach_the_recipe():
+    options = ["--mix-share", "0.7", "--joint-noise", "0.3", "--paper-share", "0.1", "--batch", "5"]
+    options += ["--architecture", "mlp", "--preset", "paper", "--parameterisation", "epsilon", "--schedule", "linear"]
+    recipe = recipe_from(parse(["--data", "d", "--val", "v", "--out", "o", "--device", "cpu", *options]))
+    assert (recipe.poses.mix_share, recipe.poses.joint_noise, recipe.view.paper_share, recipe.batch) == (0.7, 0.3, 0.1, 5)
+    assert recipe.model == replace(PRESETS["mlp"]["paper"], parameterisation="epsilon", schedule="linear")
 
 
 @pytest.mark.parametrize("architecture, millions", [("transformer", 11), ("mlp", 27)])

@@ -1,0 +1,89 @@
+"""Two processes train as one would on both their batches."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.poses import load_rotations
+from training.trainer import Trainer
+
+HERE = Path(__file__).parent
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def torchrun(*arguments: str, root: Path) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    return subprocess.run([*TORCHRUN, *arguments], env=environment, cwd=root, capture_output=True, text=True, timeout=240)
+
+
+@pytest.fixture(scope="module")
+def program(repo_root):
+    """The module that torchrun runs, for its recipe and helpers."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("two_ranks", HERE / "two_ranks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def alone(program, shared_dir, tmp_path_factory):
+    """One process's trainer, the batch of both, and its gradient; and where the two processes wrote theirs."""
+    frames = load_rotations([shared_dir / "data" / "cmu_smpl30_val.npz"])[::50]
+    trainer = Trainer(program.RECIPE, frames, frames[:4], tmp_path_factory.mktemp("alone"), "cpu")
+    batch = trainer.draw()
+    return frames, batch, program.first_gradient(trainer, batch)
+
+
+@pytest.fixture(scope="module")
+def both(program, alone, repo_root, tmp_path_factory):
+    """What the two processes wrote."""
+    frames, batch, _ = alone
+    out = tmp_path_factory.mktemp("both")
+    torch.save({"frames": frames, "batch": batch}, out / "data.pt")
+    done = torchrun(str(HERE / "two_ranks.py"), str(out / "data.pt"), str(out), root=repo_root)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [torch.load(out / f"rank{i}.pt", weights_only=True) for i in range(2)]
+
+
+def test_the_gradient_is_that_of_both_batches(alone, both):
+    expected = alone[2]
+    for result in both:
+        assert torch.allclose(result["gradient"], expected, rtol=1e-4, atol=1e-6 + 1e-5 * float(expected.abs().max()))
+
+
+def test_weights_stay_equal_while_batches_differ(both):
+    a, b = both
+    assert torch.equal(a["weights"], b["weights"]) and torch.equal(a["ema"], b["ema"])
+    assert not torch.equal(a["drawn"], b["drawn"])
+    assert a["clock"] == b["clock"]
+
+
+def test_a_resumed_run_of_two_is_the_uninterrupted_one(both):
+    for result in both:
+        assert torch.equal(result["resumed"], result["ema"])
+
+
+def test_the_command_runs_under_torchrun(shared_dir, repo_root, tmp_path):
+    data = str(shared_dir / "data" / "cmu_smpl30_val.npz")
+    options = ["--data", data, "--val", data, "--out", str(tmp_path), "--batch", "4", "--validation-frames", "2"]
+    options += ["--device", "cpu", "--architecture", "mlp"]
+    for steps in ("2", "3"):
+        done = torchrun("-m", "training.lifting", *options, "--steps", steps, root=repo_root)
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert "resumed at step 2" in done.stdout and done.stdout.count("parameters") == 1  # the first process alone prints
+    figures = json.loads(done.stdout.strip().splitlines()[-1])
+    assert figures["step"] == 3 and figures["samples_per_second"] > 0
+    record = json.loads((tmp_path / "config.json").read_text())
+    assert [(s["step"], s["processes"]) for s in record["starts"]] == [(0, 2), (2, 2)]
+    assert record["recipe"]["model"]["architecture"] == "mlp"
+    checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert checkpoint["step"] == 3 and len(checkpoint["other_ranks"]) == 1
