@@ -10,11 +10,11 @@ from diffmocap.lifting.schedule import NoiseSchedule
 
 def ddpm_sample(
     denoise: Denoise, x: torch.Tensor, schedule: NoiseSchedule, start: int | None = None,
-    generator: torch.Generator | None = None, temperature: float = 1.0,
+    generator: torch.Generator | None = None, temperature: float | torch.Tensor = 1.0,
 ) -> torch.Tensor:  # fmt: skip
     """x_0 from x at time ``start`` (default: the last), one step of the posterior mean and variance each (eq. 6, 7).
 
-    ``temperature`` scales the noise of the steps.
+    ``temperature`` scales the noise of the steps: a number, or a tensor that multiplies x.
     """
     betas, abar = schedule.betas, schedule.alphas_bar
     for t in range(schedule.steps - 1 if start is None else start, -1, -1):

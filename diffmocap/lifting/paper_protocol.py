@@ -16,11 +16,14 @@ import torch
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d
 from diffmocap.lifting.condition import FACING, make_condition, root_from_network
-from diffmocap.lifting.ddim import ddim_sample, ddim_timesteps
+from diffmocap.lifting.ddim import Denoise, ddim_sample, ddim_timesteps
 from diffmocap.lifting.denoiser import TransformerDenoiser
 from diffmocap.lifting.guidance import guided_denoiser
 from diffmocap.lifting.schedule import NoiseSchedule
 from diffmocap.camera.projection import project
+
+#: ``sample(denoise, x_T, schedule, generator) -> x_0``; the generator is for the noise of the steps.
+Sample = Callable[[Denoise, torch.Tensor, NoiseSchedule, torch.Generator], torch.Tensor]
 
 VERTICAL_FOV_DEG = 50.0
 FILL = 0.8
@@ -79,8 +82,9 @@ class ProtocolResult:
 def evaluate_paper_protocol(
     model: TransformerDenoiser, body: BodyModel, rotations: torch.Tensor, guidance: float = 0.0,
     steps: int = 50, seed: int = 0, batch: int = 256, progress: Callable[[int], object] | None = None,
+    sample: Sample | None = None,
 ) -> ProtocolResult:  # fmt: skip
-    """One seeded DDIM sample a frame for y-up world poses [N, 24, 3, 3].
+    """One seeded sample a frame for y-up world poses [N, 24, 3, 3]: the protocol's DDIM, or another sampler's.
 
     ``progress`` is told the number of frames done after each batch.
     """
@@ -94,13 +98,13 @@ def evaluate_paper_protocol(
         condition = make_condition(points, torch.ones_like(points[..., 0]), K[None])
         denoise = guided_denoiser(model, schedule, model.encode_condition(condition), guidance)
         x = torch.randn(len(chunk), 24, 6, generator=generator).to(body.device)
-        sixd = model.unstandardise(ddim_sample(denoise, x, schedule, timesteps))
-        sample = root_from_network(matrix_from_6d(sixd), condition.R_camera_crop)
-        joints, keypoints = body.joints_and_keypoints(sample, pelvis)
+        x = ddim_sample(denoise, x, schedule, timesteps) if sample is None else sample(denoise, x, schedule, generator)
+        pose = root_from_network(matrix_from_6d(model.unstandardise(x)), condition.R_camera_crop)
+        joints, keypoints = body.joints_and_keypoints(pose, pelvis)
         _, true_joints = body.forward_kinematics(truth, pelvis)
         errors.append((project(keypoints, K) - points).abs().mean((1, 2)).cpu())
         distances.append((joints - true_joints).norm(dim=-1).mean(1).cpu())
-        samples.append(sample.cpu())
+        samples.append(pose.cpu())
         if progress is not None:
             progress(len(chunk))
     return ProtocolResult(torch.cat(errors), torch.cat(distances), torch.cat(samples))

@@ -36,14 +36,19 @@ class NoiseSchedule:
         self.alphas_bar = torch.cumprod(1 - self.betas, 0)
         self.signal = self.alphas_bar.sqrt()
         self.sigma = (1 - self.alphas_bar).sqrt()
+        self._numbers = list(zip(self.signal.tolist(), self.sigma.tolist()))
 
-    def add_noise(self, x0: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """x_t for x0 [B, ...], noise of its shape and integer t [B] (eq. 4)."""
+    def add_noise(self, x0: torch.Tensor, noise: torch.Tensor, t: torch.Tensor | int) -> torch.Tensor:
+        """x_t for x0 [B, ...], noise of its shape and integer t, [B] or one for all (eq. 4)."""
         a, s = self.coefficients(t, x0)
         return a * x0 + s * noise
 
-    def coefficients(self, t: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """sqrt(abar_t) and sqrt(1 - abar_t) shaped to multiply ``like`` [B, ...]."""
+    def coefficients(
+        self, t: torch.Tensor | int, like: torch.Tensor
+    ) -> tuple[torch.Tensor | float, torch.Tensor | float]:
+        """sqrt(abar_t) and sqrt(1 - abar_t) that multiply ``like`` [B, ...]: numbers where t is one for all rows."""
+        if isinstance(t, int):
+            return self._numbers[t]
         shape = (-1,) + (1,) * (like.dim() - 1)
         index = t.to(self.signal.device)
         a = self.signal[index].to(like.device, like.dtype).view(shape)
@@ -51,7 +56,7 @@ class NoiseSchedule:
         return a, s
 
     def x0_and_epsilon(
-        self, prediction: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor, parameterisation: str
+        self, prediction: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor | int, parameterisation: str
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """x0 and epsilon from what the network predicts; v = sqrt(abar) eps - sqrt(1 - abar) x0 (Salimans & Ho 2022)."""
         a, s = self.coefficients(t, x_t)
