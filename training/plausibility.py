@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from diffmocap.body.joint_angles import angle_limits, angles_from_rotations
+from diffmocap.body.joint_angles import limit_excess
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_MIRROR
 
@@ -67,7 +67,5 @@ def self_intersects(body: BodyModel, rotations: torch.Tensor) -> torch.Tensor:
 def within_limits(rotations: torch.Tensor) -> torch.Tensor:
     """[B, 24] bool for poses [B, 24, 3, 3]: the joint's three angles lie within the limits of
     :data:`diffmocap.body.joint_angles.LIMITS_DEG`. The root has none."""
-    limits = angle_limits().to(rotations.device)
-    angles = angles_from_rotations(rotations)
-    inside = ((angles >= limits[:, 0]) & (angles <= limits[:, 1])).unflatten(-1, (-1, 3)).all(-1)
+    inside = (limit_excess(rotations) <= 0).unflatten(-1, (-1, 3)).all(-1)
     return torch.cat([torch.ones_like(inside[:, :1]), inside], 1)

@@ -15,19 +15,26 @@ from diffmocap.resources import sha256_of
 from training.manifest import ACKNOWLEDGEMENT, MODELS, write_entry
 
 
+def without_folders(command: str) -> str:
+    """The command with the folders of its data left out."""
+    return re.sub(r"\S*/(?=[^/\s]+\.npz)", "", command)
+
+
 def lifting_entry(run: Path, weights: Path, metrics: dict | None) -> dict:
     """What the manifest says of lifting weights: data, command (folders left out), recipe, length, figures."""
     config = json.loads((run / "config.json").read_text())
     with safe_open(weights, "pt") as f:
         info = json.loads(f.metadata()["info"])
+    starts = [{**start, "command": without_folders(start["command"])} for start in config.get("starts", [])]
     return {
         "kind": "lifting", "licence": "Apache-2.0",
         "data": {
             "clips": [Path(p).name for p in config["data"]], "frames": config["frames"],
             "held_out_clips": Path(config["exclude"]).name, "acknowledgement": ACKNOWLEDGEMENT,
         },
-        "command": re.sub(r"\S*/(?=[^/\s]+\.npz)", "", config["command"]), "commit": config["commit"], "torch": config["torch"], "device": config["device"],
-        "parameters": config["parameters"], "recipe": config["recipe"], **info, "metrics": metrics or {},
+        "command": without_folders(config["command"]),
+        **{key: config[key] for key in ("commit", "torch", "device", "parameters", "recipe")}, "starts": starts,
+        **info, "metrics": metrics or {},
     }  # fmt: skip
 
 

@@ -1,0 +1,28 @@
+"""What the manifest says of shipped weights."""
+
+from __future__ import annotations
+
+import json
+
+from diffmocap.lifting.mlp_denoiser import MlpConfig, MlpDenoiser
+from diffmocap.lifting.weights import save_weights
+from training.ship import lifting_entry
+
+
+def test_the_record_holds_every_start_without_folders(tmp_path):
+    weights = tmp_path / "lifting.safetensors"
+    save_weights(MlpDenoiser(MlpConfig(width=8, layers=1)), weights, {"step": 7})
+    start = {"command": "python -m training.lifting --data /a/b/train.npz --out runs/x", "commit": "c", "step": 0}
+    config = {
+        **start, "torch": "2", "device": "cpu", "parameters": 5, "recipe": {}, "data": ["/a/b/train.npz"], "frames": 3,
+        "exclude": "/c/held_out.txt", "starts": [start, {**start, "step": 4}],
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    entry = lifting_entry(tmp_path, weights, {"mpjpe_mm": 60})
+    text = json.dumps(entry)
+    assert "/a/b" not in text and "/c/" not in text and "--data train.npz" in entry["command"]
+    assert [s["step"] for s in entry["starts"]] == [0, 4] and entry["step"] == 7
+    assert entry["data"]["clips"] == ["train.npz"] and entry["metrics"] == {"mpjpe_mm": 60}
+    del config["starts"]  # runs from before they were listed
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert lifting_entry(tmp_path, weights, None)["starts"] == []
