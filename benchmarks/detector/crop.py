@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from benchmarks.synthetic.breakdown import pelvis_yaw
 from benchmarks.synthetic.detections import Detections
 from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
 from diffmocap.keypoints.body25 import LANDMARK_NAMES, body25_from_landmarks, landmark_confidence
 from diffmocap.keypoints.mediapipe_detector import DetectorSettings
-from diffmocap.lifting.condition import FACING, condition_from_rays
+from diffmocap.lifting.condition import condition_from_rays
 from diffmocap.lifting.lifter import LiftingSettings
 
 MID_HIP = KEYPOINT_NAMES.index("MidHip")
@@ -89,10 +90,9 @@ def crop_view(d: Detections) -> CropView:
 
     depth = (keypoints @ R)[..., 2]
     z = d.world[index, :, 2]
-    forward = np.array(FACING) * np.einsum("nji,nj->ni", R, d.root[index, :, 2])
     return CropView(
         index, turned(rays), certain, confidence, z - z[:, HIP_LANDMARKS].mean(1, keepdims=True), turned(true_rays),
-        depth - depth[:, MID_HIP, None], np.arctan2(forward[:, 0], forward[:, 2]), R, half_size,
+        depth - depth[:, MID_HIP, None], pelvis_yaw(d.root[index], R), R, half_size,
         np.unique(d.subject, return_inverse=True)[1][index],
     )  # fmt: skip
 

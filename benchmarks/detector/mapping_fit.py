@@ -14,21 +14,21 @@ from diffmocap.keypoints.body25 import LANDMARK_NAMES, NUM_LANDMARKS, PLAIN
 from diffmocap.keypoints.landmark_mapping import LandmarkMapping
 
 _TORSO = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
-_FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "mouth_left", "mouth_right")
+_HEAD = ("nose", "left_ear", "right_ear")
+_FACE = (*_HEAD, "left_eye", "right_eye", "mouth_left", "mouth_right", "left_shoulder", "right_shoulder")
 _LEG = ("left_knee", "left_ankle", "left_heel", "left_foot_index")
-#: Landmarks that a keypoint may depend on, for the middle and the left; the right mirrors the left.
+#: Landmarks that a keypoint may depend on, for the middle and the left; the right mirrors the left. The head tells the
+#: hips which way is forward, the hips tell the toes which way is outward.
 SUPPORT = {
-    "Nose": (*_FACE, *_TORSO[:2]), "LEye": (*_FACE, *_TORSO[:2]), "LEar": (*_FACE, *_TORSO[:2]),
-    "Neck": (*_TORSO, "left_ear", "right_ear", "nose"),
-    "LShoulder": (*_TORSO, "left_elbow", "left_ear", "right_ear", "nose"),
-    "LElbow": ("left_shoulder", "left_elbow", "left_wrist"),
+    "Nose": _FACE, "LEye": _FACE, "LEar": _FACE, "Neck": (*_TORSO, *_HEAD),
+    "LShoulder": (*_TORSO, *_HEAD, "left_elbow"), "LElbow": ("left_shoulder", "left_elbow", "left_wrist"),
     "LWrist": ("left_elbow", "left_wrist", "left_index", "left_pinky", "left_thumb"),
-    "MidHip": (*_TORSO, "left_knee", "right_knee"), "LHip": (*_TORSO, "left_knee", "right_knee"),
+    "MidHip": (*_TORSO, *_HEAD), "LHip": (*_TORSO, *_HEAD),
     "LKnee": ("left_hip", "left_knee", "left_ankle", "left_foot_index"),
-    "LAnkle": _LEG, "LHeel": _LEG, "LBigToe": _LEG,
+    "LAnkle": _LEG, "LHeel": _LEG, "LBigToe": (*_LEG, "left_hip", "right_hip"),
 }  # fmt: skip
 
-#: Pull towards the plain selection, over the mean square of a landmark's distance (half-sizes, metres).
+#: Pull towards the plain selection: what a squared weight costs a row, in squared half-sizes and squared metres.
 POINT_RIDGE, DEPTH_RIDGE = 1e-3, 3e-4
 #: Errors above these count linearly (half-sizes, metres).
 POINT_HUBER, DEPTH_HUBER = 0.05, 0.15
@@ -75,7 +75,7 @@ def _fit_point(both: list[tuple[CropView, np.ndarray]], k: int, support: list[in
         rows.append((view.landmarks[use][:, support] - plain[:, None]).transpose(0, 2, 1).reshape(-1, len(support)))
         targets.append((view.truth[use, k] - plain).reshape(-1))
     a, b = np.concatenate(rows), np.concatenate(targets)
-    v = _robust_ridge(a, b, np.full(len(support), POINT_RIDGE), POINT_HUBER, pair=2)
+    v = robust_ridge(a, b, np.full(len(support), POINT_RIDGE), POINT_HUBER, pair=2)
     row = (1.0 - v.sum()) * PLAIN[k]
     row[support] += v
     return row
@@ -91,14 +91,17 @@ def _fit_depth(both: list[tuple[CropView, np.ndarray]], k: int, support: list[in
     a, b = np.concatenate(rows), np.concatenate(targets)
     ridge = np.full(a.shape[1], DEPTH_RIDGE)
     ridge[[0, -1]] *= 0.1, 0.01  # the gain and the offset are sure
-    v = _robust_ridge(a, b, ridge, DEPTH_HUBER, pair=1)
+    v = robust_ridge(a, b, ridge, DEPTH_HUBER)
     row = (1.0 + v[0] - v[1:-1].sum()) * PLAIN[k]
     row[support] += v[1:-1]
     return row, float(v[-1])
 
 
-def _robust_ridge(a: np.ndarray, b: np.ndarray, ridge: np.ndarray, huber: float, pair: int) -> np.ndarray:
-    """argmin of the Huber loss of ``b - a v`` plus ``ridge v^2`` a row, by reweighting; ``pair`` rows share a weight."""
+def robust_ridge(a: np.ndarray, b: np.ndarray, ridge: np.ndarray, huber: float, pair: int = 1) -> np.ndarray:
+    """argmin over v of the Huber loss of ``b - a v`` plus ``ridge v^2`` a row, by reweighting.
+
+    ``pair`` rows that follow each other are one error (x and y of a point).
+    """
     weight = np.ones(len(b))
     for _ in range(ITERATIONS):
         weighted = a * weight[:, None]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -58,30 +57,35 @@ class Detections:
         return np.array([name.split("_")[0] for name in self.clip])[self.film]
 
 
-def detections(films: Sequence[Path], folder: Path) -> Detections:
-    """Run the detector over films that lie beside their truth; the record of the same films is kept in ``folder``."""
-    digest = hashlib.sha256(f"{RECORD} {[film.stem for film in films]}".encode()).hexdigest()[:10]
-    path = folder / f"detections_{digest}.npz"
-    if not path.is_file():
-        body = BodyModel.load()
-        records = [_detect(i, film, body) for i, film in enumerate(tqdm(films, desc="detecting", unit="film"))]
-        arrays = {key: np.concatenate([record[key] for record in records]) for key in records[0]}
-        clips = np.array([film.stem.rsplit("_", 2)[0] for film in films])
-        np.savez_compressed(path, clip=clips, **arrays)
-    with np.load(path, allow_pickle=False) as data:
-        return Detections(**{f.name: data[f.name] for f in fields(Detections)})
+def detections(films: Sequence[Path]) -> Detections:
+    """Run the detector over films with their truth beside them; what it says of a film is kept there too."""
+    records, body = [], None
+    for i, film in enumerate(tqdm(films, desc="detecting", unit="film")):
+        path = film.with_suffix(f".detections{RECORD}")
+        if not path.is_file():
+            body = body or BodyModel.load()
+            record = _detect(film, body)
+            with open(path, "wb") as f:
+                np.savez_compressed(f, **record)
+        with np.load(path, allow_pickle=False) as data:
+            records.append({**data, "film": np.full(len(data["frame"]), i)})
+    arrays = {key: np.concatenate([record[key] for record in records]) for key in records[0]}
+    return Detections(clip=np.array([film.stem.rsplit("_", 2)[0] for film in films]), **arrays)
 
 
-def _detect(number: int, film: Path, body: BodyModel) -> dict[str, np.ndarray]:
+def true_keypoints(truth: Mapping[str, np.ndarray], body: BodyModel) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints [T, 25, 3] m in the optical frame and local rotations [T, 24, 3, 3] from the arrays beside a film."""
+    rotations = roma.rotvec_to_rotmat(torch.from_numpy(truth["poses"]).view(-1, 24, 3))
+    betas = torch.from_numpy(truth["betas"])[None]
+    pelvis = torch.from_numpy(truth["trans"]) + body.rest_joints(betas)[:, 0]
+    return body.keypoints(rotations, pelvis, betas).numpy(), rotations.numpy()
+
+
+def _detect(film: Path, body: BodyModel) -> dict[str, np.ndarray]:
     with np.load(film.with_suffix(".npz"), allow_pickle=False) as data:
-        poses, trans, betas, fps, joints, K = (
-            data[k] for k in ("poses", "trans", "betas", "mocap_framerate", "joints", "K")
-        )
+        joints, K, fps = (data[k] for k in ("joints", "K", "mocap_framerate"))
         size = np.array([data["width"], data["height"]])
-    rotations = roma.rotvec_to_rotmat(torch.from_numpy(poses).view(-1, 24, 3))
-    shape = torch.from_numpy(betas)[None]
-    pelvis = torch.from_numpy(trans) + body.rest_joints(shape)[:, 0]
-    keypoints = body.keypoints(rotations, pelvis, shape).numpy()
+        keypoints, rotations = true_keypoints(data, body)
     count = len(joints)
     landmarks_px = np.full((count, NUM_LANDMARKS, 2), np.nan, np.float32)
     visibility = np.zeros((count, NUM_LANDMARKS), np.float32)
@@ -98,8 +102,8 @@ def _detect(number: int, film: Path, body: BodyModel) -> dict[str, np.ndarray]:
             landmarks_px[t], visibility[t], world[t] = found.landmarks_px, found.visibility, found.world_landmarks
     video.release()
     return {
-        "film": np.full(count, number), "frame": np.arange(count), "landmarks_px": landmarks_px,
+        "frame": np.arange(count), "landmarks_px": landmarks_px,
         "visibility": visibility, "world": world, "keypoints": keypoints, "joints": joints,
-        "root": rotations[:, 0].numpy(), "K": np.broadcast_to(K, (count, 3, 3)).copy(),
+        "root": rotations[:, 0], "K": np.broadcast_to(K, (count, 3, 3)).copy(),
         "size": np.broadcast_to(size, (count, 2)).copy(),
     }  # fmt: skip

@@ -35,7 +35,8 @@ def detector_scenes(mocap: Path, count: int = 64, frames: int = 40, seed: int = 
         start = int(rng.integers(len(clip) - frames + 1))
         view = View(
             yaw_deg=float(np.round(rng.uniform(-180, 180), 1)), height_m=float(np.round(rng.uniform(0.6, 2.2), 2)),
-            vertical_fov_deg=float(np.round(rng.uniform(40, 70), 1)), margin=float(np.round(rng.choice([0.04, 0.1, 0.2, 0.3]), 2)),
+            vertical_fov_deg=float(np.round(rng.uniform(40, 70), 1)),
+            margin=float(np.round(rng.choice([0.04, 0.1, 0.2, 0.3]), 2)),
         )  # fmt: skip
         betas = tuple(float(b) for b in np.round(rng.normal(0, 0.7, 4), 2))
         scenes.append(Scene(Piece(clip.name, start, start + frames), view, 1000 + i, betas))

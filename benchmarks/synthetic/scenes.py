@@ -17,6 +17,7 @@ from benchmarks.synthetic.motion import Piece
 from benchmarks.synthetic.video import View, film, write_video
 from diffmocap.body.mocap import load_split, retarget
 from diffmocap.body.model import BodyModel
+from diffmocap.errors import SettingsError
 
 #: Changes whenever the drawing changes, so that films kept from before are made anew.
 DRAWING = 1
@@ -67,8 +68,12 @@ QUICK_SCENES = (
 )
 
 
-def make_films(scenes: Sequence[Scene], mocap: Path, folder: Path) -> list[Path]:
-    """Videos of the scenes with their truth beside them (``.mp4`` and ``.npz``); those already there are kept."""
+def make_films(scenes: Sequence[Scene], mocap: Path, folder: Path, skip_unfit: bool = False) -> list[Path]:
+    """Videos of the scenes with their truth beside them (``.mp4`` and ``.npz``); those already there are kept.
+
+    Raises:
+        SettingsError: a motion does not fit its view; with ``skip_unfit`` such scenes are left out.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{scene.name}.mp4" for scene in scenes]
     missing = [(s, p) for s, p in zip(scenes, paths, strict=True) if not p.with_suffix(".npz").is_file()]
@@ -90,5 +95,9 @@ def make_films(scenes: Sequence[Scene], mocap: Path, folder: Path) -> list[Path]
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:  # a film at a time on each core
         for done in tqdm([pool.submit(make, *task) for task in missing], desc="drawing", unit="film"):
-            done.result()
-    return paths
+            try:
+                done.result()
+            except SettingsError:
+                if not skip_unfit:
+                    raise
+    return [path for path in paths if path.with_suffix(".npz").is_file()]
