@@ -1,0 +1,148 @@
+"""Distillation learns where the teacher's paths end, resumes exactly, and says in the weights what they are."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from diffmocap.errors import SettingsError
+from diffmocap.lifting.ddim import ddim_timesteps
+from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.lifting.schedule import NoiseSchedule
+from diffmocap.lifting.weights import load_weights, save_weights
+from training.distill import Distillation, Distiller, main, walk
+from training.poses import load_rotations
+from training.recipe import Recipe
+from training.trainer import Trainer
+
+TINY = DenoiserConfig(width=32, heads=2, feedforward=32, decoder_layers=1, keypoint_layers=1)
+
+
+@pytest.fixture(scope="module")
+def frames(shared_dir) -> torch.Tensor:
+    return load_rotations([shared_dir / "data" / "cmu_smpl30_val.npz"])[::50]
+
+
+@pytest.fixture(scope="module")
+def teacher(frames, tmp_path_factory):
+    """A network that has learnt a little: its paths bend."""
+    folder = tmp_path_factory.mktemp("teacher")
+    recipe = Recipe(batch=64, learning_rate=3e-3, warmup_steps=5, ema_decay=0.9, model=TINY)
+    trainer = Trainer(recipe, frames, frames[:4], folder)
+    for _ in range(60):
+        trainer.train_step()
+    trainer.save()
+    return folder / "lifting.safetensors"
+
+
+def distiller(frames, teacher, out, distillation=Distillation(), **changes) -> Distiller:
+    recipe = Recipe(**{"batch": 16, "warmup_steps": 5, "null_share": 0.0, "ema_decay": 0.9, **changes})
+    return Distiller(recipe, distillation, teacher, frames, frames[:6], out)
+
+
+def test_paths_of_a_gaussian_end_where_its_ode_does():
+    """Least squares of the ends on the states must find the ODE's affine map at every time of the path."""
+    schedule, mean, std = NoiseSchedule("cosine", 1000), 0.7, 0.3
+
+    def exact(x, t):
+        a, b = schedule.coefficients(t, x)
+        return schedule.x0_and_epsilon((a * std**2 * x + b * b * mean) / (a * a * std**2 + b * b), x, t, "x0")
+
+    timesteps = ddim_timesteps(1000, 50)
+    x = torch.randn(200, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    states, end = walk(exact, x, schedule, timesteps)
+    assert states.shape == (200, 50, 1) and torch.equal(states[:, 0], x)
+    for i, t in enumerate(timesteps):
+        a, b = schedule.coefficients(t, x)
+        known = torch.cat([states[:, i], torch.ones_like(x)], 1)
+        slope, offset = torch.linalg.lstsq(known, end).solution.flatten().tolist()
+        expected = std / (a * a * std**2 + b * b) ** 0.5
+        assert slope == pytest.approx(expected, rel=0.015)
+        assert offset == pytest.approx(mean - expected * a * mean, abs=0.015)
+
+
+def test_examples_lie_on_the_teachers_paths(frames, teacher, tmp_path):
+    run = distiller(frames, teacher, tmp_path, Distillation(points=3, cold_share=1.0, quiet_share=0.0))
+    batch = run.draw()
+    x, t, end = run.paths(batch)
+    assert x.shape == end.shape == (48, 24, 6) and set(t.tolist()) <= set(ddim_timesteps(1000, 8))
+    first = t == 999
+    assert int(first.sum()) == 16 and torch.allclose(x[first], batch.noise, atol=1e-3)
+    # A path walked on from a later state ends at the same place.
+    code = run.teacher.encode_condition(batch.view.condition)
+    state, following = x.view(16, 3, 24, 6)[:, 1], int(t[1])
+    grid = [s for s in ddim_timesteps(1000, 8) if s <= following]
+
+    def denoise(x, s):
+        return run.schedule.x0_and_epsilon(run.teacher(x, torch.full((16,), s), code), x, s, "x0")
+
+    _, again = walk(denoise, state, run.schedule, grid)
+    assert float((again - end[::3]).square().mean().sqrt()) < 0.2 * float(end.std())
+
+
+def test_the_student_comes_to_agree_with_itself_along_paths(frames, teacher, tmp_path):
+    run = distiller(frames, teacher, tmp_path, learning_rate=3e-3)
+
+    def disagreement() -> float:
+        """Between the student's answers at the beginning of a path and at its later points."""
+        g, start = torch.Generator().manual_seed(1), run.generator
+        run.generator = g
+        with torch.no_grad():
+            batch = run.draw()
+            x, t, end = run.paths(batch)
+            code = run.ema.encode_condition(batch.view.condition).repeat(len(x) // 16)
+            answers = run.ema(x, t, code).view(16, -1, 24, 6)
+        run.generator = start
+        return float((answers[:, :1] - answers[:, 1:]).square().mean())
+
+    before = disagreement()
+    first = [run.train_step()["total"].item() for _ in range(5)]
+    for _ in range(50):
+        run.train_step()
+    last = [run.train_step()["total"].item() for _ in range(5)]
+    assert sum(last) < 0.8 * sum(first) and disagreement() < 0.8 * before
+
+
+def test_resumed_run_is_the_uninterrupted_run(frames, teacher, tmp_path):
+    whole = distiller(frames, teacher, tmp_path)
+    for _ in range(4):
+        whole.train_step()
+    first = distiller(frames, teacher, tmp_path)
+    for _ in range(2):
+        first.train_step()
+    first.save()
+    second = distiller(frames, teacher, tmp_path)
+    assert second.resume() and second.step == 2
+    for _ in range(2):
+        second.train_step()
+    for a, b in zip(whole.ema.parameters(), second.ema.parameters()):
+        assert torch.equal(a, b)
+
+
+def test_command_writes_a_student_that_says_so_and_resumes(shared_dir, teacher, tmp_path, capsys):
+    data = str(shared_dir / "data" / "cmu_smpl30_val.npz")
+    arguments = [
+        "--teacher", str(teacher), "--data", data, "--val", data, "--out", str(tmp_path), "--batch", "4", "--device", "cpu",
+        "--validation-frames", "4", "--minutes", "0", "--guidance", "0.5",
+    ]  # fmt: skip
+    main([*arguments, "--steps", "1"])
+    main([*arguments, "--steps", "2"])
+    printed = capsys.readouterr().out
+    assert "resumed at step 1" in printed and "spread_mm" in printed
+    figures = json.loads(printed.strip().splitlines()[-1])
+    assert {f"{name}_{n}_steps" for name in ("pixel_error", "spread_mm") for n in (1, 2, 4)} < set(figures)
+    with safe_open(tmp_path / "lifting.safetensors", "pt") as f:
+        student = json.loads(f.metadata()["info"])["student"]
+    assert student["steps"] == [1, 2, 4] and student["sampler"] == "consistency" and student["guidance"] == 0.5
+    assert load_weights(tmp_path / "lifting.safetensors").config == load_weights(teacher).config
+    assert json.loads((tmp_path / "config.json").read_text())["distillation"]["guidance"] == 0.5
+
+
+def test_a_teacher_that_says_nothing_at_pure_noise_is_refused(frames, tmp_path):
+    path = tmp_path / "epsilon.safetensors"
+    save_weights(TransformerDenoiser(DenoiserConfig(width=32, heads=2, parameterisation="epsilon")), path)
+    with pytest.raises(SettingsError, match="epsilon"):
+        distiller(frames, path, tmp_path)
