@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from benchmarks.detector.world_baseline import HIPS, LIMB_LANDMARKS, apply_world_map, load_world_map
 from benchmarks.report import REPOSITORY, RESULTS, mocap_file, provenance, today
 from benchmarks.synthetic.breakdown import SIZE_BOUNDS, SIZE_GROUPS, YAW_BOUNDS, YAW_GROUPS, clip_actions, view_groups
 from benchmarks.synthetic.detections import true_keypoints
-from benchmarks.synthetic.scenes import QUICK_SCENES, SCENES, make_films
+from benchmarks.synthetic.scenes import QUICK_SCENES, SCENES, Scene, make_films
 from diffmocap.body.skeleton import LIMB_JOINTS
 from diffmocap.evaluation import keypoint_error_px, mpjpe_mm, pa_mpjpe_mm
 from diffmocap.keypoints.mediapipe_detector import Detector, DetectorSettings
@@ -121,6 +123,26 @@ def _part(comparisons: list[Comparison], chosen: Callable[[Comparison], np.ndarr
     return {"frames": sum(len(part.truth) for part in parts), **errors(parts)} if parts else {}
 
 
+def film_figures(
+    scenes: Sequence[Scene], mocap: Path, folder: Path, pipeline: PosePipeline,
+    detecting: DetectorSettings = DetectorSettings(),
+) -> tuple[dict, dict[str, dict]]:  # fmt: skip
+    """Figures over all films of the scenes, with their breakdowns, and by film; films are drawn where ``folder`` lacks them.
+
+    Raises:
+        SystemExit: no frame got a pose from all methods.
+    """
+    world_map, actions = load_world_map(), clip_actions(mocap)
+    films = make_films(scenes, mocap, folder)
+    pairs = tqdm(list(zip(films, scenes, strict=True)), desc="lifting films", unit="film", file=sys.stderr)
+    comparisons = [measure(film, pipeline, world_map, actions[scene.piece.clip], detecting) for film, scene in pairs]
+    compared = [c for c in comparisons if len(c.truth)]
+    if not compared:
+        raise SystemExit("no frame got a pose from all methods; look at the films")
+    figures = _summary(compared) | {"frames": sum(c.frames for c in comparisons)} | breakdowns(compared)
+    return figures, {c.name: _summary([c]) for c in compared}
+
+
 def write_page(
     figures: dict, by_film: dict[str, dict], settings: PipelineSettings, uncalibrated: bool = False
 ) -> Path:
@@ -187,19 +209,9 @@ def main() -> None:
     changes = {k: getattr(args, k) for k in ("guidance", "steps", "hypotheses") if getattr(args, k) is not None}
     settings = replace(settings, lifting=replace(settings.lifting, **changes))
     pipeline = PosePipeline.load(args.weights, device=args.device, settings=settings)
-    mocap, world_map = mocap_file("test", args.data), load_world_map()
-    scenes, actions = QUICK_SCENES if args.quick else SCENES, clip_actions(mocap)
-    films = make_films(scenes, mocap, args.films)
+    scenes = QUICK_SCENES if args.quick else SCENES
     detecting = DetectorSettings(calibrated=not args.uncalibrated)
-    comparisons = [
-        measure(film, pipeline, world_map, actions[scene.piece.clip], detecting)
-        for film, scene in zip(films, scenes, strict=True)
-    ]
-    compared = [c for c in comparisons if len(c.truth)]
-    if not compared:
-        raise SystemExit("no frame got a pose from all methods; look at the films")
-    by_film = {c.name: _summary([c]) for c in compared}
-    figures = _summary(compared) | {"frames": sum(c.frames for c in comparisons)} | breakdowns(compared)
+    figures, by_film = film_figures(scenes, mocap_file("test", args.data), args.films, pipeline, detecting)
     for name, f in [*by_film.items(), ("all", figures)]:
         print(
             f"{name}: PA-MPJPE {f['pa_mpjpe_mm']:.1f} mm (MediaPipe {f['baseline_pa_mpjpe_mm']:.1f}, mapped "
