@@ -12,17 +12,14 @@ from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
 from diffmocap.device import resolve_device
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.condition import Condition, make_condition, root_from_network, root_to_network
-from diffmocap.lifting.ddim import ddim_sample, ddim_timesteps
-from diffmocap.lifting.ddpm import ddpm_sample
+from diffmocap.lifting.ddim import ddim_timesteps
 from diffmocap.lifting.denoiser import TransformerDenoiser
 from diffmocap.lifting.guidance import guided_denoiser
+from diffmocap.lifting.samplers import SAMPLERS, sample_along
 from diffmocap.lifting.schedule import NoiseSchedule
 from diffmocap.lifting.translation import solve_translation
 from diffmocap.lifting.weights import load_weights
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
-
-SAMPLERS = ("ddim", "ddpm")
-
 
 @dataclass(frozen=True)
 class LiftingSettings:
@@ -32,7 +29,8 @@ class LiftingSettings:
         guidance: w of classifier-free guidance, 0 to 10; 0 is the plain conditional model.
         steps: DDIM steps from pure noise, 1 to 1000; a warm start walks its share of them.
         hypotheses: K samples a frame, 1 to 64.
-        sampler: ``ddim``, or ``ddpm`` (all of the model's steps, for offline use).
+        sampler: ``ddim``; ``dpm``, of second order; ``consistency``, for the weights of few-step students; ``ddpm``, all of
+            the model's steps, for offline use.
         warm_start: begin from the previous pose with noise added instead of from pure noise.
         warm_start_time: where on the noise schedule a warm start begins, 0.05 (nearly clean) to 1 (pure noise).
         min_keypoints: visible keypoints below which no pose is attempted, 4 to 25.
@@ -158,9 +156,10 @@ class Lifter:
         code = self.model.encode_condition(condition).repeat(k)
         null = self._null.repeat(batch) if settings.guidance else None
         R_camera_crop = condition.R_camera_crop.repeat_interleave(k, 0)
-        noise = torch.randn(batch, 24, 6, generator=self._generator)
-        noise[::k] *= settings.temperature
-        noise = noise.to(self.device)
+        temperature = torch.ones(batch, 1, 1)
+        temperature[::k] = settings.temperature
+        temperature = temperature.to(self.device)
+        noise = temperature * torch.randn(batch, 24, 6, generator=self._generator).to(self.device)
         before = None if previous is None else self._previous(previous, batch, R_camera_crop)
         if before is not None and settings.use_previous:
             code.joints = self.model.encode_previous(*before, None, batch)
@@ -168,14 +167,12 @@ class Lifter:
             before = None
         denoise = guided_denoiser(self.model, self.schedule, code, settings.guidance, null)
         start = 1.0 if before is None else settings.warm_start_time
-        if settings.sampler == "ddpm":
-            x = self._start(noise, before, round(start * self.schedule.steps) - 1)
-            x = ddpm_sample(
-                denoise, x, self.schedule, round(start * self.schedule.steps) - 1, self._generator, settings.temperature
-            )
+        if settings.sampler == "ddpm":  # every time of the schedule below the start
+            timesteps = [round(start * self.schedule.steps) - 1]
         else:
             timesteps = ddim_timesteps(self.schedule.steps, max(round(settings.steps * start), 1), start)
-            x = ddim_sample(denoise, self._start(noise, before, timesteps[0]), self.schedule, timesteps)
+        x = self._start(noise, before, timesteps[0])
+        x = sample_along(settings.sampler, denoise, x, self.schedule, timesteps, self._generator, temperature)
         return root_from_network(matrix_from_6d(self.model.unstandardise(x)), R_camera_crop)
 
     def _previous(
@@ -194,7 +191,7 @@ class Lifter:
         if before is None:
             return noise
         x0 = self.model.standardise(before[0])
-        return self.schedule.add_noise(x0, noise, torch.full((len(noise),), t))
+        return self.schedule.add_noise(x0, noise, t)
 
 
 def _in_optical_frame(condition: Condition) -> torch.Tensor:
