@@ -97,7 +97,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()
         self.ranks.average_gradients(self.model.parameters())
-        return terms
+        return {name: term.detach() for name, term in terms.items()}
 
     def train_step(self) -> dict[str, torch.Tensor]:
         """One update; returns the loss terms."""
