@@ -62,6 +62,32 @@ def by_keypoint(view: CropView, before: Estimate, after: Estimate) -> dict[str, 
     return table
 
 
+def depth_by_keypoint(view: CropView, plain: Estimate, mapped: Estimate) -> dict[str, dict[str, float]]:
+    """The line from MediaPipe's depths to the true ones, and what the mapping leaves by direction; sides together."""
+    table = {}
+    for k, name in enumerate(KEYPOINT_NAMES):
+        if name.startswith("R") or k == MID_HIP or not view.seen[:, k].any():
+            continue
+        sides = [k] if not name.startswith("L") else [k, KEYPOINT_NAMES.index("R" + name[1:])]
+        seen = view.seen[:, sides]
+        gain, offset = np.polyfit(plain.depth[:, sides][seen], view.depth[:, sides][seen], 1)
+        figures = {"gain": gain, "offset_mm": 1e3 * offset}
+        for group, rows in direction_groups(view).items():
+            inside = seen & rows[:, None]
+            truth, error = view.depth[:, sides][inside], (mapped.depth - view.depth)[:, sides][inside]
+            figures[f"rmse_mm_{group}"] = 1e3 * np.sqrt((error**2).mean())
+            figures[f"r2_{group}"] = 1.0 - (error**2).mean() / truth.var()
+        table[name.removeprefix("L") if len(sides) == 2 else name] = figures
+    return table
+
+
+def error_correlation(view: CropView, estimate: Estimate) -> float:
+    """Correlation of the lengths of a keypoint's errors in the image and in depth."""
+    distance, depth = point_errors(view, estimate), np.abs(depth_errors(view, estimate))
+    both = np.isfinite(distance) & np.isfinite(depth)
+    return float(np.corrcoef(distance[both], depth[both])[0, 1])
+
+
 def direction_groups(view: CropView) -> dict[str, np.ndarray]:
     """[M] bool each: seen from the front, the side, the rear."""
     yaw = np.abs(np.rad2deg(view.yaw))

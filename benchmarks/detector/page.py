@@ -13,7 +13,9 @@ from benchmarks.detector.measure import (
     by_confidence,
     by_keypoint,
     correlations,
+    depth_by_keypoint,
     direction_groups,
+    error_correlation,
     point_errors,
     summary,
     swapped,
@@ -38,14 +40,20 @@ def write_page(
         "# MediaPipe's points against the body model's keypoints", "",
         *provenance("benchmarks.detector_gap", data), "",
         "Image errors are over the half-size of the person's box (of the true places of the keypoints seen, in the "
-        "crop frame); depths are relative to the mid-hip along the ray through the box. First comes the landmark of the "
-        "keypoint's name, then (\"after\") the mapping, fitted to other subjects than it is measured on (5 folds).", "",
+        "crop frame); depths are relative to the mid-hip along the ray through the box. First comes the landmark of "
+        "the keypoint's name, then (\"after\") the mapping, fitted to other subjects than it is tried on.", "",
         f"![Errors before and after the mapping, by direction, confidence and time]({stem}.png)", "",
         "## By keypoint", "",
         "| keypoint | drawn too low by | after | std | after | median | after | depth RMSE mm | after | R2 | after "
         "| seen front, side, rear |",
         "|---|" + "---:|" * 10 + "---|",
         *_keypoint_rows(by_keypoint(view, before, after)), "",
+        "## Depth by keypoint", "",
+        "Gain and offset of the line from MediaPipe's depths to the true ones; then what the mapping leaves over, by "
+        "direction.", "",
+        "| keypoint | gain | offset mm | RMSE mm front | side | rear | R2 front | side | rear |", "|---|" + "---:|" * 8,
+        *_depth_rows(depth_by_keypoint(view, before, after)), "",
+        f"Errors of a keypoint in the image and in depth correlate with {error_correlation(view, after):.2f}.", "",
         *_group_tables(view, before, after, groups),
         "## Sides exchanged", "",
         "Share of frames in which left and right fit better the other way round, where they lie 0.1 half-sizes apart.",
@@ -86,6 +94,13 @@ def _keypoint_rows(table: dict[str, dict[str, float]]) -> list[str]:
         seen = ", ".join(f"{100 * f[f'seen_{group}']:.0f} %" for group in ("front", "side", "rear"))
         rows.append(f"| {name} | {' | '.join(pairs)} | {seen} |".replace("nan", "-"))
     return rows
+
+
+def _depth_rows(table: dict[str, dict[str, float]]) -> list[str]:
+    styles = {"gain": ".2f", "offset_mm": ".0f"}
+    styles |= {f"{figure}_{group}": style for figure, style in (("rmse_mm", ".0f"), ("r2", ".2f"))
+               for group in ("front", "side", "rear")}  # fmt: skip
+    return [f"| {name} | {' | '.join(f'{f[key]:{s}}' for key, s in styles.items())} |" for name, f in table.items()]
 
 
 def _group_tables(view: CropView, before: Estimate, after: Estimate, groups: Groups) -> list[str]:

@@ -15,7 +15,9 @@ from benchmarks.detector.measure import (
     by_confidence,
     by_keypoint,
     correlations,
+    depth_by_keypoint,
     direction_groups,
+    error_correlation,
     point_errors,
     summary,
     swapped,
@@ -108,6 +110,19 @@ def test_figures_of_known_errors():
     assert table["Wrist"]["mean_after"] == 0 and 0.6 < table["Wrist"]["seen_front"] < 0.9
     (low, high, count, median, _), *_ = by_confidence(view, off)
     assert (low, high, count) == (0.1, 0.3, 200) and median == pytest.approx(0.03)
+
+
+def test_the_line_of_the_depths_and_what_is_left_by_direction():
+    view = crop_view_of(true_mapping())
+    plain = Estimate(view.truth, view.landmark_z @ PLAIN.T)
+    rear = direction_groups(view)["rear"]
+    left = Estimate(view.truth + 0.01, view.depth + 0.05 * rear[:, None])
+    figures = depth_by_keypoint(view, plain, left)["Knee"]
+    assert figures["gain"] == pytest.approx(1.2) and figures["offset_mm"] == pytest.approx(20)
+    assert figures["rmse_mm_rear"] == pytest.approx(50) and figures["rmse_mm_front"] == pytest.approx(0, abs=1e-9)
+    assert figures["r2_front"] == pytest.approx(1) and 0.9 < figures["r2_rear"] < 1
+    points = view.truth + 0.1 * np.abs(left.depth - view.depth)[..., None]
+    assert error_correlation(view, Estimate(points, left.depth)) == pytest.approx(1)
 
 
 def test_exchanged_sides_are_counted():
