@@ -1,0 +1,166 @@
+"""The command that measures everything, on a few frames and steps; its page, and what it says of misses."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+import torch
+
+from benchmarks import baselines, lifting, lifting_page, report
+from benchmarks.baselines import Baseline, load_baselines
+from benchmarks.lifting_page import TARGETS, asked_against_measured
+from benchmarks.pose_grid import posed, varied_frames
+from benchmarks.synthetic.scenes import SCENES
+from diffmocap.body.model import BodyModel
+from diffmocap.body.pose_frames import PoseFrames
+from diffmocap.cli.render import BodyRenderer
+
+KEYS = {
+    "pixel_error", "pixel_error_mlp", "wild_mpjpe_mm", "wild_pa_mpjpe_mm", "wild_best_of_10_mpjpe_mm",
+    "synthetic_pa_mpjpe_mm", "synthetic_baseline_pa_mpjpe_mm", "spread_error_rank_correlation", "live_ms", "ddim50_ms",
+    "live_error_ratio", "subset",
+}  # fmt: skip
+FAST = ("--frames", "12", "--steps", "2", "--wild-steps", "2", "--parts", "paper,wild", "--json")
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """An empty folder of results in the place of the committed ones."""
+    folder = tmp_path / "results"
+    for module in (lifting, report, lifting_page):
+        monkeypatch.setattr(module, "RESULTS", folder)
+    monkeypatch.setattr(load_baselines, "__defaults__", (folder / "baselines",))
+    monkeypatch.setattr(Baseline.save, "__defaults__", (folder / "baselines",))
+    monkeypatch.setattr(lifting_page.load_full_run, "__defaults__", (folder / "full.json",))
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, shared_dir):
+    """Runs the command here and returns the figures of its last line, and all it printed."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def call(*arguments: str) -> tuple[dict, str]:
+        monkeypatch.setattr(sys, "argv", ["lifting", "--data", str(shared_dir / "data" / "cmu_smpl30_test.npz"), *arguments])
+        lifting.main()
+        out = capsys.readouterr().out
+        return json.loads(out.strip().splitlines()[-1]), out
+
+    yield call
+    torch.set_num_threads(threads)
+
+
+def perfect() -> dict:
+    """Figures that meet all that is asked."""
+    return {
+        "pixel_error": {"0.0": 0.0099, "0.5": 0.0089, "2.0": 0.0079}, "pixel_error_mlp": {"0.0": 0.02, "0.5": 0.02, "2.0": 0.02},
+        "wild_mpjpe_mm": 100.0, "wild_pa_mpjpe_mm": 64.9, "wild_best_of_10_mpjpe_mm": 75.0, "synthetic_pa_mpjpe_mm": 70.0,
+        "synthetic_baseline_pa_mpjpe_mm": 100.0, "spread_error_rank_correlation": 0.51, "live_ms": 5.0, "ddim50_ms": 50.0,
+        "live_error_ratio": 1.05, "weights_sha256": "abc", "frames": 5,
+    }  # fmt: skip
+
+
+def baseline(name: str, folder) -> Baseline:
+    part = {key: dict.fromkeys(("0.0", "0.5", "2.0"), 0.5) for key in
+            ("pixel_error", "pixel_error_standard_error", "mpjpe_mm", "pa_mpjpe_mm")}  # fmt: skip
+    made = Baseline(name, f"{name} label", 27, "epsilon", "f" * 64, "c0ffee", "command", "2026-01-01", "cpu", "data", part, part)
+    made.save(folder)
+    return made
+
+
+def test_command_ends_with_the_figures_and_writes_its_page(run, results):
+    baseline("mlp", results / "baselines")
+    record = {"date": "2026-01-02", "commit": "c0ffee", "figures": perfect()}
+    (results / "full.json").write_text(json.dumps(record))
+    figures, out = run(*FAST)
+    assert KEYS <= set(figures) and figures["subset"] == 12 and "subset: 12 of 1621 frames" in out
+    assert set(figures["pixel_error"]) == {"0.0", "0.5", "2.0"} and figures["pixel_error_mlp"]["0.5"] == 0.5
+    assert 0 < figures["wild_best_of_10_mpjpe_mm"] < figures["wild_mpjpe_mm"] < 500
+    whole = figures["details"]["wild"]["by_stratum"]["whole"]
+    assert figures["wild_pa_mpjpe_mm"] == whole["pa_mpjpe_mm"] != figures["details"]["wild"]["pa_mpjpe_mm"]
+    assert figures["live_ms"] is None, "not run"
+    (page,) = results.glob("*-lifting.md")
+    text = page.read_text()
+    for word in ("hardware:", "commit:", "command:", "data:", "weights: sha256", "full run of 2026-01-02", "mlp label",
+                 "c0ffee", "other weights", "below 65 mm", "**Wild protocol**"):  # fmt: skip
+        assert word in text, word
+    images = {p.name for p in results.glob("*.png")}
+    assert len(images) == 5 and all(f"]({name})" in text for name in images)
+    again, _ = run(*FAST, "--no-page")
+    for key in KEYS:
+        assert again[key] == figures[key], key
+
+
+def test_committed_baselines_hold_what_they_must():
+    """Each file in the repository: figures at every weight for both sizes of run, and where they come from."""
+    for b in load_baselines(baselines.FOLDER):
+        assert len(b.weights_sha256) == 64 and b.commit and "benchmarks.lifting" in b.command
+        for part in (b.full, b.quick):
+            assert set(part["pixel_error"]) == {"0.0", "0.5", "2.0"}
+        assert b.quick["frames"] == lifting.QUICK_FRAMES < b.full["frames"]
+
+
+def test_a_baseline_is_measured_and_read_again(run, results, monkeypatch):
+    monkeypatch.setattr(lifting, "QUICK_FRAMES", 5)
+    run("--baseline", "other", "--label", "other network", "--every", "1000", "--steps", "2", "--json")
+    (found,) = load_baselines()
+    assert found.label == "other network" and found.full["frames"] == 62 and found.quick["frames"] == 5
+    assert found.parameters > 1e6 and 0 < found.full["pixel_error"]["0.5"] < 0.5
+    (results / "baselines" / "broken.json").write_text("{}")
+    with pytest.raises(SystemExit, match="broken.json"):
+        load_baselines()
+
+
+def test_unknown_parts_are_named(run):
+    with pytest.raises(SystemExit, match="nonsense"):
+        run("--parts", "paper,nonsense")
+
+
+def test_what_is_asked_is_met_at_its_bound_and_missed_beyond():
+    verdicts = [t.cells(perfect())[1] for t in TARGETS]
+    assert verdicts == ["met"] * 7
+    worse = {
+        "pixel_error": {"0.0": 0.0099, "0.5": 0.0089, "2.0": 0.0081}, "pixel_error_mlp": {"0.0": 0.02, "0.5": 0.001, "2.0": 0.02},
+        "wild_pa_mpjpe_mm": 65.1, "wild_best_of_10_mpjpe_mm": 75.1, "spread_error_rank_correlation": 0.49,
+        "synthetic_pa_mpjpe_mm": 70.1, "live_error_ratio": 1.06,
+    }  # fmt: skip
+    for target, (key, value) in zip(TARGETS, worse.items(), strict=True):
+        assert target.cells(perfect() | {key: value})[1] == "**missed**", key
+        assert target.cells(perfect() | {key: None}) == ("–", "–"), "not run"
+    for slow in ({"live_ms": 15.5, "ddim50_ms": 500.0}, {"ddim50_ms": 49.0}):
+        assert TARGETS[-1].cells(perfect() | slow)[1] == "**missed**"
+
+
+def test_full_run_stands_beside_a_quick_one():
+    full = {"date": "2026-01-01", "commit": "abc1234", "figures": perfect() | {"wild_pa_mpjpe_mm": 70.0}}
+    lines = asked_against_measured(perfect(), full)
+    assert "full run of 2026-01-01, commit `abc1234`" in lines[0]
+    (row,) = [line for line in lines if "PA-MPJPE, whole" in line]
+    assert "64.9 mm | met | 70.0 mm | **missed**" in row and not any("other weights" in line for line in lines)
+
+
+def test_quick_films_are_scenes_of_every_filmed_subject_and_side():
+    chosen = [s for s in SCENES if (s.piece.clip, s.view.yaw_deg) in lifting.QUICK_FILMS]
+    assert len(chosen) == len(lifting.QUICK_FILMS)
+    assert {s.piece.clip.split("_")[0] for s in chosen} == {s.piece.clip.split("_")[0] for s in SCENES}
+    yaws = [abs(s.view.yaw_deg) for s in chosen]
+    assert min(yaws) <= 30 and max(yaws) >= 150 and any(45 <= y <= 90 for y in yaws)
+    assert sum(s.piece.stop - s.piece.start for s in chosen) <= 850, "drawn within three minutes"
+
+
+def test_grid_draws_the_pose_that_it_is_given(shared_dir):
+    """The simulator's links lie on the joints of the body model, in the optical frame."""
+    frames = PoseFrames.load(shared_dir / "data" / "cmu_smpl30_test.npz", every=400)
+    body = BodyModel.load()
+    chosen = varied_frames(frames, body, 3)
+    pelvis = torch.tensor([0.1, -0.2, 3.0])
+    with BodyRenderer() as renderer:
+        for rotations in chosen.rotations:
+            renderer.pose(posed(rotations, pelvis))
+            joints = body.forward_kinematics(rotations[None], pelvis[None])[1][0]
+            assert torch.allclose(torch.tensor(renderer.joint_positions_m()).float(), joints, atol=2e-3)
+    distances = torch.pdist(body.forward_kinematics(chosen.rotations, torch.zeros(3, 3))[1].flatten(1))
+    assert float(distances.min()) > 0.5, "unlike each other"
