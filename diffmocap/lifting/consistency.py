@@ -1,4 +1,4 @@
-"""Multistep consistency sampling (Song et al. 2023, arXiv 2303.01469, algorithm 1): the sampler of few-step students."""
+"""Multistep consistency sampling (Song et al. 2023, arXiv 2303.01469, algorithm 1): samples of few-step students."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from diffmocap.lifting.ddpm import ddpm_sample
 from diffmocap.lifting.dpm_solver import dpm_sample
 from diffmocap.lifting.schedule import NoiseSchedule
 
-#: ``ddim`` and ``dpm`` follow the ODE; ``consistency`` is for few-step students; ``ddpm`` takes all of the model's steps.
+#: ``ddim`` and ``dpm`` follow the ODE; ``consistency`` is for few-step students; ``ddpm`` takes every time there is.
 SAMPLERS = ("ddim", "dpm", "consistency", "ddpm")
 
 

@@ -58,7 +58,8 @@ class NoiseSchedule:
     def x0_and_epsilon(
         self, prediction: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor | int, parameterisation: str
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """x0 and epsilon from what the network predicts; v = sqrt(abar) eps - sqrt(1 - abar) x0 (Salimans & Ho 2022)."""
+        """x0 and epsilon from what the network predicts: one of them, or v = sqrt(abar) eps - sqrt(1 - abar) x0
+        (Salimans & Ho 2022)."""
         a, s = self.coefficients(t, x_t)
         if parameterisation == "x0":
             return prediction, (x_t - a * prediction) / s

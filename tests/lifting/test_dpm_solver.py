@@ -46,8 +46,9 @@ def test_betas_and_their_products_are_those_of_diffusers(kind):
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_each_ddim_step_is_that_of_diffusers(kind, eta):
     reference = diffusers.DDIMScheduler(
-        1000, clip_sample=False, set_alpha_to_one=True, timestep_spacing="trailing", prediction_type="sample", **OPTIONS[kind]
-    )
+        1000, clip_sample=False, set_alpha_to_one=True, timestep_spacing="trailing", prediction_type="sample",
+        **OPTIONS[kind],
+    )  # fmt: skip
     reference.set_timesteps(10)
     schedule, states = NoiseSchedule(kind, 1000), []
     result = ddim_sample(
@@ -91,7 +92,7 @@ def gaussian_x0(schedule: NoiseSchedule):
 
 
 def ode_solution(schedule: NoiseSchedule, x: torch.Tensor, t: int, to: int | None) -> torch.Tensor:
-    """Probability-flow ODE of that data from x at time t, exactly: the standardised state stays; ``None`` is noise 0."""
+    """Probability-flow ODE of that data from x at time t, exactly: it keeps the standardised state. ``None``: noise 0."""
     def moments(t):
         a, b = (1.0, 0.0) if t is None else (float(schedule.signal[t]), float(schedule.sigma[t]))
         return a * MEAN, (a * a * STD**2 + b * b) ** 0.5

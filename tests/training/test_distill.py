@@ -125,8 +125,8 @@ def test_resumed_run_is_the_uninterrupted_run(frames, teacher, tmp_path):
 def test_command_writes_a_student_that_says_so_and_resumes(shared_dir, teacher, tmp_path, capsys):
     data = str(shared_dir / "data" / "cmu_smpl30_val.npz")
     arguments = [
-        "--teacher", str(teacher), "--data", data, "--val", data, "--out", str(tmp_path), "--batch", "4", "--device", "cpu",
-        "--validation-frames", "4", "--minutes", "0", "--guidance", "0.5",
+        "--teacher", str(teacher), "--data", data, "--val", data, "--out", str(tmp_path), "--batch", "4",
+        "--device", "cpu", "--validation-frames", "4", "--minutes", "0", "--guidance", "0.5",
     ]  # fmt: skip
     main([*arguments, "--steps", "1"])
     main([*arguments, "--steps", "2"])
