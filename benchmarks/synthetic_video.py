@@ -1,11 +1,11 @@
 """Lifting against MediaPipe's own 3D on synthetic video: ``python -m benchmarks.synthetic_video``.
 
-Films of held-out motion with exact ground truth are drawn (once; they are kept in ``.cache``), MediaPipe finds the
-keypoints, the pipeline of the pose node lifts and smooths them. MediaPipe's world landmarks of the same frames are the
-baseline; a linear map of them, fitted to films of training motion (``benchmarks/detector/world_baseline.py``), is a
-stronger one. Errors are over the 12 limb joints: MPJPE with the middle of the hips put together, PA-MPJPE after the
-best similarity transform of every frame. ``--json`` ends with one JSON line. Writes a dated page to
-``benchmarks/results``.
+Films of held-out motion with exact ground truth are drawn and shown to MediaPipe (once; films and landmarks are kept in
+``.cache``), the landmarks become keypoints as in the keypoint node, and the pipeline of the pose node lifts and smooths
+them. MediaPipe's world landmarks of the same frames are the baseline; a linear map of them, fitted to films of training
+motion (``benchmarks/detector/world_baseline.py``), is a stronger one. Errors are over the 12 limb joints: MPJPE with
+the middle of the hips put together, PA-MPJPE after the best similarity transform of every frame. ``--json`` ends with
+one JSON line. Writes a dated page to ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from benchmarks.detector.world_baseline import HIPS, LIMB_LANDMARKS, apply_world_map, load_world_map
 from benchmarks.report import REPOSITORY, RESULTS, mocap_file, provenance, today
 from benchmarks.synthetic.breakdown import SIZE_BOUNDS, SIZE_GROUPS, YAW_BOUNDS, YAW_GROUPS, clip_actions, view_groups
-from benchmarks.synthetic.detections import true_keypoints
+from benchmarks.synthetic.detections import detections
 from benchmarks.synthetic.scenes import QUICK_SCENES, SCENES, Scene, make_films
 from diffmocap.body.skeleton import LIMB_JOINTS
+from diffmocap.camera.projection import project
 from diffmocap.evaluation import keypoint_error_px, mpjpe_mm, pa_mpjpe_mm
-from diffmocap.keypoints.mediapipe_detector import Detector, DetectorSettings
+from diffmocap.keypoints.landmark_mapping import LandmarkMapping, keypoints_from_landmarks
+from diffmocap.keypoints.mediapipe_detector import DetectorSettings
 from diffmocap.pipeline import PipelineSettings, PosePipeline
-from diffmocap.types import CameraIntrinsics, Frame
+from diffmocap.types import CameraIntrinsics
 
 #: The methods that are compared, with the names that figures and page give them.
 METHODS = {"lifted": ("", "lifting"), "baseline": ("baseline_", "MediaPipe"), "linear": ("linear_", "mapped MediaPipe")}
@@ -57,37 +59,31 @@ class Comparison:
 
 
 def measure(
-    film: Path, pipeline: PosePipeline, world_map: np.ndarray, action: str, detecting: DetectorSettings
+    film: Path, pipeline: PosePipeline, world_map: np.ndarray, action: str, mapping: LandmarkMapping
 ) -> Comparison:
-    """Run one film, from its first frame, through detector and pipeline."""
-    with np.load(film.with_suffix(".npz"), allow_pickle=False) as data:
-        joints, keypoints_px, K, fps = (data[k] for k in ("joints", "keypoints2d", "K", "mocap_framerate"))
-        width, height = int(data["width"]), int(data["height"])
-        keypoints, rotations = true_keypoints(data, pipeline.body)
-    yaw, distance = view_groups(keypoints, rotations[:, 0], np.broadcast_to(K, (len(joints), 3, 3)))
+    """Run what MediaPipe says of one film, from its first frame, through mapping and pipeline."""
+    d = detections([film])
+    yaw, distance = view_groups(d.keypoints, d.root, d.K)
+    K, (width, height) = d.K[0], d.size[0].tolist()
     intrinsics = CameraIntrinsics(width, height, K[0, 0], K[1, 1], K[0, 2], K[1, 2])
+    true_px = project(torch.from_numpy(d.keypoints).double(), torch.from_numpy(K)).numpy()
     pipeline.reset()
-    used, lifted, world, pixel_errors = [], [], [], []
-    video = cv2.VideoCapture(str(film))
-    with Detector(detecting) as detector:
-        for index in range(len(joints)):
-            ok, image = video.read()
-            if not ok:
-                raise SystemExit(f"{film} ends after {index} of {len(joints)} frames; delete it and run again")
-            found = detector.detect_full(Frame(image, stamp_ns=round(index / float(fps) * 1e9), index=index))
-            result = pipeline.step(found.keypoints, intrinsics)
-            if found.world_landmarks is None or result.state is None:
-                continue
-            used.append(index)
-            lifted.append(result.state.joint_positions.numpy()[list(LIMB_JOINTS)])
-            world.append(found.world_landmarks)
-            seen = found.keypoints.confidence[None]
-            pixel_errors.append(keypoint_error_px(found.keypoints.points_px[None], keypoints_px[None, index], seen))
-    video.release()
-    world = np.array(world).reshape(-1, 33, 3)
+    used, lifted, pixel_errors = [], [], []
+    for t in np.flatnonzero(d.found):
+        keypoints = keypoints_from_landmarks(
+            d.landmarks_px[t], d.visibility[t], width, height, int(d.stamp_ns[t]), DetectorSettings().min_visibility,
+            d.world[t], mapping,
+        )  # fmt: skip
+        result = pipeline.step(keypoints, intrinsics)
+        if result.state is None:
+            continue
+        used.append(t)
+        lifted.append(result.state.joint_positions.numpy()[list(LIMB_JOINTS)])
+        pixel_errors.append(keypoint_error_px(keypoints.points_px[None], true_px[None, t], keypoints.confidence[None]))
+    world = d.world[used].astype(float)
     return Comparison(
-        film.stem, joints[used][:, LIMB_JOINTS], np.array(lifted).reshape(-1, len(LIMB_JOINTS), 3),
-        world[:, LIMB_LANDMARKS], apply_world_map(world_map, world), yaw[used], distance[used], action, len(joints),
+        film.stem, d.joints[used][:, LIMB_JOINTS], np.array(lifted).reshape(-1, len(LIMB_JOINTS), 3),
+        world[:, LIMB_LANDMARKS], apply_world_map(world_map, world), yaw[used], distance[used], action, len(d.frame),
         float(np.mean(pixel_errors or [np.nan])),
     )  # fmt: skip
 
@@ -124,18 +120,20 @@ def _part(comparisons: list[Comparison], chosen: Callable[[Comparison], np.ndarr
 
 
 def film_figures(
-    scenes: Sequence[Scene], mocap: Path, folder: Path, pipeline: PosePipeline,
-    detecting: DetectorSettings = DetectorSettings(),
-) -> tuple[dict, dict[str, dict]]:  # fmt: skip
-    """Figures over all films of the scenes, with their breakdowns, and by film; films are drawn where ``folder`` lacks them.
+    scenes: Sequence[Scene], mocap: Path, folder: Path, pipeline: PosePipeline, calibrated: bool = True
+) -> tuple[dict, dict[str, dict]]:
+    """Figures over all films of the scenes, with their breakdowns, and by film.
+
+    Films are drawn where ``folder`` lacks them. ``calibrated`` as in the detector's settings.
 
     Raises:
         SystemExit: no frame got a pose from all methods.
     """
     world_map, actions = load_world_map(), clip_actions(mocap)
+    mapping = LandmarkMapping.load() if calibrated else LandmarkMapping.plain()
     films = make_films(scenes, mocap, folder)
     pairs = tqdm(list(zip(films, scenes, strict=True)), desc="lifting films", unit="film", file=sys.stderr)
-    comparisons = [measure(film, pipeline, world_map, actions[scene.piece.clip], detecting) for film, scene in pairs]
+    comparisons = [measure(film, pipeline, world_map, actions[scene.piece.clip], mapping) for film, scene in pairs]
     compared = [c for c in comparisons if len(c.truth)]
     if not compared:
         raise SystemExit("no frame got a pose from all methods; look at the films")
@@ -210,8 +208,8 @@ def main() -> None:
     settings = replace(settings, lifting=replace(settings.lifting, **changes))
     pipeline = PosePipeline.load(args.weights, device=args.device, settings=settings)
     scenes = QUICK_SCENES if args.quick else SCENES
-    detecting = DetectorSettings(calibrated=not args.uncalibrated)
-    figures, by_film = film_figures(scenes, mocap_file("test", args.data), args.films, pipeline, detecting)
+    mocap = mocap_file("test", args.data)
+    figures, by_film = film_figures(scenes, mocap, args.films, pipeline, calibrated=not args.uncalibrated)
     for name, f in [*by_film.items(), ("all", figures)]:
         print(
             f"{name}: PA-MPJPE {f['pa_mpjpe_mm']:.1f} mm (MediaPipe {f['baseline_pa_mpjpe_mm']:.1f}, mapped "

@@ -1,9 +1,10 @@
-"""What MediaPipe says of films, beside the truth: detected once, kept beside the films."""
+"""What MediaPipe says of films, beside the truth: detected once a version of MediaPipe, kept beside the films."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import cv2
@@ -31,7 +32,7 @@ class Detections:
             away from the camera).
         keypoints: [N, 25, 3] and joints [N, 24, 3] m, the truth in the optical frame.
         root: [N, 3, 3] turns the body frame into the optical frame.
-        K: [N, 3, 3]; size: [N, 2] width and height, px.
+        K: [N, 3, 3]; size: [N, 2] width and height, px; stamp_ns: [N] int64.
     """
 
     film: np.ndarray
@@ -45,6 +46,7 @@ class Detections:
     root: np.ndarray
     K: np.ndarray
     size: np.ndarray
+    stamp_ns: np.ndarray
 
     @property
     def found(self) -> np.ndarray:
@@ -60,8 +62,8 @@ class Detections:
 def detections(films: Sequence[Path]) -> Detections:
     """Run the detector over films with their truth beside them; what it says of a film is kept there too."""
     records, body = [], None
-    for i, film in enumerate(tqdm(films, desc="detecting", unit="film")):
-        path = film.with_suffix(f".detections{RECORD}")
+    for i, film in enumerate(tqdm(films, desc="detecting", unit="film", disable=len(films) == 1)):
+        path = film.with_suffix(f".mediapipe_{version('mediapipe')}_{RECORD}")
         if not path.is_file():
             body = body or BodyModel.load()
             record = _detect(film, body)
@@ -73,7 +75,7 @@ def detections(films: Sequence[Path]) -> Detections:
     return Detections(clip=np.array([film.stem.rsplit("_", 2)[0] for film in films]), **arrays)
 
 
-def true_keypoints(truth: Mapping[str, np.ndarray], body: BodyModel) -> tuple[np.ndarray, np.ndarray]:
+def _true_keypoints(truth: Mapping[str, np.ndarray], body: BodyModel) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints [T, 25, 3] m in the optical frame and local rotations [T, 24, 3, 3] from the arrays beside a film."""
     rotations = roma.rotvec_to_rotmat(torch.from_numpy(truth["poses"]).view(-1, 24, 3))
     betas = torch.from_numpy(truth["betas"])[None]
@@ -85,24 +87,25 @@ def _detect(film: Path, body: BodyModel) -> dict[str, np.ndarray]:
     with np.load(film.with_suffix(".npz"), allow_pickle=False) as data:
         joints, K, fps = (data[k] for k in ("joints", "K", "mocap_framerate"))
         size = np.array([data["width"], data["height"]])
-        keypoints, rotations = true_keypoints(data, body)
+        keypoints, rotations = _true_keypoints(data, body)
     count = len(joints)
     landmarks_px = np.full((count, NUM_LANDMARKS, 2), np.nan, np.float32)
     visibility = np.zeros((count, NUM_LANDMARKS), np.float32)
     world = np.full((count, NUM_LANDMARKS, 3), np.nan, np.float32)
+    stamp_ns = np.round(np.arange(count) / float(fps) * 1e9).astype(np.int64)
     video = cv2.VideoCapture(str(film))
     with Detector() as detector:
         for t in range(count):
             ok, image = video.read()
             if not ok:
                 raise SystemExit(f"{film} ends after {t} of {count} frames; delete it and run again")
-            found = detector.detect_full(Frame(image, stamp_ns=round(t / float(fps) * 1e9), index=t))
+            found = detector.detect_full(Frame(image, int(stamp_ns[t]), t))
             if found.landmarks_px is None or found.world_landmarks is None:
                 continue
             landmarks_px[t], visibility[t], world[t] = found.landmarks_px, found.visibility, found.world_landmarks
     video.release()
     return {
-        "frame": np.arange(count), "landmarks_px": landmarks_px,
+        "frame": np.arange(count), "stamp_ns": stamp_ns, "landmarks_px": landmarks_px,
         "visibility": visibility, "world": world, "keypoints": keypoints, "joints": joints,
         "root": rotations[:, 0], "K": np.broadcast_to(K, (count, 3, 3)).copy(),
         "size": np.broadcast_to(size, (count, 2)).copy(),
