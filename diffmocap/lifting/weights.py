@@ -12,13 +12,16 @@ from safetensors.torch import save_file
 
 from diffmocap.errors import DiffmocapError, ModelFileError
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.lifting.mlp_denoiser import MlpConfig, MlpDenoiser
 from diffmocap.resources import verified_model
 
 DEFAULT_WEIGHTS = "lifting.safetensors"
 FORMAT = "diffmocap-lifting-1"
+#: What the configuration in the header calls a network; one without a name is a transformer.
+ARCHITECTURES = {"transformer": (TransformerDenoiser, DenoiserConfig), "mlp": (MlpDenoiser, MlpConfig)}
 
 
-def save_weights(model: TransformerDenoiser, path: Path, info: dict | None = None) -> None:
+def save_weights(model: TransformerDenoiser | MlpDenoiser, path: Path, info: dict | None = None) -> None:
     """Half-precision weights (standardisation stays float32) with the configuration and ``info`` in the header."""
     keep = ("pose_mean", "pose_std")
     tensors = {k: (v if k in keep else v.half()).contiguous().cpu() for k, v in model.state_dict().items()}
@@ -28,7 +31,9 @@ def save_weights(model: TransformerDenoiser, path: Path, info: dict | None = Non
     partial.replace(path)
 
 
-def load_weights(path: str | Path | None = None, device: torch.device | str = "cpu") -> TransformerDenoiser:
+def load_weights(
+    path: str | Path | None = None, device: torch.device | str = "cpu"
+) -> TransformerDenoiser | MlpDenoiser:
     """The denoiser from a file of your own, or the shipped one (``None`` or empty; its sha256 is checked).
 
     Raises:
@@ -52,15 +57,18 @@ def load_weights(path: str | Path | None = None, device: torch.device | str = "c
         )
     try:
         stored = json.loads(metadata["config"])
-        known = {f.name for f in fields(DenoiserConfig)}
-        model = TransformerDenoiser(DenoiserConfig(**{k: v for k, v in stored.items() if k in known}))
+        network, config = ARCHITECTURES[stored.get("architecture", "transformer")]
+        known = {f.name for f in fields(config)}
+        model = network(config(**{k: v for k, v in stored.items() if k in known}))
         model.load_state_dict(_with_new_inputs(tensors, model))
     except (KeyError, TypeError, ValueError, RuntimeError, DiffmocapError) as e:
         raise ModelFileError(f"{path} does not fit this version's network: {e}") from e
     return model.to(device).eval().requires_grad_(False)
 
 
-def _with_new_inputs(tensors: dict[str, torch.Tensor], model: TransformerDenoiser) -> dict[str, torch.Tensor]:
+def _with_new_inputs(
+    tensors: dict[str, torch.Tensor], model: TransformerDenoiser | MlpDenoiser
+) -> dict[str, torch.Tensor]:
     """Weights from before depths and previous poses: zero weights for these inputs leave the function as it was."""
     first, previous = "keypoint_in.weight", "previous_in.weight"
     if previous in tensors or first not in tensors:
