@@ -23,8 +23,8 @@ MLP = "mlp"
 class Baseline:
     """One network.
 
-    ``full`` and ``quick`` hold ``pixel_error``, ``pixel_error_standard_error``, ``mpjpe_mm`` and ``pa_mpjpe_mm``, each an
-    object keyed by guidance weight, and ``frames``.
+    ``full`` and ``quick`` hold ``frames``, and by guidance weight ``pixel_error``, ``pixel_error_standard_error``,
+    ``mpjpe_mm`` and ``pa_mpjpe_mm``.
     """
 
     name: str
@@ -63,5 +63,6 @@ def load_baselines(folder: Path = FOLDER) -> Sequence[Baseline]:
         try:
             found.append(Baseline(**json.loads(path.read_text())))
         except (TypeError, ValueError) as error:
-            raise SystemExit(f"{path} is no baseline ({error}); measure it again with --baseline {path.stem}") from error
+            message = f"{path} is no baseline ({error}); measure it again with --baseline {path.stem}"
+            raise SystemExit(message) from error
     return sorted(found, key=lambda b: (b.name != MLP, b.name))

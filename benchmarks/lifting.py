@@ -86,9 +86,8 @@ def wild_samples(model, body: BodyModel, frames: PoseFrames, samples: int, steps
 def wild_figures(wild: WildFigures) -> dict:
     """Plain values of the wild protocol."""
     everything = np.ones(len(wild.result), bool)
-    return {
-        **wild.of(everything), "best_of_mpjpe_mm": wild.best_of(), **wild.calibration(), "by_stratum": wild.by_stratum(),
-    }  # fmt: skip
+    figures = wild.of(everything) | wild.calibration()
+    return figures | {"best_of_mpjpe_mm": wild.best_of(), "by_stratum": wild.by_stratum()}
 
 
 def synthetic_figures(weights: str | None, mocap: Path, films: Path, quick: bool, device: str) -> dict:
@@ -109,7 +108,8 @@ def measure_baseline(name: str, args: argparse.Namespace, frames: PoseFrames, da
     kind = model.config.parameterisation
     subset = frames.stratified(QUICK_FRAMES, QUICK_SEED)
     full, quick = (
-        paper_figures(model, body, part, args.steps, args.seed, f"{name}, {len(part)} frames") for part in (frames, subset)
+        paper_figures(model, body, part, args.steps, args.seed, f"{name}, {len(part)} frames")
+        for part in (frames, subset)
     )
     return Baseline(
         name, args.label or f"{name}, {parameters / 1e6:.1f}M, predicts {kind}", parameters, kind,
@@ -154,7 +154,8 @@ def run(args: argparse.Namespace) -> dict:
     frames = every.stratified(args.frames or (QUICK_FRAMES if args.quick else len(every)), QUICK_SEED)
     subset = len(frames) if len(frames) < len(every) else None
     if subset:
-        print(f"subset: {subset} of {len(every)} frames, stratified over {len(set(frames.clip))} clips, seed {QUICK_SEED}")
+        clips = len(set(frames.clip))
+        print(f"subset: {subset} of {len(every)} frames, stratified over {clips} clips, seed {QUICK_SEED}")
     model, body = load_weights(args.weights, args.device), BodyModel.load(device=args.device)
     parts, wild = {}, None
     if "paper" in args.parts:
@@ -212,7 +213,8 @@ def draw(
         chosen = varied_frames(frames, body, GRID_ROWS)
         found.append(draw_grid(model, body, chosen, GUIDANCE, args.steps, args.seed, path("poses")))
     if wild is not None:
-        found += [wild_plot(wild, path("wild")), best_of_plot(wild, path("best-of")), calibration_plot(wild, path("calibration"))]
+        found += [wild_plot(wild, path("wild")), best_of_plot(wild, path("best-of"))]
+        found.append(calibration_plot(wild, path("calibration")))
     return {p.stem.removeprefix(f"{name}-").replace("-", "_"): p.name for p in found}
 
 
@@ -223,15 +225,15 @@ def command() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_FRAMES} frames and some films: at most ten minutes")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_FRAMES} frames, some films: at most ten minutes")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"which to run, of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--data", help="clips to test on (default: the test split; see benchmarks/README.md)")
     parser.add_argument("--weights", help="weights file (default: the shipped one)")
-    parser.add_argument("--mlp-weights", metavar="FILE", help="measure this MLP instead of taking its committed figures")
+    parser.add_argument("--mlp-weights", metavar="FILE", help="measure this MLP instead of taking committed figures")
     parser.add_argument("--baseline", metavar="NAME", help="measure --weights as a baseline and commit its figures")
     parser.add_argument("--label", help="what plots call the baseline")
     parser.add_argument("--every", type=int, default=5, help="take every n-th frame of a clip (default 5)")
-    parser.add_argument("--frames", type=int, default=0, help="subset of so many frames (default: all, or as --quick says)")
+    parser.add_argument("--frames", type=int, default=0, help="subset of so many frames (default: all, or --quick's)")
     parser.add_argument("--steps", type=int, default=50, help="DDIM steps of the paper's protocol (default 50)")
     parser.add_argument("--wild-steps", type=int, default=10, help="DDIM steps of the wild protocol (default 10)")
     parser.add_argument("--films", type=Path, default=REPOSITORY / ".cache" / "synthetic", help="folder of the films")

@@ -42,7 +42,8 @@ def guidance_plot(curves: Mapping[str, Mapping[str, float]], path: Path) -> Path
         axis.plot([float(w) for w in values], list(values.values()), marker="o", color=colour, label=name)
     for (name, values), style in zip(PAPER.items(), ("--", ":"), strict=True):
         axis.plot([float(w) for w in values], list(values.values()), marker="s", color=GREY, ls=style, label=name)
-    axis.set(xlabel="guidance weight w", ylabel="pixel alignment error", yscale="log", title="Paper protocol; lower is better")
+    axis.set(xlabel="guidance weight w", ylabel="pixel alignment error", yscale="log")
+    axis.set_title("Paper protocol; lower is better")
     axis.set_xticks([float(w) for w in next(iter(PAPER.values()))])
     axis.grid(True, which="both", axis="y", alpha=0.25)
     figure.legend(frameon=False, fontsize=8, loc="outside right upper")
@@ -81,10 +82,8 @@ def wild_plot(wild: WildFigures, path: Path) -> Path:
 
 
 def _bins(values: np.ndarray, bounds: Sequence[float], within: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    return [
-        (f"{low:g}–{high:g}", within & (values >= low) & ((values < high) | ((high == bounds[-1]) & (values <= high))))
-        for low, high in zip(bounds, bounds[1:], strict=False)
-    ]
+    group = np.digitize(values, bounds[1:-1])
+    return [(f"{low:g}–{high:g}", within & (group == i)) for i, (low, high) in enumerate(zip(bounds, bounds[1:]))]
 
 
 def best_of_plot(wild: WildFigures, path: Path) -> Path:
@@ -104,11 +103,14 @@ def best_of_plot(wild: WildFigures, path: Path) -> Path:
 
 def calibration_plot(wild: WildFigures, path: Path) -> Path:
     """Error of the samples' mean against their spread, how reliable it is by joint, and the rank correlations."""
-    figure, (cloud, curves, bars) = plt.subplots(1, 3, figsize=(14, 4.4), width_ratios=[1, 1, 1.2], layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(14, 4.4), width_ratios=[1, 1, 1.2], layout="constrained")
+    cloud, curves, bars = axes
     spread, error, k = wild.spread, wild.error, wild.mpjpe.shape[1]
     low, high = 2.0, 1.1 * max(spread.max(), error.max())
-    cloud.hexbin(spread.ravel(), error.ravel(), gridsize=40, xscale="log", yscale="log", cmap="Blues", mincnt=1, bins="log",
-                 extent=(np.log10(low), np.log10(high), np.log10(low), np.log10(high)))  # fmt: skip
+    cloud.hexbin(
+        spread.ravel(), error.ravel(), gridsize=40, xscale="log", yscale="log", cmap="Blues", mincnt=1, bins="log",
+        extent=2 * (np.log10(low), np.log10(high)),
+    )  # fmt: skip
     cloud.set(title="every joint of every frame", ylabel="error of the samples' mean [mm]")
     curves.plot(*reliability(spread, error, k), color="black", marker="o", lw=2, label="all joints")
     for name in SHOWN_JOINTS:

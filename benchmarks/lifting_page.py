@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.baselines import Baseline
 from benchmarks.lifting_figures import PAPER
 from benchmarks.report import RESULTS, commit, hardware, provenance, today
+from diffmocap.lifting.guidance import GUIDANCE_INTERVAL
 
 #: The last full run, whose figures stand beside those of a quick one.
 FULL_RUN = RESULTS / "lifting_full.json"
@@ -75,37 +76,39 @@ TARGETS = (
     Target("spread against error, Spearman over frames within a joint, mean over joints", "", "above 0.5",
            lambda f: (f"{f['spread_error_rank_correlation']:.3f}", f["spread_error_rank_correlation"] > 0.5)),
     Target("synthetic video, PA-MPJPE", "MediaPipe's world landmarks, same frames", "30 % lower", _synthetic),
-    Target("live sampler, one hypothesis", "DDIM with 50 steps, same run", "10 times faster, under 15 ms, error within 5 %",
-           _live),
+    Target("live sampler, one hypothesis", "DDIM with 50 steps, same run",
+           "10 times faster, under 15 ms, error within 5 %", _live),
 )  # fmt: skip
 
 PAPER_PROTOCOL = (
     "**Paper protocol.** Square image, vertical field of view 50 degrees, fixed level camera with the pelvis on its "
     "optical axis at the distance where the projection of the standing body is 80 % of the image high, heading as "
-    "captured, betas 0, the true translation given and used to project the sample, clean keypoints, nothing clipped, one "
-    "seeded sample by DDIM with 50 steps. The error is the mean absolute difference over 25 keypoints and both coordinates "
-    "over the image size. The paper does not give its framing, and trains and tests on AMASS: its figures are for "
-    "orientation."
+    "captured, betas 0, the true translation given and used to project the sample, clean keypoints, nothing clipped, "
+    "one seeded sample by DDIM with 50 steps. The error is the mean absolute difference over 25 keypoints and both "
+    "coordinates over the image size. The paper does not give its framing, and trains and tests on AMASS: its "
+    "figures are for orientation. The paper guides at every step; here guidance acts at noise levels with a ratio of "
+    f"noise to signal from {GUIDANCE_INTERVAL[0]:g} to {GUIDANCE_INTERVAL[1]:g}, for every network "
+    "(`diffmocap/lifting/guidance.py` says why)."
 )
 WILD_PROTOCOL = (
-    "**Wild protocol** (`diffmocap/lifting/wild_views.py`; apart from the training recipe). For every frame, from a seed "
-    "of its own: the heading is any; the camera stands 1.5 to 8 m away (every doubling alike), has a vertical field of "
-    "view of 35 to 75 degrees, a pitch of 10 and a roll of 3 degrees (standard deviations); images are 16:9, 4:3 or 9:16; "
-    "shapes have betas of standard deviation 0.8 (9 cm of height). Half of the frames show the whole body, a quarter is "
-    "cut by the image's border with head and shoulders inside, a quarter has a rectangle before a part of the body. "
-    "Keypoints have noise of 0.5, 1, 2 or 4 % of the half-size of the person's box, times a factor of each keypoint "
-    "(log-normal, 0.5); 1 % are wrong altogether (25 %) and their confidence does not tell; 2 % are missed; small toes "
-    "always. The model is told 2 % whatever the level, no depth and no previous pose. Samples have all of the noise "
-    "(temperature 1) and w = 0.\n\n"
-    "A sample is a pose of the mean body, the truth is the person's own: knowing all rotations would leave an MPJPE of "
-    "about 23 mm and a PA-MPJPE of 5 mm. MPJPE is over 24 joints about the pelvis, PA-MPJPE after the best similarity "
-    "transform, visible MPJPE over the limb joints that were detected. The pixel error is over the detected keypoints, "
-    "against where they truly are, over the image's height, with the translation that the pipeline finds. Outside "
-    "limits: samples with some joint more than 5 degrees beyond `joint_angles.LIMITS_DEG`, in brackets the truth's. "
-    "Diversity is the mean distance of a joint between two samples. Spread is the standard deviation of a joint over the "
-    "samples, error the distance of their mean from the truth, correlated over frames for each of the 23 joints below the "
-    "pelvis; reliability compares the spread, times (1 + 1/K)^½, with the root mean square error in bins of equal size: "
-    "an ensemble that knows what it does not know lies on the diagonal."
+    "**Wild protocol** (`diffmocap/lifting/wild_views.py`; apart from the training recipe). For every frame, from a "
+    "seed of its own: the heading is any; the camera stands 1.5 to 8 m away (every doubling alike), has a vertical "
+    "field of view of 35 to 75 degrees, a pitch of 10 and a roll of 3 degrees (standard deviations); images are "
+    "16:9, 4:3 or 9:16; shapes have betas of standard deviation 0.8 (9 cm of height). Half of the frames show the "
+    "whole body, a quarter is cut by the image's border with head and shoulders inside, a quarter has a rectangle "
+    "before a part of the body. Keypoints have noise of 0.5, 1, 2 or 4 % of the half-size of the person's box, times "
+    "a factor of each keypoint (log-normal, 0.5); 1 % are wrong altogether (25 %) and their confidence does not "
+    "tell; 2 % are missed; small toes always. The model is told 2 % whatever the level, no depth and no previous "
+    "pose. Samples have all of the noise (temperature 1) and w = 0.\n\n"
+    "A sample is a pose of the mean body, the truth is the person's own: knowing all rotations would leave an MPJPE "
+    "of about 23 mm and a PA-MPJPE of 5 mm. MPJPE is over 24 joints about the pelvis, PA-MPJPE after the best "
+    "similarity transform, visible MPJPE over the limb joints that were detected. The pixel error is over the "
+    "detected keypoints, against where they truly are, over the image's height, with the translation that the "
+    "pipeline finds. Outside limits: samples with some joint more than 5 degrees beyond `joint_angles.LIMITS_DEG`, "
+    "in brackets the truth's. Diversity is the mean distance of a joint between two samples. Spread is the standard "
+    "deviation of a joint over the samples, error the distance of their mean from the truth, correlated over frames "
+    "for each of the 23 joints below the pelvis; reliability compares the spread, times (1 + 1/K)^½, with the root "
+    "mean square error in bins of equal size: an ensemble that knows what it does not know lies on the diagonal."
 )
 
 
@@ -140,8 +143,10 @@ def paper_section(
     paper: dict, steps: int, baselines: Sequence[Baseline], mlp: dict | None, quick: bool, images: dict[str, str]
 ) -> list[str]:
     """Errors by guidance weight, ours, the other networks' and the paper's."""
-    lines = ["## Paper protocol", "", f"{paper['frames']} frames, one sample each, DDIM with {steps} steps.", "",
-             "| network | " + " | ".join(f"w = {w}" for w in WEIGHTS) + " | MPJPE mm | PA-MPJPE mm |", "|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "## Paper protocol", "", f"{paper['frames']} frames, one sample each, DDIM with {steps} steps.", "",
+        f"| network | {' | '.join(f'w = {w}' for w in WEIGHTS)} | MPJPE mm | PA-MPJPE mm |", "|---" * 6 + "|",
+    ]  # fmt: skip
 
     def row(name: str, f: dict) -> str:
         errors = [f"{f['pixel_error'][w]:.4f} ± {f['pixel_error_standard_error'][w]:.4f}" for w in WEIGHTS]
@@ -156,21 +161,30 @@ def paper_section(
     lines += ["", "± standard error over the frames."]
     if baselines:
         lines += ["", "Not measured again in this run, but taken from `benchmarks/results/baselines`:", ""]
-        lines += [f"- {b.label}: weights sha256 `{b.weights_sha256[:12]}…`, commit `{b.commit}`, {b.date}, `{b.command}`"
-                  for b in baselines]  # fmt: skip
+        lines += [
+            f"- {b.label}: weights sha256 `{b.weights_sha256[:12]}…`, commit `{b.commit}`, {b.date}, `{b.command}`"
+            for b in baselines
+        ]
     lines += ["", f"![error against guidance]({images['guidance']})"]
     if "poses" in images:
-        lines += ["", "One typical frame of each of six kinds of poses (k-means over the frames). Beside each pose: the same "
-                  "from the image's left. Red dots are the input. Captions: pixel error and MPJPE.", "",
-                  f"![input, samples at three guidance weights, truth]({images['poses']})"]  # fmt: skip
+        lines += [
+            "", "One typical frame of each of six kinds of poses (k-means over the frames). Beside each pose: the same "
+            "from the image's left. Red dots are the input. Captions: pixel error and MPJPE.", "",
+            f"![input, samples at three guidance weights, truth]({images['poses']})",
+        ]  # fmt: skip
     return [*lines, ""]
 
 
 def wild_section(wild: dict, steps: int, images: dict[str, str]) -> list[str]:
     """Figures by stratum, best of K, calibration."""
-    lines = ["## Wild protocol", "", f"{wild['frames']} frames, 10 samples each, DDIM with {steps} steps, w = 0.", "",
-             "| frames | n | MPJPE | PA-MPJPE | visible MPJPE | best of 10 | best of 10, PA | pixel error | outside limits | diversity |",
-             "|---|" + "---:|" * 9]  # fmt: skip
+    titles = (
+        "n", "MPJPE", "PA-MPJPE", "visible MPJPE", "best of 10", "best of 10, PA", "pixel error", "outside limits",
+        "diversity",
+    )  # fmt: skip
+    lines = [
+        "## Wild protocol", "", f"{wild['frames']} frames, 10 samples each, DDIM with {steps} steps, w = 0.", "",
+        f"| frames | {' | '.join(titles)} |", "|---|" + "---:|" * len(titles),
+    ]  # fmt: skip
     for name, f in [("**all**", wild), *wild["by_stratum"].items()]:
         visible = "–" if f["visible_mpjpe_mm"] is None else f"{f['visible_mpjpe_mm']:.1f}"
         lines.append(
@@ -185,8 +199,8 @@ def wild_section(wild: dict, steps: int, images: dict[str, str]) -> list[str]:
         ratios = [o / p for p, o in wild["reliability_mm"]]
         lines += [
             f"Spread and error of the samples' mean: Spearman {rho:.3f}; against the error of the single sample "
-            f"{wild['spread_single_error_rank_correlation']:.3f}. In ten bins of the spread the root mean square error is "
-            f"{min(ratios):.2f} to {max(ratios):.2f} times what the spread says.", "",
+            f"{wild['spread_single_error_rank_correlation']:.3f}. In ten bins of the spread the root mean square error "
+            f"is {min(ratios):.2f} to {max(ratios):.2f} times what the spread says.", "",
             f"![spread against error]({images['calibration']})", "",
         ]  # fmt: skip
     return lines
@@ -194,9 +208,11 @@ def wild_section(wild: dict, steps: int, images: dict[str, str]) -> list[str]:
 
 def synthetic_section(synthetic: dict) -> list[str]:
     """By film and by direction; the details are on the page of ``benchmarks.synthetic_video``."""
-    lines = ["## Synthetic video", "", "Millimetres over the 12 limb joints, frames in which both gave a pose; the whole "
-             "pipeline with its default settings. `python -m benchmarks.synthetic_video` has more.", "",
-             "| film | frames | PA-MPJPE | MediaPipe's | | MPJPE | MediaPipe's |", "|---|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
+    lines = [
+        "## Synthetic video", "", "Millimetres over the 12 limb joints, frames in which both gave a pose; the whole "
+        "pipeline with its default settings. `python -m benchmarks.synthetic_video` has more.", "",
+        "| film | frames | PA-MPJPE | MediaPipe's | | MPJPE | MediaPipe's |", "|---|" + "---:|" * 6,
+    ]  # fmt: skip
     groups = [*synthetic["by_film"].items(), *synthetic.get("by_yaw", {}).items(), ("**all**", synthetic)]
     for name, f in groups:
         ours, theirs = f["pa_mpjpe_mm"], f["baseline_pa_mpjpe_mm"]
@@ -208,8 +224,8 @@ def synthetic_section(synthetic: dict) -> list[str]:
 
 
 def page(
-    figures: dict, head: list[str], baselines: Sequence[Baseline], full: dict | None, steps: tuple[int, int], quick: bool,
-    images: dict[str, str],
+    figures: dict, head: list[str], baselines: Sequence[Baseline], full: dict | None, steps: tuple[int, int],
+    quick: bool, images: dict[str, str],
 ) -> str:  # fmt: skip
     """The page as Markdown. ``steps`` of the two protocols; ``images``: file names by picture."""
     parts = figures["details"]
@@ -222,8 +238,9 @@ def page(
     if "synthetic" in parts:
         lines += synthetic_section(parts["synthetic"])
     if "live" in parts:
-        lines += ["## Live sampler", "", "`python -m benchmarks.live_sampling` has the settings and the definitions.", ""]
-        lines += [f"- {key}: {value}" for key, value in parts["live"].items() if not isinstance(value, (dict, list))] + [""]
+        plain = {key: value for key, value in parts["live"].items() if not isinstance(value, (dict, list))}
+        lines += ["## Live sampler", "", "`python -m benchmarks.live_sampling` has the settings and definitions.", ""]
+        lines += [*(f"- {key}: {value}" for key, value in plain.items()), ""]
     return "\n".join([*lines, "## Definitions", "", PAPER_PROTOCOL, "", WILD_PROTOCOL]) + "\n"
 
 

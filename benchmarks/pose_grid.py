@@ -29,8 +29,8 @@ def varied_frames(frames: PoseFrames, body: BodyModel, count: int) -> PoseFrames
 
     k-means from centres that lie far from each other (each the farthest from those before), so nothing is drawn.
     """
-    joints = body.forward_kinematics(frames.rotations.to(body.device), torch.zeros(len(frames), 3, device=body.device))[1]
-    x = joints.flatten(1)
+    origin = torch.zeros(len(frames), 3, device=body.device)
+    x = body.forward_kinematics(frames.rotations.to(body.device), origin)[1].flatten(1)
     centres = x[(x - x.median(0).values).norm(dim=1).argmin()][None]
     while len(centres) < min(count, len(frames)):
         centres = torch.cat([centres, x[torch.cdist(x, centres).amin(1).argmax()][None]])
@@ -77,7 +77,8 @@ def draw_grid(
                 renderer.pose(posed(pose, pelvis[row]))
                 front, side = (renderer.draw(view, ground) for view in views)
                 cells.append(np.concatenate([_dots(front, pixels), side], axis=1))
-            captions += [f"{float(r.pixel_error[row]):.4f}, {1e3 * float(r.mpjpe_m[row]):.0f} mm" for r in results] + [""]
+            captions += [f"{float(r.pixel_error[row]):.4f}, {1e3 * float(r.mpjpe_m[row]):.0f} mm" for r in results]
+            captions.append("")
             for axis, cell, caption in zip(axes[row], cells, captions, strict=True):
                 axis.imshow(cell[..., ::-1])
                 axis.set(xticks=[], yticks=[])

@@ -40,7 +40,7 @@ class WildFigures:
         self.error, self.single = error_of_mean(samples[:, :, 1:], truth[:, 1:]), distance[:, 0, 1:]
 
     def of(self, chosen: np.ndarray) -> dict[str, float | int | None]:
-        """Plain figures of the frames ``chosen`` [N] bool, at least one. None: not defined (one sample, no keypoint)."""
+        """Plain figures of at least one frame, ``chosen`` [N] bool. None: not defined (one sample, no keypoint)."""
         r, single, k = self.result, self.mpjpe[chosen, 0], self.mpjpe.shape[1]
         figures = {
             "frames": chosen.sum(),

@@ -73,10 +73,9 @@ def _load_folder(folder: Path, target_fps: float | None, body: BodyModel | None)
         raise MotionFileError(f"no motion file (*.npz with the key 'poses' or 'pose') below {folder}")
     if len(files) < len(everything):
         names = sorted({f.name for f in set(everything) - set(files)})
-        _log.warning(
-            "left out %d of %d files below %s, which hold no poses: %s",
-            len(everything) - len(files), len(everything), folder, ", ".join(names[:5]) + (" ..." if len(names) > 5 else ""),
-        )  # fmt: skip
+        shown = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+        missing = len(everything) - len(files)
+        _log.warning("left out %d of %d files below %s that hold no poses: %s", missing, len(everything), folder, shown)
     clips = []
     for file in files:
         subject = folder.name if file.parent == folder else file.parent.relative_to(folder).as_posix()

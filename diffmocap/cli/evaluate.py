@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--guidance", type=float, default=0.0, metavar="W", help="weight of classifier-free guidance (default: 0)"
     )
     parser.add_argument("--steps", type=int, default=50, metavar="N", help="DDIM steps, paper protocol (default: 50)")
-    parser.add_argument("--wild-steps", type=int, default=10, metavar="N", help="DDIM steps, wild protocol (default: 10)")
+    parser.add_argument(
+        "--wild-steps", type=int, default=10, metavar="N", help="DDIM steps, wild protocol (default: 10)"
+    )
     parser.add_argument("--samples", type=int, default=10, metavar="K", help="samples, wild protocol (default: 10)")
     parser.add_argument("--every", type=int, default=5, metavar="N", help="take every N-th frame (default: 5)")
     parser.add_argument(

@@ -25,7 +25,7 @@ from diffmocap.lifting.schedule import NoiseSchedule
 from diffmocap.lifting.translation import solve_translation
 from diffmocap.lifting.wild_views import WildConfig, WildView, wild_views
 
-#: Angle [rad] by which a joint may pass the limits of ``joint_angles.LIMITS_DEG`` (5 degrees) and still count as inside.
+#: A joint may pass the limits of ``joint_angles.LIMITS_DEG`` by this angle [rad] (5 degrees) and still count as inside.
 LIMIT_TOLERANCE = 0.0873
 
 

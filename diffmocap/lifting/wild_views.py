@@ -100,7 +100,7 @@ def wild_views(
     body: BodyModel, rotations: torch.Tensor, frames: Sequence[int] | torch.Tensor, seed: int = 0,
     config: WildConfig = WildConfig(),
 ) -> WildView:  # fmt: skip
-    """Views of poses [B, 24, 3, 3] (root in the y-up world) that have the numbers ``frames`` [B]; on the body's device."""
+    """Views of poses [B, 24, 3, 3] (root in the y-up world) with the numbers ``frames`` [B], on the body's device."""
     draws, device = FrameDraws(seed, frames), body.device
     rotations = rotations.to(device)
     root = _camera_from_level(draws, config).to(device) @ rotations[:, 0]

@@ -44,7 +44,8 @@ def run(monkeypatch, capsys, shared_dir):
     torch.set_num_threads(1)
 
     def call(*arguments: str) -> tuple[dict, str]:
-        monkeypatch.setattr(sys, "argv", ["lifting", "--data", str(shared_dir / "data" / "cmu_smpl30_test.npz"), *arguments])
+        data = shared_dir / "data" / "cmu_smpl30_test.npz"
+        monkeypatch.setattr(sys, "argv", ["lifting", "--data", str(data), *arguments])
         lifting.main()
         out = capsys.readouterr().out
         return json.loads(out.strip().splitlines()[-1]), out
@@ -56,17 +57,19 @@ def run(monkeypatch, capsys, shared_dir):
 def perfect() -> dict:
     """Figures that meet all that is asked."""
     return {
-        "pixel_error": {"0.0": 0.0099, "0.5": 0.0089, "2.0": 0.0079}, "pixel_error_mlp": {"0.0": 0.02, "0.5": 0.02, "2.0": 0.02},
-        "wild_mpjpe_mm": 100.0, "wild_pa_mpjpe_mm": 64.9, "wild_best_of_10_mpjpe_mm": 75.0, "synthetic_pa_mpjpe_mm": 70.0,
-        "synthetic_baseline_pa_mpjpe_mm": 100.0, "spread_error_rank_correlation": 0.51, "live_ms": 5.0, "ddim50_ms": 50.0,
-        "live_error_ratio": 1.05, "weights_sha256": "abc", "frames": 5,
+        "pixel_error": {"0.0": 0.0099, "0.5": 0.0089, "2.0": 0.0079},
+        "pixel_error_mlp": {"0.0": 0.02, "0.5": 0.02, "2.0": 0.02},
+        "wild_mpjpe_mm": 100.0, "wild_pa_mpjpe_mm": 64.9, "wild_best_of_10_mpjpe_mm": 75.0,
+        "synthetic_pa_mpjpe_mm": 70.0, "synthetic_baseline_pa_mpjpe_mm": 100.0, "spread_error_rank_correlation": 0.51,
+        "live_ms": 5.0, "ddim50_ms": 50.0, "live_error_ratio": 1.05, "weights_sha256": "abc", "frames": 5,
     }  # fmt: skip
 
 
 def baseline(name: str, folder) -> Baseline:
     part = {key: dict.fromkeys(("0.0", "0.5", "2.0"), 0.5) for key in
             ("pixel_error", "pixel_error_standard_error", "mpjpe_mm", "pa_mpjpe_mm")}  # fmt: skip
-    made = Baseline(name, f"{name} label", 27, "epsilon", "f" * 64, "c0ffee", "command", "2026-01-01", "cpu", "data", part, part)
+    origin = ("f" * 64, "c0ffee", "command", "2026-01-01", "cpu", "data")
+    made = Baseline(name, f"{name} label", 27, "epsilon", *origin, part, part)
     made.save(folder)
     return made
 
@@ -123,7 +126,8 @@ def test_what_is_asked_is_met_at_its_bound_and_missed_beyond():
     verdicts = [t.cells(perfect())[1] for t in TARGETS]
     assert verdicts == ["met"] * 7
     worse = {
-        "pixel_error": {"0.0": 0.0099, "0.5": 0.0089, "2.0": 0.0081}, "pixel_error_mlp": {"0.0": 0.02, "0.5": 0.001, "2.0": 0.02},
+        "pixel_error": {"0.0": 0.0099, "0.5": 0.0089, "2.0": 0.0081},
+        "pixel_error_mlp": {"0.0": 0.02, "0.5": 0.001, "2.0": 0.02},
         "wild_pa_mpjpe_mm": 65.1, "wild_best_of_10_mpjpe_mm": 75.1, "spread_error_rank_correlation": 0.49,
         "synthetic_pa_mpjpe_mm": 70.1, "live_error_ratio": 1.06,
     }  # fmt: skip

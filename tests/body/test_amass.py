@@ -37,15 +37,16 @@ def write_smplh(folder: Path, name: str, seed: int, rate: float = 120.0) -> dict
 
 
 def write_smplx(folder: Path, name: str, seed: int, rate: float = 30.0) -> dict[str, np.ndarray]:
-    """``<clip>_stageii.npz`` of the SMPL-X release: 165 columns, the parts again under their own names, pickled entries."""
+    """``<clip>_stageii.npz`` of the SMPL-X release: 165 columns, its parts under their own names, pickled entries."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays = motion(165, seed)
     poses = arrays["poses"]
     extra = {
         "gender": np.array("neutral"), "surface_model_type": np.array("smplx"), "mocap_frame_rate": np.array(rate),
         "mocap_time_length": np.array(FRAMES / rate), "num_betas": np.array(16), "root_orient": poses[:, :3],
-        "pose_body": poses[:, 3:66], "pose_jaw": poses[:, 66:69], "pose_eye": poses[:, 69:75], "pose_hand": poses[:, 75:],
-        "markers_latent": np.zeros((41, 3)), "markers_latent_vids": np.array({"LFHD": 12}, dtype=object),
+        "pose_body": poses[:, 3:66], "pose_jaw": poses[:, 66:69], "pose_eye": poses[:, 69:75],
+        "pose_hand": poses[:, 75:], "markers_latent": np.zeros((41, 3)),
+        "markers_latent_vids": np.array({"LFHD": 12}, dtype=object),
     }  # fmt: skip
     np.savez(folder / f"{name}_stageii.npz", **arrays, **extra)
     np.savez(folder / "neutral_stagei.npz", betas=arrays["betas"], marker_meta=np.array({"a": 1}, dtype=object))

@@ -70,7 +70,8 @@ def test_json_has_both_protocols_or_the_one_asked_for(capsys, motions):
     both = figures_of(capsys, str(motions), *FAST, "--by-action")
     wild = both["wild"]
     assert wild["frames"] == 16 and wild["samples"] == 3 and wild["steps"] == 2
-    assert wild["best_of_mpjpe_mm"] == sorted(wild["best_of_mpjpe_mm"], reverse=True) and len(wild["best_of_mpjpe_mm"]) == 3
+    best = wild["best_of_mpjpe_mm"]
+    assert best == sorted(best, reverse=True) and len(best) == 3
     assert wild["best_of_3_mpjpe_mm"] < wild["mpjpe_mm"] and wild["pa_mpjpe_mm"] < wild["mpjpe_mm"]
     assert sum(row["frames"] for row in wild["by_stratum"].values()) == 16
     assert sorted(wild["by_action"]) == ["sway", "wave"]

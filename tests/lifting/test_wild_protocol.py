@@ -1,4 +1,4 @@
-"""The wild protocol: views that depend on their frame alone, strata that hold what they say, figures that must relate."""
+"""The wild protocol: views depend on their frame alone, strata hold what they say, figures relate as they must."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_figures_of_a_frame_do_not_depend_on_the_rest(body, poses, result):
 
 
 def test_a_perfect_sample_has_no_error(body, poses, views, monkeypatch):
-    """The truth as the sample of a body of the mean shape: no distance, and pixels off by the detector's noise alone."""
+    """The truth as the sample of a body of the mean shape, without noise: no distance, and no pixel is off."""
     from diffmocap.lifting.wild_protocol import _compare
 
     clean = WildConfig(beta_std=0.0, noise_levels=(0.0,), outlier_share=0.0)
