@@ -77,7 +77,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--parameterisation", choices=("epsilon", "x0", "v"), default="x0", help="what the network predicts"
     )
-    group.add_argument("--schedule", choices=("cosine", "linear"), default="cosine", help="noise schedule")
+    group.add_argument(
+        "--schedule", choices=("cosine", "linear"), help="noise schedule (default: linear for epsilon, else cosine)"
+    )
     group = parser.add_argument_group("recipe")
     for f in _numbers(Recipe) + _numbers(PoseAugmentation):
         kind = {"int": int, "float": float}[f.type]
@@ -93,10 +95,11 @@ def recipe_from(options: argparse.Namespace) -> Recipe:
     def chosen(part: type) -> dict:
         return {f.name: getattr(options, f.name) for f in _numbers(part)}
 
+    # At its last time the cosine schedule leaves 5e-5 of the signal, by which sampling would divide epsilon's error.
+    schedule = options.schedule or ("linear" if options.parameterisation == "epsilon" else "cosine")
     model = replace(
-        PRESETS[options.architecture][options.preset],
-        parameterisation=options.parameterisation, schedule=options.schedule,
-    )  # fmt: skip
+        PRESETS[options.architecture][options.preset], parameterisation=options.parameterisation, schedule=schedule
+    )
     bf16 = torch.device(options.device).type == "cuda" if options.bf16 is None else options.bf16
     return Recipe(
         **chosen(Recipe), bf16=bf16, poses=PoseAugmentation(**chosen(PoseAugmentation)),

@@ -109,11 +109,21 @@ def test_half_precision_is_the_default_on_gpus_alone():
     assert recipe_from(parse([*data, "--device", "cpu", "--bf16"])).bf16 is True
 
 
+def test_noise_schedule_fits_what_is_predicted():
+    for kind, given, expected in (
+        ("epsilon", [], "linear"), ("x0", [], "cosine"), ("v", [], "cosine"),
+        ("epsilon", ["--schedule", "cosine"], "cosine"),
+    ):  # fmt: skip
+        options = parse(["--data", "d", "--val", "v", "--out", "o", "--parameterisation", kind, *given])
+        assert recipe_from(options).model.schedule == expected
+
+
 def test_options_reach_the_recipe():
     options = ["--mix-share", "0.7", "--joint-noise", "0.3", "--paper-share", "0.1", "--batch", "5"]
-    options += ["--architecture", "mlp", "--preset", "paper", "--parameterisation", "epsilon", "--schedule", "linear"]
+    options += ["--architecture", "mlp", "--preset", "paper", "--parameterisation", "epsilon"]
     recipe = recipe_from(parse(["--data", "d", "--val", "v", "--out", "o", "--device", "cpu", *options]))
-    assert (recipe.poses.mix_share, recipe.poses.joint_noise, recipe.view.paper_share, recipe.batch) == (0.7, 0.3, 0.1, 5)
+    assert (recipe.poses.mix_share, recipe.poses.joint_noise) == (0.7, 0.3)
+    assert (recipe.view.paper_share, recipe.batch) == (0.1, 5)
     assert recipe.model == replace(PRESETS["mlp"]["paper"], parameterisation="epsilon", schedule="linear")
 
 
