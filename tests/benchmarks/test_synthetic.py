@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ import torch
 
 from benchmarks.synthetic.appearance import Appearance, DressedBody
 from benchmarks.synthetic.demo import PIECES
+from benchmarks.synthetic.detections import detections
+from benchmarks.synthetic.detector_scenes import HELD_OUT, detector_scenes
 from benchmarks.synthetic.motion import Piece, assemble, centred, heading
 from benchmarks.synthetic.render import Camera, Renderer
 from benchmarks.synthetic.scenes import QUICK_SCENES, SCENES, make_films
@@ -17,6 +21,7 @@ from benchmarks.synthetic.video import View, film, frame_motion, write_video
 from diffmocap.body.mocap import load_clips, load_split, read_names, retarget
 from diffmocap.body.model import BodyModel
 from diffmocap.errors import SettingsError
+from diffmocap.keypoints.body25 import LANDMARK_NAMES
 from diffmocap.types import CameraIntrinsics
 
 
@@ -131,6 +136,46 @@ def test_film_and_truth_agree(tmp_path, clips, body):
     assert inside.all()
     (clip,) = load_clips(tmp_path / "a.npz")
     assert len(clip) == 3 and str(data["frame"]) == "optical"
+
+
+def test_what_the_detector_says_of_a_film_is_kept_beside_it(tmp_path, clips, body, monkeypatch):
+    """Its landmarks lie near the true keypoints; asked again, it is not run again."""
+    motion = clips["38_01"].frames(0, 2)
+    truth, images = film(motion, body, View(yaw_deg=30), Appearance())
+    path = tmp_path / "38_01_30deg_0.mp4"
+    write_video(path, images, motion.fps)
+    truth.save(path.with_suffix(".npz"))
+    d = detections([path])
+    assert d.clip.tolist() == ["38_01"] and d.subject.tolist() == ["38", "38"] and d.frame.tolist() == [0, 1]
+    assert d.found.all() and d.stamp_ns.tolist() == [0, 33_333_333]
+    np.testing.assert_allclose(d.joints, truth.joints, atol=1e-5)
+    np.testing.assert_allclose(d.root, truth.rotations[:, 0], atol=1e-5)
+    px = d.keypoints @ d.K.transpose(0, 2, 1)
+    np.testing.assert_allclose(px[..., :2] / px[..., 2:], truth.keypoints_px, atol=0.01)
+    knees = [LANDMARK_NAMES.index(name) for name in ("left_knee", "right_knee")]
+    assert np.linalg.norm(d.landmarks_px[:, knees] - truth.keypoints_px[:, [13, 10]], axis=-1).max() < 25
+    monkeypatch.setattr("benchmarks.synthetic.detections.Detector", None)
+    again = detections([path, path])
+    assert again.film.tolist() == [0, 0, 1, 1] and (again.world[2:] == d.world).all()
+
+
+def test_detector_scenes_show_every_subject_that_may_be_trained_on(shared_dir):
+    mocap = shared_dir / "data" / "cmu_smpl30_train.npz"
+    scenes = detector_scenes(mocap, 64)
+    held_out = read_names(HELD_OUT)
+    assert not {scene.piece.clip for scene in scenes} & held_out and len({scene.name for scene in scenes}) == 64
+    assert len({scene.piece.clip.split("_")[0] for scene in scenes}) >= 19
+    assert detector_scenes(mocap, 8) == scenes[:8]
+    yaw = np.array([scene.view.yaw_deg for scene in scenes])
+    assert np.histogram(yaw, 4, (-180, 180))[0].min() > 5
+
+
+def test_scenes_that_do_not_fit_are_left_out_where_that_is_wanted(tmp_path, shared_dir):
+    scene = replace(QUICK_SCENES[0], view=View(margin=0.45))
+    mocap = shared_dir / "data" / "cmu_smpl30_test.npz"
+    assert make_films([scene], mocap, tmp_path, skip_unfit=True) == []
+    with pytest.raises(SettingsError, match="does not fit"):
+        make_films([scene], mocap, tmp_path)
 
 
 def test_scenes_are_of_the_test_split_and_not_the_demos(shared_dir):
