@@ -67,6 +67,13 @@ def paper_view(body: BodyModel, rotations: torch.Tensor) -> tuple[torch.Tensor, 
     return rotations, pelvis, points
 
 
+def pixel_error(body: BodyModel, rotations: torch.Tensor, pelvis: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """[B] mean absolute difference over keypoints and coordinates between poses [B, 24, 3, 3], placed truly, and points
+    [B, 25, 2], all as :func:`paper_view` gives them."""
+    found = project(body.keypoints(rotations, pelvis), paper_intrinsics().to(points.device))
+    return (found - points).abs().mean((1, 2))
+
+
 @dataclass
 class ProtocolResult:
     """``pixel_error``: mean absolute difference over keypoints and coordinates over the image size, per frame [N].
@@ -100,9 +107,8 @@ def evaluate_paper_protocol(
         x = torch.randn(len(chunk), 24, 6, generator=generator).to(body.device)
         x = ddim_sample(denoise, x, schedule, timesteps) if sample is None else sample(denoise, x, schedule, generator)
         pose = root_from_network(matrix_from_6d(model.unstandardise(x)), condition.R_camera_crop)
-        joints, keypoints = body.joints_and_keypoints(pose, pelvis)
-        _, true_joints = body.forward_kinematics(truth, pelvis)
-        errors.append((project(keypoints, K) - points).abs().mean((1, 2)).cpu())
+        joints, true_joints = (body.forward_kinematics(r, pelvis)[1] for r in (pose, truth))
+        errors.append(pixel_error(body, pose, pelvis, points).cpu())
         distances.append((joints - true_joints).norm(dim=-1).mean(1).cpu())
         samples.append(pose.cpu())
         if progress is not None:

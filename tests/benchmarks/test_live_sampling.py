@@ -1,0 +1,60 @@
+"""The live figures compare what they say they compare."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmarks.live_sampling import OFFLINE, SETTINGS, describe, live_figures, paper_error
+from diffmocap.body.mocap import load_split
+from diffmocap.body.model import BodyModel
+from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.paper_protocol import evaluate_paper_protocol
+from diffmocap.lifting.weights import load_weights
+
+
+@pytest.fixture(scope="module")
+def lifter() -> Lifter:
+    return Lifter(load_weights(), BodyModel.load())
+
+
+@pytest.fixture(scope="module")
+def poses(shared_dir) -> torch.Tensor:
+    clips = load_split(shared_dir / "data" / "cmu_smpl30_val.npz")[:3]
+    return torch.stack([torch.as_tensor(c.rotations[:2], dtype=torch.float32) for c in clips], 1)
+
+
+def test_error_of_offline_sampling_is_the_protocols(lifter, poses):
+    """The lifter with the protocol's sampler must find what the protocol finds from the same noise."""
+    settings = replace(LiftingSettings(keypoint_noise=0.0), **OFFLINE | {"steps": 3})
+    torch.manual_seed(0)
+    expected = [
+        evaluate_paper_protocol(lifter.model, lifter.body, poses[:1, i], steps=3, seed=settings.seed).pixel_error.item()
+        for i in range(3)
+    ]  # fmt: skip
+    found = [paper_error(Lifter(lifter.model, lifter.body), poses[:1, i : i + 1], settings, False) for i in range(3)]
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_tracked_frames_know_the_one_before(lifter, poses):
+    first, both = (paper_error(lifter, p, LiftingSettings(), True) for p in (poses[:1], poses))
+    apart = paper_error(lifter, poses, LiftingSettings(), False)
+    assert both != pytest.approx(apart, rel=1e-6)
+    assert first == pytest.approx(paper_error(lifter, poses[:1], LiftingSettings(), False), rel=1e-6)
+
+
+def test_figures_are_named_and_of_the_same_run(shared_dir):
+    data = shared_dir / "data" / "cmu_smpl30_val.npz"
+    threads = torch.get_num_threads()
+    figures = live_figures(None, data, timed_frames=5, clips=2, frames=2, threads=1)
+    assert figures["frames"] == 4 and 0 < figures["live_ms"] < figures["ddim50_ms"]
+    assert 0.1 < figures["live_error_ratio"] < 10 and 0.1 < figures["cold_error_ratio"] < 10
+    assert torch.get_num_threads() == threads
+
+
+def test_every_setting_has_a_text_of_its_own():
+    texts = [describe(s) for s in SETTINGS]
+    assert len(set(texts)) == len(texts)
+    assert "dpm" in describe(LiftingSettings(sampler="dpm")) and "x 0.5" in describe(LiftingSettings(temperature=0.5))
