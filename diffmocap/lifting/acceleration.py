@@ -28,14 +28,14 @@ WARM_UP = 3
 class CudaGraphs:
     """Runs functions of CUDA tensors, recorded on first use; the least recently used graph goes beyond ``limit``.
 
-    What cannot be recorded is said once in the log; from then on everything runs eagerly. Not for several threads.
-    ``cuda`` is ``torch.cuda``, or what stands for it in tests.
+    What cannot be recorded runs eagerly, which is said once in the log; ``works`` is False from then on. Not for several
+    threads. ``cuda`` is ``torch.cuda``, or what stands for it in tests.
     """
 
     def __init__(self, limit: int = 64, cuda=torch.cuda) -> None:
         self.limit, self.works = limit, True
         self._cuda, self._pool = cuda, None
-        self._recorded: OrderedDict[Hashable, tuple] = OrderedDict()
+        self._recorded: OrderedDict[Hashable, tuple | None] = OrderedDict()
 
     def run(
         self, key: Hashable, function: Callable[..., Sequence[torch.Tensor]], inputs: Sequence[torch.Tensor]
@@ -44,24 +44,29 @@ class CudaGraphs:
 
         ``function`` must depend on nothing that changes but its inputs and ``key``, nor wait for the GPU.
         """
-        if not self.works:
-            return list(function(*inputs))
         key = (key, tuple((t.shape, t.dtype, t.device) for t in inputs))
         if key not in self._recorded:
-            try:
-                self._recorded[key] = self._record(function, inputs)
-            except RuntimeError as e:  # torch.AcceleratorError is one
-                self.works = False
-                self._recorded.clear()
-                log.warning("CUDA graphs do not work here (%s); sampling goes on without them, more slowly", e)
-                return list(function(*inputs))
+            self._recorded[key] = self._try_to_record(function, inputs)
             if len(self._recorded) > self.limit:
                 self._recorded.popitem(last=False)
         self._recorded.move_to_end(key)
+        if self._recorded[key] is None:
+            return list(function(*inputs))
         graph, places, outputs = self._recorded[key]
         torch._foreach_copy_(places, list(inputs))
         graph.replay()
         return [t.clone() for t in outputs]  # the next replay, of any graph, writes to the same memory
+
+    def _try_to_record(
+        self, function: Callable[..., Sequence[torch.Tensor]], inputs: Sequence[torch.Tensor]
+    ) -> tuple | None:
+        try:
+            return self._record(function, inputs)
+        except RuntimeError as e:  # torch.AcceleratorError is one
+            if self.works:
+                log.warning("a CUDA graph could not be recorded (%s); sampling goes on without it, more slowly", e)
+            self.works = False
+            return None
 
     def _record(self, function: Callable[..., Sequence[torch.Tensor]], inputs: Sequence[torch.Tensor]) -> tuple:
         """The graph, the tensors it reads and those it writes."""
@@ -78,7 +83,8 @@ class CudaGraphs:
             if self._pool is None:
                 self._pool = cuda.graph_pool_handle()
             graph = cuda.CUDAGraph()
-            with cuda.graph(graph, pool=self._pool):
+            # Other threads may allocate GPU memory meanwhile, which must not spoil the recording.
+            with cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 outputs = list(function(*places))
         return graph, places, outputs
 

@@ -89,7 +89,8 @@ class FusedDenoiser:
         scalars = torch.stack((confidence, condition.depth, condition.depth_known), -1)
         tokens = m.keypoint_in(torch.cat([condition.points, scalars], -1)) + m.keypoint_embedding
         # Columns: time and view, which are always there, and the keypoints.
-        mask = F.pad(torch.where(confidence > 0, 0.0, float("-inf")), (2, 0))[:, None, None]
+        mask = torch.zeros_like(confidence).masked_fill(confidence <= 0, float("-inf"))
+        mask = F.pad(mask, (2, 0))[:, None, None]
         memory = torch.cat([m.view_in(condition.view)[:, None], tokens], 1)
         memory = F.layer_norm(self._encode(memory, self._keypoint_layers, mask[..., 1:]), *self._memory_norm)
         projected = self._heads(F.linear(memory, *self._memory), 2 * len(self._decoder_layers))

@@ -70,7 +70,7 @@ def test_what_is_accelerated():
 class FakeCuda:
     """Stands for ``torch.cuda``: a graph replays by calling again the function that was last called in recording."""
 
-    def __init__(self, fails: bool = False) -> None:
+    def __init__(self, fails: int = 0) -> None:
         self.fails, self.recording, self.replays = fails, None, 0
 
     def wait_stream(self, other) -> None: ...
@@ -98,10 +98,11 @@ class FakeCuda:
         return Graph()
 
     @contextmanager
-    def graph(self, graph, pool):
+    def graph(self, graph, pool, capture_error_mode):
         if self.fails:
+            self.fails -= 1
             raise RuntimeError("operation not permitted when stream is capturing")
-        assert pool == "pool"
+        assert pool == "pool" and capture_error_mode == "thread_local"
         self.recording = graph
         yield
         self.recording = None
@@ -151,12 +152,16 @@ def test_old_graphs_go():
 
 
 def test_what_cannot_be_recorded_runs_eagerly_and_is_said_once(caplog):
-    cuda = FakeCuda(fails=True)
+    cuda, calls = FakeCuda(fails=2), []
     graphs = CudaGraphs(cuda=cuda)
+    add = cuda.recordable(lambda x: [x + 1], calls)
     with caplog.at_level(logging.WARNING):
-        for value in (1.0, 2.0):
-            assert graphs.run("a", lambda x: [x + 1], [torch.full((2,), value)])[0].tolist() == [value + 1] * 2
+        for key in "abc":
+            for value in (1.0, 2.0):
+                assert graphs.run(key, add, [torch.full((2,), value)])[0].tolist() == [value + 1] * 2
     assert len(caplog.records) == 1 and "capturing" in caplog.text and not graphs.works
+    assert cuda.replays == 2, "the third was recorded"
+    assert len(calls) == 2 * (WARM_UP + 2) + WARM_UP + 1, "what failed is not tried again"
 
 
 def test_a_graphed_network_is_the_network():
