@@ -15,6 +15,7 @@ from diffmocap.body.mocap import MotionClip
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
 from diffmocap.camera.projection import project
+from diffmocap.keypoints.side_exchange import reordered
 from diffmocap.lifting.condition import FACING
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
@@ -24,11 +25,14 @@ FRAME_S = 1 / 30
 NOISE, CORRELATION = 0.02, 0.7
 #: MediaPipe has no small toes.
 NEVER_SEEN = [KEYPOINT_NAMES.index(name) for name in ("LSmallToe", "RSmallToe")]
-#: What hides together: names of keypoints.
-LIMBS = tuple(
-    tuple(side + name for name in names)
-    for side in "LR"
-    for names in (("Elbow", "Wrist"), ("Wrist",), ("Knee", "Ankle", "BigToe", "SmallToe", "Heel"))
+_LEG = ("Knee", "Ankle", "BigToe", "SmallToe", "Heel")
+#: What hides together, as names of keypoints: an arm, a hand, a leg ...
+LIMBS = tuple(tuple(side + name for name in names) for side in "LR" for names in (("Elbow", "Wrist"), ("Wrist",), _LEG))
+#: ... the head, half of the body where the image ends.
+HALVES = (
+    ("Nose", "LEye", "REye", "LEar", "REar"),
+    ("MidHip", *(side + name for side in "LR" for name in ("Hip", *_LEG))),
+    ("Nose", "LEye", "REye", "LEar", "REar", "Neck", *(s + n for s in "LR" for n in ("Shoulder", "Elbow", "Wrist"))),
 )
 
 
@@ -77,12 +81,14 @@ def observe(
     return Observed(rotations, pelvis, joints, seen)
 
 
-def hide_limbs(observed: Observed, every: int, frames: int, seed: int = 0) -> Observed:
-    """Every ``every`` frames a random limb has no keypoints for ``frames`` frames."""
+def hide_parts(
+    observed: Observed, every: int, frames: int, seed: int = 0, parts: tuple[tuple[str, ...], ...] = LIMBS
+) -> Observed:
+    """Every ``every`` frames one of the parts at random has no keypoints for ``frames`` frames."""
     g = np.random.default_rng(seed)
     keypoints = list(observed.keypoints)
     for start in range(every // 2, len(keypoints), every):
-        hidden = [KEYPOINT_NAMES.index(name) for name in LIMBS[g.integers(len(LIMBS))]]
+        hidden = [KEYPOINT_NAMES.index(name) for name in parts[g.integers(len(parts))]]
         for t in range(start, min(start + frames, len(keypoints))):
             confidence = keypoints[t].confidence.copy()
             confidence[hidden] = 0.0
@@ -93,11 +99,10 @@ def hide_limbs(observed: Observed, every: int, frames: int, seed: int = 0) -> Ob
 def exchange_sides(observed: Observed, every: int, frames: int) -> Observed:
     """Every ``every`` frames left and right keypoints are exchanged for ``frames`` frames."""
     keypoints = list(observed.keypoints)
-    mirror = list(KEYPOINT_MIRROR)
+    mirror = np.array(KEYPOINT_MIRROR)
     for start in range(every, len(keypoints), every):
         for t in range(start, min(start + frames, len(keypoints))):
-            k = keypoints[t]
-            keypoints[t] = replace(k, points_px=k.points_px[mirror], confidence=k.confidence[mirror])
+            keypoints[t] = reordered(keypoints[t], mirror)
     return replace(observed, keypoints=keypoints)
 
 

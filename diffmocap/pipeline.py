@@ -21,7 +21,9 @@ from diffmocap.body.model import BodyModel
 from diffmocap.camera.projection import project
 from diffmocap.device import resolve_device
 from diffmocap.errors import DiffmocapError
+from diffmocap.keypoints.side_exchange import SideKeeper, SideSettings
 from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.track import HypothesisTrack, TrackedPoses, TrackSettings
 from diffmocap.refinement.refiner import Refiner
 from diffmocap.refinement.smoother import Smoother, SmootherSettings
 from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D, PoseHypotheses
@@ -32,6 +34,7 @@ class Outcome(Enum):
 
     TRACKED = "tracked"
     STARTED = "started"  #: first pose of a track: nothing before it was used
+    RESTARTED = "restarted"  #: the same, because the track was found to be lost
     UNSEEN = "unseen"  #: too few keypoints for a pose
     STALE = "stale"  #: the stamp is not newer than the last one
 
@@ -40,7 +43,9 @@ class Outcome(Enum):
 class PipelineSettings:
     """Settings of the stages, replaceable while the pipeline runs."""
 
+    sides: SideSettings = field(default_factory=SideSettings)
     lifting: LiftingSettings = field(default_factory=LiftingSettings)
+    track: TrackSettings = field(default_factory=TrackSettings)
     refinement: SmootherSettings = field(default_factory=SmootherSettings)
 
 
@@ -53,7 +58,7 @@ class PoseResult:
         stamp_ns: acquisition time of the image.
         timings_ms: duration of each stage by name, and "total".
         state: refined pose.
-        hypotheses: what lifting gave.
+        tracked: the hypotheses, and which of them was followed.
         joint_angles: [69] rad, float64, continuous within a track.
         joint_velocities: [69] rad/s, float64, over the step from the pose before; zero at a start.
     """
@@ -62,7 +67,7 @@ class PoseResult:
     stamp_ns: int
     timings_ms: dict[str, float]
     state: BodyState | None = None
-    hypotheses: PoseHypotheses | None = None
+    tracked: TrackedPoses | None = None
     joint_angles: np.ndarray | None = None
     joint_velocities: np.ndarray | None = None
 
@@ -96,6 +101,8 @@ class PosePipeline:
         self.body = body
         self._lifter = lifter
         self._refiner = refiner
+        self._sides = SideKeeper()
+        self._track = HypothesisTrack(body)
         self._lock = threading.Lock()
         self._previous: PoseResult | None = None
 
@@ -176,21 +183,26 @@ class PosePipeline:
         dt_s: float,
         clock: "_Stopwatch",
     ) -> PoseResult:
-        before = self._previous
-        last_lift = None if before is None else before.hypotheses
-        lifted = self._lifter.lift(_ideal(keypoints, intrinsics), intrinsics, settings.lifting, last_lift)
-        if lifted is None:
-            clock.lap("lift")
-            return PoseResult(Outcome.UNSEEN, keypoints.stamp_ns, clock.stop())
-        clock.lap("lift")
-        if not all(bool(x.isfinite().all()) for x in (lifted.rotations, lifted.pelvis, lifted.score)):
-            self._reset()
-            raise DiffmocapError(
-                "lifting gave a pose that is not finite; the track starts again. If it comes back, lower `guidance`, "
-                "check camera_info, or check the weights file"
-            )
+        self._track.settings = settings.track
+        seen = _as_lifted(keypoints, intrinsics, settings.lifting.min_confidence)
+        seen = self._sides.keep(seen, settings.sides)
 
-        state = self._refiner.refine(lifted, keypoints, intrinsics)
+        def lift(previous: PoseHypotheses | None) -> PoseHypotheses | None:
+            poses = self._lifter.lift(seen, intrinsics, settings.lifting, previous)
+            if poses is not None:
+                self._require_finite(poses)
+            return poses
+
+        tracked = self._track.step(lift, seen, settings.lifting.hypotheses)
+        clock.lap("lift")
+        if tracked is None:
+            return PoseResult(Outcome.UNSEEN, keypoints.stamp_ns, clock.stop())
+        before = self._previous
+        if tracked.restarted:
+            before = None
+            self._refiner.reset()
+
+        state = self._refiner.refine(tracked, seen, intrinsics)
         clock.lap("refine")
 
         last_angles = None if before is None else torch.from_numpy(before.joint_angles)
@@ -198,12 +210,25 @@ class PosePipeline:
         velocities = np.zeros(NUM_ANGLES) if before is None else (angles - before.joint_angles) / dt_s
         clock.lap("angles")
 
-        outcome = Outcome.STARTED if before is None else Outcome.TRACKED
-        result = PoseResult(outcome, keypoints.stamp_ns, clock.stop(), state, lifted, angles, velocities)
+        outcome = Outcome.TRACKED
+        if before is None:
+            outcome = Outcome.RESTARTED if tracked.restarted else Outcome.STARTED
+        result = PoseResult(outcome, keypoints.stamp_ns, clock.stop(), state, tracked, angles, velocities)
         self._previous = result
         return result
 
+    def _require_finite(self, poses: PoseHypotheses) -> None:
+        if all(bool(x.isfinite().all()) for x in (poses.rotations, poses.pelvis, poses.score)):
+            return
+        self._reset()
+        raise DiffmocapError(
+            "lifting gave a pose that is not finite; the track starts again. If it comes back, lower `guidance`, "
+            "check camera_info, or check the weights file"
+        )
+
     def _reset(self) -> None:
+        self._sides.reset()
+        self._track.reset()
         self._refiner.reset()
         self._previous = None
 
@@ -214,8 +239,12 @@ def load_lifter(weights: str | Path | None, body_model: str | Path | None, devic
     return Lifter.load(weights or None, BodyModel.load(body_model or None, device), device)
 
 
-def _ideal(keypoints: Keypoints2D, intrinsics: CameraIntrinsics) -> Keypoints2D:
-    """Keypoints without lens distortion, as lifting wants them."""
+def _as_lifted(keypoints: Keypoints2D, intrinsics: CameraIntrinsics, min_confidence: float) -> Keypoints2D:
+    """What counts of the keypoints, without lens distortion."""
+    missing = keypoints.confidence < min_confidence
+    if (missing & (keypoints.confidence > 0)).any():
+        confidence = np.where(missing, np.float32(0.0), keypoints.confidence)
+        keypoints = replace(keypoints, confidence=confidence)
     if not intrinsics.distortion:
         return keypoints
     from diffmocap.camera.intrinsics import undistort_keypoints  # needs OpenCV, the rest here does not

@@ -149,8 +149,8 @@ class BodyState:
 
     Attributes:
         rotations: [24, 3, 3], pelvis: [3] m, as in :class:`PoseHypotheses`.
-        rotation_variance: [24] rad^2, spread of the hypotheses about the output (per axis mean).
-        pelvis_variance: [3] m^2 in the optical frame.
+        rotation_covariance: [24, 3, 3] rad^2 of the error v in ``R_true = R exp(v)``: axes of the joint itself.
+        pelvis_covariance: [3, 3] m^2 in the optical frame.
         joint_positions: [24, 3] m in the optical frame.
         stamp_ns: acquisition time of the image.
         score: of the hypothesis that it came from, as in :class:`PoseHypotheses`.
@@ -160,8 +160,8 @@ class BodyState:
 
     rotations: torch.Tensor
     pelvis: torch.Tensor
-    rotation_variance: torch.Tensor
-    pelvis_variance: torch.Tensor
+    rotation_covariance: torch.Tensor
+    pelvis_covariance: torch.Tensor
     joint_positions: torch.Tensor
     stamp_ns: int = 0
     score: float = float("nan")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import roma
@@ -11,8 +13,10 @@ from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, rotations_from_angles
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.body.motion_files import load_clips
+from diffmocap.body.skeleton import KEYPOINT_MIRROR
 from diffmocap.camera.intrinsics import undistort_keypoints
 from diffmocap.errors import DiffmocapError
+from diffmocap.keypoints.side_exchange import SideSettings
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.lifter import Lifter, LiftingSettings
 from diffmocap.pipeline import Outcome, PipelineSettings, PosePipeline
@@ -126,7 +130,47 @@ def test_the_lifter_gets_what_it_lifted_before(make):
     first = pipeline.step(keypoints(0), INTRINSICS)
     pipeline.step(keypoints(33), INTRINSICS)
     assert pipeline._lifter.calls[0][2] is None
-    assert pipeline._lifter.calls[1][2] is first.hypotheses
+    assert torch.equal(pipeline._lifter.calls[1][2].rotations, first.tracked.poses.rotations)
+
+
+def test_a_lost_track_starts_again_in_the_same_step(make):
+    """What continues the past explains nothing any more; lifted from nothing, the image is explained."""
+    pipeline = make(bent_knee(lambda t: 0.0 if t < 0.5 else 1.0), PipelineSettings())
+    lift, errors = pipeline._lifter.lift, []
+
+    def lost(seen, intrinsics, settings, previous=None):
+        poses = lift(seen, intrinsics, settings, previous)
+        poses.score[:] = -0.02 if previous is None or seen.stamp_ns < 500 * MS else -0.3
+        errors.append(-float(poses.score))
+        return poses
+
+    pipeline._lifter.lift = lost
+    results = [pipeline.step(keypoints(stamp_ms), INTRINSICS) for stamp_ms in range(0, 501, 50)]
+    assert [r.outcome for r in results[:2]] == [Outcome.STARTED, Outcome.TRACKED]
+    assert results[-1].outcome is Outcome.RESTARTED and errors[-2:] == pytest.approx([0.3, 0.02])
+    assert results[-1].joint_angles[KNEE_Y] == pytest.approx(1.0, abs=1e-5), "the filter kept the lost pose"
+    assert not results[-1].joint_velocities.any()
+
+
+def test_sides_that_the_detector_exchanges_are_lifted_as_they_are(make):
+    pipeline, mirror = make(), np.array(KEYPOINT_MIRROR)
+    given = np.random.default_rng(0).uniform(100, 300, (25, 2)).astype(np.float32)
+    for i in range(6):
+        points = given[mirror] if i == 4 else given
+        pipeline.step(Keypoints2D(points, np.ones(25, np.float32), 640, 480, 33 * i * MS), INTRINSICS)
+    assert all(np.array_equal(call[0].points_px, given) for call in pipeline._lifter.calls)
+    pipeline.settings = replace(UNSMOOTHED, sides=SideSettings(enabled=False))
+    pipeline.step(Keypoints2D(given[mirror], np.ones(25, np.float32), 640, 480, 200 * MS), INTRINSICS)
+    assert np.array_equal(pipeline._lifter.calls[-1][0].points_px, given[mirror])
+
+
+def test_keypoints_below_the_least_confidence_count_for_nothing(make):
+    pipeline, seen = make(), keypoints(0)
+    seen.confidence[3] = 0.2
+    state = pipeline.step(seen, INTRINSICS).state
+    assert pipeline._lifter.calls[-1][0].confidence[3] == 0.0
+    sure = make().step(keypoints(0), INTRINSICS).state
+    assert state.rotation_covariance[19].trace() != sure.rotation_covariance[19].trace()
 
 
 @pytest.mark.parametrize("stamp_ms, outcome", [(1000, Outcome.STALE), (900, Outcome.STALE), (0, Outcome.STARTED)])
@@ -140,7 +184,7 @@ def test_stamps_that_do_not_advance(make, stamp_ms, outcome):
 def test_settings_apply_to_the_next_step(make):
     pipeline = make()
     pipeline.step(keypoints(0), INTRINSICS)
-    pipeline.settings = PipelineSettings(LiftingSettings(steps=2, min_keypoints=20), SmootherSettings(enabled=False))
+    pipeline.settings = replace(UNSMOOTHED, lifting=LiftingSettings(steps=2, min_keypoints=20))
     assert pipeline.step(keypoints(33, visible=19), INTRINSICS).outcome is Outcome.UNSEEN
     assert pipeline._lifter.calls[-1][1].steps == 2
 
@@ -194,10 +238,10 @@ def test_the_real_lifter_fits_in(body):
     """An untrained network poses nobody sensibly, but everything is wired: shapes, warm start, hypotheses."""
     torch.manual_seed(0)
     model = TransformerDenoiser(DenoiserConfig()).eval().requires_grad_(False)
-    settings = PipelineSettings(LiftingSettings(steps=2, hypotheses=3, guidance=0.5))
+    settings = PipelineSettings(lifting=LiftingSettings(steps=2, hypotheses=3, guidance=0.5))
     pipeline = PosePipeline(Lifter(model, body), Smoother(body), body, settings)
     pipeline.warm_up()
     outcomes = [pipeline.step(keypoints(33 * i), INTRINSICS) for i in range(3)]
     assert [r.outcome for r in outcomes] == [Outcome.STARTED, Outcome.TRACKED, Outcome.TRACKED]
-    assert outcomes[-1].hypotheses.rotations.shape == (3, 24, 3, 3)
+    assert outcomes[-1].tracked.poses.rotations.shape == (3, 24, 3, 3)
     assert outcomes[-1].state.joint_positions.shape == (24, 3)

@@ -15,22 +15,27 @@ LIFETIME = Duration(sec=0, nanosec=500_000_000)
 LEFT, RIGHT, MIDDLE = ColorRGBA(r=0.2, g=0.6, b=1.0, a=1.0), ColorRGBA(r=1.0, g=0.5, b=0.2, a=1.0), ColorRGBA(
     r=0.9, g=0.9, b=0.9, a=1.0
 )
-GHOST = ColorRGBA(r=0.7, g=0.7, b=0.9, a=0.25)
+GHOST = ColorRGBA(r=0.7, g=0.7, b=0.9, a=1.0)
+#: Opacity of the likeliest hypothesis, and of one that is ruled out.
+GHOST_OPACITY = (0.4, 0.08)
 GROUND = ColorRGBA(r=0.35, g=0.38, b=0.4, a=0.6)
 GROUND_SIZE_M = 6.0
 
 _BONES = [(joint, parent) for joint, parent in enumerate(PARENTS) if parent >= 0]
 
 
-def pose_markers(joints: torch.Tensor, ghosts: torch.Tensor, header: Header, ground_frame: str) -> MarkerArray:
+def pose_markers(
+    joints: torch.Tensor, ghosts: torch.Tensor, weights: torch.Tensor, header: Header, ground_frame: str
+) -> MarkerArray:
     """All markers of one pose.
 
     Args:
         joints: [24, 3] m in ``header.frame_id``.
         ghosts: [K, 24, 3] m joints of the hypotheses; drawn where there are several.
+        weights: [K] of the hypotheses; the likelier, the less transparent.
         ground_frame: gravity-aligned frame whose plane z = 0 is the floor; empty draws none.
     """
-    markers = [_skeleton(joints, header), _joints(joints, header), _ghosts(ghosts, header)]
+    markers = [_skeleton(joints, header), _joints(joints, header), _ghosts(ghosts, weights, header)]
     if ground_frame:
         markers.append(_ground(ground_frame))
     return MarkerArray(markers=markers)
@@ -51,15 +56,17 @@ def _joints(joints: torch.Tensor, header: Header) -> Marker:
     return marker
 
 
-def _ghosts(ghosts: torch.Tensor, header: Header) -> Marker:
+def _ghosts(ghosts: torch.Tensor, weights: torch.Tensor, header: Header) -> Marker:
     marker = _marker(header, "hypotheses", Marker.LINE_LIST, Vector3(x=0.012))
     if len(ghosts) < 2:
         marker.action = Marker.DELETE
         return marker
-    marker.color = GHOST
-    for joints in ghosts:
+    likely, unlikely = GHOST_OPACITY
+    opacity = unlikely + (likely - unlikely) * weights / weights.max()
+    for joints, a in zip(ghosts, opacity.tolist()):
         points = _points(joints)
         marker.points += [points[j] for bone in _BONES for j in bone]
+        marker.colors += [ColorRGBA(r=GHOST.r, g=GHOST.g, b=GHOST.b, a=a)] * (2 * len(_BONES))
     return marker
 
 

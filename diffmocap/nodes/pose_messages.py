@@ -33,22 +33,20 @@ def joint_state_message(result: PoseResult, header: Header) -> JointState:
 
 
 def body_pose_message(result: PoseResult, header: Header) -> BodyPose:
-    """The pose in SMPL's terms, with the spread that refinement reported."""
+    """The pose in SMPL's terms, with its uncertainty."""
     state = result.state
-    rotation_covariance = torch.diag_embed(state.rotation_variance[:, None].expand(-1, 3))
-    root_covariance = torch.diag(torch.cat([state.pelvis_variance, state.rotation_variance[:1].expand(3)]))
     return BodyPose(
         header=header,
         root_pose=root_pose(state),
-        root_covariance=_float64(root_covariance),
+        root_covariance=_float64(root_covariance(state)),
         rotations=_quaternions(state.rotations),
         joint_positions=[Point(x=x, y=y, z=z) for x, y, z in state.joint_positions.tolist()],
-        rotation_covariance=_float64(rotation_covariance),
+        rotation_covariance=_float64(state.rotation_covariance),
         contacts=list(state.contacts),
         loss_before=float(state.loss_before),
         loss_after=float(state.loss_after),
         score=float(state.score),
-        hypotheses=min(len(result.hypotheses.score), 255),
+        hypotheses=min(len(result.tracked.weights), 255),
     )
 
 
@@ -57,6 +55,12 @@ def root_pose(state: BodyState) -> Pose:
     (orientation,) = _quaternions((state.rotations[0] @ R_SMPL_URDF.to(state.rotations))[None])
     x, y, z = state.pelvis.tolist()
     return Pose(position=Point(x=x, y=y, z=z), orientation=orientation)
+
+
+def root_covariance(state: BodyState) -> torch.Tensor:
+    """[6, 6] of :func:`root_pose`, fixed axes of the optical frame: x, y, z [m^2], rotation about x, y, z [rad^2]."""
+    R = state.rotations[0]
+    return torch.block_diag(state.pelvis_covariance, R @ state.rotation_covariance[0] @ R.mT)
 
 
 def transform_message(pose: Pose, header: Header) -> TFMessage:

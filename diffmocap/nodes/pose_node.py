@@ -81,7 +81,9 @@ class PoseNode(ManagedNode):
         self._pipeline.warm_up()
         self._create_publishers()
         self._diagnostics = Diagnostics(self)
-        for counter in ("poses", "without_person", "bad_keypoints", "dropped", "stale", "tracks"):
+        for counter in (
+            "poses", "without_person", "bad_keypoints", "dropped", "stale", "tracks", "reinitialised", "switched",
+        ):  # fmt: skip
             self._diagnostics.count(counter, 0)
         weights, body = p["weights"] or "shipped weights", p["body_model"] or "shipped body"
         self._diagnostics.set("model", f"{weights}, {body}")
@@ -176,8 +178,10 @@ class PoseNode(ManagedNode):
         if not p["publish_markers"] or now_s < self._markers_due_s or not self._markers.get_subscription_count():
             return
         self._markers_due_s = now_s + 1.0 / p["markers_rate"]
-        _, ghosts = self._pipeline.body.forward_kinematics(result.hypotheses.rotations, result.hypotheses.pelvis)
-        self._markers.publish(pose_markers(result.state.joint_positions, ghosts, header, p["ground_frame"]))
+        poses = result.tracked.poses
+        _, ghosts = self._pipeline.body.forward_kinematics(poses.rotations, poses.pelvis)
+        joints = result.state.joint_positions
+        self._markers.publish(pose_markers(joints, ghosts, result.tracked.weights, header, p["ground_frame"]))
 
     def _measure(self, result: PoseResult, received_s: float, started_s: float) -> None:
         """Diagnostics of one published pose, and what the step budget learns from it."""
@@ -186,7 +190,9 @@ class PoseNode(ManagedNode):
         latency_ms = (self.get_clock().now().nanoseconds - result.stamp_ns) / 1e6
         d.tick("pose")
         d.count("poses")
-        d.count("tracks", int(result.outcome is Outcome.STARTED))
+        d.count("tracks", int(result.outcome is not Outcome.TRACKED))
+        d.count("reinitialised", int(result.outcome is Outcome.RESTARTED))
+        d.count("switched", int(result.tracked.switched))
         d.latency("wait", 1e3 * (started_s - received_s))
         for stage in ("lift", "refine", "angles"):
             d.latency(stage, result.timings_ms[stage])

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from diffmocap.keypoints.side_exchange import SideSettings
 from diffmocap.lifting.lifter import SAMPLERS, LiftingSettings
+from diffmocap.lifting.track import TrackSettings
+from diffmocap.lifting.track_break import BreakSettings
 from diffmocap.nodes.parameters import Setting
 from diffmocap.pipeline import PipelineSettings
 from diffmocap.refinement.one_euro import OneEuroSettings
-from diffmocap.refinement.smoother import PELVIS_FILTER, ROTATION_FILTER, SELECTIONS, SmootherSettings
+from diffmocap.refinement.smoother import PELVIS_FILTER, ROTATION_FILTER, SmootherSettings
 
+_SIDES = SideSettings()
 _LIFTING = LiftingSettings()
+_TRACK = TrackSettings()
 _SMOOTHING = SmootherSettings()
 
 SETTINGS = (
@@ -50,6 +55,30 @@ SETTINGS = (
         0.0,
         0.1,
     ),
+    Setting("keep_sides", _SIDES.enabled, "Undo it where the detector takes left for right for a moment."),
+    Setting("tracking", _TRACK.enabled, "Follow hypotheses over time; false: the best score of every image."),
+    Setting("track_memory", _TRACK.memory_s, "Time in which evidence for a hypothesis fades [s].", 0.01, 10.0),
+    Setting(
+        "switch_margin",
+        _TRACK.switch_margin,
+        "How much likelier another pose must be to be followed instead [nats]; higher: fewer flips, later corrections.",
+        0.0,
+        20.0,
+    ),
+    Setting(
+        "fresh_share",
+        _TRACK.fresh_share,
+        "Share of several hypotheses that are drawn from the image alone, to find out of a wrong track.",
+        0.0,
+        0.75,
+    ),
+    Setting(
+        "lost_error",
+        _TRACK.lost.error,
+        "Mean reprojection error over the person's half-size above which a track may be lost and starts again.",
+        0.01,
+        10.0,
+    ),
     Setting("smoothing", _SMOOTHING.enabled, "Filter poses over time (one-euro filter)."),
     Setting(
         "min_cutoff", ROTATION_FILTER.min_cutoff_hz, "Cutoff of resting joints [Hz]; lower: less jitter.", 0.01, 100.0
@@ -63,12 +92,6 @@ SETTINGS = (
     ),
     Setting("pelvis_min_cutoff", PELVIS_FILTER.min_cutoff_hz, "Cutoff of the resting pelvis [Hz].", 0.01, 100.0),
     Setting("pelvis_beta", PELVIS_FILTER.beta, "Rise of the pelvis's cutoff with its speed [Hz per m/s].", 0.0, 100.0),
-    Setting(
-        "selection",
-        _SMOOTHING.selection,
-        "Which of several hypotheses to follow: the one consistent with the past, or the best score.",
-        choices=SELECTIONS,
-    ),
     Setting("max_gap", _SMOOTHING.max_gap_s, "Longer gaps start a new track [s].", 0.05, 10.0),
     Setting(
         "vertical_fov_deg", 50.0, "Field of view to assume of a camera that nobody calibrated [degrees].", 5.0, 150.0
@@ -111,7 +134,13 @@ def pipeline_settings(values: dict[str, Any]) -> PipelineSettings:
         enabled=values["smoothing"],
         rotation=OneEuroSettings(values["min_cutoff"], values["beta"], ROTATION_FILTER.speed_cutoff_hz),
         pelvis=OneEuroSettings(values["pelvis_min_cutoff"], values["pelvis_beta"], PELVIS_FILTER.speed_cutoff_hz),
-        selection=values["selection"],
         max_gap_s=values["max_gap"],
     )
-    return PipelineSettings(lifting, refinement)
+    track = TrackSettings(
+        enabled=values["tracking"],
+        memory_s=values["track_memory"],
+        switch_margin=values["switch_margin"],
+        fresh_share=values["fresh_share"],
+        lost=BreakSettings(error=values["lost_error"]),
+    )
+    return PipelineSettings(SideSettings(enabled=values["keep_sides"]), lifting, track, refinement)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
-from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D, PoseHypotheses
+from diffmocap.lifting.track import TrackedPoses
+from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D
 
 Settings = TypeVar("Settings")
 
@@ -19,8 +20,8 @@ class Refiner(Protocol[Settings]):
 
     settings: Settings
 
-    def refine(self, hypotheses: PoseHypotheses, keypoints: Keypoints2D, intrinsics: CameraIntrinsics) -> BodyState:
-        """The pose at ``hypotheses.stamp_ns``, on the device of ``hypotheses``, optical frame."""
+    def refine(self, tracked: TrackedPoses, keypoints: Keypoints2D, intrinsics: CameraIntrinsics) -> BodyState:
+        """The pose at ``tracked.poses.stamp_ns`` in the optical frame; ``keypoints`` are what was lifted."""
         ...
 
     def reset(self) -> None:

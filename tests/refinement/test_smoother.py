@@ -1,4 +1,4 @@
-"""The smoother as a refiner: stamps, gaps, hypotheses, uncertainty."""
+"""The smoother as a refiner: stamps, gaps, the followed hypothesis, uncertainty."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.errors import SettingsError
+from diffmocap.lifting.track import TrackedPoses
 from diffmocap.refinement.one_euro import OneEuroSettings
-from diffmocap.refinement.smoother import PRIOR_ROTATION_VARIANCE, Smoother, SmootherSettings
+from diffmocap.refinement.pose_covariance import PoseErrors
+from diffmocap.refinement.smoother import Smoother, SmootherSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 
 MS = 1_000_000
@@ -31,18 +33,15 @@ def bent(radians: float, joint: int = 18) -> torch.Tensor:
     return pose
 
 
-def hypotheses(stamp_ms: float, *poses: torch.Tensor, score=None, pelvis=(0.0, 0.0, 3.0)) -> PoseHypotheses:
+def tracked(stamp_ms: float, *poses: torch.Tensor, followed: int = 0) -> TrackedPoses:
     count = len(poses)
-    return PoseHypotheses(
-        torch.stack(poses),
-        torch.tensor(pelvis).expand(count, 3),
-        torch.zeros(count) if score is None else torch.tensor(score),
-        int(stamp_ms * MS),
-    )
+    pelvis = torch.tensor([0.0, 0.0, 3.0]).expand(count, 3)
+    made = PoseHypotheses(torch.stack(poses), pelvis, -torch.arange(count).float(), int(stamp_ms * MS))
+    return TrackedPoses(made, torch.full((count,), 1.0 / count), followed)
 
 
 def refine(smoother, *args, **kwargs):
-    return smoother.refine(hypotheses(*args, **kwargs), KEYPOINTS, INTRINSICS)
+    return smoother.refine(tracked(*args, **kwargs), KEYPOINTS, INTRINSICS)
 
 
 def angle_from(state, pose: torch.Tensor) -> float:
@@ -119,55 +118,38 @@ def test_settings_take_effect_live(body):
     assert lags[0] > lags[1]
 
 
-def test_without_a_past_the_best_score_wins(body):
-    state = refine(Smoother(body), 0, bent(0.5), bent(-0.5), score=[-0.03, -0.02])
+def test_the_followed_hypothesis_is_taken_with_its_score(body):
+    state = refine(Smoother(body), 0, bent(0.5), bent(-0.5), followed=1)
     assert angle_from(state, bent(-0.5)) < 1e-6
+    assert state.score == -1.0
 
 
-@pytest.mark.parametrize("selection, follows", [("consistent", 0.5), ("best", -0.5)])
-def test_selection_prefers_the_past_unless_told_otherwise(body, selection, follows):
-    """Two mirror solutions of almost equal score: the elbow must not flip between them."""
-    smoother = Smoother(body, SmootherSettings(enabled=False, selection=selection))
-    refine(smoother, 0, bent(0.5))
-    state = refine(smoother, 33, bent(-0.5), bent(0.5), score=[-0.020, -0.021])
-    assert angle_from(state, bent(follows)) < 1e-6
+def test_uncertainty_is_told_about_the_published_pose(body):
+    """A hypothesis that the filter lags behind is farther from the output than from the followed one."""
+    smoother, errors = Smoother(body), PoseErrors.load()
+    refine(smoother, 0, bent(0.0), bent(0.0))
+    hypotheses = tracked(33, bent(1.0), bent(1.0))
+    state = smoother.refine(hypotheses, KEYPOINTS, INTRINSICS)
+    assert angle_from(state, bent(1.0)) > 0.1
+    expected = errors.covariances(hypotheses, state.rotations, state.pelvis, torch.ones(25))
+    assert torch.equal(state.rotation_covariance, expected[0]) and torch.equal(state.pelvis_covariance, expected[1])
+    assert state.rotation_covariance[18, 0, 0] > errors.rotation_prior(torch.ones(25))[18, 0, 0]
 
 
-def test_a_clearly_better_score_overrules_the_past(body):
-    smoother = Smoother(body, SmootherSettings(enabled=False))
-    refine(smoother, 0, bent(0.5))
-    assert angle_from(refine(smoother, 33, bent(-0.5), bent(0.5), score=[-0.02, -0.4]), bent(-0.5)) < 1e-6
+def test_hidden_limbs_are_less_certain(body):
+    seen = np.ones(25, np.float32)
+    hidden = seen.copy()
+    hidden[[3, 4]] = 0.0  # the right elbow and wrist
+    states = [
+        Smoother(body).refine(tracked(0, STILL), Keypoints2D(KEYPOINTS.points_px, c, 640, 480), INTRINSICS)
+        for c in (seen, hidden)
+    ]
+    size = [state.rotation_covariance.diagonal(dim1=-2, dim2=-1).sum(-1) for state in states]
+    assert size[1][17] > size[0][17], "the right shoulder"
+    assert torch.equal(size[1][18], size[0][18]), "the left elbow"
 
 
-def test_variance_is_the_spread_of_the_hypotheses(body):
-    """Hypotheses at +-s about one axis of one joint: s^2 / 3 per axis there, nothing elsewhere."""
-    state = refine(Smoother(body), 0, bent(0.0), bent(0.2), bent(-0.2), score=[0.0, -1.0, -1.0])
-    expected = torch.zeros(24)
-    expected[18] = 2 * 0.2**2 / 3 / 3
-    assert torch.allclose(state.rotation_variance, expected, atol=1e-6)
-
-
-def test_a_single_hypothesis_becomes_certain_as_it_keeps_agreeing(body):
-    smoother = Smoother(body)
-    first = refine(smoother, 0, STILL)
-    assert torch.allclose(first.rotation_variance, torch.full((24,), PRIOR_ROTATION_VARIANCE))
-    for i in range(1, 90):
-        last = refine(smoother, 33 * i, STILL)
-    assert (last.rotation_variance < 0.02 * first.rotation_variance).all()
-    assert (last.pelvis_variance < 0.02 * first.pelvis_variance).all()
-
-
-def test_a_single_noisy_joint_shows_in_the_variance(body):
-    smoother, generator = Smoother(body), torch.Generator().manual_seed(0)
-    for i in range(90):
-        state = refine(smoother, 33 * i, bent(0.2 * torch.randn((), generator=generator).item()))
-    assert state.rotation_variance[18] > 10 * state.rotation_variance[17]
-    assert 0.1 * 0.2**2 / 3 < state.rotation_variance[18] < 2 * 0.2**2 / 3
-
-
-@pytest.mark.parametrize(
-    "bad", [{"selection": "median"}, {"consistency": -1.0}, {"max_gap_s": 0.0}, {"residual_time_s": float("nan")}]
-)
+@pytest.mark.parametrize("bad", [{"max_gap_s": 0.0}, {"max_gap_s": float("nan")}])
 def test_bad_settings_are_refused(bad):
     with pytest.raises(SettingsError):
         SmootherSettings(**bad)

@@ -13,6 +13,7 @@ import torch
 
 from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, rotations_from_angles
 from diffmocap.body.model import BodyModel
+from diffmocap.body.skeleton import KEYPOINT_NAMES
 from diffmocap.camera.projection import project
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.weights import save_weights
@@ -87,9 +88,9 @@ class Feed:
         )
         return message
 
-    def pose(self):
+    def pose(self, message=None):
         """Sends keypoints that show somebody; returns joint states and body pose of them."""
-        sent = self.send()
+        sent = self.send(message)
         self.graph.spin_until(
             lambda: all(m and m[-1].header.stamp == sent.header.stamp for m in (self.joint_states, self.body_poses)),
             10.0,
@@ -169,6 +170,57 @@ def test_keypoints_become_joint_states_body_pose_transform_and_markers(graph, ac
     assert feed.process.end(signal.SIGINT) == 0
 
 
+def test_covariances_are_told_and_grow_where_an_arm_is_hidden(graph, active) -> None:
+    feed = active()
+
+    def covariances(body_pose) -> tuple[np.ndarray, np.ndarray]:
+        joints = np.array(body_pose.rotation_covariance).reshape(24, 3, 3)
+        return joints, np.array(body_pose.root_covariance).reshape(6, 6)
+
+    _, seen = feed.pose()
+    hidden = feed.message()
+    for name in ("RElbow", "RWrist"):
+        hidden.confidence[KEYPOINT_NAMES.index(name)] = 0.0
+    _, unseen = feed.pose(hidden)
+    assert graph.set_parameter("pose_node", "hypotheses", 4).successful
+    _, several = feed.pose()
+    for body_pose in (seen, unseen, several):
+        for matrices in covariances(body_pose):
+            assert np.allclose(matrices, np.swapaxes(matrices, -1, -2), atol=0.0)
+            assert (np.linalg.eigvalsh(matrices) > 0).all()
+    before, after = (np.trace(covariances(p)[0], axis1=1, axis2=2) for p in (seen, unseen))
+    assert after[seen.RIGHT_SHOULDER] > 1.1 * before[seen.RIGHT_SHOULDER]
+    # The joint's axes turned into the optical frame's.
+    rotation_covariance, root_covariance = covariances(seen)
+    R = rotation(seen.rotations[0]).numpy()
+    assert np.allclose(root_covariance[3:, 3:], R @ rotation_covariance[0] @ R.T, atol=1e-6)
+    sight = np.array([getattr(seen.root_pose.position, axis) for axis in "xyz"])
+    _, axes = np.linalg.eigh(root_covariance[:3, :3])
+    assert abs(axes[:, -1] @ sight) > 0.99 * np.linalg.norm(sight), "depth is the least certain"
+
+
+def test_a_jump_of_the_person_starts_a_new_track_and_is_counted(graph, active) -> None:
+    feed = active()
+    diagnostics = graph.diagnostics()
+    for _ in range(3):
+        feed.pose()
+    feed.points_px = feed.points_px * 0.3
+    joint_state, _ = feed.pose()
+    assert not any(joint_state.velocity), "nothing that was published before belongs to this person"
+    joint_state, _ = feed.pose()
+    assert any(joint_state.velocity)
+    graph.spin_until(
+        lambda: diagnostics.get("pose_node", {}).get("reinitialised") == "1"
+        and diagnostics["pose_node"]["tracks"] == "2",
+        10.0,
+        "the counts in the diagnostics",
+    )
+    assert graph.set_parameter("pose_node", "tracking", False).successful
+    feed.points_px = feed.points_px * 3.0
+    joint_state, _ = feed.pose()
+    assert any(joint_state.velocity), "without tracking nothing starts again"
+
+
 def test_nobody_seen_and_bad_keypoints_are_acknowledged_and_counted(graph, active) -> None:
     from sensor_msgs.msg import CameraInfo
 
@@ -218,7 +270,8 @@ def test_parameters_change_live_and_bad_values_are_refused(graph, active) -> Non
     assert len(feed.joint_states) == poses, "min_keypoints had no effect"
 
     refused = {
-        "guidance": 99.0, "steps": 0, "sampler": "magic", "min_cutoff": -1.0, "device": "warp", "weights": "/else",
+        "guidance": 99.0, "steps": 0, "sampler": "magic", "min_cutoff": -1.0, "switch_margin": -1.0, "device": "warp",
+        "weights": "/else",
     }  # fmt: skip
     for name, value in refused.items():
         result = graph.set_parameter("pose_node", name, value)

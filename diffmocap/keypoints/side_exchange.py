@@ -1,0 +1,126 @@
+"""Undoes what detectors do for a few images at a time: taking the left side of the body for the right one.
+
+Nothing in a single image tells such keypoints from those of a body seen from the other side, so lifting would turn the
+whole body round and back. From one image to the next, though, no limb changes place with its counterpart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
+from diffmocap.errors import SettingsError
+from diffmocap.types import Keypoints2D
+
+_MIRROR = np.array(KEYPOINT_MIRROR)
+_PARTS = (("Eye", "Ear"), ("Shoulder", "Elbow", "Wrist"), ("Hip", "Knee", "Ankle", "BigToe", "SmallToe", "Heel"))
+#: [3, 25] bool: what is exchanged together.
+_GROUPS = np.array([[name[0] in "LR" and name[1:] in part for name in KEYPOINT_NAMES] for part in _PARTS])
+#: Time over which velocities are averaged, and after which a keypoint's last place says nothing.
+_VELOCITY_TIME_S, _FORGET_S = 0.1, 0.15
+
+
+@dataclass(frozen=True)
+class SideSettings:
+    """When keypoints are taken for exchanged; chosen on the validation split (``benchmarks/tracking.py``).
+
+    Attributes:
+        enabled: False lets keypoints pass.
+        gain: by how much nearer to where they were expected the keypoints of a part of the body have to be after the
+            exchange, in half-sizes of the person's box, 0.01 to 10; they also have to be nearer by half.
+        hold_s: the detector that insists for this long is believed, 0 to 60.
+    """
+
+    enabled: bool = True
+    gain: float = 0.1
+    hold_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in {"gain": (0.01, 10.0), "hold_s": (0.0, 60.0)}.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise SettingsError(f"{name} must lie in [{low}, {high}], got {value}")
+
+
+def reordered(keypoints: Keypoints2D, order: np.ndarray) -> Keypoints2D:
+    """Row i of the result is row ``order[i]``."""
+    depth_m = None if keypoints.depth_m is None else keypoints.depth_m[order]
+    return replace(
+        keypoints, points_px=keypoints.points_px[order], confidence=keypoints.confidence[order], depth_m=depth_m
+    )
+
+
+class SideKeeper:
+    """Keeps left left, for head, arms and legs on their own; stamps are its clock."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the person."""
+        self._points = np.zeros((25, 2))
+        self._velocity = np.zeros((25, 2))  # px/s
+        self._seen_ns = np.full(25, -1, np.int64)
+        self._since_ns: list[int | None] = [None] * len(_GROUPS)
+
+    def keep(self, keypoints: Keypoints2D, settings: SideSettings) -> Keypoints2D:
+        """The keypoints with those parts exchanged that the detector took for their counterparts."""
+        if not settings.enabled:
+            self.reset()
+            return keypoints
+        exchanged = np.zeros(25, bool)
+        as_is, mirrored = self._distances(keypoints)
+        whole_body = _nearer(as_is, mirrored, settings.gain)
+        for group, members in enumerate(_GROUPS):
+            a, m = as_is[members], mirrored[members]
+            # Seen from the side a part's keypoints nearly coincide: it goes with the body.
+            if _nearer(a, m, settings.gain) or (whole_body and not _nearer(m, a, 0.0)):
+                since = self._since_ns[group]
+                self._since_ns[group] = keypoints.stamp_ns if since is None else since
+                if (keypoints.stamp_ns - self._since_ns[group]) * 1e-9 < settings.hold_s:
+                    exchanged |= members
+                    continue
+                self._seen_ns[members] = -1  # what was remembered was wrong
+            self._since_ns[group] = None
+        if exchanged.any():
+            keypoints = reordered(keypoints, np.where(exchanged, _MIRROR, np.arange(25)))
+        self._remember(keypoints)
+        return keypoints
+
+    def _distances(self, keypoints: Keypoints2D) -> tuple[np.ndarray, np.ndarray]:
+        """Of each keypoint, and of its counterpart, from where it was expected: [25] half-sizes, NaN unknown."""
+        age_s = (keypoints.stamp_ns - self._seen_ns) * 1e-9
+        seen = keypoints.confidence > 0
+        known = seen & seen[_MIRROR] & (self._seen_ns >= 0) & (age_s > 0) & (age_s < _FORGET_S)
+        expected = self._points + self._velocity * age_s[:, None]
+        if not known.any():
+            return np.full(25, np.nan), np.full(25, np.nan)
+        half_size = max(0.5 * np.ptp(keypoints.points_px[seen], axis=0).max(), 1.0)
+        return tuple(
+            np.where(known, np.linalg.norm(points - expected, axis=1) / half_size, np.nan)
+            for points in (keypoints.points_px, keypoints.points_px[_MIRROR])
+        )
+
+    def _remember(self, keypoints: Keypoints2D) -> None:
+        seen = keypoints.confidence > 0
+        dt_s = (keypoints.stamp_ns - self._seen_ns) * 1e-9
+        known = seen & (self._seen_ns >= 0) & (dt_s > 0) & (dt_s < _FORGET_S)
+        self._velocity[seen & ~known] = 0.0
+        if known.any():
+            t = dt_s[known, None]
+            a = 1.0 - np.exp(-t / _VELOCITY_TIME_S)
+            measured = (keypoints.points_px[known] - self._points[known]) / t
+            self._velocity[known] += a * (measured - self._velocity[known])
+        self._points[seen] = keypoints.points_px[seen]
+        self._seen_ns[seen] = keypoints.stamp_ns
+
+
+def _nearer(far: np.ndarray, near: np.ndarray, gain: float) -> bool:
+    """Whether the known distances ``near`` are on average below half of ``far`` and smaller by ``gain``."""
+    known = ~np.isnan(far)
+    if not known.any():
+        return False
+    far_mean, near_mean = far[known].mean(), near[known].mean()
+    return near_mean < 0.5 * far_mean and far_mean - near_mean > gain

@@ -1,0 +1,102 @@
+"""Left stays left where the detector exchanges the sides for a moment, and only there."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
+from diffmocap.errors import SettingsError
+from diffmocap.keypoints.side_exchange import SideKeeper, SideSettings, reordered
+from diffmocap.types import Keypoints2D
+
+FRAME_NS = 33_333_333
+MIRROR = np.array(KEYPOINT_MIRROR)
+SETTINGS = SideSettings()
+
+
+def somebody(frame: int, turn_rad: float = 0.0, width: float = 60.0) -> Keypoints2D:
+    """Keypoints of a stick figure 400 px tall that faces the camera and is turned about the vertical."""
+    points = np.zeros((25, 2))
+    heights = {"Eye": 20, "Ear": 22, "Shoulder": 80, "Elbow": 140, "Wrist": 190, "Hip": 200, "Knee": 300, "Ankle": 390,
+               "BigToe": 400, "SmallToe": 400, "Heel": 395, "Nose": 25, "Neck": 80, "MidHip": 200}  # fmt: skip
+    for i, name in enumerate(KEYPOINT_NAMES):
+        side = {"L": 1.0, "R": -1.0}.get(name[0], 0.0) if name not in ("Neck", "MidHip", "Nose") else 0.0
+        part = name if side == 0.0 else name[1:]
+        out = {"Eye": 0.3, "Ear": 0.4, "Elbow": 1.4, "Wrist": 1.6}.get(part, 1.0)
+        points[i] = 320 + side * out * width * np.cos(turn_rad), 50 + heights[part]
+    noise = np.random.default_rng(frame).normal(0, 2, points.shape)
+    confidence = np.full(25, 0.9, np.float32)
+    return Keypoints2D((points + noise).astype(np.float32), confidence, 640, 480, frame * FRAME_NS)
+
+
+def test_a_moments_exchange_is_undone():
+    keeper = SideKeeper()
+    for frame in range(40):
+        seen = somebody(frame)
+        given = reordered(seen, MIRROR) if 10 <= frame < 15 or frame == 30 else seen
+        kept = keeper.keep(given, SETTINGS)
+        assert np.allclose(kept.points_px, seen.points_px), frame
+
+
+def test_parts_of_the_body_are_exchanged_on_their_own():
+    legs = np.array([name[1:] in ("Hip", "Knee", "Ankle", "BigToe", "SmallToe", "Heel") for name in KEYPOINT_NAMES])
+    keeper = SideKeeper()
+    for frame in range(10):
+        seen = somebody(frame)
+        given = reordered(seen, np.where(legs, MIRROR, np.arange(25))) if frame == 9 else seen
+        kept = keeper.keep(given, SETTINGS)
+    assert np.allclose(kept.points_px, seen.points_px)
+
+
+@pytest.mark.parametrize("frames", [15, 60])
+def test_somebody_who_turns_round_is_left_alone(frames):
+    """The sides do change place in the image, on their way through each other."""
+    keeper = SideKeeper()
+    for frame in range(frames):
+        seen = somebody(frame, turn_rad=np.pi * frame / frames)
+        assert keeper.keep(seen, SETTINGS) is seen, frame
+
+
+def test_a_detector_that_insists_is_believed():
+    keeper = SideKeeper()
+    for frame in range(5):
+        keeper.keep(somebody(frame), SETTINGS)
+    kept = []
+    for frame in range(5, 35):
+        given = reordered(somebody(frame), MIRROR)
+        kept.append(keeper.keep(given, SETTINGS) is not given)
+    held = math.ceil(SETTINGS.hold_s / (FRAME_NS * 1e-9))
+    assert kept == [True] * held + [False] * (30 - held)
+
+
+def test_confidences_and_depths_go_with_their_keypoints():
+    keeper, seen = SideKeeper(), somebody(1)
+    keeper.keep(somebody(0), SETTINGS)
+    confidence = np.linspace(0.5, 0.9, 25).astype(np.float32)
+    depth_m = np.linspace(-1, 1, 25).astype(np.float32)
+    seen = Keypoints2D(seen.points_px, confidence, 640, 480, seen.stamp_ns, depth_m)
+    kept = keeper.keep(reordered(seen, MIRROR), SETTINGS)
+    assert np.allclose(kept.confidence, confidence) and np.allclose(kept.depth_m, depth_m)
+
+
+def test_what_was_seen_long_ago_says_nothing():
+    keeper = SideKeeper()
+    keeper.keep(somebody(0), SETTINGS)
+    given = reordered(somebody(30), MIRROR)
+    assert keeper.keep(given, SETTINGS) is given
+
+
+def test_it_can_be_turned_off():
+    keeper = SideKeeper()
+    keeper.keep(somebody(0), SETTINGS)
+    given = reordered(somebody(1), MIRROR)
+    assert keeper.keep(given, SideSettings(enabled=False)) is given
+
+
+@pytest.mark.parametrize("bad", [{"gain": 0.0}, {"hold_s": -1.0}, {"hold_s": float("nan")}])
+def test_bad_settings_are_refused(bad):
+    with pytest.raises(SettingsError, match=next(iter(bad))):
+        SideSettings(**bad)
