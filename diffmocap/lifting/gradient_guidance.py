@@ -1,16 +1,17 @@
 """Guidance by the gradient of the forward model (the diffusion paper, section 3.4), without a conditional network.
 
 Bayes' rule gives the guided score ``grad log p(x_t) + w grad log p(y | x_t)``, and with it
-``eps <- eps - w sigma_t grad log p(y | x_t)`` or, what is the same, ``x0 <- x0 + w (sigma_t^2 / a_t) grad log p(y | x_t)``
-with ``a_t = sqrt(abar_t)``. The forward model y = f(x), here the body and the camera, is known, but only for clean poses:
-``p(y | x_t)`` has to be approximated, and f is many-to-one, so that an exact p(y | x) is zero almost everywhere. Keypoints
-are therefore given a normal error, and :data:`FORMS` are three approximations of the gradient:
+``eps <- eps - w sigma_t grad log p(y | x_t)`` or, what is the same,
+``x0 <- x0 + w (sigma_t^2 / a_t) grad log p(y | x_t)`` with ``a_t = sqrt(abar_t)``. The forward model y = f(x), here the
+body and the camera, is known, but only for clean poses: ``p(y | x_t)`` has to be approximated, and f is many-to-one, so
+that an exact p(y | x) is zero almost everywhere. Keypoints are therefore given a normal error, and :data:`FORMS` are
+three approximations of the gradient:
 
 - ``noisy``: the paper's plain form, f at x_t itself (scaled back by a_t). At most noise levels that is no pose.
 - ``through``: f at the denoised estimate, differentiated through the network (DPS, Chung et al. 2023). By Tweedie's
   formula the network's Jacobian is (a_t / sigma_t^2) Cov[x0 | x_t]; a trained network's only roughly is.
 - ``estimate``: f at the denoised estimate, the Jacobian replaced by that of data of unit variance, so that
-  ``x0 <- x0 + w r^2 / (1 + r^2) grad log p(y | x0)`` with r = sigma_t / a_t. Nothing is differentiated through the network.
+  ``x0 <- x0 + w r^2 / (1 + r^2) grad log p(y | x0)`` with r = sigma_t / a_t. The network is not differentiated.
 
 What each achieves is measured by ``benchmarks/guidance.py``.
 """
@@ -49,8 +50,9 @@ class KeypointLikelihood:
     """
 
     def __init__(
-        self, body: BodyModel, model: TransformerDenoiser, condition: Condition, pelvis: torch.Tensor, sigma: float = 0.05
-    ) -> None:
+        self, body: BodyModel, model: TransformerDenoiser, condition: Condition, pelvis: torch.Tensor,
+        sigma: float = 0.05,
+    ) -> None:  # fmt: skip
         if sigma <= 0:
             raise SettingsError(f"the keypoints' standard deviation must be positive, got {sigma}")
         self.body, self.model, self.condition, self.pelvis, self.sigma = body, model, condition, pelvis, sigma
