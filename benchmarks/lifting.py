@@ -21,7 +21,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.baselines import MLP, Baseline, load_baselines
-from benchmarks.lifting_page import load_full_run, page, page_head, save_full_run
+from benchmarks.lifting_page import load_full_run, load_remarks, page, page_head, save_full_run
 from benchmarks.report import REPOSITORY, RESULTS, commit, hardware, mocap_file, today
 from diffmocap.body.model import BodyModel
 from diffmocap.body.pose_frames import PoseFrames
@@ -171,7 +171,7 @@ def run(args: argparse.Namespace) -> dict:
     if "live" in args.parts:
         from benchmarks.live_sampling import live_figures
 
-        parts["live"] = live_figures(args.weights)
+        parts["live"] = live_figures(args.weights, args.data)
     baselines = [b for b in load_baselines() if not (MLP in parts and b.name == MLP)]
     figures = headline(parts, baselines, args.quick) | {
         "subset": subset, "frames": len(frames), "weights_sha256": sha256_of(weights_path(args.weights)),
@@ -184,7 +184,8 @@ def run(args: argparse.Namespace) -> dict:
         head = page_head(figures, data.name, len(every), args.device)
         full = load_full_run() if subset else None
         path = RESULTS / f"{name}.md"
-        path.write_text(page(figures, head, baselines, full, (args.steps, args.wild_steps), args.quick, images))
+        steps = args.steps, args.wild_steps
+        path.write_text(page(figures, head, baselines, full, steps, args.quick, images, load_remarks()))
         print(f"wrote {path}")
         if not subset and set(args.parts) == set(PARTS):
             save_full_run(figures, command(), args.device)

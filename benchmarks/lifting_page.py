@@ -14,6 +14,8 @@ from diffmocap.lifting.guidance import GUIDANCE_INTERVAL
 
 #: The last full run, whose figures stand beside those of a quick one.
 FULL_RUN = RESULTS / "lifting_full.json"
+#: What its author has to say of the figures, misses above all; it becomes a part of every page.
+REMARKS = RESULTS / "lifting_remarks.md"
 WEIGHTS = ("0.0", "0.5", "2.0")
 
 
@@ -117,6 +119,11 @@ def load_full_run(path: Path = FULL_RUN) -> dict | None:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
+def load_remarks(path: Path = REMARKS) -> str:
+    """The remarks in Markdown, empty where there are none."""
+    return path.read_text().strip() if path.is_file() else ""
+
+
 def save_full_run(figures: dict, command: str, device: str, path: Path = FULL_RUN) -> None:
     """Keeps a full run's figures with their origin."""
     record = {"date": today(), "commit": commit(), "command": command, "hardware": hardware(device), "figures": figures}
@@ -210,27 +217,31 @@ def synthetic_section(synthetic: dict) -> list[str]:
     """By film and by direction; the details are on the page of ``benchmarks.synthetic_video``."""
     lines = [
         "## Synthetic video", "", "Millimetres over the 12 limb joints, frames in which both gave a pose; the whole "
-        "pipeline with its default settings. `python -m benchmarks.synthetic_video` has more.", "",
-        "| film | frames | PA-MPJPE | MediaPipe's | | MPJPE | MediaPipe's |", "|---|" + "---:|" * 6,
+        "pipeline with its default settings. Mapped: a linear map of MediaPipe's world landmarks, fitted to films of "
+        "the training split. `python -m benchmarks.synthetic_video` has more.", "",
+        "| film | frames | PA-MPJPE | MediaPipe's | | mapped | MPJPE | MediaPipe's | mapped |", "|---|" + "---:|" * 8,
     ]  # fmt: skip
-    groups = [*synthetic["by_film"].items(), *synthetic.get("by_yaw", {}).items(), ("**all**", synthetic)]
-    for name, f in groups:
+    sides = {f"seen from: {side}": f for side, f in synthetic["by_yaw"].items()}
+    for name, f in (synthetic["by_film"] | sides | {"**all**": synthetic}).items():
         ours, theirs = f["pa_mpjpe_mm"], f["baseline_pa_mpjpe_mm"]
+        errors = [f[f"{prefix}mpjpe_mm"] for prefix in ("linear_pa_", "", "baseline_", "linear_")]
         lines.append(
             f"| {name} | {f['frames']} | {ours:.1f} | {theirs:.1f} | {100 * (ours / theirs - 1):+.0f} % "
-            f"| {f['mpjpe_mm']:.1f} | {f['baseline_mpjpe_mm']:.1f} |"
+            f"| {' | '.join(f'{e:.1f}' for e in errors)} |"
         )
     return [*lines, ""]
 
 
 def page(
     figures: dict, head: list[str], baselines: Sequence[Baseline], full: dict | None, steps: tuple[int, int],
-    quick: bool, images: dict[str, str],
+    quick: bool, images: dict[str, str], remarks: str = "",
 ) -> str:  # fmt: skip
     """The page as Markdown. ``steps`` of the two protocols; ``images``: file names by picture."""
     parts = figures["details"]
     lines = ["# Lifting: both protocols, on film and live" + (" (quick run)" if quick else ""), "", *head, ""]
     lines += [*asked_against_measured(figures, full), ""]
+    if remarks:
+        lines += ["## Remarks", "", remarks, ""]
     if "paper" in parts:
         lines += paper_section(parts["paper"], steps[0], baselines, parts.get("mlp"), quick, images)
     if "wild" in parts:

@@ -33,6 +33,7 @@ def results(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "RESULTS", folder)
     monkeypatch.setattr(load_baselines, "__defaults__", (folder / "baselines",))
     monkeypatch.setattr(Baseline.save, "__defaults__", (folder / "baselines",))
+    monkeypatch.setattr(lifting_page.load_remarks, "__defaults__", (folder / "remarks.md",))
     monkeypatch.setattr(lifting_page.load_full_run, "__defaults__", (folder / "full.json",))
     return folder
 
@@ -78,6 +79,7 @@ def test_command_ends_with_the_figures_and_writes_its_page(run, results):
     baseline("mlp", results / "baselines")
     record = {"date": "2026-01-02", "commit": "c0ffee", "figures": perfect()}
     (results / "full.json").write_text(json.dumps(record))
+    (results / "remarks.md").write_text("A miss and its cause.\n")
     figures, out = run(*FAST)
     assert KEYS <= set(figures) and figures["subset"] == 12 and "subset: 12 of 1621 frames" in out
     assert set(figures["pixel_error"]) == {"0.0", "0.5", "2.0"} and figures["pixel_error_mlp"]["0.5"] == 0.5
@@ -88,7 +90,7 @@ def test_command_ends_with_the_figures_and_writes_its_page(run, results):
     (page,) = results.glob("*-lifting.md")
     text = page.read_text()
     for word in ("hardware:", "commit:", "command:", "data:", "weights: sha256", "full run of 2026-01-02", "mlp label",
-                 "c0ffee", "other weights", "below 65 mm", "**Wild protocol**"):  # fmt: skip
+                 "c0ffee", "A miss and its cause.", "other weights", "below 65 mm", "**Wild protocol**"):  # fmt: skip
         assert word in text, word
     images = {p.name for p in results.glob("*.png")}
     assert len(images) == 5 and all(f"]({name})" in text for name in images)
@@ -153,6 +155,19 @@ def test_quick_films_are_scenes_of_every_filmed_subject_and_side():
     yaws = [abs(s.view.yaw_deg) for s in chosen]
     assert min(yaws) <= 30 and max(yaws) >= 150 and any(45 <= y <= 90 for y in yaws)
     assert sum(s.piece.stop - s.piece.start for s in chosen) <= 850, "drawn within three minutes"
+
+
+def test_page_shows_film_and_live_figures():
+    part = {"frames": 6, "pa_mpjpe_mm": 60.0, "mpjpe_mm": 80.0, "baseline_pa_mpjpe_mm": 80.0, "baseline_mpjpe_mm": 90.0,
+            "linear_pa_mpjpe_mm": 70.0, "linear_mpjpe_mm": 85.0}  # fmt: skip
+    synthetic = part | {"by_yaw": {"rear": part}, "by_film": {"94_13": part}}
+    live = {"live_ms": 5.0, "settings": "5 steps", "rows": [1, 2]}
+    figures = perfect() | {"subset": None, "details": {"synthetic": synthetic, "live": live}}
+    text = lifting_page.page(figures, ["- head"], [], None, (50, 10), False, {})
+    for name in ("94_13", "seen from: rear", "**all**"):
+        assert f"| {name} | 6 | 60.0 | 80.0 | -25 % | 70.0 | 80.0 | 90.0 | 85.0 |" in text
+    assert "- live_ms: 5.0" in text and "- settings: 5 steps" in text and "rows" not in text
+    assert "## Remarks" not in text and "(quick run)" not in text
 
 
 def test_grid_draws_the_pose_that_it_is_given(shared_dir):
