@@ -100,7 +100,7 @@ def test_ros_stays_at_the_edge(path: Path) -> None:
     assert not found, "ROS belongs into nodes/ and the command line's supervisor and monitor"
 
 
-@pytest.mark.parametrize("folder", ["training", "benchmarks"])
+@pytest.mark.parametrize("folder", ["training", "benchmarks", "examples"])
 def test_recipes_and_benchmarks_import_the_package_and_never_the_reverse(folder: str) -> None:
     found = [f"{path}:{line}" for path in sources("diffmocap") for module, line in imports(path)
              if module.split(".")[0] == folder]  # fmt: skip

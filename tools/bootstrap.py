@@ -270,7 +270,7 @@ def main() -> int:
     """Parse the command line and run the steps; 1 on a failure that the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--venv", type=Path, default=REPOSITORY / ".venv", help="where the virtual environment goes")
-    parser.add_argument("--test", action="store_true", help="also install what the tests and the training need")
+    parser.add_argument("--test", action="store_true", help="also install what tests, training and examples need")
     options = parser.parse_args()
     venv = options.venv.absolute()
     start = time.monotonic()
@@ -286,6 +286,7 @@ def main() -> int:
             install(steps, "ros", "--no-deps", "--require-hashes", "--no-build-isolation")
             if options.test:
                 install(steps, "train")
+                install(steps, "examples")
                 install(steps, "test")
             generate_messages(steps)
             install_package(steps)
