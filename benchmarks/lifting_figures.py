@@ -14,7 +14,7 @@ import numpy as np
 from diffmocap.body.skeleton import JOINT_NAMES
 from diffmocap.lifting.wild_views import STRATA
 from diffmocap.uncertainty import rank_correlation_by_joint, reliability
-from diffmocap.wild_figures import WildFigures
+from diffmocap.wild_figures import BEST_OF, WildFigures
 
 #: The paper's table 1: pixel alignment error by guidance weight.
 PAPER = {
@@ -66,7 +66,7 @@ def wild_plot(wild: WildFigures, path: Path) -> Path:
     figure, axes = plt.subplots(1, 4, figsize=(14, 3.6), sharey=True, layout="constrained")
     errors = {
         "MPJPE": (wild.mpjpe[:, 0], ORANGE), "PA-MPJPE": (wild.aligned[:, 0], BLUE),
-        f"best of {wild.mpjpe.shape[1]}, MPJPE": (wild.mpjpe.min(1), GREY),
+        f"best of {BEST_OF}, MPJPE": (wild.mpjpe[:, :BEST_OF].min(1), GREY),
     }  # fmt: skip
     for axis, (title, parts) in zip(axes, groups.items(), strict=True):
         parts = [(name, rows) for name, rows in parts if rows.any()]
@@ -91,12 +91,13 @@ def best_of_plot(wild: WildFigures, path: Path) -> Path:
     figure, axis = plt.subplots(figsize=(6.0, 3.8), layout="constrained")
     best = np.minimum.accumulate(wild.mpjpe, axis=1)
     stratum, k = wild.result.stratum.numpy(), np.arange(1, best.shape[1] + 1)
-    axis.plot(k, best.mean(0), color="black", lw=2, marker="o", label="all")
+    axis.plot(k, best.mean(0), color="black", lw=2, marker="o", ms=4, label="all")
     for i, name in enumerate(STRATA):
         if (stratum == i).any():
             axis.plot(k, best[stratum == i].mean(0), marker=".", label=name)
     axis.axhline(0.75 * best[:, 0].mean(), color=GREY, ls="--", lw=1, label="25 % below the single sample, all")
-    axis.set(xlabel="samples K", ylabel="MPJPE of the best [mm]", ylim=(0, None), xticks=k)
+    axis.axvline(BEST_OF, color=GREY, lw=0.5)
+    axis.set(xlabel="samples K", ylabel="MPJPE of the best [mm]", ylim=(0, None), xticks=[1, *range(5, len(k) + 1, 5)])
     axis.legend(frameon=False, fontsize=8)
     return _save(figure, path)
 

@@ -189,7 +189,8 @@ def wild_section(wild: dict, steps: int, images: dict[str, str]) -> list[str]:
         "diversity",
     )  # fmt: skip
     lines = [
-        "## Wild protocol", "", f"{wild['frames']} frames, 10 samples each, DDIM with {steps} steps, w = 0.", "",
+        "## Wild protocol", "",
+        f"{wild['frames']} frames, {len(wild['best_of_mpjpe_mm'])} samples each, DDIM with {steps} steps, w = 0.", "",
         f"| frames | {' | '.join(titles)} |", "|---|" + "---:|" * len(titles),
     ]  # fmt: skip
     for name, f in [("**all**", wild), *wild["by_stratum"].items()]:
@@ -204,10 +205,11 @@ def wild_section(wild: dict, steps: int, images: dict[str, str]) -> list[str]:
     rho = wild["spread_error_rank_correlation"]
     if rho is not None:
         ratios = [o / p for p, o in wild["reliability_mm"]]
+        fewer = ", ".join(f"{value:.3f} with {k}" for k, value in wild["rank_correlation_of_first"].items())
         lines += [
-            f"Spread and error of the samples' mean: Spearman {rho:.3f}; against the error of the single sample "
-            f"{wild['spread_single_error_rank_correlation']:.3f}. In ten bins of the spread the root mean square error "
-            f"is {min(ratios):.2f} to {max(ratios):.2f} times what the spread says.", "",
+            f"Spread and error of the samples' mean: Spearman {rho:.3f} (by number of samples: {fewer}); against the "
+            f"error of the single sample {wild['spread_single_error_rank_correlation']:.3f}. In ten bins of the spread "
+            f"the root mean square error is {min(ratios):.2f} to {max(ratios):.2f} times what the spread says.", "",
             f"![spread against error]({images['calibration']})", "",
         ]  # fmt: skip
     return lines

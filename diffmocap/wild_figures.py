@@ -11,6 +11,10 @@ from diffmocap.lifting.wild_views import STRATA
 from diffmocap.uncertainty import error_of_mean, rank_correlation_by_joint, reliability, spread
 
 
+#: Best of so many samples is among the plain figures (of all where there are fewer).
+BEST_OF = 10
+
+
 class WildFigures:
     """Errors of every frame and sample, from which the figures of any part are taken.
 
@@ -38,17 +42,18 @@ class WildFigures:
             self.diversity = mean_pair_distance(samples)
             self.spread = spread(samples[:, :, 1:])
         self.error, self.single = error_of_mean(samples[:, :, 1:], truth[:, 1:]), distance[:, 0, 1:]
+        self._samples, self._truth = samples[:, :, 1:], truth[:, 1:]
 
     def of(self, chosen: np.ndarray) -> dict[str, float | int | None]:
         """Plain figures of at least one frame, ``chosen`` [N] bool. None: not defined (one sample, no keypoint)."""
-        r, single, k = self.result, self.mpjpe[chosen, 0], self.mpjpe.shape[1]
+        r, single, k = self.result, self.mpjpe[chosen, 0], min(self.mpjpe.shape[1], BEST_OF)
         figures = {
             "frames": chosen.sum(),
             "mpjpe_mm": single.mean(),
             "pa_mpjpe_mm": self.aligned[chosen, 0].mean(),
             "visible_mpjpe_mm": _mean(self.visible[chosen, 0]),
-            f"best_of_{k}_mpjpe_mm": self.mpjpe[chosen].min(1).mean(),
-            f"best_of_{k}_pa_mpjpe_mm": self.aligned[chosen].min(1).mean(),
+            f"best_of_{k}_mpjpe_mm": self.mpjpe[chosen, :k].min(1).mean(),
+            f"best_of_{k}_pa_mpjpe_mm": self.aligned[chosen, :k].min(1).mean(),
             "pixel_error": r.pixel_error.numpy()[chosen, 0].mean(),
             "outside_limits": r.outside.numpy()[chosen].mean(),
             "truth_outside_limits": r.truth_outside.numpy()[chosen].mean(),
@@ -73,14 +78,21 @@ class WildFigures:
         """
         names = ("spread_error_rank_correlation", "spread_single_error_rank_correlation")
         if self.spread is None or len(self.spread) < 2:
-            return dict.fromkeys((*names, "rank_correlation_by_joint", "reliability_mm"))
+            return dict.fromkeys((*names, "rank_correlation_by_joint", "rank_correlation_of_first", "reliability_mm"))
         mean, single = (rank_correlation_by_joint(self.spread, e) for e in (self.error, self.single))
         predicted, observed = reliability(self.spread, self.error, self.mpjpe.shape[1])
+        fewer = [k for k in (5, 10, 20) if k <= self.mpjpe.shape[1]]
         return {
             **{name: _plain(rho.mean(), 4) for name, rho in zip(names, (mean, single), strict=True)},
             "rank_correlation_by_joint": {j: _plain(rho, 3) for j, rho in zip(JOINT_NAMES[1:], mean, strict=True)},
+            "rank_correlation_of_first": {str(k): _plain(self._rank_correlation_of_first(k), 4) for k in fewer},
             "reliability_mm": [[_plain(p, 2), _plain(o, 2)] for p, o in zip(predicted, observed, strict=True)],
         }
+
+    def _rank_correlation_of_first(self, k: int) -> float:
+        """The fewer the samples, the less they tell of the spread."""
+        some = self._samples[:, :k]
+        return float(rank_correlation_by_joint(spread(some), error_of_mean(some, self._truth)).mean())
 
 
 def mean_pair_distance(samples: np.ndarray) -> np.ndarray:

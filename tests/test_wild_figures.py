@@ -76,6 +76,17 @@ def test_calibration_sees_frames_with_larger_errors():
     assert abs(WildFigures(r).calibration()["spread_error_rank_correlation"]) < 0.1
 
 
+def test_plain_figures_name_the_best_of_ten_of_more():
+    r = result(20, 12)
+    figures = WildFigures(r)
+    row = figures.of(np.ones(20, bool))
+    assert row["best_of_10_mpjpe_mm"] == pytest.approx(figures.best_of()[9], abs=0.01)
+    assert row["best_of_10_mpjpe_mm"] > figures.best_of()[11]
+    first = WildFigures(WildResult(r.joints[:, :10], *list(r.__dict__.values())[1:])).calibration()
+    again = figures.calibration()["rank_correlation_of_first"]
+    assert list(again) == ["5", "10"] and again["10"] == first["spread_error_rank_correlation"]
+
+
 def test_what_is_not_defined_is_null_in_json():
     single = WildFigures(result(3, 1))
     text = json.dumps([single.of(np.ones(3, bool)), single.calibration()])
