@@ -21,8 +21,8 @@ class PreviousConfig:
     pose, each joint turned by normal noise of a level up to ``max_noise`` rad.
     """
 
-    share: float = 0.5
-    estimated_share: float = 0.35
+    share: float = 0.4
+    estimated_share: float = 0.5
     wrong_share: float = 0.1
     max_noise: float = 0.35
 

@@ -24,6 +24,8 @@ from diffmocap.lifting.condition import Condition
 
 #: Memory tokens besides time: the view and the keypoints.
 NUM_MEMORY = 1 + NUM_KEYPOINTS
+#: Unit in which the network hears depths: about their standard deviation, so that they count like the positions.
+DEPTH_UNIT_M = 0.2
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ class TransformerDenoiser(nn.Module):
 
     def encode_condition(self, condition: Condition, keep: torch.Tensor | None = None) -> ConditionCode:
         """Encodes y once. ``keep`` [B] bool: False replaces a row's condition by the null condition."""
-        scalars = (condition.confidence, condition.depth, condition.depth_known)
+        scalars = (condition.confidence, condition.depth / DEPTH_UNIT_M, condition.depth_known)
         tokens = self.keypoint_in(torch.cat([condition.points, torch.stack(scalars, -1)], -1))
         tokens = tokens + self.keypoint_embedding
         view = self.view_in(condition.view)[:, None]
@@ -226,8 +228,10 @@ class TransformerDenoiser(nn.Module):
         )  # fmt: skip
         return self.encode_condition(blank, torch.zeros(batch, dtype=torch.bool, device=device))
 
-    def forward(self, x_t: torch.Tensor, t: torch.Tensor, code: ConditionCode) -> torch.Tensor:
-        """Prediction [B, 24, 6] for x_t [B, 24, 6] at integer times t [B]."""
+    def forward(self, x_t: torch.Tensor, t: torch.Tensor | int, code: ConditionCode) -> torch.Tensor:
+        """Prediction [B, 24, 6] for x_t [B, 24, 6] at integer times t, [B] or one for all."""
+        if isinstance(t, int):
+            t = torch.full((len(x_t),), t, device=x_t.device)
         phase = t.to(self.frequencies.dtype)[:, None] * self.frequencies
         time_token = self.time_mlp(torch.cat([phase.sin(), phase.cos()], -1))[:, None]
         x = self.joint_in(x_t) + self.joint_embedding + code.joints + time_token

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from diffmocap.lifting.condition import Condition
-from diffmocap.lifting.denoiser import Attention, ConditionCode, TransformerDenoiser
+from diffmocap.lifting.denoiser import DEPTH_UNIT_M, Attention, ConditionCode, TransformerDenoiser
 
 Linear = tuple[torch.Tensor, torch.Tensor]
 
@@ -86,7 +86,7 @@ class FusedDenoiser:
     def encode_condition(self, condition: Condition) -> ConditionCode:
         """As the model's, of conditions that are all told."""
         m, confidence = self.model, condition.confidence
-        scalars = torch.stack((confidence, condition.depth, condition.depth_known), -1)
+        scalars = torch.stack((confidence, condition.depth / DEPTH_UNIT_M, condition.depth_known), -1)
         tokens = m.keypoint_in(torch.cat([condition.points, scalars], -1)) + m.keypoint_embedding
         # Columns: time and view, which are always there, and the keypoints.
         mask = torch.zeros_like(confidence).masked_fill(confidence <= 0, float("-inf"))

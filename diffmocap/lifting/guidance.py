@@ -40,14 +40,12 @@ def guided_denoiser(
     low, high = interval
 
     def denoise(x: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:
-        ratio = float(schedule.sigma[t] / schedule.signal[t])
-        if weight == 0.0 or not low <= ratio <= high:
-            times = torch.full((batch,), t, device=x.device)
-            prediction = model(x, times, code)
+        signal, sigma = schedule.coefficients(t, x)
+        if weight == 0.0 or not low <= sigma / signal <= high:
+            prediction = model(x, t, code)
         else:
-            times = torch.full((2 * batch,), t, device=x.device)
-            conditional, unconditional = model(torch.cat([x, x]), times, both).chunk(2)
+            conditional, unconditional = model(torch.cat([x, x]), t, both).chunk(2)
             prediction = (weight + 1.0) * conditional - weight * unconditional
-        return schedule.x0_and_epsilon(prediction, x, times[:batch], kind)
+        return schedule.x0_and_epsilon(prediction, x, t, kind)
 
     return denoise

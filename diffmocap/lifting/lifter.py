@@ -11,6 +11,7 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
 from diffmocap.device import resolve_device
 from diffmocap.errors import SettingsError
+from diffmocap.lifting.acceleration import accelerate
 from diffmocap.lifting.condition import Condition, make_condition, root_from_network, root_to_network
 from diffmocap.lifting.ddim import ddim_timesteps
 from diffmocap.lifting.denoiser import TransformerDenoiser
@@ -84,6 +85,8 @@ class Lifter:
 
     def __init__(self, model: TransformerDenoiser, body: BodyModel) -> None:
         self.model, self.body, self.device = model, body, body.device
+        #: Equals ``model``, faster.
+        self.network = accelerate(model)
         self.schedule = NoiseSchedule(model.config.schedule, model.config.diffusion_steps)
         self._generator = torch.Generator()
         self._seed: int | None = None
@@ -153,7 +156,7 @@ class Lifter:
             self._generator.manual_seed(settings.seed)
             self._seed = settings.seed
         k, batch = settings.hypotheses, len(condition) * settings.hypotheses
-        code = self.model.encode_condition(condition).repeat(k)
+        code = self.network.encode_condition(condition).repeat(k)
         null = self._null.repeat(batch) if settings.guidance else None
         R_camera_crop = condition.R_camera_crop.repeat_interleave(k, 0)
         temperature = torch.ones(batch, 1, 1)
@@ -165,7 +168,7 @@ class Lifter:
             code.joints = self.model.encode_previous(*before, None, batch)
         if not (settings.warm_start and settings.warm_start_time < 1.0) or before is None or not before[1].all():
             before = None
-        denoise = guided_denoiser(self.model, self.schedule, code, settings.guidance, null)
+        denoise = guided_denoiser(self.network, self.schedule, code, settings.guidance, null)
         start = 1.0 if before is None else settings.warm_start_time
         if settings.sampler == "ddpm":  # every time of the schedule below the start
             timesteps = [round(start * self.schedule.steps) - 1]

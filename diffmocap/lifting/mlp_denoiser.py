@@ -106,8 +106,10 @@ class MlpDenoiser(nn.Module):
         """The code of the null condition for ``batch`` rows."""
         return MlpCode(self.null_vector.expand(batch, -1))
 
-    def forward(self, x_t: torch.Tensor, t: torch.Tensor, code: MlpCode) -> torch.Tensor:
-        """Prediction [B, 24, 6] for x_t [B, 24, 6] at integer times t [B]."""
+    def forward(self, x_t: torch.Tensor, t: torch.Tensor | int, code: MlpCode) -> torch.Tensor:
+        """Prediction [B, 24, 6] for x_t [B, 24, 6] at integer times t, [B] or one for all."""
+        if isinstance(t, int):
+            t = torch.full((len(x_t),), t, device=x_t.device)
         phase = t.to(self.frequencies.dtype)[:, None] * self.frequencies
         x = self.pose_in(x_t.flatten(1)) + code.vector + self.time_mlp(torch.cat([phase.sin(), phase.cos()], -1))
         for layer in self.layers:

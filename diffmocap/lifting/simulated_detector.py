@@ -34,8 +34,8 @@ class ErrorConfig:
     ``outlier_noise``.
     """
 
-    measured_share: float = 0.5
-    depth_share: float = 0.8
+    measured_share: float = 0.65
+    depth_share: float = 0.9
     clean_share: float = 0.2
     max_noise: float = 0.06
     outlier_share: float = 0.02
