@@ -45,7 +45,7 @@ FOUND = 1.5
 OFF = PipelineSettings(
     sides=SideSettings(enabled=False), track=TrackSettings(enabled=False), refinement=SmootherSettings(enabled=False)
 )
-SIDES = replace(OFF, sides=SideSettings())
+SIDES = replace(OFF, sides=SideSettings(enabled=True))
 TRACKED = replace(SIDES, track=TrackSettings())
 MODES = {"as sampled": OFF, "sides kept": SIDES, "tracked": TRACKED}
 SWEEP = {
@@ -104,7 +104,7 @@ def figures(run: Run, observed: Observed) -> dict[str, float]:
         "pa_mpjpe_mm": pa_mpjpe_mm(run.joints, truth),
         "worst_tenth_mm": 1e3 * float(np.sort(error)[-len(error) // 10 :].mean()),
         "acceleration_error_mm_per_frame2": 1e3 * float(np.linalg.norm(acceleration, axis=-1).mean()),
-        "frames_to_recover": float(np.mean(back)),
+        "frames_to_recover": float(np.mean(back)) if back else float("nan"),
         "new_starts": len(run.restarts),
         "switches": run.switches,
         "ms_per_frame": run.ms,

@@ -152,14 +152,15 @@ def test_a_lost_track_starts_again_in_the_same_step(make):
     assert not results[-1].joint_velocities.any()
 
 
-def test_sides_that_the_detector_exchanges_are_lifted_as_they_are(make):
+def test_sides_that_the_detector_exchanges_are_lifted_as_they_are_where_asked_for(make):
     pipeline, mirror = make(), np.array(KEYPOINT_MIRROR)
+    pipeline.settings = replace(UNSMOOTHED, sides=SideSettings(enabled=True))
     given = np.random.default_rng(0).uniform(100, 300, (25, 2)).astype(np.float32)
     for i in range(6):
         points = given[mirror] if i == 4 else given
         pipeline.step(Keypoints2D(points, np.ones(25, np.float32), 640, 480, 33 * i * MS), INTRINSICS)
     assert all(np.array_equal(call[0].points_px, given) for call in pipeline._lifter.calls)
-    pipeline.settings = replace(UNSMOOTHED, sides=SideSettings(enabled=False))
+    pipeline.settings = UNSMOOTHED  # they pass by default
     pipeline.step(Keypoints2D(given[mirror], np.ones(25, np.float32), 640, 480, 200 * MS), INTRINSICS)
     assert np.array_equal(pipeline._lifter.calls[-1][0].points_px, given[mirror])
 

@@ -14,7 +14,7 @@ from diffmocap.types import Keypoints2D
 
 FRAME_NS = 33_333_333
 MIRROR = np.array(KEYPOINT_MIRROR)
-SETTINGS = SideSettings()
+SETTINGS = SideSettings(enabled=True)
 
 
 def somebody(frame: int, turn_rad: float = 0.0, width: float = 60.0) -> Keypoints2D:
