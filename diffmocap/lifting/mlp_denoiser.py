@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.condition import Condition
+from diffmocap.lifting.denoiser import DEPTH_UNIT_M
 
 POSE_SIZE = NUM_JOINTS * 6
 #: A keypoint's place, confidence, depth and whether that is known; the view; the previous pose and whether it is known.
@@ -92,7 +93,7 @@ class MlpDenoiser(nn.Module):
     def encode_condition(self, condition: Condition, keep: torch.Tensor | None = None) -> MlpCode:
         """Encodes y once. ``keep`` [B] bool: False replaces a row's condition by the null condition."""
         c, seen = condition, condition.confidence > 0
-        keypoints = torch.cat([c.points, torch.stack((c.confidence, c.depth, c.depth_known), -1)], -1)
+        keypoints = torch.cat([c.points, torch.stack((c.confidence, c.depth / DEPTH_UNIT_M, c.depth_known), -1)], -1)
         keypoints = torch.where(seen[..., None], keypoints, 0.0).flatten(1)
         if c.previous is None:
             previous = c.view.new_zeros(len(c), POSE_SIZE + 1)

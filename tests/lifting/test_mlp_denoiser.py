@@ -74,6 +74,7 @@ def test_codes_repeat_and_stack_like_their_conditions(model):
     out = model(x, t, both)
     assert torch.allclose(out[:6:2], model(x[:6:2], t[:6:2], code), atol=1e-5)
     assert torch.allclose(out[6:], model(x[6:], t[6:], model.null_code(4)), atol=1e-5)
+    assert torch.allclose(model(x[:6], 90, code.repeat(2)), model(x[:6], torch.full((6,), 90), code.repeat(2)))
 
 
 def test_it_learns_eight_poses_by_their_conditions():
