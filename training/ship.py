@@ -38,18 +38,30 @@ def lifting_entry(run: Path, weights: Path, metrics: dict | None) -> dict:
     }  # fmt: skip
 
 
+def with_history(entry: dict, shipped: dict) -> dict:
+    """The entry of weights that were trained on from the shipped ones, with what their record says of their training."""
+    last = {key: shipped[key] for key in ("command", "commit", "step", "train_minutes") if key in shipped}
+    return {**entry, "trained_before": [*shipped.get("trained_before", []), last]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder that training.lifting wrote")
     parser.add_argument("--best", action="store_true", help="ship best.safetensors, the lowest validation error")
     parser.add_argument("--metrics", type=Path, help="JSON of benchmarks.pixel_alignment --json, or of several merged")
+    parser.add_argument(
+        "--continues", action="store_true", help="the run started (--init) from the weights that ship now: keep their record"
+    )
     parser.add_argument("--models", type=Path, default=MODELS, help="folder to ship to (default: models/)")
     args = parser.parse_args()
     weights = args.run / ("best.safetensors" if args.best else "lifting.safetensors")
     load_weights(weights)  # refuse to ship what cannot be loaded
     metrics = json.loads(args.metrics.read_text()) if args.metrics else None
+    entry = lifting_entry(args.run, weights, metrics)
+    if args.continues:
+        entry = with_history(entry, json.loads((args.models / "manifest.json").read_text())["files"][DEFAULT_WEIGHTS])
     shutil.copyfile(weights, args.models / DEFAULT_WEIGHTS)
-    write_entry(args.models, DEFAULT_WEIGHTS, lifting_entry(args.run, weights, metrics))
+    write_entry(args.models, DEFAULT_WEIGHTS, entry)
     print(f"shipped {args.models / DEFAULT_WEIGHTS}, sha256 {sha256_of(args.models / DEFAULT_WEIGHTS)[:12]}...")
 
 

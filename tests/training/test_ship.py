@@ -6,7 +6,7 @@ import json
 
 from diffmocap.lifting.mlp_denoiser import MlpConfig, MlpDenoiser
 from diffmocap.lifting.weights import save_weights
-from training.ship import lifting_entry
+from training.ship import lifting_entry, with_history
 
 
 def test_the_record_holds_every_start_without_folders(tmp_path):
@@ -26,3 +26,11 @@ def test_the_record_holds_every_start_without_folders(tmp_path):
     del config["starts"]  # runs from before they were listed
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert lifting_entry(tmp_path, weights, None)["starts"] == []
+
+
+def test_weights_trained_on_keep_the_record_of_before():
+    first = {"command": "a", "commit": "1", "step": 10, "train_minutes": 5.0, "recipe": {"batch": 4}}
+    second = with_history({"command": "b", "step": 3}, first)
+    assert second["trained_before"] == [{"command": "a", "commit": "1", "step": 10, "train_minutes": 5.0}]
+    third = with_history({"command": "c"}, second)
+    assert [run["command"] for run in third["trained_before"]] == ["a", "b"] and third["command"] == "c"
