@@ -22,8 +22,8 @@ from diffmocap.lifting.condition import Condition
 from diffmocap.lifting.denoiser import DEPTH_UNIT_M
 
 POSE_SIZE = NUM_JOINTS * 6
-#: A keypoint's place, confidence, depth and whether that is known; the view; the previous pose and whether it is known.
-CONDITION_SIZE = NUM_KEYPOINTS * 5 + 4 + POSE_SIZE + 1
+#: A keypoint's place, confidence, depth and whether that is known; the view.
+CONDITION_SIZE = NUM_KEYPOINTS * 5 + 4
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,23 @@ class MlpConfig:
 
 @dataclass
 class MlpCode:
-    """The condition's share of the first layer, ``vector`` [B, width]."""
+    """Shares of the first layer, [B, width] each: ``observed`` of keypoints and view, ``joints`` of the pose before."""
 
-    vector: torch.Tensor
+    observed: torch.Tensor
+    joints: torch.Tensor
 
     def __len__(self) -> int:
-        return len(self.vector)
+        return len(self.observed)
 
     def stack(self, other: MlpCode) -> MlpCode:
         """Both codes as one batch."""
-        return MlpCode(torch.cat([self.vector, other.vector]))
+        return MlpCode(torch.cat([self.observed, other.observed]), torch.cat([self.joints, other.joints]))
 
     def repeat(self, times: int) -> MlpCode:
         """Every row ``times`` times, its copies side by side."""
-        return self if times == 1 else MlpCode(self.vector.repeat_interleave(times, 0))
+        if times == 1:
+            return self
+        return MlpCode(self.observed.repeat_interleave(times, 0), self.joints.repeat_interleave(times, 0))
 
 
 class MlpDenoiser(nn.Module):
@@ -78,8 +81,11 @@ class MlpDenoiser(nn.Module):
         c = self.config = config
         self.pose_in = nn.Linear(POSE_SIZE, c.width)
         self.condition_in = nn.Linear(CONDITION_SIZE, c.width)
+        self.previous_in = nn.Linear(POSE_SIZE + 1, c.width, bias=False)
         self.null_vector = nn.Parameter(0.02 * torch.randn(c.width))
-        self.time_mlp = nn.Sequential(nn.Linear(c.time_width, c.time_width), nn.GELU(), nn.Linear(c.time_width, c.width))
+        self.time_mlp = nn.Sequential(
+            nn.Linear(c.time_width, c.time_width), nn.GELU(), nn.Linear(c.time_width, c.width)
+        )
         self.layers = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(c.width), nn.Linear(c.width, c.width), nn.GELU(), nn.Dropout(c.dropout))
             for _ in range(c.layers)
@@ -88,31 +94,41 @@ class MlpDenoiser(nn.Module):
         self.register_buffer("pose_mean", torch.zeros(NUM_JOINTS, 6))
         self.register_buffer("pose_std", torch.ones(NUM_JOINTS, 6))
         half = c.time_width // 2
-        self.register_buffer("frequencies", torch.exp(-math.log(10_000.0) * torch.arange(half) / half), persistent=False)
+        frequencies = torch.exp(-math.log(10_000.0) * torch.arange(half) / half)
+        self.register_buffer("frequencies", frequencies, persistent=False)
 
     def encode_condition(self, condition: Condition, keep: torch.Tensor | None = None) -> MlpCode:
         """Encodes y once. ``keep`` [B] bool: False replaces a row's condition by the null condition."""
         c, seen = condition, condition.confidence > 0
         keypoints = torch.cat([c.points, torch.stack((c.confidence, c.depth / DEPTH_UNIT_M, c.depth_known), -1)], -1)
         keypoints = torch.where(seen[..., None], keypoints, 0.0).flatten(1)
-        if c.previous is None:
-            previous = c.view.new_zeros(len(c), POSE_SIZE + 1)
-        else:
-            previous = F.pad(self.standardise(c.previous).flatten(1), (0, 1), value=1.0)
-            previous = torch.where(c.previous_known[:, None] > 0, previous, 0.0)
-        vector = self.condition_in(torch.cat([keypoints, c.view, previous], -1))
-        return MlpCode(vector if keep is None else torch.where(keep[:, None], vector, self.null_vector))
+        observed = self.condition_in(torch.cat([keypoints, c.view], -1))
+        if keep is not None:
+            observed = torch.where(keep[:, None], observed, self.null_vector)
+        return MlpCode(observed, self.encode_previous(c.previous, c.previous_known, keep, len(c)))
+
+    def encode_previous(
+        self, previous: torch.Tensor | None, known: torch.Tensor | None, keep: torch.Tensor | None, batch: int
+    ) -> torch.Tensor:
+        """The share [B, width] of previous poses [B, 24, 6]: zero where ``known`` or ``keep`` [B] is false."""
+        if previous is None:
+            return self.null_vector.new_zeros(batch, self.config.width)
+        known = known if keep is None else known * keep
+        vector = F.pad(self.standardise(previous).flatten(1), (0, 1), value=1.0)
+        return self.previous_in(torch.where(known[:, None] > 0, vector, 0.0))
 
     def null_code(self, batch: int) -> MlpCode:
         """The code of the null condition for ``batch`` rows."""
-        return MlpCode(self.null_vector.expand(batch, -1))
+        observed = self.null_vector.expand(batch, -1)
+        return MlpCode(observed, torch.zeros_like(observed))
 
     def forward(self, x_t: torch.Tensor, t: torch.Tensor | int, code: MlpCode) -> torch.Tensor:
         """Prediction [B, 24, 6] for x_t [B, 24, 6] at integer times t, [B] or one for all."""
         if isinstance(t, int):
             t = torch.full((len(x_t),), t, device=x_t.device)
         phase = t.to(self.frequencies.dtype)[:, None] * self.frequencies
-        x = self.pose_in(x_t.flatten(1)) + code.vector + self.time_mlp(torch.cat([phase.sin(), phase.cos()], -1))
+        time = self.time_mlp(torch.cat([phase.sin(), phase.cos()], -1))
+        x = self.pose_in(x_t.flatten(1)) + code.observed + code.joints + time
         for layer in self.layers:
             x = x + layer(x)
         return self.out(x).unflatten(-1, (NUM_JOINTS, 6))

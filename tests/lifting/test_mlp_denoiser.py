@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import sixd_from_matrix
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.condition import Condition
 from diffmocap.lifting.ddim import ddim_sample, ddim_timesteps
 from diffmocap.lifting.guidance import guided_denoiser
-from diffmocap.lifting.mlp_denoiser import MlpConfig, MlpDenoiser
+from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.mlp_denoiser import MlpCode, MlpConfig, MlpDenoiser
+from diffmocap.lifting.paper_protocol import paper_view
 from diffmocap.lifting.schedule import NoiseSchedule
+from diffmocap.lifting.weights import load_weights, save_weights
+from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 TINY = MlpConfig(width=192, layers=2, time_width=32)
 
@@ -30,6 +36,11 @@ def random_condition(n: int, seed: int = 0) -> Condition:
     )  # fmt: skip
 
 
+def first_layer(code: MlpCode) -> torch.Tensor:
+    """What the condition adds to the first layer."""
+    return code.observed + code.joints
+
+
 @pytest.fixture
 def model() -> MlpDenoiser:
     torch.manual_seed(0)
@@ -44,25 +55,25 @@ def test_what_is_missing_has_no_influence(model):
         depth_known=torch.where(missing, 1.0, y.depth_known),
         previous=torch.where(y.previous_known[:, None, None] > 0, y.previous, 7.0),
     )  # fmt: skip
-    assert torch.equal(model.encode_condition(y).vector, model.encode_condition(other).vector)
+    assert torch.equal(first_layer(model.encode_condition(y)), first_layer(model.encode_condition(other)))
     bare = replace(y, previous=None, previous_known=None)
-    same = (model.encode_condition(y).vector == model.encode_condition(bare).vector).all(1)
+    same = (first_layer(model.encode_condition(y)) == first_layer(model.encode_condition(bare))).all(1)
     assert same.tolist() == [True, False] * 3
 
 
 def test_what_is_seen_has_influence(model):
     y = random_condition(6)
-    code = model.encode_condition(y).vector
+    code = first_layer(model.encode_condition(y))
     for name in ("points", "confidence", "depth", "depth_known", "view"):
         changed = replace(y, **{name: getattr(y, name) + 0.5})
-        assert (model.encode_condition(changed).vector - code).abs().amax(1).min() > 1e-3, name
+        assert (first_layer(model.encode_condition(changed)) - code).abs().amax(1).min() > 1e-3, name
 
 
 def test_null_condition_ignores_everything(model):
     keep = torch.tensor([True, False, True, False])
-    a, b = (model.encode_condition(random_condition(4, seed), keep).vector for seed in (1, 2))
+    a, b = (first_layer(model.encode_condition(random_condition(4, seed), keep)) for seed in (1, 2))
     assert torch.equal(a[~keep], b[~keep]) and not torch.isclose(a[keep], b[keep]).all(1).any()
-    assert torch.equal(a[~keep], model.null_code(2).vector)
+    assert torch.equal(a[~keep], first_layer(model.null_code(2)))
 
 
 def test_codes_repeat_and_stack_like_their_conditions(model):
@@ -88,7 +99,7 @@ def test_it_learns_eight_poses_by_their_conditions():
         keep = torch.rand(64) >= 0.1
         target, noise = x0.repeat_interleave(8, 0), torch.randn(64, 24, 6)
         code = model.encode_condition(condition).repeat(8)
-        code.vector = torch.where(keep[:, None], code.vector, model.null_vector)
+        code.observed = torch.where(keep[:, None], code.observed, model.null_vector)
         loss = (model(schedule.add_noise(target, noise, t), t, code) - target).square().mean()
         optimizer.zero_grad()
         loss.backward()
@@ -98,6 +109,23 @@ def test_it_learns_eight_poses_by_their_conditions():
             denoise = guided_denoiser(model, schedule, model.encode_condition(condition), weight)
             sample = ddim_sample(denoise, torch.randn(8, 24, 6), schedule, ddim_timesteps(schedule.steps, 20))
             assert (sample - x0).square().mean() < 0.05  # unit variance before
+
+
+def test_the_lifter_and_the_weights_file_take_it(model, tmp_path):
+    path, body = tmp_path / "mlp.safetensors", BodyModel.load()
+    for parameter in model.parameters():
+        parameter.data = parameter.data.half().float()  # what the file keeps of them
+    save_weights(model, path)
+    rotations, pelvis, points = paper_view(body, torch.eye(3).expand(1, 24, 3, 3))
+    keypoints = Keypoints2D(480 * points[0].numpy(), np.ones(25, np.float32), 480, 480)
+    settings = LiftingSettings(hypotheses=3, guidance=0.5, steps=4, temperature=1.0)
+    results = []
+    for network in (model, load_weights(path)):
+        lifter, camera = Lifter(network, body), CameraIntrinsics.from_fov(480, 480)
+        first = lifter.lift(keypoints, camera, settings)
+        results.append(lifter.lift(keypoints, camera, settings, first))
+    assert results[0].rotations.shape == (3, 24, 3, 3)
+    assert torch.allclose(results[0].rotations, results[1].rotations, atol=1e-4)
 
 
 def test_configuration_is_checked_and_names_the_architecture():
