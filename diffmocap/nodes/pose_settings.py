@@ -20,6 +20,7 @@ _SIDES = SideSettings()
 _LIFTING = LiftingSettings()
 _TRACK = TrackSettings()
 _SMOOTHING = SmootherSettings()
+_SAMPLERS = "ddim; dpm, of second order; consistency, for few-step students; ddpm, all steps of the model (slow)."
 
 SETTINGS = (
     Setting("weights", "", "Lifting weights (.safetensors); empty: the shipped ones.", live=False),
@@ -29,7 +30,7 @@ SETTINGS = (
     Setting("guidance", _LIFTING.guidance, "Weight w of classifier-free guidance; 0: none.", 0.0, 10.0),
     Setting("steps", _LIFTING.steps, "Sampler steps a frame from pure noise; a warm start walks a part.", 1, 1000),
     Setting("hypotheses", _LIFTING.hypotheses, "Poses sampled a frame.", 1, 64),
-    Setting("sampler", _LIFTING.sampler, "ddim, or ddpm with all steps of the model (slow).", choices=SAMPLERS),
+    Setting("sampler", _LIFTING.sampler, _SAMPLERS, choices=SAMPLERS),
     Setting("warm_start", _LIFTING.warm_start, "Sample from the previous pose instead of from pure noise."),
     Setting(
         "warm_start_time",
@@ -46,6 +47,8 @@ SETTINGS = (
         1.0,
     ),
     Setting("fresh_noise", _LIFTING.fresh_noise, "Draw new sampling noise for every frame; false: keep it over time."),
+    Setting("use_depth", _LIFTING.use_depth, "Believe the detector's guess of depths, where the keypoints have one."),
+    Setting("use_previous", _LIFTING.use_previous, "Tell the model the previous pose."),
     Setting("min_keypoints", _LIFTING.min_keypoints, "Fewer visible keypoints give no pose.", 4, 25),
     Setting("min_confidence", _LIFTING.min_confidence, "Keypoints below this confidence count as missing.", 0.0, 1.0),
     Setting(
@@ -128,6 +131,8 @@ def pipeline_settings(values: dict[str, Any]) -> PipelineSettings:
         min_confidence=values["min_confidence"],
         keypoint_noise=values["keypoint_noise"],
         temperature=values["temperature"],
+        use_depth=values["use_depth"],
+        use_previous=values["use_previous"],
         fresh_noise=values["fresh_noise"],
     )
     refinement = SmootherSettings(
