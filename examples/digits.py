@@ -107,7 +107,7 @@ def draw_figure(results: dict, path: Path, rows: int = 5) -> None:
     import matplotlib.pyplot as plt
 
     figure, panels = plt.subplots(
-        1, len(WEIGHTS) + 1, figsize=(15, 2.6), width_ratios=(*[1.3] * len(WEIGHTS), 1), layout="constrained"
+        1, len(WEIGHTS) + 1, figsize=(15, 3), width_ratios=(*[1.3] * len(WEIGHTS), 1), layout="constrained"
     )
     for axes, weight in zip(panels, WEIGHTS):
         images = F.pad(results[weight][0][: 10 * rows, 0], (1, 1, 1, 1), value=-1.0)
@@ -118,12 +118,13 @@ def draw_figure(results: dict, path: Path, rows: int = 5) -> None:
         axes.set_xticklabels(range(10))
     right = panels[-1]
     right.plot([results[w][2] for w in WEIGHTS], [100 * results[w][1] for w in WEIGHTS], "o-", label="samples")
-    for w in WEIGHTS:
-        right.annotate(f"w = {w}", (results[w][2], 100 * results[w][1]), (6, -12), textcoords="offset points")
+    for w, above in zip(WEIGHTS, (7, -15, 7)):
+        place = results[w][2], 100 * results[w][1]
+        right.annotate(f"w = {w}", place, (0, above), textcoords="offset points", ha="center")
     right.plot(results["real"][2], 100 * results["real"][1], "k*", markersize=11, label="real digits")
     right.set(xlabel="diversity within a class", ylabel="classified as asked for [%]")
     right.margins(0.25)
-    right.legend()
+    right.legend(loc="lower left")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80)
     plt.close(figure)
