@@ -4,7 +4,7 @@ The diffusion paper's other toy problem (section 4, figure 1). A small convoluti
 the weight w of classifier-free guidance then trades diversity for obedience: with a larger w the samples are more
 surely the digit asked for, and more alike. Both are measured: by a classifier that was trained on real images and
 knows nothing of the diffusion model, and by the mean distance between two samples of a class. Two minutes on one CPU
-core with scikit-learn's 8x8 digits; MNIST's 28x28 take about ten.
+core with scikit-learn's 8x8 digits; MNIST's 28x28 take about 25.
 """
 
 from __future__ import annotations
