@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.pixel_alignment import WEIGHTS, measure
 from benchmarks.report import RESULTS, mocap_file, provenance, today
 from diffmocap.resources import sha256_of
+from training.manifest import without_folders
 
 #: Table 1 of the paper, over w; its own data and framing.
 PAPER = {"mlp": (0.382, 0.223, 0.241), "transformer": (0.080, 0.068, 0.058)}
@@ -81,8 +82,8 @@ def plot(runs: list[dict], path: Path) -> None:
         )  # fmt: skip
     for name, errors in PAPER.items():
         axes.plot(WEIGHTS, errors, marker="s", markersize=4, color="0.6", linewidth=0.8)
-        place = WEIGHTS[-1], errors[-1]
-        axes.annotate(f"the paper's {name}", place, ha="right", va="bottom", color="0.4", fontsize=8)
+        place = WEIGHTS[0], errors[0]
+        axes.annotate(f" the paper's {name}", place, ha="left", va="bottom", color="0.4", fontsize=8)
     axes.set(xlabel="guidance weight w", ylabel="pixel alignment error, test", yscale="log", title="Lower is better")
     axes.legend(frameon=False, fontsize=8)
     figure.tight_layout()
@@ -93,7 +94,7 @@ def write_page(runs: list[dict], device: str) -> Path:
     """The page, its plot and the raw figures."""
     RESULTS.mkdir(exist_ok=True)
     name = f"{today()}-denoisers"
-    (RESULTS / f"{name}.json").write_text(json.dumps(runs, indent=1) + "\n")
+    (RESULTS / f"{name}.json").write_text(without_folders(json.dumps(runs, indent=1)) + "\n")
     plot(runs, RESULTS / f"{name}.png")
     best = [chosen(runs, architecture) for architecture in dict.fromkeys(run["architecture"] for run in runs)]
     frames = f"{runs[0]['val']['frames']} frames of validation, {runs[0]['test']['frames']} of test"
@@ -109,7 +110,7 @@ def write_page(runs: list[dict], device: str) -> Path:
         "the objective that was chosen on the validation split. The paper's figures are on its own data and framing.",
         "",
         f"![error against guidance]({name}.png)", "", "Trained by:", "",
-        *[f"    {run['command']}" for run in runs],
+        *[f"    {without_folders(run['command'])}" for run in runs],
     ]  # fmt: skip
     page = RESULTS / f"{name}.md"
     page.write_text("\n".join(lines) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from diffmocap.resources import sha256_of
@@ -12,6 +13,11 @@ ACKNOWLEDGEMENT = (
     "The data used in this project was obtained from mocap.cs.cmu.edu. "
     "The database was created with funding from NSF EIA-0196217."
 )
+
+
+def without_folders(command: str) -> str:
+    """The command with the folders of its data left out."""
+    return re.sub(r"\S*/(?=[^/\s]+\.npz)", "", command)
 
 
 def write_entry(models: Path, name: str, entry: dict) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -12,12 +11,7 @@ from safetensors import safe_open
 
 from diffmocap.lifting.weights import DEFAULT_WEIGHTS, load_weights
 from diffmocap.resources import sha256_of
-from training.manifest import ACKNOWLEDGEMENT, MODELS, write_entry
-
-
-def without_folders(command: str) -> str:
-    """The command with the folders of its data left out."""
-    return re.sub(r"\S*/(?=[^/\s]+\.npz)", "", command)
+from training.manifest import ACKNOWLEDGEMENT, MODELS, without_folders, write_entry
 
 
 def lifting_entry(run: Path, weights: Path, metrics: dict | None) -> dict:
