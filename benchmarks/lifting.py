@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -220,7 +221,7 @@ def draw(
 
 def command() -> str:
     """As it was typed."""
-    return " ".join(["python -m benchmarks.lifting", *sys.argv[1:]])
+    return f"python -m benchmarks.lifting {shlex.join(sys.argv[1:])}"
 
 
 def main() -> None:
