@@ -181,7 +181,7 @@ def keypoints(body: BodyModel, depth: np.ndarray | None = None) -> tuple[Keypoin
 
 def test_lifter_uses_depths_and_the_pose_before_as_told(body, model):
     lifter = Lifter(model, body)
-    settings = LiftingSettings(fresh_noise=False, warm_start=False)
+    settings = LiftingSettings(fresh_noise=False, warm_start=False, use_previous=True)
     plain, intrinsics = keypoints(body)
     deep, _ = keypoints(body, np.linspace(-0.5, 0.5, 25, dtype=np.float32))
     first = lifter.lift(plain, intrinsics, settings)
@@ -197,7 +197,7 @@ def test_lifter_uses_depths_and_the_pose_before_as_told(body, model):
 
 def test_hypotheses_whose_pose_before_is_unknown_start_from_the_image_alone(body, model):
     lifter = Lifter(model, body)
-    settings = LiftingSettings(fresh_noise=False, hypotheses=3)
+    settings = LiftingSettings(fresh_noise=False, hypotheses=3, use_previous=True)
     seen, intrinsics = keypoints(body)
     alone = lifter.lift(seen, intrinsics, settings)
     before = PoseHypotheses(poses(3, 5), torch.zeros(3, 3), torch.zeros(3), known=torch.tensor([True, False, True]))

@@ -216,7 +216,7 @@ def test_warm_start_stays_near_the_previous_pose(body):
     lifter = Lifter(model, body)
     start = lifter.lift(keypoints, camera, LiftingSettings())
     start.rotations[:] = rotations
-    near = lifter.lift(keypoints, camera, LiftingSettings(warm_start_time=0.05), start)
+    near = lifter.lift(keypoints, camera, LiftingSettings(warm_start=True, warm_start_time=0.05), start)
     far = lifter.lift(keypoints, camera, LiftingSettings(warm_start=False), start)
     angle = roma.rotmat_geodesic_distance
     assert angle(near.rotations[0], rotations[0]).mean() < 0.2 < angle(far.rotations[0], rotations[0]).mean()
