@@ -34,23 +34,21 @@ from diffmocap.types import PoseHypotheses
 #: A karate form, a front kick and three walks, each seen from another side [rad].
 CLIPS = {"135_02.1": 0.3, "135_04": -0.6, "39_01": 0.0, "39_05": 1.2, "43_01": -2.4}
 
+WARM = {"warm_start": True, "use_previous": True, "steps": 5}
 SETTINGS = [
     LiftingSettings(),
-    LiftingSettings(warm_start_time=0.8),
-    LiftingSettings(warm_start=False),
-    *(LiftingSettings(steps=n, warm_start=False) for n in (1, 2, 3, 10)),
-    LiftingSettings(guidance=0.5),
-    LiftingSettings(warm_start=False, guidance=0.5),
-    LiftingSettings(warm_start=False, guidance=1.0),
+    LiftingSettings(use_previous=True),
+    LiftingSettings(**WARM),
+    LiftingSettings(**WARM, warm_start_time=0.8),
+    *(LiftingSettings(steps=n) for n in (1, 2, 5, 10)),
+    *(LiftingSettings(steps=5, guidance=w) for w in (0.5, 1.0, 2.0)),
     LiftingSettings(keypoint_noise=0.0),
     LiftingSettings(keypoint_noise=0.04),
-    LiftingSettings(temperature=0.5),
-    LiftingSettings(temperature=1.0),
-    LiftingSettings(temperature=1.0, warm_start_time=0.3),
-    LiftingSettings(temperature=1.0, warm_start=False),
-    LiftingSettings(temperature=1.0, warm_start=False, fresh_noise=False),
-    *(LiftingSettings(sampler="dpm", steps=n, warm_start=False) for n in (4, 8)),
-    *(LiftingSettings(sampler="dpm", steps=n, temperature=1.0, warm_start=False) for n in (4, 8)),
+    *(LiftingSettings(steps=5, temperature=t) for t in (0.5, 1.0)),
+    LiftingSettings(**WARM, temperature=1.0),
+    LiftingSettings(steps=5, temperature=1.0, fresh_noise=False),
+    *(LiftingSettings(sampler="dpm", steps=n) for n in (4, 8)),
+    *(LiftingSettings(sampler="dpm", steps=n, temperature=1.0) for n in (4, 8)),
 ]
 STUDENT_SETTINGS = [
     LiftingSettings(sampler="consistency", steps=n, temperature=temperature, warm_start=False)
@@ -149,7 +147,8 @@ def describe(settings: LiftingSettings) -> str:
     if settings.temperature < 1:
         noise = f"{noise} x {settings.temperature:g}" if settings.temperature else "no noise"
     told = f", told noise {settings.keypoint_noise:g}" if settings.keypoint_noise != NOISE else ""
-    return f"{settings.steps} steps{sampler}, {start}, {noise}, w = {settings.guidance:g}{told}"
+    before = ", knows the pose before" if settings.use_previous else ""
+    return f"{settings.steps} steps{sampler}, {start}{before}, {noise}, w = {settings.guidance:g}{told}"
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ NODES = ("camera_node", "keypoint_node", "pose_node")
 MESSAGE_FIELDS = {
     "Keypoints2D": [
         ("std_msgs/Header", "header"), ("uint32", "width"), ("uint32", "height"), ("float32[50]", "points"),
-        ("float32[25]", "confidence"),
+        ("float32[25]", "confidence"), ("float32[25]", "depth"),
     ],
     "BodyPose": [
         ("std_msgs/Header", "header"), ("geometry_msgs/Pose", "root_pose"), ("float64[36]", "root_covariance"),

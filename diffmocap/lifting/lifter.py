@@ -28,8 +28,9 @@ class LiftingSettings:
 
     Attributes:
         guidance: w of classifier-free guidance, 0 to 10; 0 is the plain conditional model.
-        steps: sampler steps from pure noise, 1 to 1000; a warm start walks its share of them. Two are enough for one
-            hypothesis at temperature 0; several spread as they should from about five.
+        steps: sampler steps from pure noise, 1 to 1000; a warm start walks its share of them. Three serve one
+            hypothesis at temperature 0 and are the fewest of which one lies where guidance acts; several hypotheses
+            spread as they should from about five.
         hypotheses: K samples a frame, 1 to 64.
         sampler: ``ddim``; ``dpm``, of second order; ``consistency``, for the weights of few-step students; ``ddpm``, all of
             the model's steps, for offline use.
@@ -51,7 +52,7 @@ class LiftingSettings:
     """
 
     guidance: float = 0.0
-    steps: int = 2
+    steps: int = 3
     hypotheses: int = 1
     sampler: str = "ddim"
     warm_start: bool = False

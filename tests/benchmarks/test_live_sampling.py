@@ -39,10 +39,11 @@ def test_error_of_offline_sampling_is_the_protocols(lifter, poses):
 
 
 def test_tracked_frames_know_the_one_before(lifter, poses):
-    first, both = (paper_error(lifter, p, LiftingSettings(), True) for p in (poses[:1], poses))
-    apart = paper_error(lifter, poses, LiftingSettings(), False)
+    settings = LiftingSettings(use_previous=True, warm_start=True)
+    first, both = (paper_error(lifter, p, settings, True) for p in (poses[:1], poses))
+    apart = paper_error(lifter, poses, settings, False)
     assert both != pytest.approx(apart, rel=1e-6)
-    assert first == pytest.approx(paper_error(lifter, poses[:1], LiftingSettings(), False), rel=1e-6)
+    assert first == pytest.approx(paper_error(lifter, poses[:1], settings, False), rel=1e-6)
 
 
 def test_figures_are_named_and_of_the_same_run(shared_dir):
