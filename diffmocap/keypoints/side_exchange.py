@@ -37,8 +37,8 @@ class SideSettings:
     """
 
     enabled: bool = False
-    gain: float = 0.1
-    hold_s: float = 0.5
+    gain: float = 0.15
+    hold_s: float = 0.2
 
     def __post_init__(self) -> None:
         for name, (low, high) in {"gain": (0.01, 10.0), "hold_s": (0.0, 60.0)}.items():
