@@ -193,7 +193,8 @@ class PosePipeline:
                 self._require_finite(poses)
             return poses
 
-        tracked = self._track.step(lift, seen, settings.lifting.hypotheses)
+        continues = settings.lifting.warm_start or settings.lifting.use_previous
+        tracked = self._track.step(lift, seen, settings.lifting.hypotheses, continues)
         clock.lap("lift")
         if tracked is None:
             return PoseResult(Outcome.UNSEEN, keypoints.stamp_ns, clock.stop())

@@ -135,7 +135,8 @@ def test_the_lifter_gets_what_it_lifted_before(make):
 
 def test_a_lost_track_starts_again_in_the_same_step(make):
     """What continues the past explains nothing any more; lifted from nothing, the image is explained."""
-    pipeline = make(bent_knee(lambda t: 0.0 if t < 0.5 else 1.0), PipelineSettings())
+    settings = PipelineSettings(lifting=LiftingSettings(use_previous=True))
+    pipeline = make(bent_knee(lambda t: 0.0 if t < 0.5 else 1.0), settings)
     lift, errors = pipeline._lifter.lift, []
 
     def lost(seen, intrinsics, settings, previous=None):

@@ -129,12 +129,13 @@ class HypothesisTrack:
         self._tracked = self._joints = self._distances = None
 
     @torch.no_grad()
-    def step(self, lift: Lift, keypoints: Keypoints2D, count: int) -> TrackedPoses | None:
+    def step(self, lift: Lift, keypoints: Keypoints2D, count: int, continues: bool = True) -> TrackedPoses | None:
         """Lifts one image, and once more from nothing where that shows the track to be lost.
 
         Args:
             lift: gives ``count`` hypotheses for the keypoints, continuing the given ones, or None.
             keypoints: what ``lift`` sees; their stamps increase.
+            continues: False where ``lift`` looks at the image alone, whatever it is given.
 
         Returns:
             None where ``lift`` gave None; the track then waits.
@@ -149,11 +150,11 @@ class HypothesisTrack:
         if seeds is None:
             tracked = self._start(poses, lost)
         else:
-            tracked = self._continue(poses, seeds)
-            fresh = None
+            fresh = torch.ones(len(poses.score), dtype=torch.bool) if not continues else _fresh(seeds)
+            tracked, started = self._continue(poses, fresh), None
             if self._break.suspects(_error(tracked), poses.stamp_ns, self.settings.lost):
-                fresh = self._new_start(lift, tracked, seeds)
-            tracked = fresh or self._turn_to_likelier(tracked)
+                started = self._new_start(lift, tracked, fresh)
+            tracked = started or self._turn_to_likelier(tracked)
         self._tracked = tracked
         self._break.follow(_error(tracked), poses.stamp_ns)
         return tracked
@@ -202,7 +203,7 @@ class HypothesisTrack:
         started = TrackedPoses(poses, log_weights.exp(), followed, restarted)
         return replace(self._turn_to_likelier(started), switched=False)
 
-    def _continue(self, poses: PoseHypotheses, seeds: PoseHypotheses) -> TrackedPoses:
+    def _continue(self, poses: PoseHypotheses, fresh: torch.Tensor) -> TrackedPoses:
         """New weights; follows the sample that continues the followed one."""
         last, settings = self._tracked, self.settings
         if len(poses.score) == 1:
@@ -210,7 +211,6 @@ class HypothesisTrack:
         before = self._joints if self._joints is not None else self._joints_of(last.poses)
         distances = self._measure(poses)
         moved = pose_distances(self._joints, before)
-        fresh = torch.zeros(len(poses.score), dtype=torch.bool) if seeds.known is None else ~seeds.known
         dt_s = (poses.stamp_ns - last.poses.stamp_ns) * 1e-9
         log_weights = continued_weights(
             last.log_weights, moved, self._evidence(poses, distances, fresh), distances,
@@ -229,14 +229,15 @@ class HypothesisTrack:
         )
         return replace(tracked, followed=rival, switched=True) if ratio > self.settings.switch_margin else tracked
 
-    def _new_start(self, lift: Lift, tracked: TrackedPoses, seeds: PoseHypotheses) -> TrackedPoses | None:
+    def _new_start(self, lift: Lift, tracked: TrackedPoses, fresh: torch.Tensor) -> TrackedPoses | None:
         """A track from samples that owe nothing to the past, if they explain the image much better."""
-        fresh = tracked.poses if seeds.known is not None else lift(None)
-        candidates = fresh.score if seeds.known is None else fresh.score.masked_fill(seeds.known, -math.inf)
+        lifted_anew = not bool(fresh.any())
+        poses = lift(None) if lifted_anew else tracked.poses
+        candidates = poses.score if lifted_anew else poses.score.masked_fill(~fresh, -math.inf)
         best = int(candidates.argmax())
         if -float(candidates[best]) < self.settings.lost.gain * _error(tracked):
-            # The first of all samples is drawn from the centre: where all are fresh it is preferred.
-            return self._start(fresh, True, best if fresh is tracked.poses else 0)
+            # The first of all samples is drawn from the centre: where all were drawn anew it is preferred.
+            return self._start(poses, True, 0 if lifted_anew else best)
         self._break.new_start_failed(tracked.poses.stamp_ns)
         return None
 
@@ -256,6 +257,11 @@ class HypothesisTrack:
     def _evidence(self, poses: PoseHypotheses, distances: torch.Tensor, fresh: torch.Tensor) -> torch.Tensor:
         evidence = poses.score / self.settings.score_scale
         return evidence + votes(distances, fresh, SAMPLE_SPREAD_M) if bool(fresh.any()) else evidence
+
+
+def _fresh(seeds: PoseHypotheses) -> torch.Tensor:
+    """[K] bool: what starts from the image alone."""
+    return torch.zeros(len(seeds.score), dtype=torch.bool) if seeds.known is None else ~seeds.known
 
 
 def _error(tracked: TrackedPoses) -> float:

@@ -237,6 +237,20 @@ def test_a_new_start_that_is_no_better_is_not_taken_and_not_tried_all_the_time(b
     assert 1 <= tries <= math.ceil(18 * FRAME_S / BreakSettings().retry_s)
 
 
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_sampler_without_memory_is_not_asked_twice(body, count):
+    """Samples of the image alone: all of them vote, and a new start could give nothing else."""
+    sampler, track = TwoModes(lambda frame: (0.03, 0.03) if frame < 20 else (0.2, 0.2), stay=0.0), HypothesisTrack(body)
+    tracked = []
+    for sampler.frame in range(40):
+        seen = keypoints(sampler.frame)
+        tracked.append(track.step(lambda previous: sampler.lift(None, count), seen, count, continues=False))
+    assert len(sampler.calls) == 40
+    assert not any(t.restarted for t in tracked)
+    if count > 1:
+        assert np.abs(np.diff(modes(tracked))).sum() == 0
+
+
 def test_nobody_seen_waits(body):
     sampler, track = TwoModes(), HypothesisTrack(body)
     before = run(track, sampler, 10)[-1]
