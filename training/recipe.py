@@ -9,6 +9,7 @@ import torch
 
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.mlp_denoiser import MlpConfig, MlpDenoiser
+from diffmocap.lifting.simulated_detector import ErrorConfig
 from diffmocap.lifting.views import ViewConfig
 from training.poses import PoseAugmentation
 from training.previous import PreviousConfig
@@ -86,6 +87,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument("--" + f.name.replace("_", "-"), type=kind, default=f.default, help="default %(default)s")
     group.add_argument("--paper-share", type=float, default=ViewConfig.paper_share, help="share of the paper's framing")
     group.add_argument(
+        "--measured-share", type=float, default=ErrorConfig.measured_share,
+        help="share of the other views with the errors that were measured of MediaPipe",
+    )
+    group.add_argument(
         "--bf16", action=argparse.BooleanOptionalAction, help="half-precision matrix products (default: on GPUs)"
     )
 
@@ -103,5 +108,6 @@ def recipe_from(options: argparse.Namespace) -> Recipe:
     bf16 = torch.device(options.device).type == "cuda" if options.bf16 is None else options.bf16
     return Recipe(
         **chosen(Recipe), bf16=bf16, poses=PoseAugmentation(**chosen(PoseAugmentation)),
-        view=ViewConfig(paper_share=options.paper_share), model=model,
+        view=ViewConfig(paper_share=options.paper_share, errors=ErrorConfig(measured_share=options.measured_share)),
+        model=model,
     )  # fmt: skip

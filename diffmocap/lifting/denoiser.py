@@ -109,10 +109,12 @@ class Attention(nn.Module):
 
     def forward(self, x: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         q = self._split(self.query(x))
-        if q.device.type == "cpu":
-            # The CPU kernel's backward pass is many times slower in bf16 than in fp32, whatever autocast thinks.
-            with torch.autocast("cpu", enabled=False):
-                y = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
+        if q.device.type == "cpu" and q.dtype == torch.bfloat16:
+            # The CPU kernel's backward pass is many times slower in bf16 than plain products are.
+            weights = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)
+            y = (weights if mask is None else weights + mask).softmax(-1).to(v.dtype) @ v
+        elif q.device.type == "cpu":
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         else:
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=None if mask is None else mask.to(q.dtype))
         return self.out(y.transpose(1, 2).flatten(2))
