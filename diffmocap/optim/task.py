@@ -1,0 +1,80 @@
+"""What an optimizer minimises: one class with starts and a loss, both over a batch of parameter vectors."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+
+from diffmocap.errors import SettingsError
+
+
+class Task(ABC):
+    """A family of B independent problems in N unknowns, solved side by side.
+
+    A task of one's own defines :attr:`shape`, :meth:`init` and :meth:`loss`; everything else follows.
+
+    Attributes:
+        shape: how one problem's parameters are arranged, (N,) or (rows, columns). Optimizers see them flat; features
+            in the manner of Adafactor average over rows and columns where there are two.
+        minimum: the least value of the loss where it is known.
+    """
+
+    shape: tuple[int, ...]
+    minimum: float | None = None
+
+    @property
+    def dimension(self) -> int:
+        """N, the number of parameters of one problem."""
+        return math.prod(self.shape)
+
+    @abstractmethod
+    def init(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Starts [count, N], drawn from ``generator``."""
+
+    @abstractmethod
+    def loss(self, x: torch.Tensor) -> torch.Tensor:
+        """Loss [B] of parameters [B, N]; row b depends on row b of ``x`` alone. Differentiable, in the dtype of x."""
+
+    def context(self, x: torch.Tensor) -> torch.Tensor | None:
+        """What describes each problem to an optimizer that wants to know, [B, C]; ``x`` [B, N] are the starts.
+
+        Only the learned gradient descent of Song et al. asks: there it is the keypoints that a body is fitted to.
+        """
+        return None
+
+    def loss_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss [B] and its gradient [B, N], neither connected to a graph. Counts as one evaluation."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_(True)
+            loss = self.loss(x)
+            if loss.shape != x.shape[:1]:
+                raise SettingsError(
+                    f"{type(self).__name__}.loss must return one number a problem, {tuple(x.shape[:1])}; "
+                    f"it returned {tuple(loss.shape)}"
+                )
+            (gradient,) = torch.autograd.grad(loss.sum(), x)
+        return loss.detach(), gradient
+
+
+class FunctionTask(Task):
+    """A task from a plain function, with normally distributed starts: for tests and quick tries.
+
+    Args:
+        function: x [B, N] to loss [B]. shape: (N,) or (rows, columns), or N. scale: standard deviation of the starts.
+    """
+
+    def __init__(
+        self, function: Callable[[torch.Tensor], torch.Tensor], shape: int | tuple[int, ...], scale: float = 1.0,
+        minimum: float | None = None,
+    ) -> None:  # fmt: skip
+        self.function, self.scale, self.minimum = function, scale, minimum
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+
+    def init(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
+        return self.scale * torch.randn(count, self.dimension, generator=generator)
+
+    def loss(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x)
