@@ -111,7 +111,7 @@ class Distiller(Trainer):
         x = self.schedule.add_noise(x0, scale[:, None, None] * batch.noise, timesteps[0])
         with torch.no_grad(), self.autocast:
             code = self.teacher.encode_condition(view.condition)
-            denoise = guided_denoiser(self.teacher, self.schedule, code, d.guidance)
+            denoise = guided_denoiser(self.teacher, self.schedule, code, d.guidance, timesteps=timesteps)
             states, end = walk(denoise, x, self.schedule, timesteps)
         others = 1 + torch.randperm(len(timesteps) - 1, generator=g, device=device)[: d.points - 1]
         chosen = torch.cat([others.new_zeros(1), others])

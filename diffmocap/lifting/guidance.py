@@ -9,9 +9,14 @@ The paper guides at every step. With keypoints that say almost everything about 
 In between guidance does what the paper says: the more of it, the closer the keypoints. So it acts only there
 (Kynkaanniemi et al. 2024, "Applying guidance in a limited interval"); ``benchmarks/guidance.py`` has the measurements on
 the validation split. Steps outside the interval cost no null branch.
+
+A sampler of few steps crosses the interval in one. Its prediction moves x_t over a whole range of noise levels, so that
+the step gets the mean of w over that range: full guidance from one level inside the interval would guide far outside it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 
@@ -25,27 +30,51 @@ GUIDANCE_INTERVAL = (0.3, 0.7)
 EVERYWHERE = (0.0, float("inf"))
 
 
+def weights_along(
+    schedule: NoiseSchedule, timesteps: Sequence[int], weight: float,
+    interval: tuple[float, float] = GUIDANCE_INTERVAL,
+) -> dict[int, float]:  # fmt: skip
+    """w of each step of a trajectory through ``timesteps`` and on to no noise: its mean over the ratios of noise to signal
+    that the step crosses, of ``weight`` within the interval and 0 outside."""
+    ratios = [float(schedule.sigma[t] / schedule.signal[t]) for t in timesteps] + [0.0]
+    low, high = interval
+    shares = (
+        max(min(here, high) - max(following, low), 0.0) / (here - following)
+        for here, following in zip(ratios, ratios[1:])
+    )
+    return {t: weight * share for t, share in zip(timesteps, shares, strict=True)}
+
+
 def guided_denoiser(
     model: TransformerDenoiser, schedule: NoiseSchedule, code: ConditionCode, weight: float,
     null: ConditionCode | None = None, interval: tuple[float, float] = GUIDANCE_INTERVAL,
+    timesteps: Sequence[int] | None = None,
 ) -> Denoise:  # fmt: skip
     """``(w + 1) eps(x, t, y) - w eps(x, t)`` as a function of (x_t, t), both branches in one forward pass.
 
     The combination is affine, so that combining epsilon, x0 or v is the same; w = 0 and noise levels outside the
     ``interval`` skip the null branch. ``null``: the null condition's code for the same batch, if the caller has it.
+    ``timesteps``: those that the sampler will ask for; the weight is then that of :func:`weights_along`.
     """
     kind = model.config.parameterisation
     batch = len(code)
     both = code if weight == 0.0 else code.stack(null or model.null_code(batch))
     low, high = interval
+    along = None if timesteps is None else weights_along(schedule, timesteps, weight, interval)
+
+    def weight_at(t: int) -> float:
+        if along is not None:
+            return along[t]
+        signal, sigma = schedule.coefficients(t, both.mask)
+        return weight if low <= sigma / signal <= high else 0.0
 
     def denoise(x: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:
-        signal, sigma = schedule.coefficients(t, x)
-        if weight == 0.0 or not low <= sigma / signal <= high:
+        w = 0.0 if weight == 0.0 else weight_at(t)
+        if w == 0.0:
             prediction = model(x, t, code)
         else:
             conditional, unconditional = model(torch.cat([x, x]), t, both).chunk(2)
-            prediction = (weight + 1.0) * conditional - weight * unconditional
+            prediction = (w + 1.0) * conditional - w * unconditional
         return schedule.x0_and_epsilon(prediction, x, t, kind)
 
     return denoise

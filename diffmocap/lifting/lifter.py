@@ -171,12 +171,13 @@ class Lifter:
             code.joints = self.model.encode_previous(*before, None, batch)
         if not (settings.warm_start and settings.warm_start_time < 1.0) or before is None or not before[1].all():
             before = None
-        denoise = guided_denoiser(self.network, self.schedule, code, settings.guidance, null)
         start = 1.0 if before is None else settings.warm_start_time
         if settings.sampler == "ddpm":  # every time of the schedule below the start
             timesteps = [round(start * self.schedule.steps) - 1]
         else:
             timesteps = ddim_timesteps(self.schedule.steps, max(round(settings.steps * start), 1), start)
+        along = None if settings.sampler == "ddpm" else timesteps
+        denoise = guided_denoiser(self.network, self.schedule, code, settings.guidance, null, timesteps=along)
         x = self._start(noise, before, timesteps[0])
         x = sample_along(settings.sampler, denoise, x, self.schedule, timesteps, self._generator, temperature)
         return root_from_network(matrix_from_6d(self.model.unstandardise(x)), R_camera_crop)

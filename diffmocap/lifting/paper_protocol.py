@@ -103,7 +103,8 @@ def evaluate_paper_protocol(
     for chunk in rotations.split(batch):
         truth, pelvis, points = paper_view(body, chunk.to(body.device))
         condition = make_condition(points, torch.ones_like(points[..., 0]), K[None])
-        denoise = guided_denoiser(model, schedule, model.encode_condition(condition), guidance)
+        along = timesteps if sample is None else None
+        denoise = guided_denoiser(model, schedule, model.encode_condition(condition), guidance, timesteps=along)
         x = torch.randn(len(chunk), 24, 6, generator=generator).to(body.device)
         x = ddim_sample(denoise, x, schedule, timesteps) if sample is None else sample(denoise, x, schedule, generator)
         pose = root_from_network(matrix_from_6d(model.unstandardise(x)), condition.R_camera_crop)

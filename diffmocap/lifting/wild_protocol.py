@@ -82,7 +82,7 @@ def evaluate_wild_protocol(
     for poses, chunk in zip(rotations.split(batch), numbers.split(batch), strict=True):
         view = wild_views(body, poses, chunk, seed, config)
         code = model.encode_condition(view.condition).repeat(samples)
-        denoise = guided_denoiser(model, schedule, code, guidance)
+        denoise = guided_denoiser(model, schedule, code, guidance, timesteps=timesteps)
         x = FrameDraws(seed, chunk, stream=1).normal(samples, NUM_JOINTS, 6).flatten(0, 1).to(body.device)
         sixd = model.unstandardise(ddim_sample(denoise, x, schedule, timesteps))
         found = root_from_network(matrix_from_6d(sixd), view.condition.R_camera_crop.repeat_interleave(samples, 0))

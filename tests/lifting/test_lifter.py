@@ -15,8 +15,9 @@ from diffmocap.camera.projection import project, rays_from_pixels
 from diffmocap.device import resolve_device
 from diffmocap.errors import DeviceError, ModelFileError, SettingsError
 from diffmocap.lifting.condition import condition_from_rays, make_condition, root_from_network, root_to_network
+from diffmocap.lifting.ddim import ddim_timesteps
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
-from diffmocap.lifting.guidance import EVERYWHERE, guided_denoiser
+from diffmocap.lifting.guidance import EVERYWHERE, guided_denoiser, weights_along
 from diffmocap.lifting.lifter import Lifter, LiftingSettings
 from diffmocap.lifting.schedule import NoiseSchedule
 from diffmocap.lifting.translation import solve_translation
@@ -155,6 +156,31 @@ def test_guidance_acts_within_its_interval_only(model):
         assert (0.3 <= ratio <= 0.7) == acts
         assert torch.equal(guided(x, t)[0], (everywhere if acts else plain)(x, t)[0])
         assert not torch.allclose(everywhere(x, t)[0], plain(x, t)[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 50, 400])
+def test_the_steps_guidance_adds_up_to_the_interval(steps):
+    schedule = NoiseSchedule()
+    timesteps = ddim_timesteps(schedule.steps, steps)
+    ratios = [float(schedule.sigma[t] / schedule.signal[t]) for t in timesteps] + [0.0]
+    weights = weights_along(schedule, timesteps, 2.0)
+    total = sum(weights[t] * (ratios[i] - ratios[i + 1]) for i, t in enumerate(timesteps))
+    assert total == pytest.approx(2.0 * 0.4)
+    assert all(0.0 <= w <= 2.0 for w in weights.values())
+    if steps == 400:  # where steps are small, it is all or nothing but for the two that cross the ends
+        assert sum(0.0 < w < 2.0 for w in weights.values()) <= 2
+    assert set(weights_along(schedule, timesteps, 2.0, EVERYWHERE).values()) == {2.0}
+
+
+def test_guidance_along_a_trajectory_uses_the_steps_weights(model):
+    schedule = NoiseSchedule()
+    timesteps = ddim_timesteps(schedule.steps, 3)
+    code = model.encode_condition(condition_from_rays(torch.randn(2, 25, 2) * 0.1, torch.ones(2, 25)))
+    x = torch.randn(2, 24, 6)
+    along = guided_denoiser(model, schedule, code, 2.0, timesteps=timesteps)
+    for t, w in weights_along(schedule, timesteps, 2.0).items():
+        alike = guided_denoiser(model, schedule, code, w, interval=EVERYWHERE)
+        assert torch.allclose(along(x, t)[0], alike(x, t)[0], atol=1e-6)
 
 
 def test_batching_does_not_change_a_row(model):
