@@ -72,6 +72,11 @@ class ClassicFunction(Task):
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         return self.excess(x) + self.minimum
 
+    def row(self, index: int) -> ClassicFunction:
+        if self.offset is None or self.offset.dim() == 1:
+            return self
+        return type(self)(self.dimension, self.offset[index])
+
     def _numbers(self, x: torch.Tensor) -> torch.Tensor:
         """1, 2, .. N like x."""
         return torch.arange(1, self.dimension + 1, device=x.device, dtype=x.dtype)

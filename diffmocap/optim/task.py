@@ -38,6 +38,10 @@ class Task(ABC):
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         """Loss [B] of parameters [B, N]; row b depends on row b of ``x`` alone. Differentiable, in the dtype of x."""
 
+    def row(self, index: int) -> Task:
+        """The task of problem ``index`` alone. A task that holds something for each problem must say what it is."""
+        return self
+
     def context(self, x: torch.Tensor) -> torch.Tensor | None:
         """What describes each problem to an optimizer that wants to know, [B, C]; ``x`` [B, N] are the starts.
 
