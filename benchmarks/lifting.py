@@ -28,9 +28,9 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.pose_frames import PoseFrames
 from diffmocap.evaluation import pa_mpjpe_mm
 from diffmocap.lifting.paper_protocol import evaluate_paper_protocol, paper_view
-from diffmocap.lifting.weights import DEFAULT_WEIGHTS, load_weights
+from diffmocap.lifting.weights import load_weights, weights_file
 from diffmocap.lifting.wild_protocol import evaluate_wild_protocol
-from diffmocap.resources import sha256_of, share_path
+from diffmocap.resources import sha256_of
 from diffmocap.wild_figures import WildFigures
 
 PARTS = ("paper", "wild", "synthetic", "live")
@@ -114,14 +114,9 @@ def measure_baseline(name: str, args: argparse.Namespace, frames: PoseFrames, da
     )
     return Baseline(
         name, args.label or f"{name}, {parameters / 1e6:.1f}M, predicts {kind}", parameters, kind,
-        sha256_of(weights_path(args.weights)), commit(), command(), today(),
+        sha256_of(weights_file(args.weights)), commit(), command(), today(),
         hardware(args.device), data.name, full, quick,
     )  # fmt: skip
-
-
-def weights_path(weights: str | None) -> Path:
-    """The file that ``load_weights`` reads."""
-    return Path(weights).expanduser() if weights else share_path("models", DEFAULT_WEIGHTS)
 
 
 def headline(parts: dict, baselines: Sequence[Baseline], quick: bool) -> dict:
@@ -174,7 +169,7 @@ def run(args: argparse.Namespace) -> dict:
         parts["live"] = live_figures(args.weights, args.data)
     baselines = [b for b in load_baselines() if not (MLP in parts and b.name == MLP)]
     figures = headline(parts, baselines, args.quick) | {
-        "subset": subset, "frames": len(frames), "weights_sha256": sha256_of(weights_path(args.weights)),
+        "subset": subset, "frames": len(frames), "weights_sha256": sha256_of(weights_file(args.weights)),
         "parameters": sum(p.numel() for p in model.parameters()), "parameterisation": model.config.parameterisation,
         "commit": commit(), "details": parts,
     }  # fmt: skip

@@ -141,7 +141,7 @@ def paper_error(lifter: Lifter, poses: torch.Tensor, settings: LiftingSettings, 
 
 def describe(settings: LiftingSettings) -> str:
     """What differs from the plain sampler, in words."""
-    sampler = "" if settings.sampler == "ddim" else f" of {settings.sampler}"
+    sampler = "" if settings.sampler in ("auto", "ddim") else f" of {settings.sampler}"
     start = f"warm from {settings.warm_start_time:g}" if settings.warm_start else "cold"
     noise = "fresh noise" if settings.fresh_noise else "fixed noise"
     if settings.temperature < 1:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from diffmocap.lifting.weights import DEFAULT_WEIGHTS, load_weights
+from diffmocap.lifting.weights import DEFAULT_WEIGHTS, STUDENT_WEIGHTS, load_weights
 from diffmocap.resources import sha256_of
 from training.manifest import ACKNOWLEDGEMENT, MODELS, without_folders, write_entry
 
@@ -28,7 +28,7 @@ def lifting_entry(run: Path, weights: Path, metrics: dict | None) -> dict:
         },
         "command": without_folders(config["command"]),
         **{key: config[key] for key in ("commit", "torch", "device", "parameters", "recipe")}, "starts": starts,
-        **info, "metrics": metrics or {},
+        **{key: config[key] for key in ("distillation",) if key in config}, **info, "metrics": metrics or {},
     }  # fmt: skip
 
 
@@ -46,17 +46,21 @@ def main() -> None:
     parser.add_argument(
         "--continues", action="store_true", help="the run started (--init) from the weights that ship now: keep their record"
     )
+    parser.add_argument("--student", action="store_true", help="a run of training.distill: ship it beside the weights")
     parser.add_argument("--models", type=Path, default=MODELS, help="folder to ship to (default: models/)")
     args = parser.parse_args()
+    if args.student != ("distillation" in json.loads((args.run / "config.json").read_text())):
+        parser.error(f"{args.run} is no student: leave --student out" if args.student else f"{args.run}: add --student")
+    name = STUDENT_WEIGHTS if args.student else DEFAULT_WEIGHTS
     weights = args.run / ("best.safetensors" if args.best else "lifting.safetensors")
     load_weights(weights)  # refuse to ship what cannot be loaded
     metrics = json.loads(args.metrics.read_text()) if args.metrics else None
     entry = lifting_entry(args.run, weights, metrics)
     if args.continues:
         entry = with_history(entry, json.loads((args.models / "manifest.json").read_text())["files"][DEFAULT_WEIGHTS])
-    shutil.copyfile(weights, args.models / DEFAULT_WEIGHTS)
-    write_entry(args.models, DEFAULT_WEIGHTS, entry)
-    print(f"shipped {args.models / DEFAULT_WEIGHTS}, sha256 {sha256_of(args.models / DEFAULT_WEIGHTS)[:12]}...")
+    shutil.copyfile(weights, args.models / name)
+    write_entry(args.models, name, entry)
+    print(f"shipped {args.models / name}, sha256 {sha256_of(args.models / name)[:12]}...")
 
 
 if __name__ == "__main__":

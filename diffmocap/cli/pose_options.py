@@ -16,7 +16,7 @@ def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--guidance", type=float, metavar="W", help="weight of classifier-free guidance, 0 to 10")
     group.add_argument("--steps", type=int, metavar="N", help="sampler steps a frame")
     group.add_argument("--hypotheses", type=int, metavar="K", help="poses sampled a frame")
-    group.add_argument("--weights", type=Path, metavar="FILE", help="lifting weights (default: the shipped ones)")
+    group.add_argument("--weights", type=Path, metavar="FILE", help="lifting weights; student: the shipped few-step sampler (default: the shipped ones)")
     group.add_argument("--body-model", type=Path, metavar="FILE", help="SMPL body as .npz (default: the shipped body)")
 
 
@@ -39,7 +39,7 @@ def pose_parameters(args: argparse.Namespace) -> dict[str, Any]:
     from diffmocap.body.model import BodyModel
     from diffmocap.device import resolve_device
     from diffmocap.lifting.lifter import LiftingSettings
-    from diffmocap.lifting.weights import load_weights
+    from diffmocap.lifting.weights import SHIPPED, load_weights
 
     parameters: dict[str, Any] = {
         name: value for name in ("guidance", "steps", "hypotheses") if (value := getattr(args, name)) is not None
@@ -50,6 +50,10 @@ def pose_parameters(args: argparse.Namespace) -> dict[str, Any]:
     for name, load in (("weights", load_weights), ("body_model", BodyModel.load)):
         path = getattr(args, name)
         if path is None:
+            continue
+        if name == "weights" and str(path) in SHIPPED:
+            load(path)
+            parameters[name] = str(path)
             continue
         if not path.is_file():
             option = f"--{name.replace('_', '-')}"

@@ -167,11 +167,13 @@ class TransformerDenoiser(nn.Module):
     """eps_theta(x_t, t, y): joint tokens in, one 6-vector a joint out, in units of the standardised pose.
 
     ``pose_mean`` and ``pose_std`` [24, 6] standardise the 6D rotations; they travel with the weights.
+    ``student``: what a few-step student was made for, see ``weights.load_weights``; None for all others.
     """
 
     def __init__(self, config: DenoiserConfig = DenoiserConfig()) -> None:
         super().__init__()
         c = self.config = config
+        self.student: dict | None = None
         self.joint_in = nn.Linear(6, c.width)
         self.joint_embedding = nn.Parameter(0.02 * torch.randn(NUM_JOINTS, c.width))
         self.previous_in = nn.Linear(7, c.width, bias=False)

@@ -74,11 +74,13 @@ class MlpDenoiser(nn.Module):
     """eps_theta(x_t, t, y) on the whole pose as one vector, in units of the standardised pose.
 
     ``pose_mean`` and ``pose_std`` [24, 6] standardise the 6D rotations; they travel with the weights.
+    ``student``: what a few-step student was made for, see ``weights.load_weights``; None for all others.
     """
 
     def __init__(self, config: MlpConfig = MlpConfig()) -> None:
         super().__init__()
         c = self.config = config
+        self.student: dict | None = None
         self.pose_in = nn.Linear(POSE_SIZE, c.width)
         self.condition_in = nn.Linear(CONDITION_SIZE, c.width)
         self.previous_in = nn.Linear(POSE_SIZE + 1, c.width, bias=False)

@@ -8,11 +8,22 @@ from diffmocap.errors import SettingsError
 from diffmocap.lifting.consistency import consistency_sample
 from diffmocap.lifting.ddim import Denoise, ddim_sample, noise_like
 from diffmocap.lifting.ddpm import ddpm_sample
+from diffmocap.lifting.denoiser import TransformerDenoiser
 from diffmocap.lifting.dpm_solver import dpm_sample
+from diffmocap.lifting.mlp_denoiser import MlpDenoiser
 from diffmocap.lifting.schedule import NoiseSchedule
 
 #: ``ddim`` and ``dpm`` follow the ODE; ``consistency`` is for few-step students; ``ddpm`` takes every time there is.
 SAMPLERS = ("ddim", "dpm", "consistency", "ddpm")
+#: Stands for the sampler that the weights were made for.
+AUTO = "auto"
+
+
+def sampler_for(model: TransformerDenoiser | MlpDenoiser, name: str) -> str:
+    """The sampler that ``name`` stands for: with ``auto``, ``consistency`` for a student and ``ddim`` for all others."""
+    if name != AUTO:
+        return name
+    return "consistency" if model.student else "ddim"
 
 
 def sample_along(

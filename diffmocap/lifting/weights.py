@@ -16,6 +16,10 @@ from diffmocap.lifting.mlp_denoiser import MlpConfig, MlpDenoiser
 from diffmocap.resources import verified_model
 
 DEFAULT_WEIGHTS = "lifting.safetensors"
+#: A one-to-four-step student of the default weights, which ships beside them.
+STUDENT_WEIGHTS = "lifting_student.safetensors"
+#: Files that ship, by the names that stand for them in place of a path.
+SHIPPED = {"": DEFAULT_WEIGHTS, "student": STUDENT_WEIGHTS}
 FORMAT = "diffmocap-lifting-1"
 #: What the configuration in the header calls a network; one without a name is a transformer.
 ARCHITECTURES = {"transformer": (TransformerDenoiser, DenoiserConfig), "mlp": (MlpDenoiser, MlpConfig)}
@@ -34,14 +38,14 @@ def save_weights(model: TransformerDenoiser | MlpDenoiser, path: Path, info: dic
 def load_weights(
     path: str | Path | None = None, device: torch.device | str = "cpu"
 ) -> TransformerDenoiser | MlpDenoiser:
-    """The denoiser from a file of your own, or the shipped one (``None`` or empty; its sha256 is checked).
+    """The denoiser from a file of your own, or a shipped one: see :func:`weights_file`.
+
+    Its attribute ``student`` is None, or says what a few-step student was made for (``training/distill.py``).
 
     Raises:
         ModelFileError: missing, corrupt, not safetensors, or of another network.
     """
-    path = Path(path).expanduser() if path else verified_model(DEFAULT_WEIGHTS)
-    if not path.is_file():
-        raise ModelFileError(f"weights file {path} does not exist; leave the parameter empty to use the shipped weights")
+    path = weights_file(path)
     try:
         with safe_open(path, "pt") as f:
             metadata = f.metadata() or {}
@@ -61,9 +65,27 @@ def load_weights(
         known = {f.name for f in fields(config)}
         model = network(config(**{k: v for k, v in stored.items() if k in known}))
         model.load_state_dict(_with_new_inputs(tensors, model))
+        model.student = json.loads(metadata.get("info", "{}")).get("student")
     except (KeyError, TypeError, ValueError, RuntimeError, DiffmocapError) as e:
         raise ModelFileError(f"{path} does not fit this version's network: {e}") from e
     return model.to(device).eval().requires_grad_(False)
+
+
+def weights_file(path: str | Path | None = None) -> Path:
+    """A file of your own, or a shipped one after its sha256 was checked: the default (``None`` or empty) or ``student``.
+
+    Raises:
+        ModelFileError: it is missing, or not what was shipped.
+    """
+    if str(path or "") in SHIPPED:
+        return verified_model(SHIPPED[str(path or "")])
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise ModelFileError(
+            f"weights file {path} does not exist; leave it empty to use the shipped weights, or say student for the "
+            "shipped few-step sampler"
+        )
+    return path
 
 
 def _with_new_inputs(

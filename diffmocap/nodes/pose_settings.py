@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from diffmocap.keypoints.side_exchange import SideSettings
-from diffmocap.lifting.lifter import SAMPLERS, LiftingSettings
+from diffmocap.lifting.lifter import LiftingSettings
+from diffmocap.lifting.samplers import AUTO, SAMPLERS
 from diffmocap.lifting.track import TrackSettings
 from diffmocap.lifting.track_break import BreakSettings
 from diffmocap.nodes.parameters import Setting
@@ -20,17 +21,17 @@ _SIDES = SideSettings()
 _LIFTING = LiftingSettings()
 _TRACK = TrackSettings()
 _SMOOTHING = SmootherSettings()
-_SAMPLERS = "ddim; dpm, of second order; consistency, for few-step students; ddpm, all steps of the model (slow)."
+_SAMPLERS = "auto: ddim, or consistency for few-step students; dpm, of second order; ddpm, all steps (slow)."
 
 SETTINGS = (
-    Setting("weights", "", "Lifting weights (.safetensors); empty: the shipped ones.", live=False),
+    Setting("weights", "", "Lifting weights; empty: the shipped ones; student: their few-step sampler.", live=False),
     Setting("body_model", "", "SMPL body (.npz); empty: the shipped licence-free one.", live=False),
     Setting("device", "cpu", "Where lifting runs: cpu, cuda or cuda:N."),
     Setting("torch_threads", 1, "Threads of one tensor operation on the CPU.", 1, 64),
     Setting("guidance", _LIFTING.guidance, "Weight w of classifier-free guidance; 0: none.", 0.0, 10.0),
     Setting("steps", _LIFTING.steps, "Sampler steps a frame from pure noise; a warm start walks a part.", 1, 1000),
     Setting("hypotheses", _LIFTING.hypotheses, "Poses sampled a frame.", 1, 64),
-    Setting("sampler", _LIFTING.sampler, _SAMPLERS, choices=SAMPLERS),
+    Setting("sampler", _LIFTING.sampler, _SAMPLERS, choices=(AUTO, *SAMPLERS)),
     Setting("warm_start", _LIFTING.warm_start, "Sample from the previous pose instead of from pure noise."),
     Setting(
         "warm_start_time",

@@ -197,6 +197,22 @@ def keypoints_of(body: BodyModel, rotations, pelvis, camera: CameraIntrinsics) -
     return Keypoints2D(px.numpy(), np.ones(25, np.float32), camera.width, camera.height, 123)
 
 
+@pytest.mark.parametrize("student, sampler", [(None, "ddim"), ({"sampler": "consistency"}, "consistency")])
+def test_weights_say_which_sampler_they_were_made_for(model, body, tmp_path, student, sampler):
+    path = tmp_path / "weights.safetensors"
+    save_weights(model, path, {"step": 1} | ({"student": student} if student else {}))
+    lifter = Lifter(load_weights(path), body)
+    assert lifter.model.student == student
+    condition = condition_from_rays(torch.randn(2, 25, 2, generator=torch.Generator().manual_seed(3)) * 0.1,
+                                    torch.ones(2, 25))  # fmt: skip
+    found = {
+        name: lifter.sample(condition, LiftingSettings(sampler=name, temperature=1.0, fresh_noise=False))
+        for name in ("auto", "ddim", "consistency")
+    }
+    assert torch.equal(found["auto"], found[sampler])
+    assert not torch.allclose(found["ddim"], found["consistency"], atol=1e-3)
+
+
 def test_lifter_is_repeatable_and_covers_the_keypoints(model, body):
     rotations, _ = some_pose(1)
     camera = CameraIntrinsics.from_fov(640, 480)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from diffmocap.lifting.mlp_denoiser import MlpConfig, MlpDenoiser
-from diffmocap.lifting.weights import save_weights
-from training.ship import lifting_entry, with_history
+from diffmocap.lifting.weights import STUDENT_WEIGHTS, save_weights
+from training.ship import lifting_entry, main, with_history
 
 
 def test_the_record_holds_every_start_without_folders(tmp_path):
@@ -26,6 +28,27 @@ def test_the_record_holds_every_start_without_folders(tmp_path):
     del config["starts"]  # runs from before they were listed
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert lifting_entry(tmp_path, weights, None)["starts"] == []
+
+
+def test_a_student_ships_beside_the_weights_and_nothing_else_does(tmp_path, monkeypatch, capsys):
+    run, models = tmp_path / "run", tmp_path / "models"
+    run.mkdir(), models.mkdir()
+    (models / "manifest.json").write_text('{"files": {}}')
+    save_weights(MlpDenoiser(MlpConfig(width=8, layers=1)), run / "lifting.safetensors", {"student": {"steps": [1, 2]}})
+    config = {
+        "command": "python -m training.distill", "commit": "c", "torch": "2", "device": "cpu", "parameters": 5,
+        "recipe": {}, "data": ["train.npz"], "frames": 3, "exclude": "held_out.txt", "distillation": {"points": 4},
+    }  # fmt: skip
+    (run / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("sys.argv", ["ship", str(run), "--models", str(models)])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--student" in capsys.readouterr().err and not list(models.glob("*.safetensors"))
+    monkeypatch.setattr("sys.argv", ["ship", str(run), "--models", str(models), "--student"])
+    main()
+    assert [p.name for p in models.glob("*.safetensors")] == [STUDENT_WEIGHTS]
+    entry = json.loads((models / "manifest.json").read_text())["files"][STUDENT_WEIGHTS]
+    assert entry["student"]["steps"] == [1, 2] and entry["distillation"] == {"points": 4}
 
 
 def test_weights_trained_on_keep_the_record_of_before():
