@@ -64,6 +64,12 @@ SETTINGS = (
         0.0,
         1.0,
     ),
+    Setting(
+        "calibrated",
+        _DEFAULTS.calibrated,
+        "Move MediaPipe's landmarks to the body model's keypoints; false: each is the landmark of its name.",
+        live=False,
+    ),
     Setting("annotated_image", False, "Publish annotated_image where somebody subscribes to it."),
     Setting("queue_depth", 2, "Images that may wait; when one more comes the oldest is dropped.", 1, 16),
 )
@@ -88,6 +94,7 @@ class KeypointNode(ManagedNode):
             min_tracking_confidence=p["min_tracking_confidence"],
             min_visibility=p["min_visibility"],
             smooth=p["smooth"],
+            calibrated=p["calibrated"],
         )
         started_s = time.monotonic()
         self._detector = Detector(settings)
