@@ -86,6 +86,9 @@ def test_command_ends_with_the_figures_and_writes_its_page(run, results):
     assert 0 < figures["wild_best_of_10_mpjpe_mm"] < figures["wild_mpjpe_mm"] < 500
     wild = figures["details"]["wild"]
     assert figures["wild_best_of_10_mpjpe_mm"] == pytest.approx(wild["best_of_mpjpe_mm"][9], abs=0.01)
+    beside = wild["by_guidance"]
+    assert {float(w) for w in beside} | {wild["guidance"]} == {0.0, 0.5, 2.0} and len(beside) == 2
+    assert all(f["mpjpe_mm"] != wild["mpjpe_mm"] for f in beside.values())
     whole = wild["by_stratum"]["whole"]
     assert figures["wild_pa_mpjpe_mm"] == whole["pa_mpjpe_mm"] != wild["pa_mpjpe_mm"]
     assert figures["live_ms"] is None, "not run"
