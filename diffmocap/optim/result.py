@@ -47,13 +47,16 @@ class Result:
         return torch.stack(rows)
 
     def then(self, other: Result) -> Result:
-        """This run followed by another on the same problems, as one; the later one's reasons stand."""
+        """This run followed by another on the same problems, as one; the later one's reasons stand.
+
+        Going from where this one ended to the other's start counts as an iteration.
+        """
         pieces = []
         for b in range(len(self.loss)):
             mine, theirs = int(self.evaluations[b]), int(other.evaluations[b])
             pieces.append((
                 torch.cat([self.losses[:mine, b], other.losses[:theirs, b].to(self.losses)]),
-                torch.cat([self.iterations[:mine, b], self.iterations[mine - 1, b] + other.iterations[:theirs, b]]),
+                torch.cat([self.iterations[:mine, b], self.iterations[mine - 1, b] + 1 + other.iterations[:theirs, b]]),
                 torch.cat([self.seconds[:mine, b], self.seconds[mine - 1, b] + other.seconds[:theirs, b]]),
             ))  # fmt: skip
         losses, iterations, seconds = (pad(column) for column in zip(*pieces))

@@ -87,7 +87,7 @@ def test_one_run_after_another_is_one_history() -> None:
     second = history([[8.0, 2.0, 3.0], [7.0]], [[0, 1, 2], [0]])
     both = first.then(second)
     assert both.losses.T.tolist() == [[9, 7, 8, 2, 3], [5, 4, 6, 7, 7]] and both.evaluations.tolist() == [5, 4]
-    assert both.iterations.T.tolist() == [[0, 1, 1, 2, 3], [0, 1, 2, 2, 2]]
+    assert both.iterations.T.tolist() == [[0, 1, 2, 3, 4], [0, 1, 2, 3, 3]]
     assert both.loss.tolist() == [2, 4] and both.x[:, 0].tolist() == [2, 4] and both.last[:, 0].tolist() == [3, 7]
     assert torch.allclose(both.seconds[:, 0], torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5]))
 

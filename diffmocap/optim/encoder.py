@@ -1,0 +1,30 @@
+"""Transformer encoders over the parameters of a problem: their tokens have no order and no positions."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Encoder(nn.Module):
+    """Pre-norm self-attention and feed-forward on tokens [B, N, width].
+
+    Attention runs in a fused kernel, whose memory is linear in N; its time stays quadratic.
+    """
+
+    def __init__(self, width: int, heads: int, feedforward: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.joined = nn.Linear(width, width)
+        self.inner = nn.Linear(width, feedforward)
+        self.outer = nn.Linear(feedforward, width)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        heads = self.query_key_value(self.norm1(tokens)).unflatten(-1, (3, self.heads, -1))
+        q, k, v = heads.permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        tokens = tokens + self.joined(attended)
+        return tokens + self.outer(F.gelu(self.inner(self.norm2(tokens))))

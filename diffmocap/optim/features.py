@@ -1,0 +1,216 @@
+"""What a learned optimizer sees of each parameter: the 39 features of the paper's supplement, section 3.
+
+They are those of Metz et al. 2022 ("Practical tradeoffs between memory, compute, and performance in learned
+optimizers"): gradient, averages of it in the manner of Adam and Adafactor, and the time. Each but the time is divided
+by the root of its mean square over the parameters of its problem, so that it has a second moment of 1.
+
+Gradients are measured in units of the root mean square of the run's first one. So the optimizer does the same for f and
+for 1000 f + 3, and single precision holds the squares of gradients of 1e20, which some of the test functions have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from diffmocap.errors import SettingsError
+from diffmocap.optim.task import Task
+
+#: Decays of the averages, as Metz et al. initialise them: three of the gradient, one of its square, three of Adafactor.
+MOMENTUM_DECAYS = (0.9, 0.99, 0.999)
+SQUARE_DECAYS = (0.999,)
+ADAFACTOR_DECAYS = (0.9, 0.99, 0.999)
+#: Times x of tanh(t / x), t being the number of steps taken.
+TIMES = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
+
+#: Names of the normalised features in their order, and of those of the time.
+PARAMETER_FEATURES = (
+    "gradient", "parameter", *(f"momentum_{d}" for d in MOMENTUM_DECAYS), "square",
+    *(f"momentum_{d}_over_root_square" for d in MOMENTUM_DECAYS), "inverse_root_square",
+    *(f"adafactor_{d}_gradient" for d in ADAFACTOR_DECAYS), *(f"adafactor_{d}_row" for d in ADAFACTOR_DECAYS),
+    *(f"adafactor_{d}_column" for d in ADAFACTOR_DECAYS), *(f"adafactor_{d}_inverse_root_row" for d in ADAFACTOR_DECAYS),
+    *(f"adafactor_{d}_inverse_root_column" for d in ADAFACTOR_DECAYS),
+    *(f"adafactor_{d}_momentum" for d in ADAFACTOR_DECAYS),
+)  # fmt: skip
+TIME_FEATURES = tuple(f"tanh_time_over_{t}" for t in TIMES)
+#: Beyond the paper, for :attr:`FeatureSettings.memory`. BFGS learns from the first two, the last step and how it changed
+#: the gradient; the others are logarithms of what normalisation removes, and the slope along the last step.
+MEMORY_FEATURES = (
+    "last_step", "gradient_change", "log_gradient_rms", "log_parameter_rms", "log_step_rms", "cosine_gradient_step",
+)  # fmt: skip
+
+#: Beside averages of squares in units of the first gradient's: far below them, and no denormal number.
+_TINY = 1e-16
+#: Largest gradient in units of the first. Infinities and what is no number must not end a run.
+_LARGEST = 1e15
+#: Decades that the logarithms are divided by.
+_DECADES = 4.0
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """What the paper leaves open, and what goes beyond it.
+
+    Attributes:
+        epsilon: added to the mean square that a feature is divided by. At 1e-5, the value in Metz et al.'s code,
+            features fade when they are below about 3e-3, and so the optimizer can tell that a gradient has become small.
+        relative_gradient: gradients in units of the run's first one; False takes them as they are, as the paper does.
+        learned_decays: the decays of the averages are learned with the weights, as in Metz et al.'s code.
+        memory: adds :data:`MEMORY_FEATURES`.
+    """
+
+    epsilon: float = 1e-5
+    relative_gradient: bool = True
+    learned_decays: bool = True
+    memory: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.epsilon > 0:
+            raise SettingsError(f"the features' epsilon must be positive, got {self.epsilon}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features in their order."""
+        return PARAMETER_FEATURES + TIME_FEATURES + (MEMORY_FEATURES if self.memory else ())
+
+
+@dataclass
+class FeatureState:
+    """Averages of a run. ``shape`` is the task's, (N,) or (rows, columns).
+
+    ``scale`` [B, 1] that gradients are multiplied by, None before the first. ``momentum`` [B, 3, N], ``square``
+    [B, 1, N]. ``row`` and ``column`` [B, 3, rows] and [B, 3, columns]; for a vector, ``row`` [B, 3, N] and no column.
+    ``x`` and ``gradient`` [B, N] of the step before, None before the first.
+    """
+
+    shape: tuple[int, ...]
+    momentum: torch.Tensor
+    square: torch.Tensor
+    row: torch.Tensor
+    column: torch.Tensor | None
+    scale: torch.Tensor | None = None
+    x: torch.Tensor | None = None
+    gradient: torch.Tensor | None = None
+
+
+class Features(nn.Module):
+    """From gradients to features, with the decays of the averages as parameters."""
+
+    def __init__(self, settings: FeatureSettings = FeatureSettings()) -> None:
+        super().__init__()
+        self.settings = settings
+        decays = torch.tensor(MOMENTUM_DECAYS + SQUARE_DECAYS + ADAFACTOR_DECAYS)
+        self.register_buffer("start", decays.logit(), persistent=False)
+        self.register_buffer("times", 1 / torch.tensor(TIMES, dtype=torch.float32), persistent=False)
+        if settings.learned_decays:
+            #: Added to the logits of the decays.
+            self.decay_shift = nn.Parameter(torch.zeros(len(decays)))
+
+    @property
+    def count(self) -> int:
+        """F, the number of features."""
+        return len(self.settings.names)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which features are computed, whatever the task's."""
+        return self.start.dtype
+
+    def decays(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Those of momentum [3, 1], square [1, 1] and Adafactor [3, 1]."""
+        logits = self.start + self.decay_shift if self.settings.learned_decays else self.start
+        sizes = (len(MOMENTUM_DECAYS), len(SQUARE_DECAYS), len(ADAFACTOR_DECAYS))
+        return tuple(part[:, None] for part in logits.sigmoid().split(sizes))
+
+    def init(self, task: Task, x: torch.Tensor) -> FeatureState:
+        """For runs from ``x`` [B, N]: all averages are zero."""
+        (batch, n), x = x.shape, x.to(self.dtype)
+        rows, columns = (n, None) if len(task.shape) == 1 else task.shape
+
+        def zeros(*size: int) -> torch.Tensor:
+            return x.new_zeros(batch, *size)
+
+        column = None if columns is None else zeros(len(ADAFACTOR_DECAYS), columns)
+        return FeatureState(
+            tuple(task.shape), zeros(len(MOMENTUM_DECAYS), n), zeros(len(SQUARE_DECAYS), n),
+            zeros(len(ADAFACTOR_DECAYS), rows), column,
+        )  # fmt: skip
+
+    def forward(
+        self, state: FeatureState, x: torch.Tensor, gradient: torch.Tensor, step: int
+    ) -> tuple[torch.Tensor, FeatureState]:
+        """Features [B, F, N] at x [B, N] after ``step`` steps, the averages having heard of the gradient [B, N]."""
+        x = x.to(self.dtype)
+        g, scale = self._scaled(state.scale, gradient.to(self.dtype))
+        d_momentum, d_square, d_factor = self.decays()
+        momentum = state.momentum * d_momentum + g[:, None] * (1 - d_momentum)
+        square = state.square * d_square + g.square()[:, None] * (1 - d_square)
+        row, column, row_tiled, column_tiled, factor = self._factored(state, g.square(), d_factor)
+        inverse_root = (square + _TINY).rsqrt()
+        own = torch.cat([
+            g[:, None], x[:, None], momentum, square, momentum * inverse_root, inverse_root, g[:, None] * factor,
+            row_tiled, column_tiled, (row_tiled + _TINY).rsqrt(), (column_tiled + _TINY).rsqrt(), momentum * factor,
+        ], 1)  # fmt: skip
+        time = torch.tanh(step * self.times).view(1, -1, 1).expand(len(g), -1, g.shape[1])
+        parts = [self._normalised(own), time]
+        if self.settings.memory:
+            parts += self._memory(state, x, g)
+        keep = (x, g) if self.settings.memory else (None, None)
+        return torch.cat(parts, 1), FeatureState(state.shape, momentum, square, row, column, scale, *keep)
+
+    def _scaled(
+        self, scale: torch.Tensor | None, gradient: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        g = torch.nan_to_num(gradient, nan=0.0, posinf=1e30, neginf=-1e30)
+        if self.settings.relative_gradient:
+            if scale is None:
+                largest = g.abs().amax(-1, keepdim=True)
+                largest = torch.where(largest > 0, largest, 1.0)  # a run may start where the gradient is zero
+                scale = 1 / (largest * (g / largest).square().mean(-1, keepdim=True).sqrt().clamp_min(1e-6))
+            g = g * scale
+        return g.clamp(-_LARGEST, _LARGEST), scale
+
+    @staticmethod
+    def _factored(state: FeatureState, square: torch.Tensor, decay: torch.Tensor):
+        """New Adafactor averages, both tiled to [B, 3, N], and the factor [B, 3, N] that normalises a gradient.
+
+        Shazeer & Stern 2018, algorithm 4; a vector has one unfactored average, which stands for row and column.
+        """
+        if len(state.shape) == 1:
+            row = state.row * decay + square[:, None] * (1 - decay)
+            return row, None, row, row, (row + _TINY).rsqrt()
+        grid = square.unflatten(-1, state.shape)
+        row = state.row * decay + grid.mean(-1)[:, None] * (1 - decay)
+        column = state.column * decay + grid.mean(-2)[:, None] * (1 - decay)
+        shape = (-1, -1, *state.shape)
+        row_tiled = row[..., None].expand(shape).flatten(-2)
+        column_tiled = column[..., None, :].expand(shape).flatten(-2)
+        relative = row_tiled / (row.mean(-1, keepdim=True) + _TINY)
+        return row, column, row_tiled, column_tiled, (relative * column_tiled + _TINY).rsqrt()
+
+    def _normalised(self, values: torch.Tensor) -> torch.Tensor:
+        """v / sqrt(mean v^2 + epsilon) over N for v [B, F, N]; divided twice, since squares may overflow."""
+        largest = values.abs().amax(-1, keepdim=True).clamp_min(1.0)
+        values = values / largest
+        return values * (values.square().mean(-1, keepdim=True) + self.settings.epsilon / largest.square()).rsqrt()
+
+    def _memory(self, state: FeatureState, x: torch.Tensor, g: torch.Tensor) -> list[torch.Tensor]:
+        """:data:`MEMORY_FEATURES` [B, 6, N]; zero where there was no step yet."""
+        if state.x is None:
+            moved = changed = torch.zeros_like(x)
+        else:
+            moved, changed = x - state.x, g - state.gradient
+        pair = torch.stack([moved, changed], 1)
+        size = pair.square().mean(-1, keepdim=True).sqrt()
+        cosine = torch.nn.functional.cosine_similarity(g, moved, dim=-1, eps=1e-30)
+        rms = torch.stack([_rms(g), _rms(x), size[:, 0, 0]], 1).clamp_min(1e-12).log10() / _DECADES
+        tiled = torch.cat([rms, cosine[:, None]], 1)
+        return [pair / size.clamp_min(1e-20), tiled[..., None].expand(-1, -1, x.shape[1])]
+
+
+def _rms(values: torch.Tensor) -> torch.Tensor:
+    """Root mean square [B] of [B, N]."""
+    return values.square().mean(-1).sqrt()
+

@@ -1,0 +1,157 @@
+"""Optimus (Gartner et al. 2023): per-parameter steps through a learned preconditioner.
+
+    s_n = lambda_a exp(lambda_b alpha_n) d_n         an MLP for each parameter (eq. 2)
+    u_l = M_l(E_l)                                   l = 1 .. L, E_l being the output of the l-th encoder
+    B  <- (B + sum_l u_l u_l^T) / |B + ...|          section 4
+    x  <- x + B s                                    eq. 1, algorithm 1
+
+All weights are shared by the parameters, so one network serves problems of any dimension. Where the paper contradicts
+itself or is silent, :class:`OptimusSettings` says what there is to choose.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from diffmocap.errors import SettingsError
+from diffmocap.optim.encoder import Encoder
+from diffmocap.optim.features import Features, FeatureSettings, FeatureState
+from diffmocap.optim.learned import LearnedOptimizer, PerParameterMlp, step_from
+from diffmocap.optim.optimizer import State
+from diffmocap.optim.preconditioner import NORMS, Preconditioner
+from diffmocap.optim.task import Task
+
+ORDERS = ("update_first", "use_first")
+FACTOR_SCALES = ("mean", "sum")
+
+
+@dataclass(frozen=True)
+class OptimusSettings:
+    """Size of the networks, and the choices that the paper leaves open.
+
+    Attributes:
+        width, encoders, mlp_layers, lambda_a, lambda_b: the paper's values (supplement, table 3; section 4). mlp_width:
+            of the MLP's hidden layers.
+        heads, feedforward: of the encoders; the paper does not give them. Its 832,526 weights mean wider ones.
+        order: ``update_first`` steps with the updated B, as algorithm 1 does; ``use_first`` with B as it was, as the
+            text does, where a run's first step has B = I.
+        norm: by what B is divided after an update, one of :data:`~diffmocap.optim.preconditioner.NORMS`.
+        factor_scale: ``sum`` takes u as the network gives it, as the paper does: (u u^T) s is then a sum over the
+            parameters and grows with N unless a norm undoes it. ``mean`` divides u by the root of N.
+        state: False is the paper's ablation "no state": B starts from the identity at every step.
+        structure: False is the ablation "no structure": the encoders turn features and s into the step directly.
+        dense_above: B is held as a matrix when it has more than this share of N factors.
+
+    The defaults ``bound`` and ``mean`` were chosen for what they do with N: s of a given size then gives steps of the
+    same size in every dimension, while the Frobenius norm shrinks the part of the identity with the root of N. The
+    paper's own readings are :meth:`paper_text` and :meth:`paper_algorithm`.
+    """
+
+    width: int = 128
+    heads: int = 4
+    feedforward: int = 256
+    encoders: int = 3
+    mlp_width: int = 128
+    mlp_layers: int = 4
+    lambda_a: float = 0.1
+    lambda_b: float = 0.1
+    order: str = "update_first"
+    norm: str = "bound"
+    factor_scale: str = "mean"
+    state: bool = True
+    structure: bool = True
+    dense_above: float = 0.5
+    features: FeatureSettings = field(default_factory=FeatureSettings)
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("order", self.order, ORDERS), ("norm", self.norm, NORMS), ("factor_scale", self.factor_scale, FACTOR_SCALES),
+        ):  # fmt: skip
+            if value not in known:
+                raise SettingsError(f"unknown {name} {value!r} of Optimus; one of {', '.join(known)}")
+        if self.width % self.heads:
+            raise SettingsError(f"width {self.width} must be a multiple of heads {self.heads}")
+        if self.encoders < 1:
+            raise SettingsError(f"Optimus needs at least 1 encoder, got {self.encoders}")
+        if not self.state and self.order == "use_first":
+            raise SettingsError("without state B must be updated before it is used: order 'update_first'")
+
+    @classmethod
+    def paper_text(cls, **changes) -> OptimusSettings:
+        """Section 4 to the letter: B is used before its update and divided by its Frobenius norm."""
+        return cls(**{"order": "use_first", "norm": "frobenius", "factor_scale": "sum", **changes})
+
+    @classmethod
+    def paper_algorithm(cls, **changes) -> OptimusSettings:
+        """Algorithm 1 to the letter: B is updated before its use and never divided."""
+        return cls(**{"order": "update_first", "norm": "none", "factor_scale": "sum", **changes})
+
+
+@dataclass
+class OptimusState(State):
+    """``features``: the averages so far. ``b``: the preconditioner, None where the settings have no state."""
+
+    features: FeatureState
+    b: Preconditioner | None
+
+
+class Optimus(LearnedOptimizer):
+    """The learned optimizer; its networks see [B, F, N] features of B problems with N parameters each."""
+
+    def __init__(self, settings: OptimusSettings = OptimusSettings()) -> None:
+        super().__init__()
+        c = self.settings = settings
+        self.features = Features(c.features)
+        self.mlp = PerParameterMlp(self.features.count, c.mlp_width, c.mlp_layers, 2)
+        # Without structure a token also carries the direction and the log length of s.
+        self.inlet = nn.Linear(self.features.count + (0 if c.structure else 2), c.width)
+        self.encoders = nn.ModuleList(Encoder(c.width, c.heads, c.feedforward) for _ in range(c.encoders))
+        if c.structure:
+            self.outlets = nn.ModuleList(nn.Linear(c.width, 1) for _ in range(c.encoders))  # M_l
+        else:
+            self.outlet = nn.Linear(c.width, 2)
+
+    def init(self, task: Task, x: torch.Tensor) -> OptimusState:
+        kept = self.settings.state and self.settings.structure
+        b = Preconditioner.eye(x.to(self.features.dtype), self.settings.dense_above) if kept else None
+        return OptimusState(x, 0, self.features.init(task, x), b)
+
+    def step(self, state: OptimusState, loss: torch.Tensor, gradient: torch.Tensor) -> OptimusState:
+        z, features = self.features(state.features, state.x, gradient, state.step)
+        moved, b = self._direction(z, state)
+        return OptimusState(state.x + moved.to(state.x), state.step + 1, features, b)
+
+    def _direction(self, z: torch.Tensor, state: OptimusState) -> tuple[torch.Tensor, Preconditioner | None]:
+        """The step [B, N] from features [B, F, N], and B after it."""
+        c = self.settings
+        alpha_d = self.mlp(z)
+        if not c.structure:
+            alpha, d = self._without_structure(z, alpha_d)
+            return step_from(alpha, d, c.lambda_a, c.lambda_b), None
+        s = step_from(*alpha_d.unbind(1), c.lambda_a, c.lambda_b)
+        u = self.rank_one_factors(z)
+        b = state.b or Preconditioner.eye(s, math.inf)
+        if c.order == "use_first":
+            return b.multiply(s[:, None])[:, 0], b.update(u, c.norm)
+        updated, moved = b.update_and_multiply(u, c.norm, s)
+        return moved, updated if c.state else None
+
+    def rank_one_factors(self, z: torch.Tensor) -> torch.Tensor:
+        """u [B, L, N] from features [B, F, N]."""
+        tokens, u = self.inlet(z.mT), []
+        for encoder, outlet in zip(self.encoders, self.outlets):
+            tokens = encoder(tokens)
+            u.append(outlet(tokens)[..., 0])
+        stacked = torch.stack(u, 1)
+        return stacked / math.sqrt(stacked.shape[-1]) if self.settings.factor_scale == "mean" else stacked
+
+    def _without_structure(self, z: torch.Tensor, alpha_d: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log length and direction [B, N] from the encoders."""
+        tokens = self.inlet(torch.cat([z, alpha_d], 1).mT)
+        for encoder in self.encoders:
+            tokens = encoder(tokens)
+        return self.outlet(tokens).unbind(-1)

@@ -1,0 +1,81 @@
+"""Weights of learned optimizers as safetensors, with kind and settings in the header; nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from diffmocap.errors import DiffmocapError, ModelFileError
+from diffmocap.optim.adafactor_mlp import AdafactorMlp, AdafactorMlpSettings
+from diffmocap.optim.features import FeatureSettings
+from diffmocap.optim.learned import LearnedOptimizer
+from diffmocap.optim.learned_gradient_descent import LearnedGradientDescent, LearnedGradientDescentSettings
+from diffmocap.optim.optimus import Optimus, OptimusSettings
+
+FORMAT = "diffmocap-optimizer-1"
+#: What the header calls an optimizer.
+KINDS: dict[str, tuple[type[LearnedOptimizer], type]] = {
+    "optimus": (Optimus, OptimusSettings), "adafactor_mlp": (AdafactorMlp, AdafactorMlpSettings),
+    "learned_gradient_descent": (LearnedGradientDescent, LearnedGradientDescentSettings),
+}  # fmt: skip
+
+
+def build(kind: str, settings: dict) -> LearnedOptimizer:
+    """An optimizer with random weights from its kind and the fields of its settings, nested ones as dicts.
+
+    Raises:
+        KeyError, TypeError, SettingsError: an unknown kind or setting, or one outside its range.
+    """
+    optimizer, settings_class = KINDS[kind]
+    known = dict(settings)
+    if isinstance(known.get("features"), dict):
+        known["features"] = FeatureSettings(**known["features"])
+    return optimizer(settings_class(**known))
+
+
+def kind_of(optimizer: LearnedOptimizer) -> str:
+    """The name of its kind in :data:`KINDS`."""
+    return next(kind for kind, (cls, _) in KINDS.items() if type(optimizer) is cls)
+
+
+def save_optimizer(optimizer: LearnedOptimizer, path: Path, info: dict | None = None) -> None:
+    """Writes weights, kind and settings, with ``info`` (data, command, figures) beside them."""
+    tensors = {k: v.detach().contiguous().cpu() for k, v in optimizer.state_dict().items()}
+    settings = {f.name: getattr(optimizer.settings, f.name) for f in fields(optimizer.settings)}
+    settings = {k: asdict(v) if isinstance(v, FeatureSettings) else v for k, v in settings.items()}
+    header = {"kind": kind_of(optimizer), "settings": settings, "info": info or {}}
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, {"format": FORMAT, **{k: json.dumps(v) for k, v in header.items()}})
+    partial.replace(path)
+
+
+def load_optimizer(path: str | Path, device: torch.device | str = "cpu") -> LearnedOptimizer:
+    """The optimizer from a file, ready to use: its weights take no gradient.
+
+    Raises:
+        ModelFileError: missing, corrupt, not safetensors, or not of a learned optimizer.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise ModelFileError(f"weights file {path} does not exist")
+    try:
+        with safe_open(path, "pt") as f:
+            metadata = f.metadata() or {}
+            tensors = {k: f.get_tensor(k).float() for k in f.keys()}
+    except (SafetensorError, OSError, ValueError) as e:
+        raise ModelFileError(f"{path} cannot be read as safetensors ({e}); it is corrupt or of another format") from e
+    if metadata.get("format") != FORMAT:
+        raise ModelFileError(
+            f"{path} holds no learned optimizer: its header says {metadata.get('format')!r}, expected {FORMAT!r}"
+        )
+    try:
+        optimizer = build(json.loads(metadata["kind"]), json.loads(metadata["settings"]))
+        optimizer.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError, DiffmocapError) as e:
+        raise ModelFileError(f"{path} does not fit this version's optimizers: {e}") from e
+    return optimizer.to(device).eval().requires_grad_(False)
