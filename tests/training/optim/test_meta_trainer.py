@@ -1,0 +1,235 @@
+"""Meta-training: problems, episodes, both gradients, resumption, two processes, and that it learns."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from diffmocap.errors import SettingsError
+from diffmocap.optim.adafactor_mlp import AdafactorMlp, AdafactorMlpSettings
+from diffmocap.optim.functions import make_function
+from diffmocap.optim.optimus import Optimus, OptimusSettings
+from diffmocap.optim.task import FunctionTask
+from diffmocap.optim.weights import load_optimizer
+from training.optim.__main__ import main, settings_from
+from training.optim.episodes import Episode, PieceByPiece, advance, backpropagated, meta_loss
+from training.optim.problems import TRAINED, FunctionProblems, TaskProblems
+from training.optim.trainer import MetaRecipe, MetaTrainer, flat_gradient
+
+HERE = Path(__file__).parent
+RECIPE = MetaRecipe(steps=20, pairs=2, truncation=2, shortest=4, longest=6, sigma=0.02)
+PROBLEMS = FunctionProblems(("Sphere", "Rosenbrock"), 2, 6, batch=2)
+SMALL = OptimusSettings(width=8, heads=2, feedforward=8, mlp_width=8, mlp_layers=1)
+
+
+def network(seed: int = 0) -> AdafactorMlp:
+    torch.manual_seed(seed)
+    return AdafactorMlp(AdafactorMlpSettings(width=8, layers=1))
+
+
+# --- problems and losses ------------------------------------------------------------------------------------------
+
+
+def test_problems_are_all_functions_and_dimensions_with_offsets_of_their_own() -> None:
+    generator, problems, seen = torch.Generator().manual_seed(0), FunctionProblems(batch=3), {}
+    for _ in range(300):
+        task, x = problems(generator)
+        assert x.shape == (3, task.dimension) == task.offset.shape and not torch.equal(task.offset[0], task.offset[1])
+        assert torch.equal(task.loss(x), task.excess(x))
+        seen.setdefault(type(task).__name__, []).append(task.dimension)
+    dimensions = sum(seen.values(), [])
+    assert len(seen) == len(TRAINED) == 14 and min(dimensions) == 2 and 90 < max(dimensions) <= 100
+    assert 0.3 < sum(d < 14 for d in dimensions) / 300 < 0.7  # log-uniform: half of them below the geometric mean
+    again = problems(torch.Generator().manual_seed(0))[1]
+    assert torch.equal(again, problems(torch.Generator().manual_seed(0))[1])
+
+
+def test_meta_loss_is_the_logarithm_of_the_excess_that_is_left() -> None:
+    task = make_function("Styblinski-Tang", 3)
+    start = torch.tensor([100.0, 100.0, 100.0]) + task.minimum
+    loss = torch.tensor([10.0, 1000.0, torch.nan]) + task.minimum
+    assert meta_loss(task, loss, start).tolist() == pytest.approx([-1, 1, 4], abs=1e-4)
+    unknown = FunctionTask(lambda x: x.sum(-1), 3)
+    values = meta_loss(unknown, torch.tensor([-3.0, 1.0, torch.inf]), torch.tensor([-2.0, 2.0, 1.0]))
+    assert values.tolist() == pytest.approx([-0.5, -0.5, 4])
+
+
+def test_pieces_are_one_run() -> None:
+    """Three pieces of two steps are six steps, and theta is that of the row."""
+    optimizer, task = network(), make_function("Rosenbrock", 4)
+    x = task.init(2, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole, end = advance(optimizer, Episode.begin(optimizer, task, x, 6), 6)
+    episodes, losses = [Episode.begin(network(1), task, x, 6)] * 2, []
+    for _ in range(3):
+        loss, episodes = PieceByPiece(network(2), 2)(torch.stack([optimizer.theta, 0.9 * optimizer.theta]), episodes)
+        losses.append(loss)
+    first, second = (e.state.x for e in episodes)
+    assert torch.allclose(first, end.state.x, rtol=1e-5) and not torch.allclose(second, end.state.x, rtol=1e-5)
+    assert torch.allclose(torch.stack(losses).mean(0)[0], whole, rtol=1e-5) and episodes[0].left == end.left == 0
+
+
+@pytest.mark.parametrize("make", [network, lambda: Optimus(SMALL)])
+def test_backpropagation_is_the_derivative_of_a_piece(make) -> None:
+    """By finite differences along theta's gradient, on the first piece."""
+    torch.manual_seed(0)
+    optimizer, task = make().double(), FunctionTask(lambda x: (x - 0.2).square().sum(-1), 3, minimum=-1.0)
+    x = task.init(2, torch.Generator().manual_seed(0)).double()
+    # The optimizer's gradients are constants of backpropagation, so they must be constants here too.
+    frozen = Episode.begin(optimizer, task, x, 1)
+    loss, (after,) = backpropagated(optimizer, [frozen], 1)
+    gradient = flat_gradient(optimizer)
+    theta, direction, values = optimizer.theta, gradient / gradient.norm(), []
+    for sign in (1, -1):
+        values.append(float(advance(optimizer.at(theta + 1e-6 * sign * direction), frozen, 1)[0]))
+    assert (values[0] - values[1]) / 2e-6 == pytest.approx(float(gradient.norm()), rel=1e-4)
+    assert float(loss) == pytest.approx(sum(values) / 2, rel=1e-4) and after.left == 0
+    for tensor in (after.state.x, after.loss, after.state.features.momentum):
+        assert not tensor.requires_grad
+
+
+# --- the trainer --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["pes", "truncated"])
+def test_training_improves_what_it_trains_on(method: str, tmp_path) -> None:
+    task = FunctionTask(lambda x: (x - 1).square().sum(-1), 4, minimum=0.0)
+    recipe = MetaRecipe(
+        method=method, steps=60, pairs=4, truncation=5, shortest=10, longest=10, sigma=0.05, learning_rate=1e-2,
+        decay_share=0.0, ema_decay=0.9,
+    )  # fmt: skip
+    problems = TaskProblems(task, batch=4)
+    trainer = MetaTrainer(recipe, network(), problems, tmp_path)
+    before = trainer.validate(problems, count=2, iterations=10)
+    for _ in range(recipe.steps):
+        figures = trainer.train_step()
+    assert trainer.validate(problems, count=2, iterations=10) < before - 0.2
+    assert all(math.isfinite(v) for v in figures.values())
+    best = load_optimizer(tmp_path / "best.safetensors")
+    assert torch.equal(best.theta, trainer.ema.theta)
+
+
+@pytest.mark.parametrize("method", ["pes", "truncated"])
+def test_a_run_resumes_where_it_was_saved(method: str, tmp_path) -> None:
+    recipe = replace(RECIPE, method=method)
+    trainer = MetaTrainer(recipe, Optimus(SMALL), PROBLEMS, tmp_path)
+    for _ in range(3):
+        trainer.train_step()
+    trainer.save()
+    other = MetaTrainer(recipe, Optimus(SMALL), PROBLEMS, tmp_path)
+    assert other.resume() and other.step == 3
+    assert torch.equal(other.optimizer.theta, trainer.optimizer.theta) and torch.equal(other.ema.theta, trainer.ema.theta)
+    assert str(other.adam.state_dict()) == str(trainer.adam.state_dict())
+    assert not other.accumulators.any()
+    assert math.isfinite(other.train_step()["meta_loss"])
+    assert torch.equal(load_optimizer(tmp_path / "last.safetensors").theta, trainer.ema.theta)
+    assert json.loads((tmp_path / "recipe.json").read_text())["method"] == method
+    with pytest.raises(SettingsError, match="belongs to another network"):
+        MetaTrainer(recipe, Optimus(replace(SMALL, width=16)), PROBLEMS, tmp_path).resume()
+    assert not MetaTrainer(recipe, Optimus(SMALL), PROBLEMS, tmp_path / "elsewhere").resume()
+
+
+def test_runs_end_at_their_horizon_and_begin_with_zero_accumulators(tmp_path) -> None:
+    trainer = MetaTrainer(RECIPE, network(), PROBLEMS, tmp_path)
+    lengths = []
+    for _ in range(12):
+        left = [e.left for e in trainer.episodes]
+        trainer.train_step()
+        for before, episode, xi in zip(left, trainer.episodes, trainer.accumulators):
+            if before == RECIPE.truncation:  # that was its last piece
+                lengths.append(episode.left)
+                assert not xi.any() and episode.state.step == 0
+            else:
+                assert episode.left == before - RECIPE.truncation and xi.any()
+    assert lengths and set(lengths) <= {4, 6}
+
+
+def test_gradients_are_clipped_and_rates_decay(tmp_path) -> None:
+    recipe = replace(RECIPE, learning_rate=1e-3, steps=10, decay_share=0.5)
+    trainer = MetaTrainer(recipe, network(), PROBLEMS, tmp_path)
+    trainer.train_step()
+    assert float(flat_gradient(trainer.optimizer).norm()) <= 3.0 + 1e-4
+    rates = []
+    for trainer.step in range(11):
+        rates.append(trainer.learning_rate())
+    assert rates[:6] == [1e-3] * 6 and rates[10] == 0 and rates[5:] == sorted(rates[5:], reverse=True)
+
+
+@pytest.fixture(scope="module")
+def program():
+    spec = importlib.util.spec_from_file_location("two_processes", HERE / "two_processes.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_two_processes_take_the_gradient_of_one(program, repo_root, tmp_path) -> None:
+    whole = program.MetaTrainer(program.RECIPE, program.network(), program.PROBLEMS, tmp_path)
+    program.share(whole, whole, slice(0, program.RECIPE.pairs))
+    whole.train_step()
+    expected = flat_gradient(whole.optimizer)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(repo_root), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, str(HERE / "two_processes.py"), str(tmp_path)], env=environment, cwd=repo_root, capture_output=True,
+        text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    a, b = (torch.load(tmp_path / f"process{i}.pt", weights_only=True) for i in range(2))
+    for result in (a, b):
+        assert torch.allclose(result["gradient"], expected, rtol=1e-4, atol=1e-6)
+    assert torch.equal(a["theta"], b["theta"]) and not torch.equal(a["drawn"], b["drawn"])
+
+
+# --- the command --------------------------------------------------------------------------------------------------
+
+
+def test_the_command_trains_and_resumes(tmp_path, capsys) -> None:
+    options = ["--out", str(tmp_path), "--kind", "optimus", "--pairs", "1", "--truncation", "2", "--shortest", "2"]
+    options += ["--longest", "4", "--functions", "Sphere", "--largest", "4", "--batch", "2"]
+    options += ["--validation-dimensions", "5", "6", "--validation-count", "1"]
+    for setting in ("width=8", "heads=2", "feedforward=8", "mlp_width=8", "norm=rms", "features.memory=true"):
+        options += ["--set", setting]
+    main([*options, "--steps", "2"])
+    main([*options, "--steps", "3"])
+    printed = capsys.readouterr().out
+    assert "resumed at step 2" in printed and json.loads(printed.strip().splitlines()[-1])["step"] == 3
+    trained = load_optimizer(tmp_path / "last.safetensors")
+    assert trained.settings.norm == "rms" and trained.settings.features.memory
+    starts = [json.loads(line) for line in (tmp_path / "starts.jsonl").read_text().splitlines()]
+    assert [s["step"] for s in starts] == [0, 2] and all("--set norm=rms" in s["command"] for s in starts)
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_settings_on_the_command_line() -> None:
+    assert settings_from(["norm=rms", "width=64", "features.memory=true", "features.epsilon=1e-3"]) == {
+        "norm": "rms", "width": 64, "features": {"memory": True, "epsilon": 1e-3},
+    }  # fmt: skip
+    with pytest.raises(SettingsError, match="NAME=VALUE"):
+        settings_from(["norm"])
+    with pytest.raises(SystemExit, match="unknown norm"):
+        main(["--out", "unused", "--set", "norm=nothing"])
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: MetaRecipe(method="magic"), "unknown method 'magic'"),
+        (lambda: MetaRecipe(sigma=0.0), "must be positive"),
+        (lambda: MetaRecipe(truncation=30), "at least one truncation long"),
+        (lambda: FunctionProblems(("Spere",)), r"unknown test functions \['Spere'\]"),
+        (lambda: FunctionProblems(smallest=1), "2 <= smallest"),
+    ],
+)
+def test_settings_are_checked(make, message) -> None:
+    with pytest.raises(SettingsError, match=message):
+        make()

@@ -1,0 +1,108 @@
+"""Trains a learned optimizer on the classical functions: ``python -m training.optim --out runs/optimus``.
+
+The network is that of ``--kind`` and ``--set name=value`` for its settings (``--set norm=rms --set
+features.memory=true``); every number of the recipe is an option. A run is resumed by giving the same ``--out`` again.
+Several processes or machines: ``torchrun --nproc-per-node 8 -m training.optim ...``; each unrolls ``--pairs`` problems
+of its own, and all take the same step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+
+from diffmocap.errors import SettingsError
+from diffmocap.optim.functions import FUNCTIONS
+from diffmocap.optim.weights import KINDS, build, load_optimizer
+from training.lifting import git_commit
+from training.optim.loop import run
+from training.optim.problems import TRAINED, FunctionProblems
+from training.optim.trainer import METHODS, MetaRecipe, MetaTrainer
+from training.ranks import Ranks
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--out", type=Path, required=True, help="folder of the run; an existing run is resumed")
+    p.add_argument("--kind", choices=[k for k in KINDS if k != "learned_gradient_descent"], default="optimus")
+    p.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the network")
+    p.add_argument("--init", type=Path, help="start from these weights; kind and settings are theirs")
+    p.add_argument("--functions", nargs="+", default=list(TRAINED), choices=list(FUNCTIONS), metavar="NAME")
+    p.add_argument("--smallest", type=int, default=2, help="smallest dimension (default %(default)s)")
+    p.add_argument("--largest", type=int, default=100, help="largest dimension (default %(default)s)")
+    p.add_argument("--batch", type=int, default=8, help="starts a problem (default %(default)s)")
+    p.add_argument("--validation-dimensions", type=int, nargs=2, default=(100, 250), metavar=("FROM", "TO"))
+    p.add_argument("--validation-count", type=int, default=28, help="problems (default %(default)s)")
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's default)")
+    p.add_argument("--checkpoint-minutes", type=float, default=3.0)
+    p.add_argument("--validate-minutes", type=float, default=10.0)
+    p.add_argument("--stop-after-minutes", type=float, default=0.0, help="end this call early, to be resumed")
+    for f in fields(MetaRecipe):
+        kind = {"int": int, "float": float, "str": str}[f.type]
+        choices = METHODS if f.name == "method" else None
+        p.add_argument("--" + f.name.replace("_", "-"), type=kind, default=f.default, choices=choices,
+                       help="default %(default)s")
+    return p.parse_args(arguments)
+
+
+def settings_from(pairs: list[str]) -> dict:
+    """``["norm=rms", "features.memory=true"]`` to {"norm": "rms", "features": {"memory": True}}."""
+    settings: dict = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise SettingsError(f"--set wants NAME=VALUE, got {pair!r}")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text  # a word without quotes
+        *outer, last = name.split(".")
+        place = settings
+        for part in outer:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return settings
+
+
+def main(arguments: list[str] | None = None) -> None:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    args = parse(arguments)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    ranks = Ranks.join(args.device)
+    recipe = MetaRecipe(**{f.name: getattr(args, f.name) for f in fields(MetaRecipe)})
+    torch.manual_seed(recipe.seed)
+    try:
+        optimizer = load_optimizer(args.init) if args.init else build(args.kind, settings_from(args.set))
+    except (TypeError, SettingsError) as e:
+        raise SystemExit(f"--set: {e}") from e
+    names = tuple(args.functions)
+    problems = FunctionProblems(names, args.smallest, args.largest, args.batch)
+    low, high = args.validation_dimensions
+    args.out.mkdir(parents=True, exist_ok=True)
+    trainer = MetaTrainer(recipe, optimizer.requires_grad_(True), problems, args.out, ranks)
+    resumed = trainer.resume()
+    if ranks.first:
+        with (args.out / "starts.jsonl").open("a") as log:
+            command = "python -m training.optim " + " ".join(arguments)
+            record = {"command": command, "commit": git_commit(), "step": trainer.step, "processes": ranks.world}
+            log.write(json.dumps(record) + "\n")
+        print(f"{optimizer.theta.numel()} weights" + (f", resumed at step {trainer.step}" if resumed else ""))
+    figures = run(
+        trainer, FunctionProblems(names, low, high, 4), args.checkpoint_minutes, args.validate_minutes,
+        args.stop_after_minutes, args.validation_count,
+    )  # fmt: skip
+    if ranks.first:
+        print(json.dumps(figures))
+    ranks.leave()
+
+
+if __name__ == "__main__":
+    main()

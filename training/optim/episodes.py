@@ -1,0 +1,124 @@
+"""Runs of a learned optimizer, taken piece by piece, and what their loss is."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch.nn.utils import vector_to_parameters
+
+from diffmocap.optim.learned import LearnedOptimizer
+from diffmocap.optim.optimizer import StepOptimizer
+from diffmocap.optim.task import Task
+
+#: Ratios to the start beyond which better and worse no longer count: single precision ends there, or the domain does.
+FLOOR, CEILING = 1e-8, 1e4
+
+
+@dataclass
+class Episode:
+    """A run of an optimizer on one problem's batch of starts, somewhere on its way.
+
+    Attributes:
+        state: the optimizer's. loss, gradient: [B] and [B, N] at ``state.x``. start: [B] loss of the starts.
+        left: steps until it ends.
+    """
+
+    task: Task
+    state: Any
+    loss: torch.Tensor
+    gradient: torch.Tensor
+    start: torch.Tensor
+    left: int
+
+    @classmethod
+    def begin(cls, optimizer: StepOptimizer, task: Task, x: torch.Tensor, horizon: int) -> Episode:
+        """At the starts ``x`` [B, N], to end after ``horizon`` steps."""
+        loss, gradient = task.loss_and_gradient(x)
+        return cls(task, optimizer.init(task, x), loss, gradient, loss, horizon)
+
+
+def meta_loss(task: Task, loss: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+    """What losses [B] after a step are worth to a run that started at losses ``start`` [B].
+
+    Functions differ by many orders of magnitude, in their scale and in how far they can be minimised. Where the minimum
+    is known this is log10 of the share of the excess that is left, between -8 and 4. Elsewhere it is the change over
+    the size of the start's loss, f / |f_0| - sign(f_0), kept between -4 and 4.
+    """
+    if task.minimum is None:
+        change = (loss - start) / start.abs().clamp_min(1e-12)
+        return torch.nan_to_num(change, nan=4.0, posinf=4.0, neginf=-4.0).clamp(-4.0, 4.0)
+    share = (loss - task.minimum) / (start - task.minimum).clamp_min(1e-30)
+    return torch.nan_to_num(share, nan=CEILING, posinf=CEILING).clamp(FLOOR, CEILING).log10()
+
+
+def advance(optimizer: StepOptimizer, episode: Episode, steps: int) -> tuple[torch.Tensor, Episode]:
+    """Mean meta-loss over the next ``steps`` steps and the starts, and the episode after them. No gradient."""
+    with torch.no_grad():
+        total, e = 0.0, episode
+        for _ in range(steps):
+            state = optimizer.step(e.state, e.loss, e.gradient)
+            loss, gradient = e.task.loss_and_gradient(state.x)
+            e = replace(e, state=state, loss=loss, gradient=gradient, left=e.left - 1)
+            total = total + meta_loss(e.task, loss, e.start).mean()
+    return total / steps, e
+
+
+class PieceByPiece:
+    """``unroll`` of :func:`~training.optim.pes.pes_gradient` for a learned optimizer: one episode a row of theta.
+
+    Args:
+        steps: of one piece.
+    """
+
+    def __init__(self, optimizer: LearnedOptimizer, steps: int) -> None:
+        self.scratch, self.steps = copy.deepcopy(optimizer).requires_grad_(False), steps
+
+    def __call__(self, thetas: torch.Tensor, episodes: list[Episode]) -> tuple[torch.Tensor, list[Episode]]:
+        losses, after = [], []
+        for theta, episode in zip(thetas, episodes):
+            vector_to_parameters(theta, self.scratch.parameters())
+            loss, episode = advance(self.scratch, episode, self.steps)
+            losses.append(loss)
+            after.append(episode)
+        return torch.stack(losses), after
+
+
+def backpropagated(
+    optimizer: LearnedOptimizer, episodes: list[Episode], steps: int
+) -> tuple[torch.Tensor, list[Episode]]:
+    """Truncated backpropagation, the cheaper alternative to PES: leaves gradients of theta on the optimizer.
+
+    The loss of a piece is differentiated through its steps, not through what came before it, and, as usual, not through
+    the gradients that the optimizer sees. Returns the mean meta-loss and the episodes after the piece.
+    """
+    total, after = 0.0, []
+    for e in episodes:
+        piece = 0.0
+        for _ in range(steps):
+            state = optimizer.step(e.state, e.loss, e.gradient)
+            loss = e.task.loss(state.x)
+            piece = piece + meta_loss(e.task, loss, e.start).mean()
+            _, gradient = e.task.loss_and_gradient(state.x)
+            e = replace(e, state=state, loss=loss.detach(), gradient=gradient, left=e.left - 1)
+        piece = piece / steps / len(episodes)
+        if piece.requires_grad:  # a piece beyond the clamps has no gradient
+            piece.backward()
+        total = total + piece.detach()
+        after.append(replace(e, state=detached(e.state)))
+    return total, after
+
+
+def detached(state: Any) -> Any:
+    """The same state, its tensors cut from the graph; dataclasses and objects with tensors are copied."""
+    if isinstance(state, torch.Tensor):
+        return state.detach()
+    if isinstance(state, (list, tuple)):
+        return type(state)(detached(part) for part in state)
+    if hasattr(state, "__dict__"):
+        other = copy.copy(state)
+        vars(other).update({name: detached(part) for name, part in vars(state).items()})
+        return other
+    return state

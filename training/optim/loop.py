@@ -1,0 +1,72 @@
+"""The loop of a meta-training run: steps, validation, checkpoints, a progress bar and TensorBoard curves."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from training.optim.problems import Problems
+from training.optim.trainer import MetaTrainer
+
+
+def curves(out: Path):
+    """A TensorBoard writer, or None with a word about it where TensorBoard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        print("tensorboard is not installed: no curves will be written (pip install tensorboard)", file=sys.stderr)
+        return None
+    return SummaryWriter(out / "tensorboard")
+
+
+def run(
+    trainer: MetaTrainer, validation: Problems, checkpoint_minutes: float = 3.0, validate_minutes: float = 10.0,
+    stop_after_minutes: float = 0.0, validation_count: int = 16, quiet: bool = False,
+) -> dict:
+    """Trains to the end of the recipe, or for ``stop_after_minutes`` of this call (0: to the end). Returns the last
+    figures.
+
+    Every process runs this; clocks are the first one's, so that all of them decide alike.
+    """
+    ranks, clock = trainer.ranks, trainer.ranks.clock
+    writer = curves(trainer.out) if ranks.first and not quiet else None
+    bar = tqdm(
+        total=trainer.recipe.steps, initial=trainer.step, unit="step", dynamic_ncols=True, mininterval=5,
+        disable=quiet or not ranks.first,
+    )  # fmt: skip
+    start = saved = validated = clock()
+    while trainer.step < trainer.recipe.steps:
+        figures = trainer.train_step()
+        now = clock()
+        bar.update()
+        bar.set_postfix({name: f"{value:.3f}" for name, value in figures.items()}, refresh=False)
+        if writer:
+            for name, value in {**figures, "learning_rate": trainer.learning_rate()}.items():
+                writer.add_scalar(f"train/{name}", value, trainer.step)
+        if now - validated > 60 * validate_minutes:
+            if ranks.first:
+                _validate(trainer, validation, validation_count, writer, bar)
+            validated = clock()
+        if now - saved > 60 * checkpoint_minutes:
+            trainer.save()
+            saved = clock()
+        if stop_after_minutes and now - start > 60 * stop_after_minutes:
+            break
+    if ranks.first:
+        _validate(trainer, validation, validation_count, writer, bar)
+    trainer.save()
+    bar.close()
+    if writer:
+        writer.close()
+    return trainer.history[-1] if ranks.first else {}
+
+
+def _validate(trainer: MetaTrainer, problems: Problems, count: int, writer, bar: tqdm) -> None:
+    value = trainer.validate(problems, count)
+    if not bar.disable:
+        bar.write(json.dumps(trainer.history[-1]))
+    if writer:
+        writer.add_scalar("validation/meta_loss", value, trainer.step)
