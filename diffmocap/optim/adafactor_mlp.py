@@ -1,4 +1,4 @@
-"""Adafactor MLP (Metz et al. 2022), the paper's learned baseline: an MLP for each parameter, and nothing that couples."""
+"""Adafactor MLP (Metz et al. 2022), the paper's learned baseline: an MLP for each parameter, nothing that couples."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class AdafactorMlpSettings:
     """Size and step units. The paper compares 128 x 4 and 512 x 4 with Optimus, all with the same budget.
 
     Attributes:
-        width, layers: of the hidden layers. lambda_a, lambda_b: units of step and log step (eq. 2), those of Optimus; in
-            Metz et al.'s code both are 0.001.
+        width, layers: of the hidden layers. lambda_a, lambda_b: units of step and log step (eq. 2), those of Optimus;
+            in Metz et al.'s code both are 0.001.
     """
 
     width: int = 128

@@ -1,4 +1,4 @@
-"""Basin hopping (Wales & Doye 1997) around any optimizer: local runs between random moves, as in the paper's table 4."""
+"""Basin hopping (Wales & Doye 1997) around any optimizer: runs between random moves, as in the paper's table 4."""
 
 from __future__ import annotations
 

@@ -30,13 +30,14 @@ PARAMETER_FEATURES = (
     "gradient", "parameter", *(f"momentum_{d}" for d in MOMENTUM_DECAYS), "square",
     *(f"momentum_{d}_over_root_square" for d in MOMENTUM_DECAYS), "inverse_root_square",
     *(f"adafactor_{d}_gradient" for d in ADAFACTOR_DECAYS), *(f"adafactor_{d}_row" for d in ADAFACTOR_DECAYS),
-    *(f"adafactor_{d}_column" for d in ADAFACTOR_DECAYS), *(f"adafactor_{d}_inverse_root_row" for d in ADAFACTOR_DECAYS),
+    *(f"adafactor_{d}_column" for d in ADAFACTOR_DECAYS),
+    *(f"adafactor_{d}_inverse_root_row" for d in ADAFACTOR_DECAYS),
     *(f"adafactor_{d}_inverse_root_column" for d in ADAFACTOR_DECAYS),
     *(f"adafactor_{d}_momentum" for d in ADAFACTOR_DECAYS),
 )  # fmt: skip
 TIME_FEATURES = tuple(f"tanh_time_over_{t}" for t in TIMES)
-#: Beyond the paper, for :attr:`FeatureSettings.memory`. BFGS learns from the first two, the last step and how it changed
-#: the gradient; the others are logarithms of what normalisation removes, and the slope along the last step.
+#: Beyond the paper, for :attr:`FeatureSettings.memory`. BFGS learns from the first two, the last step and how it
+#: changed the gradient; the others are logarithms of what normalisation removes, and the slope along the last step.
 MEMORY_FEATURES = (
     "last_step", "gradient_change", "log_gradient_rms", "log_parameter_rms", "log_step_rms", "cosine_gradient_step",
 )  # fmt: skip
@@ -55,7 +56,7 @@ class FeatureSettings:
 
     Attributes:
         epsilon: added to the mean square that a feature is divided by. At 1e-5, the value in Metz et al.'s code,
-            features fade when they are below about 3e-3, and so the optimizer can tell that a gradient has become small.
+            features fade when they are below about 3e-3, and so the optimizer can tell when a gradient is small.
         relative_gradient: gradients in units of the run's first one; False takes them as they are, as the paper does.
         learned_decays: the decays of the averages are learned with the weights, as in Metz et al.'s code.
         memory: adds :data:`MEMORY_FEATURES`.

@@ -64,8 +64,9 @@ class Adam(StepOptimizer):
     """
 
     def __init__(
-        self, learning_rate: float | torch.Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8
-    ) -> None:
+        self, learning_rate: float | torch.Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+    ) -> None:  # fmt: skip
         _check_rate(learning_rate)
         for beta in betas:
             _check_decay("beta", beta)

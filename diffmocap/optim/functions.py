@@ -36,7 +36,9 @@ class ClassicFunction(Task):
         if dimension < 2:
             raise SettingsError(f"the test functions need at least 2 dimensions, got {dimension}")
         if offset is not None and offset.shape[-1] != dimension:
-            raise SettingsError(f"an offset for {dimension} dimensions has {dimension} columns; got {list(offset.shape)}")
+            raise SettingsError(
+                f"an offset for {dimension} dimensions has {dimension} columns; got shape {list(offset.shape)}"
+            )
         self.shape, self.offset = (dimension,), offset
         self.domain = self._domain()
         self.minimum = self._minimum()
@@ -135,8 +137,8 @@ class PermScaled(ClassicFunction):
 
     The library's function has x_j^i - 1 / j^i there: beyond about N = 30 it overflows, with values of N^2N on its
     domain [-N, N]. Here the i-th inner sum is divided by N^i, which keeps the minimiser x_j = 1 / j and the minimum 0.
-    The values are not those of the library, and the paper's row for Perm repeats that of Sum of Squares: leave it out of
-    comparisons. Memory grows with N^2 for each problem.
+    The values are not those of the library, and the paper's row for Perm repeats that of Sum of Squares: leave it out
+    of comparisons. Memory grows with N^2 for each problem.
     """
 
     BETA = 10.0

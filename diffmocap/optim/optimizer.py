@@ -16,7 +16,7 @@ from diffmocap.optim.result import Result
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.task import Task
 
-#: From losses [k + 1, B] at x^0 .. x^k to which problems end [B], like :class:`~diffmocap.optim.stopping.RelativeDecrease`.
+#: From losses [k + 1, B] at x^0 .. x^k to which problems end [B]; see :mod:`diffmocap.optim.stopping`.
 StoppingCriterion = Callable[[torch.Tensor], torch.Tensor]
 
 

@@ -69,7 +69,8 @@ class OptimusSettings:
 
     def __post_init__(self) -> None:
         for name, value, known in (
-            ("order", self.order, ORDERS), ("norm", self.norm, NORMS), ("factor_scale", self.factor_scale, FACTOR_SCALES),
+            ("order", self.order, ORDERS), ("norm", self.norm, NORMS),
+            ("factor_scale", self.factor_scale, FACTOR_SCALES),
         ):  # fmt: skip
             if value not in known:
                 raise SettingsError(f"unknown {name} {value!r} of Optimus; one of {', '.join(known)}")

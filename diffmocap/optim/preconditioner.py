@@ -18,11 +18,11 @@ import torch
 from diffmocap.errors import SettingsError
 
 #: How B is divided after an update. Lambda are its eigenvalues, so that the identity has norm 1 in all but the first:
-#: ``frobenius``: root of the sum of lambda^2, as a norm without a name is commonly read. That of the identity is root N.
+#: ``frobenius``: root of the sum of lambda^2, as a norm without a name is read. That of the identity is root N.
 #: ``rms``: root of the mean of lambda^2, which is the Frobenius norm over root N.
 #: ``mean``: mean of lambda, which is the trace over N.
-#: ``bound``: c + sum_j w_j |u_j|^2, an upper bound of the largest lambda that needs no products between factors. B stays
-#: a convex combination of the identity and projections, whatever N is.
+#: ``bound``: c + sum_j w_j |u_j|^2, an upper bound of the largest lambda that needs no products between factors. B
+#: stays a convex combination of the identity and projections, whatever N is.
 #: ``none``: no division, as in the paper's algorithm 1.
 NORMS = ("frobenius", "rms", "mean", "bound", "none")
 
@@ -32,8 +32,8 @@ class Preconditioner:
     """B of each problem, either as factors or dense. Not changed by its methods, which return new ones.
 
     Attributes:
-        identity: [B] c. bound: [B] c + sum_j w_j |u_j|^2. trace: [B]. square: [B] Frobenius norm squared, kept up by the
-            norms that need it.
+        identity: [B] c. bound: [B] c + sum_j w_j |u_j|^2. trace: [B]. square: [B] Frobenius norm squared, kept up by
+            the norms that need it.
         weights: [B, K] w, None in the dense form. buffer: :class:`Rows` with the factors [B, K, N].
         matrix: [B, N, N] in the dense form.
         dense_above: the dense form is taken when there would be more than this share of N factors; 0: from the start,
@@ -55,7 +55,8 @@ class Preconditioner:
         """The identity for problems ``like`` [B, N]."""
         batch, n = like.shape
         one = like.new_ones(batch)
-        start = cls(one, n * one, one, n * one, n, dense_above, like.new_zeros(batch, 0), Rows(like.new_zeros(batch, 0, n)))
+        rows = Rows(like.new_zeros(batch, 0, n))
+        start = cls(one, n * one, one, n * one, n, dense_above, like.new_zeros(batch, 0), rows)
         return start.dense() if dense_above <= 0 else start
 
     @property

@@ -38,7 +38,7 @@ def torch_losses(optimizer_class, steps: int, **options) -> tuple[torch.Tensor, 
     "ours, theirs, options",
     [
         (Adam(0.05), torch.optim.Adam, {"lr": 0.05}),
-        (Adam(0.01, betas=(0.8, 0.99), epsilon=1e-6), torch.optim.Adam, {"lr": 0.01, "betas": (0.8, 0.99), "eps": 1e-6}),
+        (Adam(0.01, (0.8, 0.99), 1e-6), torch.optim.Adam, {"lr": 0.01, "betas": (0.8, 0.99), "eps": 1e-6}),
         (Momentum(1e-6, mu=0.9), torch.optim.SGD, {"lr": 1e-6, "momentum": 0.9}),
         (Momentum(1e-6, mu=0.0), torch.optim.SGD, {"lr": 1e-6}),
     ],

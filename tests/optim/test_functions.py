@@ -1,4 +1,4 @@
-"""The 15 functions against the library's formulas written plainly, their minima, and gradients by finite differences."""
+"""The 15 functions against the library's formulas written plainly, minima, and gradients by finite differences."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def number(x: np.ndarray) -> np.ndarray:
 
 #: As the library prints them, one point at a time.
 PLAIN = {
-    "Ackley": lambda x: -20 * np.exp(-0.2 * np.sqrt(np.mean(x**2))) - np.exp(np.mean(np.cos(2 * np.pi * x))) + 20 + np.e,
+    "Ackley": lambda x: (
+        -20 * np.exp(-0.2 * np.sqrt(np.mean(x**2))) - np.exp(np.mean(np.cos(2 * np.pi * x))) + 20 + np.e
+    ),
     "Dixon-Price": lambda x: (x[0] - 1) ** 2 + sum((i + 1) * (2 * x[i] ** 2 - x[i - 1]) ** 2 for i in range(1, len(x))),
     "Griewank": lambda x: np.sum(x**2) / 4000 - np.prod(np.cos(x / np.sqrt(number(x)))) + 1,
     "Levy": levy,

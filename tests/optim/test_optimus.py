@@ -133,7 +133,7 @@ def test_matrix_and_factors_give_the_same_run(name: str) -> None:
 
 
 def test_ablations_have_the_parameters_the_paper_says() -> None:
-    """No state has those of Optimus; no structure only lacks the M_l, three maps from 128 to 1, and has its own ends."""
+    """No state has those of Optimus; no structure only lacks the M_l, three maps from 128 to 1, and has other ends."""
     count = {name: make(OptimusSettings(**changes)).theta.numel() for name, changes in (
         ("full", {}), ("no_state", {"state": False}), ("no_structure", {"structure": False}),
     )}  # fmt: skip
@@ -206,8 +206,8 @@ def test_files_that_are_no_optimizer_are_refused(tmp_path) -> None:
     save_file({"a": torch.zeros(1)}, path, {"format": "another"})
     with pytest.raises(ModelFileError, match="holds no learned optimizer"):
         load_optimizer(path)
-    settings = '{"width": 16, "heads": 3}'
-    save_file({"a": torch.zeros(1)}, path, {"format": "diffmocap-optimizer-1", "kind": '"optimus"', "settings": settings})
+    header = {"format": "diffmocap-optimizer-1", "kind": '"optimus"', "settings": '{"width": 16, "heads": 3}'}
+    save_file({"a": torch.zeros(1)}, path, header)
     with pytest.raises(ModelFileError, match="must be a multiple of heads"):
         load_optimizer(path)
 

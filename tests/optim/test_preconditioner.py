@@ -44,7 +44,8 @@ def test_factors_and_dense_form_are_the_papers_update_over_many_steps(norm: str)
         assert torch.allclose(factored.multiply(s[:, None])[:, 0], expected, rtol=1e-9)
     assert factored.factors.shape == (BATCH, 180, N) and dense.is_dense and not factored.is_dense
     for form in (factored, dense):
-        assert torch.allclose(form.identity, identity) and torch.allclose(form.trace, matrix.diagonal(dim1=1, dim2=2).sum(-1))
+        trace = matrix.diagonal(dim1=1, dim2=2).sum(-1)
+        assert torch.allclose(form.identity, identity) and torch.allclose(form.trace, trace)
         if norm in ("frobenius", "rms"):  # only these are known without further products
             assert torch.allclose(form.square, matrix.square().sum((-1, -2)))
 

@@ -103,10 +103,15 @@ def test_tasks_in_double_precision_stay_so(solver: Optimizer) -> None:
     assert result.x.dtype == result.last.dtype == result.losses.dtype == torch.float64
 
 
-def test_steps_from_outside_are_the_loops(solver: Optimizer) -> None:
-    """A caller that wants to own the loop, a trainer for instance, gets the same points; and may go back to a state."""
-    if not isinstance(solver, StepOptimizer):
-        pytest.skip("SciPy and basin hopping own their loops")
+@pytest.mark.parametrize("name", [name for name in SOLVERS if "bfgs" not in name and "hopping" not in name])
+def test_steps_from_outside_are_the_loops(name: str) -> None:
+    """A caller that wants to own the loop, a trainer for instance, gets the same points; and may go back to a state.
+
+    SciPy and basin hopping own their loops.
+    """
+    torch.manual_seed(0)
+    solver = SOLVERS[name]()
+    assert isinstance(solver, StepOptimizer)
     task, x = make_function("Rosenbrock", N), Bowls().init(2, torch.Generator().manual_seed(3))
     result = solver.minimize(task, x, Budget(iterations=4))
     with torch.no_grad():

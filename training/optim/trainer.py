@@ -54,7 +54,7 @@ class MetaRecipe:
         if min(self.pairs, self.truncation, self.steps) < 1 or not self.sigma > 0:
             raise SettingsError(f"pairs, truncation, steps and sigma must be positive, got {self}")
         if not self.truncation <= self.shortest <= self.longest:
-            raise SettingsError(f"runs must be at least one truncation long: truncation <= shortest <= longest, got {self}")
+            raise SettingsError(f"runs must be at least one truncation long, and longest >= shortest; got {self}")
 
 
 class MetaTrainer:
@@ -155,7 +155,7 @@ class MetaTrainer:
         return value
 
     def save(self) -> None:
-        """Writes ``checkpoint.pt``, ``last.safetensors`` (averaged weights) and ``recipe.json``; the first process alone."""
+        """Writes ``checkpoint.pt``, ``last.safetensors`` (averaged weights) and ``recipe.json``; first process only."""
         if not self.ranks.first:
             return
         self.out.mkdir(parents=True, exist_ok=True)
@@ -179,7 +179,9 @@ class MetaTrainer:
         try:
             self.optimizer.load_state_dict(state["optimizer"])
         except RuntimeError as e:
-            raise SettingsError(f"{path} belongs to another network: resume with its settings, or give another --out") from e
+            raise SettingsError(
+                f"{path} belongs to another network: resume with its settings, or give another --out"
+            ) from e
         self.ema.load_state_dict(state["ema"])
         self.adam.load_state_dict(state["adam"])
         self.step, self.best, self.history = state["step"], state["best"], state["history"]

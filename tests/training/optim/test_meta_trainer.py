@@ -127,7 +127,8 @@ def test_a_run_resumes_where_it_was_saved(method: str, tmp_path) -> None:
     trainer.save()
     other = MetaTrainer(recipe, Optimus(SMALL), PROBLEMS, tmp_path)
     assert other.resume() and other.step == 3
-    assert torch.equal(other.optimizer.theta, trainer.optimizer.theta) and torch.equal(other.ema.theta, trainer.ema.theta)
+    assert torch.equal(other.optimizer.theta, trainer.optimizer.theta)
+    assert torch.equal(other.ema.theta, trainer.ema.theta)
     assert str(other.adam.state_dict()) == str(trainer.adam.state_dict())
     assert not other.accumulators.any()
     assert math.isfinite(other.train_step()["meta_loss"])
