@@ -65,11 +65,11 @@ class StepOptimizer(Optimizer):
             state = self.init(task, x)
             history = _History(x)
             loss, gradient = task.loss_and_gradient(state.x)
-            history.add(state.x, loss, time.perf_counter() - begin)
+            history.add(state.x, loss, _seconds_since(begin, x))
             while not history.finished(budget, stop):
                 state = self.step(state, loss, gradient)
                 loss, gradient = task.loss_and_gradient(state.x)
-                history.add(state.x, loss, time.perf_counter() - begin)
+                history.add(state.x, loss, _seconds_since(begin, x))
         return history.result()
 
 
@@ -79,6 +79,13 @@ def check_starts(task: Task, x: torch.Tensor) -> None:
         raise SettingsError(f"starts must have shape [problems, {task.dimension}], got {list(x.shape)}")
     if not torch.isfinite(x).all():
         raise SettingsError("starts must be finite numbers")
+
+
+def _seconds_since(begin: float, x: torch.Tensor) -> float:
+    """On the clock, when what was asked of the device of ``x`` is done."""
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)
+    return time.perf_counter() - begin
 
 
 class _History:
