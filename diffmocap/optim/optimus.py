@@ -64,7 +64,7 @@ class OptimusSettings:
     factor_scale: str = "mean"
     state: bool = True
     structure: bool = True
-    dense_above: float = 0.5
+    dense_above: float = 1.0
     features: FeatureSettings = field(default_factory=FeatureSettings)
 
     def __post_init__(self) -> None:
