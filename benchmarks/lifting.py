@@ -44,7 +44,7 @@ QUICK_FILMS = (
 #: Samples a frame in the wild protocol; fewer make the spread itself uncertain. With the other guidance weights: fewer.
 SAMPLES, SAMPLES_BESIDE = 20, 10
 #: Guidance of the wild protocol's samples, chosen on the validation split.
-WILD_GUIDANCE = 0.0
+WILD_GUIDANCE = 2.0
 #: Kinds of poses in the pose grid.
 GRID_ROWS = 6
 
