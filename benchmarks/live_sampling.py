@@ -40,7 +40,7 @@ SETTINGS = [
     LiftingSettings(use_previous=True),
     LiftingSettings(**WARM),
     LiftingSettings(**WARM, warm_start_time=0.8),
-    *(LiftingSettings(steps=n) for n in (1, 2, 5, 10)),
+    *(LiftingSettings(steps=n) for n in (1, 3, 5, 10)),
     *(LiftingSettings(steps=5, guidance=w) for w in (0.5, 1.0, 2.0)),
     LiftingSettings(keypoint_noise=0.0),
     LiftingSettings(keypoint_noise=0.04),

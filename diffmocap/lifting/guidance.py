@@ -12,6 +12,7 @@ the validation split. Steps outside the interval cost no null branch.
 
 A sampler of few steps crosses the interval in one. Its prediction moves x_t over a whole range of noise levels, so that
 the step gets the mean of w over that range: full guidance from one level inside the interval would guide far outside it.
+The last step is not guided: its prediction is the sample, and no step comes after it that would mend what guidance overdid.
 """
 
 from __future__ import annotations
@@ -35,14 +36,18 @@ def weights_along(
     interval: tuple[float, float] = GUIDANCE_INTERVAL,
 ) -> dict[int, float]:  # fmt: skip
     """w of each step of a trajectory through ``timesteps`` and on to no noise: its mean over the ratios of noise to signal
-    that the step crosses, of ``weight`` within the interval and 0 outside."""
+    that the step crosses, of ``weight`` within the interval and 0 outside; 0 for the last step. ``EVERYWHERE`` is the
+    paper's guidance and makes no exception."""
     ratios = [float(schedule.sigma[t] / schedule.signal[t]) for t in timesteps] + [0.0]
     low, high = interval
     shares = (
         max(min(here, high) - max(following, low), 0.0) / (here - following)
         for here, following in zip(ratios, ratios[1:])
     )
-    return {t: weight * share for t, share in zip(timesteps, shares, strict=True)}
+    weights = {t: weight * share for t, share in zip(timesteps, shares, strict=True)}
+    if interval != EVERYWHERE:
+        weights[timesteps[-1]] = 0.0
+    return weights
 
 
 def guided_denoiser(

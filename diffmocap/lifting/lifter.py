@@ -28,9 +28,9 @@ class LiftingSettings:
 
     Attributes:
         guidance: w of classifier-free guidance, 0 to 10; 0 is the plain conditional model.
-        steps: sampler steps from pure noise, 1 to 1000; a warm start walks its share of them. Three serve one
-            hypothesis at temperature 0 and are the fewest of which one lies where guidance acts; several hypotheses
-            spread as they should from about five.
+        steps: sampler steps from pure noise, 1 to 1000; a warm start walks its share of them. Two serve one
+            hypothesis at temperature 0; several spread as they should from about five, and guidance acts fully from seven
+            (of two none lies where it acts).
         hypotheses: K samples a frame, 1 to 64.
         sampler: ``auto``, what the weights were made for: ``consistency`` for few-step students, which have their guidance
             built in, ``ddim`` for all others. Or ``dpm``, of second order; ``ddpm``, all of the model's steps, for offline
@@ -53,7 +53,7 @@ class LiftingSettings:
     """
 
     guidance: float = 0.0
-    steps: int = 3
+    steps: int = 2
     hypotheses: int = 1
     sampler: str = AUTO
     warm_start: bool = False
