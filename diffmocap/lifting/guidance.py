@@ -67,14 +67,14 @@ def guided_denoiser(
     low, high = interval
     along = None if timesteps is None else weights_along(schedule, timesteps, weight, interval)
 
-    def weight_at(t: int) -> float:
+    def weight_at(x: torch.Tensor, t: int) -> float:
         if along is not None:
             return along[t]
-        signal, sigma = schedule.coefficients(t, both.mask)
+        signal, sigma = schedule.coefficients(t, x)
         return weight if low <= sigma / signal <= high else 0.0
 
     def denoise(x: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:
-        w = 0.0 if weight == 0.0 else weight_at(t)
+        w = 0.0 if weight == 0.0 else weight_at(x, t)
         if w == 0.0:
             prediction = model(x, t, code)
         else:

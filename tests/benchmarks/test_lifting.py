@@ -22,7 +22,7 @@ KEYS = {
     "synthetic_pa_mpjpe_mm", "synthetic_baseline_pa_mpjpe_mm", "spread_error_rank_correlation", "live_ms", "ddim50_ms",
     "live_error_ratio", "subset",
 }  # fmt: skip
-FAST = ("--frames", "12", "--steps", "2", "--wild-steps", "2", "--parts", "paper,wild", "--json")
+FAST = ("--frames", "12", "--steps", "2", "--wild-steps", "3", "--parts", "paper,wild", "--json")
 
 
 @pytest.fixture

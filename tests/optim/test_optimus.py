@@ -191,7 +191,8 @@ def test_saved_optimizers_come_back(optimizer, tmp_path) -> None:
     assert torch.equal(loaded.theta, optimizer.theta) and not any(p.requires_grad for p in loaded.parameters())
     task = make_function("Sphere", 5)
     x = task.init(2)
-    assert torch.equal(run(loaded, task, x), run(optimizer, task, x))
+    # Not bit by bit: products of the same numbers differ by rounding with their place in memory.
+    torch.testing.assert_close(run(loaded, task, x), run(optimizer, task, x), rtol=1e-4, atol=1e-4)
 
 
 def test_files_that_are_no_optimizer_are_refused(tmp_path) -> None:
