@@ -41,7 +41,7 @@ class Reporter:
     def __init__(self, trainer: Trainer) -> None:
         self.trainer, self.first = trainer, trainer.ranks.first
         self.throughput = Throughput(trainer.recipe.batch * trainer.ranks.world)
-        self.writer = _writer(trainer.out) if self.first else None
+        self.writer = tensorboard_writer(trainer.out) if self.first else None
         total = trainer.recipe.steps if not trainer.recipe.minutes else None
         self.bar = tqdm(
             total=total, initial=trainer.step, unit="step", dynamic_ncols=True, mininterval=5, disable=not self.first
@@ -86,7 +86,8 @@ class Reporter:
             self.writer.close()
 
 
-def _writer(out: Path):
+def tensorboard_writer(out: Path):
+    """Writes curves to a run's folder; None, with a word about it, where TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
 

@@ -16,7 +16,10 @@ def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--guidance", type=float, metavar="W", help="weight of classifier-free guidance, 0 to 10")
     group.add_argument("--steps", type=int, metavar="N", help="sampler steps a frame")
     group.add_argument("--hypotheses", type=int, metavar="K", help="poses sampled a frame")
-    group.add_argument("--weights", type=Path, metavar="FILE", help="lifting weights; student: the shipped few-step sampler (default: the shipped ones)")
+    group.add_argument(
+        "--weights", type=Path, metavar="FILE",
+        help="lifting weights; student: the shipped few-step sampler (default: the shipped ones)",
+    )  # fmt: skip
     group.add_argument("--body-model", type=Path, metavar="FILE", help="SMPL body as .npz (default: the shipped body)")
 
 
@@ -51,15 +54,12 @@ def pose_parameters(args: argparse.Namespace) -> dict[str, Any]:
         path = getattr(args, name)
         if path is None:
             continue
-        if name == "weights" and str(path) in SHIPPED:
-            load(path)
-            parameters[name] = str(path)
-            continue
-        if not path.is_file():
+        shipped = name == "weights" and str(path) in SHIPPED
+        if not shipped and not path.is_file():
             option = f"--{name.replace('_', '-')}"
             raise ModelFileError(f"there is no file '{path}' (looked in {Path.cwd()}), given as {option}")
         load(path)
-        parameters[name] = str(path.resolve())
+        parameters[name] = str(path if shipped else path.resolve())
     return parameters
 
 

@@ -175,10 +175,9 @@ class Lifter:
         start = 1.0 if before is None else settings.warm_start_time
         sampler = sampler_for(self.model, settings.sampler)
         if sampler == "ddpm":  # every time of the schedule below the start
-            timesteps = [round(start * self.schedule.steps) - 1]
+            timesteps, along = [round(start * self.schedule.steps) - 1], None
         else:
-            timesteps = ddim_timesteps(self.schedule.steps, max(round(settings.steps * start), 1), start)
-        along = None if sampler == "ddpm" else timesteps
+            timesteps = along = ddim_timesteps(self.schedule.steps, max(round(settings.steps * start), 1), start)
         denoise = guided_denoiser(self.network, self.schedule, code, settings.guidance, null, timesteps=along)
         x = self._start(noise, before, timesteps[0])
         x = sample_along(sampler, denoise, x, self.schedule, timesteps, self._generator, temperature)

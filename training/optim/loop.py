@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 from tqdm import tqdm
 
+from training.loop import tensorboard_writer
 from training.optim.problems import Problems
 from training.optim.trainer import MetaTrainer
-
-
-def curves(out: Path):
-    """A TensorBoard writer, or None with a word about it where TensorBoard is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        print("tensorboard is not installed: no curves will be written (pip install tensorboard)", file=sys.stderr)
-        return None
-    return SummaryWriter(out / "tensorboard")
 
 
 def run(
@@ -32,7 +21,7 @@ def run(
     Every process runs this; clocks are the first one's, so that all of them decide alike.
     """
     ranks, clock = trainer.ranks, trainer.ranks.clock
-    writer = curves(trainer.out) if ranks.first and not quiet else None
+    writer = tensorboard_writer(trainer.out) if ranks.first and not quiet else None
     bar = tqdm(
         total=trainer.recipe.steps, initial=trainer.step, unit="step", dynamic_ncols=True, mininterval=5,
         disable=quiet or not ranks.first,
