@@ -1,0 +1,67 @@
+"""The aggregate metrics of the paper's section 5.1, from curves alone: nothing here runs a solver."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+
+#: After which iteration a baseline's mean value is the target.
+TARGET_ITERATION = 100
+#: Least performance measure: what is nearer to the minimum counts as solved.
+SOLVED = 1e-8
+#: Decades of the ratio over which the profile's area is taken.
+DECADES = 6.0
+
+
+def relative_iterations(curves: torch.Tensor, target: float, after: int = TARGET_ITERATION) -> torch.Tensor:
+    """How many times fewer iterations every start needs than the baseline's ``after``: [B], 0 where never reached.
+
+    Args:
+        curves: [iterations + 1, B] best values so far, from iteration 0 on. target: the baseline's mean value after
+            iteration ``after``. A start that is at the target before its first step counts as one iteration.
+    """
+    reached = curves <= target
+    first = reached.to(torch.uint8).argmax(0).clamp(min=1)
+    return torch.where(reached.any(0), after / first.double(), 0.0)
+
+
+def share_at_least(ratios: Iterable[float], bound: float) -> float | None:
+    """Share of tasks with a ratio of at least ``bound``; None where there are no tasks."""
+    met = [ratio >= bound for ratio in ratios]
+    return sum(met) / len(met) if met else None
+
+
+def performance_ratios(final: Mapping[str, float], floor: float = SOLVED) -> dict[str, float]:
+    """Each solver's measure m over the least one, on one task.
+
+    m = (f_hat - f*) / (f_worst - f*), floored. Where all solvers are at the minimum, all ratios are 1.
+
+    Args:
+        final: by solver, mean f_hat - f*.
+    """
+    worst = max(final.values())
+    m = {solver: max(excess / worst if worst > 0 else 0.0, floor) for solver, excess in final.items()}
+    least = min(m.values())
+    return {solver: value / least for solver, value in m.items()}
+
+
+def profile(ratios: Sequence[float], log10_t: torch.Tensor) -> torch.Tensor:
+    """rho_s(t) of one solver: the share of tasks whose ratio is at most t = 10^log10_t (eq. 3)."""
+    log_r = torch.tensor(ratios, dtype=torch.float64).log10()
+    return (log_r[:, None] <= log10_t.double() + 1e-12).double().mean(0)
+
+
+def profile_area(ratios: Sequence[float]) -> float:
+    """Area under rho_s over log10 t from 0 to DECADES, divided by DECADES: 1 for the best solver of every task.
+
+    Each task adds the stretch on which it counts, so the integral is exact.
+    """
+    return sum(max(0.0, DECADES - math.log10(r)) for r in ratios) / (DECADES * len(ratios))
+
+
+def profile_areas(finals: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """By solver, from the mean final values of every task."""
+    ratios = [performance_ratios(final) for final in finals]
+    return {solver: profile_area([r[solver] for r in ratios]) for solver in ratios[0]} if ratios else {}
