@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -69,13 +68,21 @@ def by_iteration(result: Result, iterations: int = ITERATIONS) -> torch.Tensor:
 
 def make_curve(solver: str, task: BenchmarkTask, result: Result, **tuned) -> Curve:
     """The record of a result whose losses are f - f*."""
-    curve, best = by_iteration(result).double(), result.best_so_far().double()
+    evaluations = float(result.evaluations.double().mean())
+    return curve_from(solver, task, by_iteration(result), result.best_so_far(), evaluations, **tuned)
+
+
+def curve_from(
+    solver: str, task: BenchmarkTask, curve: torch.Tensor, best: torch.Tensor, evaluations: float, **tuned
+) -> Curve:
+    """The record of best values by iteration, ``curve`` [ITERATIONS + 1, B], and by evaluation, ``best`` [T, B]."""
+    curve, best = curve.double(), best.double()
     at = curve[list(QUANTILE_ITERATIONS)]
     rows = torch.tensor(EVALUATIONS).clamp(max=len(best)) - 1
     return Curve(
         solver, task.function, task.dimension, curve.shape[1], _rounded(curve.mean(1)),
         {f"{q:g}": _rounded(at.quantile(q, dim=1)) for q in QUANTILES}, _rounded(curve[-1]),
-        _rounded(best[rows].mean(1)), float(result.evaluations.double().mean()), **tuned,
+        _rounded(best[rows].mean(1)), evaluations, **tuned,
     )  # fmt: skip
 
 
@@ -122,7 +129,3 @@ def tidy(path: Path) -> None:
         lines = (json.dumps(asdict(curves[task]), separators=(",", ":")) for task in sorted(curves))
         path.write_text("\n".join(lines) + "\n")
 
-
-def means(curves: Iterable[Curve]) -> dict[BenchmarkTask, list[float]]:
-    """Mean by iteration of each task."""
-    return {c.task: c.mean for c in curves}

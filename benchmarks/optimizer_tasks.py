@@ -53,8 +53,7 @@ class BenchmarkTask:
 
     def starts(self, count: int, shifted: bool) -> torch.Tensor:
         """The first ``count`` starts [count, N], float64; with the offset they are the others moved."""
-        every = make_function(self.function, self.dimension).init(max(count, STARTS), self._generator("starts"))
-        x = every[:count].double()
+        x = make_function(self.function, self.dimension).init(count, self._generator("starts")).double()
         return x + self.offset() if shifted else x
 
 
@@ -64,7 +63,7 @@ class Excess(Task):
     minimum = 0.0
 
     def __init__(self, function: ClassicFunction) -> None:
-        self.function, self.shape = function, function.shape
+        self.function, self.shape, self.scale = function, function.shape, getattr(function, "scale", None)
 
     def init(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
         return self.function.init(count, generator)
