@@ -51,4 +51,4 @@ class AdafactorMlp(LearnedOptimizer):
         z, features = self.features(state.features, state.x, gradient, state.step)
         alpha, d = self.mlp(z).unbind(1)
         s = step_from(alpha, d, self.settings.lambda_a, self.settings.lambda_b)
-        return AdafactorMlpState(state.x + s.to(state.x), state.step + 1, features)
+        return AdafactorMlpState(state.x + (features.unit * s).to(state.x), state.step + 1, features)

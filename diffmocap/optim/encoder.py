@@ -10,15 +10,15 @@ from torch.nn import functional as F
 class Encoder(nn.Module):
     """Pre-norm self-attention and feed-forward on tokens [B, N, width].
 
-    Attention runs in a fused kernel, whose memory is linear in N; its time stays quadratic.
+    ``attention_width`` is that of queries, keys and values, all heads together. Attention runs in a fused kernel, whose memory is linear in N; its time stays quadratic.
     """
 
-    def __init__(self, width: int, heads: int, feedforward: int) -> None:
+    def __init__(self, width: int, heads: int, feedforward: int, attention_width: int) -> None:
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.joined = nn.Linear(width, width)
+        self.query_key_value = nn.Linear(width, 3 * attention_width)
+        self.joined = nn.Linear(attention_width, width)
         self.inner = nn.Linear(width, feedforward)
         self.outer = nn.Linear(feedforward, width)
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from diffmocap.errors import SettingsError
+from diffmocap.optim.memory import MEMORY_FEATURES, MemoryState, begin, remember
 from diffmocap.optim.task import Task
 
 #: Decays of the averages, as Metz et al. initialise them: three of the gradient, one of its square, three of Adafactor.
@@ -36,18 +37,10 @@ PARAMETER_FEATURES = (
     *(f"adafactor_{d}_momentum" for d in ADAFACTOR_DECAYS),
 )  # fmt: skip
 TIME_FEATURES = tuple(f"tanh_time_over_{t}" for t in TIMES)
-#: Beyond the paper, for :attr:`FeatureSettings.memory`. BFGS learns from the first two, the last step and how it
-#: changed the gradient; the others are logarithms of what normalisation removes, and the slope along the last step.
-MEMORY_FEATURES = (
-    "last_step", "gradient_change", "log_gradient_rms", "log_parameter_rms", "log_step_rms", "cosine_gradient_step",
-)  # fmt: skip
-
 #: Beside averages of squares in units of the first gradient's: far below them, and no denormal number.
 _TINY = 1e-16
 #: Largest gradient in units of the first. Infinities and what is no number must not end a run.
 _LARGEST = 1e15
-#: Decades that the logarithms are divided by.
-_DECADES = 4.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,8 @@ class FeatureSettings:
             features fade when they are below about 3e-3, and so the optimizer can tell when a gradient is small.
         relative_gradient: gradients in units of the run's first one; False takes them as they are, as the paper does.
         learned_decays: the decays of the averages are learned with the weights, as in Metz et al.'s code.
-        memory: adds :data:`MEMORY_FEATURES`.
+        memory: beyond the paper, adds :data:`~diffmocap.optim.memory.MEMORY_FEATURES`, and steps are measured in the
+            unit of :mod:`diffmocap.optim.memory` instead of that of x.
     """
 
     epsilon: float = 1e-5
@@ -83,7 +77,7 @@ class FeatureState:
 
     ``scale`` [B, 1] that gradients are multiplied by, None before the first. ``momentum`` [B, 3, N], ``square``
     [B, 1, N]. ``row`` and ``column`` [B, 3, rows] and [B, 3, columns]; for a vector, ``row`` [B, 3, N] and no column.
-    ``x`` and ``gradient`` [B, N] of the step before, None before the first.
+    ``memory``: None where the settings have none.
     """
 
     shape: tuple[int, ...]
@@ -92,8 +86,12 @@ class FeatureState:
     row: torch.Tensor
     column: torch.Tensor | None
     scale: torch.Tensor | None = None
-    x: torch.Tensor | None = None
-    gradient: torch.Tensor | None = None
+    memory: MemoryState | None = None
+
+    @property
+    def unit(self) -> torch.Tensor | float:
+        """What a step is measured in, [B, 1]; 1 without memory."""
+        return 1.0 if self.memory is None else self.memory.unit
 
 
 class Features(nn.Module):
@@ -127,6 +125,7 @@ class Features(nn.Module):
 
     def init(self, task: Task, x: torch.Tensor) -> FeatureState:
         """For runs from ``x`` [B, N]: all averages are zero."""
+        memory = begin(x, task.scale, self.dtype) if self.settings.memory else None
         (batch, n), x = x.shape, x.to(self.dtype)
         rows, columns = (n, None) if len(task.shape) == 1 else task.shape
 
@@ -136,14 +135,14 @@ class Features(nn.Module):
         column = None if columns is None else zeros(len(ADAFACTOR_DECAYS), columns)
         return FeatureState(
             tuple(task.shape), zeros(len(MOMENTUM_DECAYS), n), zeros(len(SQUARE_DECAYS), n),
-            zeros(len(ADAFACTOR_DECAYS), rows), column,
+            zeros(len(ADAFACTOR_DECAYS), rows), column, memory=memory,
         )  # fmt: skip
 
     def forward(
         self, state: FeatureState, x: torch.Tensor, gradient: torch.Tensor, step: int
     ) -> tuple[torch.Tensor, FeatureState]:
         """Features [B, F, N] at x [B, N] after ``step`` steps, the averages having heard of the gradient [B, N]."""
-        x = x.to(self.dtype)
+        exact, x = x, (x if state.memory is None else x / state.memory.scale).to(self.dtype)
         g, scale = self._scaled(state.scale, gradient.to(self.dtype))
         d_momentum, d_square, d_factor = self.decays()
         momentum = state.momentum * d_momentum + g[:, None] * (1 - d_momentum)
@@ -156,10 +155,11 @@ class Features(nn.Module):
         ], 1)  # fmt: skip
         time = torch.tanh(step * self.times).view(1, -1, 1).expand(len(g), -1, g.shape[1])
         parts = [self._normalised(own), time]
+        memory = None
         if self.settings.memory:
-            parts += self._memory(state, x, g)
-        keep = (x, g) if self.settings.memory else (None, None)
-        return torch.cat(parts, 1), FeatureState(state.shape, momentum, square, row, column, scale, *keep)
+            remembered, memory = remember(state.memory, exact, g)
+            parts.append(remembered)
+        return torch.cat(parts, 1), FeatureState(state.shape, momentum, square, row, column, scale, memory)
 
     def _scaled(
         self, scale: torch.Tensor | None, gradient: torch.Tensor
@@ -196,22 +196,3 @@ class Features(nn.Module):
         largest = values.abs().amax(-1, keepdim=True).clamp_min(1.0)
         values = values / largest
         return values * (values.square().mean(-1, keepdim=True) + self.settings.epsilon / largest.square()).rsqrt()
-
-    def _memory(self, state: FeatureState, x: torch.Tensor, g: torch.Tensor) -> list[torch.Tensor]:
-        """:data:`MEMORY_FEATURES` [B, 6, N]; zero where there was no step yet."""
-        if state.x is None:
-            moved = changed = torch.zeros_like(x)
-        else:
-            moved, changed = x - state.x, g - state.gradient
-        pair = torch.stack([moved, changed], 1)
-        size = pair.square().mean(-1, keepdim=True).sqrt()
-        cosine = torch.nn.functional.cosine_similarity(g, moved, dim=-1, eps=1e-30)
-        rms = torch.stack([_rms(g), _rms(x), size[:, 0, 0]], 1).clamp_min(1e-12).log10() / _DECADES
-        tiled = torch.cat([rms, cosine[:, None]], 1)
-        return [pair / size.clamp_min(1e-20), tiled[..., None].expand(-1, -1, x.shape[1])]
-
-
-def _rms(values: torch.Tensor) -> torch.Tensor:
-    """Root mean square [B] of [B, N]."""
-    return values.square().mean(-1).sqrt()
-

@@ -34,9 +34,11 @@ class OptimusSettings:
     """Size of the networks, and the choices that the paper leaves open.
 
     Attributes:
-        width, encoders, mlp_layers, lambda_a, lambda_b: the paper's values (supplement, table 3; section 4). mlp_width:
-            of the MLP's hidden layers.
-        heads, feedforward: of the encoders; the paper does not give them. Its 832,526 weights mean wider ones.
+        width, encoders, mlp_layers, lambda_b: the paper's values (supplement, table 3; section 4). mlp_width: of the
+            MLP's hidden layers.
+        lambda_a: steps are counted in it; the paper's value for its features, which know no lengths, is 0.1.
+        heads, attention_width, feedforward: of the encoders; the paper does not give them. Its 832,526 weights mean
+            wider ones; attention takes most of a step's time in high dimensions, where a width of 64 is twice as fast.
         order: ``update_first`` steps with the updated B, as algorithm 1 does; ``use_first`` with B as it was, as the
             text does, where a run's first step has B = I.
         norm: by what B is divided after an update, one of :data:`~diffmocap.optim.preconditioner.NORMS`.
@@ -46,18 +48,20 @@ class OptimusSettings:
         structure: False is the ablation "no structure": the encoders turn features and s into the step directly.
         dense_above: B is held as a matrix when it has more than this share of N factors.
 
-    The defaults ``bound`` and ``mean`` were chosen for what they do with N: s of a given size then gives steps of the
+    Beyond the paper, features and units of steps come from :mod:`~diffmocap.optim.memory` by default. The defaults
+    ``bound`` and ``mean`` were chosen for what they do with N: s of a given size then gives steps of the
     same size in every dimension, while the Frobenius norm shrinks the part of the identity with the root of N. The
     paper's own readings are :meth:`paper_text` and :meth:`paper_algorithm`.
     """
 
     width: int = 128
-    heads: int = 4
+    heads: int = 2
+    attention_width: int = 64
     feedforward: int = 256
     encoders: int = 3
     mlp_width: int = 128
     mlp_layers: int = 4
-    lambda_a: float = 0.1
+    lambda_a: float = 1.0
     lambda_b: float = 0.1
     order: str = "update_first"
     norm: str = "bound"
@@ -65,7 +69,7 @@ class OptimusSettings:
     state: bool = True
     structure: bool = True
     dense_above: float = 1.0
-    features: FeatureSettings = field(default_factory=FeatureSettings)
+    features: FeatureSettings = field(default_factory=lambda: FeatureSettings(memory=True))
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -74,8 +78,8 @@ class OptimusSettings:
         ):  # fmt: skip
             if value not in known:
                 raise SettingsError(f"unknown {name} {value!r} of Optimus; one of {', '.join(known)}")
-        if self.width % self.heads:
-            raise SettingsError(f"width {self.width} must be a multiple of heads {self.heads}")
+        if self.attention_width % self.heads:
+            raise SettingsError(f"attention_width {self.attention_width} must be a multiple of heads {self.heads}")
         if self.encoders < 1:
             raise SettingsError(f"Optimus needs at least 1 encoder, got {self.encoders}")
         if not self.state and self.order == "use_first":
@@ -84,12 +88,16 @@ class OptimusSettings:
     @classmethod
     def paper_text(cls, **changes) -> OptimusSettings:
         """Section 4 to the letter: B is used before its update and divided by its Frobenius norm."""
-        return cls(**{"order": "use_first", "norm": "frobenius", "factor_scale": "sum", **changes})
+        return cls(**{**_PAPER, "order": "use_first", "norm": "frobenius", "factor_scale": "sum", **changes})
 
     @classmethod
     def paper_algorithm(cls, **changes) -> OptimusSettings:
         """Algorithm 1 to the letter: B is updated before its use and never divided."""
-        return cls(**{"order": "update_first", "norm": "none", "factor_scale": "sum", **changes})
+        return cls(**{**_PAPER, "order": "update_first", "norm": "none", "factor_scale": "sum", **changes})
+
+
+#: What both readings of the paper share: the supplement's features, and steps in units of x.
+_PAPER = {"lambda_a": 0.1, "features": FeatureSettings()}
 
 
 @dataclass
@@ -110,7 +118,7 @@ class Optimus(LearnedOptimizer):
         self.mlp = PerParameterMlp(self.features.count, c.mlp_width, c.mlp_layers, 2)
         # Without structure a token also carries the direction and the log length of s.
         self.inlet = nn.Linear(self.features.count + (0 if c.structure else 2), c.width)
-        self.encoders = nn.ModuleList(Encoder(c.width, c.heads, c.feedforward) for _ in range(c.encoders))
+        self.encoders = nn.ModuleList(Encoder(c.width, c.heads, c.feedforward, c.attention_width) for _ in range(c.encoders))
         if c.structure:
             self.outlets = nn.ModuleList(nn.Linear(c.width, 1) for _ in range(c.encoders))  # M_l
         else:
@@ -124,7 +132,7 @@ class Optimus(LearnedOptimizer):
     def step(self, state: OptimusState, loss: torch.Tensor, gradient: torch.Tensor) -> OptimusState:
         z, features = self.features(state.features, state.x, gradient, state.step)
         moved, b = self._direction(z, state)
-        return OptimusState(state.x + moved.to(state.x), state.step + 1, features, b)
+        return OptimusState(state.x + (features.unit * moved).to(state.x), state.step + 1, features, b)
 
     def _direction(self, z: torch.Tensor, state: OptimusState) -> tuple[torch.Tensor, Preconditioner | None]:
         """The step [B, N] from features [B, F, N], and B after it."""

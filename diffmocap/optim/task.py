@@ -20,10 +20,13 @@ class Task(ABC):
         shape: how one problem's parameters are arranged, (N,) or (rows, columns). Optimizers see them flat; features
             in the manner of Adafactor average over rows and columns where there are two.
         minimum: the least value of the loss where it is known.
+        scale: how far apart values of a parameter typically are. Optimizers that need a first length take the root mean
+            square of the start where it is None.
     """
 
     shape: tuple[int, ...]
     minimum: float | None = None
+    scale: float | None = None
 
     @property
     def dimension(self) -> int:
@@ -67,18 +70,18 @@ class FunctionTask(Task):
     """A task from a plain function, with normally distributed starts: for tests and quick tries.
 
     Args:
-        function: x [B, N] to loss [B]. shape: (N,) or (rows, columns), or N. scale: standard deviation of the starts.
+        function: x [B, N] to loss [B]. shape: (N,) or (rows, columns), or N. spread: standard deviation of the starts.
     """
 
     def __init__(
-        self, function: Callable[[torch.Tensor], torch.Tensor], shape: int | tuple[int, ...], scale: float = 1.0,
+        self, function: Callable[[torch.Tensor], torch.Tensor], shape: int | tuple[int, ...], spread: float = 1.0,
         minimum: float | None = None,
     ) -> None:  # fmt: skip
-        self.function, self.scale, self.minimum = function, scale, minimum
+        self.function, self.spread, self.minimum = function, spread, minimum
         self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
 
     def init(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
-        return self.scale * torch.randn(count, self.dimension, generator=generator)
+        return self.spread * torch.randn(count, self.dimension, generator=generator)
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         return self.function(x)

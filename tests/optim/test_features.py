@@ -123,17 +123,6 @@ def test_second_moments_are_one_and_fade_below_epsilon() -> None:
     assert torch.allclose(moments, torch.ones_like(moments))
 
 
-def test_memory_features_are_step_and_change_of_the_gradient() -> None:
-    features, steps = double(FeatureSettings(memory=True)), trajectory()
-    found = named(features, run(features, steps))
-    (x0, g0), (x1, g1) = steps[-2:]
-    assert torch.allclose(found["last_step"], unit(x1 - x0)) and torch.allclose(found["gradient_change"], unit(g1 - g0))
-    cosine = ((x1 - x0) * g1).sum(-1) / ((x1 - x0).norm(dim=-1) * g1.norm(dim=-1))
-    assert torch.allclose(found["cosine_gradient_step"], cosine[:, None].expand(-1, N))
-    first = steps[0][1].square().mean(-1).sqrt()
-    assert torch.allclose(found["log_gradient_rms"][:, 0], (g1.square().mean(-1).sqrt() / first).log10() / 4)
-
-
 @pytest.mark.parametrize("memory", [False, True])
 def test_extreme_gradients_give_numbers(memory: bool) -> None:
     """Zero, infinite, no number, and beyond what single precision can square."""

@@ -19,7 +19,7 @@ from diffmocap.optim.stopping import Budget
 from diffmocap.optim.task import FunctionTask, Task
 from diffmocap.optim.weights import load_optimizer, save_optimizer
 
-SMALL = {"width": 16, "heads": 2, "feedforward": 16, "mlp_width": 16, "mlp_layers": 2}
+SMALL = {"width": 16, "heads": 2, "attention_width": 16, "feedforward": 16, "mlp_width": 16, "mlp_layers": 2}
 SETTINGS = {
     "default": OptimusSettings(**SMALL), "paper_text": OptimusSettings.paper_text(**SMALL),
     "paper_algorithm": OptimusSettings.paper_algorithm(**SMALL), "rms": OptimusSettings(norm="rms", **SMALL),
@@ -57,7 +57,7 @@ def test_the_step_is_the_papers_with_matrices(name: str) -> None:
         for step in range(6):
             z, features = optimizer.features(features, points[step], task.loss_and_gradient(points[step])[1], step)
             alpha, d = optimizer.mlp(z).unbind(1)
-            s = 0.1 * (0.1 * alpha).exp() * d
+            s = settings.lambda_a * (settings.lambda_b * alpha).exp() * d
             tokens, update = optimizer.inlet(z.mT), 0
             for encoder, outlet in zip(optimizer.encoders, optimizer.outlets):
                 tokens = encoder(tokens)
@@ -73,7 +73,8 @@ def test_the_step_is_the_papers_with_matrices(name: str) -> None:
             }[settings.norm][:, None, None]  # fmt: skip
             used = b if settings.order == "use_first" else new / size
             identity, b = identity / size, new / size
-            assert torch.allclose(points[step + 1] - points[step], (used @ s[..., None])[..., 0], rtol=1e-7, atol=1e-12)
+            moved = features.unit * (used @ s[..., None])[..., 0]
+            assert torch.allclose(points[step + 1] - points[step], moved, rtol=1e-7, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -17,7 +17,7 @@ from diffmocap.optim.quasi_newton import Bfgs, Lbfgs
 from diffmocap.optim.stopping import Budget, RelativeDecrease
 from diffmocap.optim.task import Task
 
-SMALL = {"width": 16, "heads": 2, "feedforward": 16, "mlp_width": 16, "mlp_layers": 2}
+SMALL = {"width": 16, "heads": 2, "attention_width": 16, "feedforward": 16, "mlp_width": 16, "mlp_layers": 2}
 N = 7
 
 SOLVERS = {

@@ -21,7 +21,7 @@ from diffmocap.optim.functions import FUNCTIONS
 from diffmocap.optim.weights import KINDS, build, load_optimizer
 from training.lifting import git_commit
 from training.optim.loop import run
-from training.optim.problems import TRAINED, FunctionProblems
+from training.optim.problems import TRAINED, FunctionProblems, MixedProblems
 from training.optim.trainer import METHODS, MetaRecipe, MetaTrainer
 from training.ranks import Ranks
 
@@ -36,15 +36,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--functions", nargs="+", default=list(TRAINED), choices=list(FUNCTIONS), metavar="NAME")
     p.add_argument("--smallest", type=int, default=2, help="smallest dimension (default %(default)s)")
     p.add_argument("--largest", type=int, default=100, help="largest dimension (default %(default)s)")
-    p.add_argument("--batch", type=int, default=8, help="starts a problem (default %(default)s)")
-    p.add_argument("--validation-dimensions", type=int, nargs=2, default=(100, 250), metavar=("FROM", "TO"))
-    p.add_argument("--validation-count", type=int, default=28, help="problems (default %(default)s)")
+    p.add_argument("--batch", type=int, default=2, help="starts a function (default %(default)s)")
+    p.add_argument("--apart", action="store_true", help="one function a batch, instead of all of them in each")
+    p.add_argument("--validation-dimensions", type=int, nargs=2, default=(150, 250), metavar=("FROM", "TO"))
+    p.add_argument("--validation-count", type=int, default=4, help="problems (default %(default)s)")
     p.add_argument("--device", default="cpu")
     p.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's default)")
     p.add_argument("--checkpoint-minutes", type=float, default=3.0)
     p.add_argument("--validate-minutes", type=float, default=10.0)
     p.add_argument("--stop-after-minutes", type=float, default=0.0, help="end this call early, to be resumed")
     for f in fields(MetaRecipe):
+        if f.type == "bool":
+            p.add_argument("--" + f.name.replace("_", "-"), action=argparse.BooleanOptionalAction, default=f.default)
+            continue
         kind = {"int": int, "float": float, "str": str}[f.type]
         choices = METHODS if f.name == "method" else None
         p.add_argument("--" + f.name.replace("_", "-"), type=kind, default=f.default, choices=choices,
@@ -84,7 +88,8 @@ def main(arguments: list[str] | None = None) -> None:
     except (TypeError, SettingsError) as e:
         raise SystemExit(f"--set: {e}") from e
     names = tuple(args.functions)
-    problems = FunctionProblems(names, args.smallest, args.largest, args.batch)
+    kind = FunctionProblems if args.apart else MixedProblems
+    problems = kind(names, args.smallest, args.largest, args.batch)
     low, high = args.validation_dimensions
     args.out.mkdir(parents=True, exist_ok=True)
     trainer = MetaTrainer(recipe, optimizer.requires_grad_(True), problems, args.out, ranks)
@@ -96,7 +101,7 @@ def main(arguments: list[str] | None = None) -> None:
             log.write(json.dumps(record) + "\n")
         print(f"{optimizer.theta.numel()} weights" + (f", resumed at step {trainer.step}" if resumed else ""))
     figures = run(
-        trainer, FunctionProblems(names, low, high, 4), args.checkpoint_minutes, args.validate_minutes,
+        trainer, kind(names, low, high, 2), args.checkpoint_minutes, args.validate_minutes,
         args.stop_after_minutes, args.validation_count,
     )  # fmt: skip
     if ranks.first:

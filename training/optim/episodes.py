@@ -13,8 +13,8 @@ from diffmocap.optim.learned import LearnedOptimizer
 from diffmocap.optim.optimizer import StepOptimizer
 from diffmocap.optim.task import Task
 
-#: Ratios to the start beyond which better and worse no longer count: single precision ends there, or the domain does.
-FLOOR, CEILING = 1e-8, 1e4
+#: Ratios to the start beyond which better and worse no longer count.
+FLOOR, CEILING = 1e-20, 1e4
 
 
 @dataclass
@@ -44,14 +44,16 @@ def meta_loss(task: Task, loss: torch.Tensor, start: torch.Tensor) -> torch.Tens
     """What losses [B] after a step are worth to a run that started at losses ``start`` [B].
 
     Functions differ by many orders of magnitude, in their scale and in how far they can be minimised. Where the minimum
-    is known this is log10 of the share of the excess that is left, between -8 and 4. Elsewhere it is the change over
-    the size of the start's loss, f / |f_0| - sign(f_0), kept between -4 and 4.
+    is known this counts the decades d that the excess over it has fallen by: -log(1 + d), with which half a decade on
+    a function full of local minima is worth as much as several on a bowl, and -d where the excess has risen. Elsewhere
+    it is the change over the size of the start's loss, f / |f_0| - sign(f_0), kept between -4 and 4.
     """
     if task.minimum is None:
         change = (loss - start) / start.abs().clamp_min(1e-12)
         return torch.nan_to_num(change, nan=4.0, posinf=4.0, neginf=-4.0).clamp(-4.0, 4.0)
     share = (loss - task.minimum) / (start - task.minimum).clamp_min(1e-30)
-    return torch.nan_to_num(share, nan=CEILING, posinf=CEILING).clamp(FLOOR, CEILING).log10()
+    decades = -torch.nan_to_num(share, nan=CEILING, posinf=CEILING).clamp(FLOOR, CEILING).log10()
+    return -torch.where(decades > 0, decades.clamp_min(0.0).log1p(), decades)
 
 
 def advance(optimizer: StepOptimizer, episode: Episode, steps: int) -> tuple[torch.Tensor, Episode]:
@@ -83,32 +85,55 @@ class PieceByPiece:
             loss, episode = advance(self.scratch, episode, self.steps)
             losses.append(loss)
             after.append(episode)
-        return torch.stack(losses), after
+        return torch.stack(losses).to(thetas), after
 
 
 def backpropagated(
-    optimizer: LearnedOptimizer, episodes: list[Episode], steps: int
+    optimizer: LearnedOptimizer, episodes: list[Episode], steps: int, second_order: bool = False,
+    limit: float = 1.0,
 ) -> tuple[torch.Tensor, list[Episode]]:
     """Truncated backpropagation, the cheaper alternative to PES: leaves gradients of theta on the optimizer.
 
-    The loss of a piece is differentiated through its steps, not through what came before it, and, as usual, not through
-    the gradients that the optimizer sees. Returns the mean meta-loss and the episodes after the piece.
+    The loss of a piece is differentiated through its steps, not through what came before it. With ``second_order`` also
+    through the gradients that the optimizer sees, without which it does not learn what a step tells about the function.
+    Returns the mean meta-loss and the episodes after the piece.
     """
     total, after = 0.0, []
     for e in episodes:
         piece = 0.0
         for _ in range(steps):
             state = optimizer.step(e.state, e.loss, e.gradient)
+            state = replace(state, x=bounded(state.x, e.state.x, limit / (len(episodes) * len(state.x))))
             loss = e.task.loss(state.x)
             piece = piece + meta_loss(e.task, loss, e.start).mean()
-            (gradient,) = torch.autograd.grad(loss.sum(), state.x, retain_graph=True)
+            (gradient,) = torch.autograd.grad(loss.sum(), state.x, retain_graph=True, create_graph=second_order)
             e = replace(e, state=state, loss=loss.detach(), gradient=gradient, left=e.left - 1)
         piece = piece / steps / len(episodes)
         if piece.requires_grad:  # a piece beyond the clamps has no gradient
             piece.backward()
         total = total + piece.detach()
-        after.append(replace(e, state=detached(e.state)))
+        after.append(replace(e, state=detached(e.state), gradient=e.gradient.detach()))
     return total, after
+
+
+def bounded(x: torch.Tensor, before: torch.Tensor, limit: float) -> torch.Tensor:
+    """The same x [B, N]. What flows back through it is kept so small that stretching the step from ``before`` by a factor
+    1 + c changes no problem's loss by more than ``limit`` c: one that explodes must not drown the others.
+
+    A copy, so that the gradient at x, which the optimizer sees, is not touched.
+    """
+    if not x.requires_grad:
+        return x
+    step = torch.linalg.vector_norm(x.detach() - before.detach(), dim=-1, keepdim=True)
+    largest = limit / step.clamp_min(1e-30)
+
+    def bound(gradient: torch.Tensor) -> torch.Tensor:
+        gradient = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
+        length = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
+        return gradient * (largest / length.clamp_min(1e-30)).clamp_max(1.0)
+
+    x.register_hook(bound)
+    return x.clone()
 
 
 def detached(state: Any) -> Any:

@@ -23,15 +23,16 @@ def run(
     ranks, clock = trainer.ranks, trainer.ranks.clock
     writer = tensorboard_writer(trainer.out) if ranks.first and not quiet else None
     bar = tqdm(
-        total=trainer.recipe.steps, initial=trainer.step, unit="step", dynamic_ncols=True, mininterval=5,
+        total=None if trainer.recipe.minutes else trainer.recipe.steps, initial=trainer.step, unit="step", dynamic_ncols=True, mininterval=5,
         disable=quiet or not ranks.first,
     )  # fmt: skip
     start = saved = validated = clock()
-    while trainer.step < trainer.recipe.steps:
+    while trainer.progress < 1:
         figures = trainer.train_step()
         now = clock()
         bar.update()
-        bar.set_postfix({name: f"{value:.3f}" for name, value in figures.items()}, refresh=False)
+        shown = {name: f"{value:.3f}" for name, value in figures.items()}
+        bar.set_postfix({**shown, "done": f"{trainer.progress:.1%}"}, refresh=False)
         if writer:
             for name, value in {**figures, "learning_rate": trainer.learning_rate()}.items():
                 writer.add_scalar(f"train/{name}", value, trainer.step)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from diffmocap.errors import SettingsError
-from diffmocap.optim.functions import FUNCTIONS, make_function, random_offset
+from diffmocap.optim.functions import FUNCTIONS, ClassicFunction, make_function, random_offset
 from diffmocap.optim.task import Task
 
 #: Draws a task and a batch of starts [B, N] for it.
@@ -22,6 +22,8 @@ TRAINED = tuple(name for name in FUNCTIONS if name != "Perm")
 @dataclass(frozen=True)
 class FunctionProblems:
     """The classical functions with random offsets, so that nothing is learned about where minima are (section 5.1).
+
+    Starts are in double precision: twenty decades of a loss do not fit into a single one's digits.
 
     Attributes:
         names: functions, each as likely. smallest, largest: dimensions, log-uniform between them. batch: starts a
@@ -42,16 +44,58 @@ class FunctionProblems:
             raise SettingsError(f"dimensions must satisfy 2 <= smallest <= largest and batch be positive, got {self}")
 
     def __call__(self, generator: torch.Generator) -> tuple[Task, torch.Tensor]:
-        def uniform() -> float:
-            return torch.rand((), generator=generator).item()
+        name = self.names[int(_uniform(generator) * len(self.names))]
+        function = self._function(name, self._dimension(generator), generator)
+        return function, function.init(self.batch, generator).double()
 
-        name = self.names[int(uniform() * len(self.names))]
+    def _dimension(self, generator: torch.Generator) -> int:
         low, high = math.log(self.smallest), math.log(self.largest + 1)
-        dimension = min(int(math.exp(low + (high - low) * uniform())), self.largest)
+        return min(int(math.exp(low + (high - low) * _uniform(generator))), self.largest)
+
+    def _function(self, name: str, dimension: int, generator: torch.Generator) -> ClassicFunction:
         offset = random_offset(make_function(name, dimension), generator, self.offset_share, self.batch)
         function = make_function(name, dimension, offset)
         function.minimum = 0.0  # the loss is then the excess, which single precision resolves
-        return function, function.init(self.batch, generator)
+        return function
+
+
+def _uniform(generator: torch.Generator) -> float:
+    return torch.rand((), generator=generator).item()
+
+
+class Together(Task):
+    """Functions of one dimension side by side, so that one batch of a network sees all of them.
+
+    Args:
+        functions: each with ``batch`` rows, whose minimum is taken to be 0.
+    """
+
+    minimum = 0.0
+
+    def __init__(self, functions: list[ClassicFunction], batch: int) -> None:
+        self.functions, self.batch, self.shape = functions, batch, functions[0].shape
+
+    def init(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
+        if count != self.batch * len(self.functions):
+            raise SettingsError(f"{len(self.functions)} functions have {self.batch} rows each, {count} do not fit")
+        return torch.cat([f.init(self.batch, generator) for f in self.functions])
+
+    def loss(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([f.excess(part) for f, part in zip(self.functions, x.split(self.batch))])
+
+    def row(self, index: int) -> Task:
+        return self.functions[index // self.batch].row(index % self.batch)
+
+
+@dataclass(frozen=True)
+class MixedProblems(FunctionProblems):
+    """All functions in one batch of ``batch`` starts each, in a random dimension: each step of the training hears of
+    all of them, and one call of the network serves them."""
+
+    def __call__(self, generator: torch.Generator) -> tuple[Task, torch.Tensor]:
+        dimension = self._dimension(generator)
+        task = Together([self._function(name, dimension, generator) for name in self.names], self.batch)
+        return task, task.init(self.batch * len(self.names), generator).double()
 
 
 @dataclass(frozen=True)

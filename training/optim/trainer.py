@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,19 +29,24 @@ class MetaRecipe:
     """What decides a run besides network and problems. Learning rate and clipping are the paper's (supplement 2).
 
     Attributes:
-        method: ``pes``, or ``truncated`` for truncated backpropagation. pairs: runs (pairs of them for PES) of one
-            process; each has a problem of its own. truncation: steps of a piece. shortest, longest: steps of a run,
+        method: ``truncated`` for truncated backpropagation, or ``pes``.
+        steps: of Adam. minutes: 0, or the run ends with so many minutes of processor time of one process, which no
+            other work on the machine shortens; resumed runs add up.
+        pairs: runs (pairs of them for PES) of one process; each has a problem of its own. truncation: steps of a piece. shortest, longest: steps of a run,
             log-uniform; of each process's first runs a part is left out, so that they do not end together.
+        second_order: truncated backpropagation goes through the gradients that the optimizer sees, too.
         sigma: standard deviation of PES's perturbations. decay_share: over this last share of the steps the learning
             rate falls to zero along a cosine.
     """
 
-    method: str = "pes"
+    method: str = "truncated"
     steps: int = 10_000
-    pairs: int = 8
-    truncation: int = 5
-    shortest: int = 20
+    minutes: float = 0.0
+    pairs: int = 2
+    truncation: int = 4
+    shortest: int = 4
     longest: int = 200
+    second_order: bool = True
     sigma: float = 0.01
     learning_rate: float = 5e-4
     clip_norm: float = 3.0
@@ -69,7 +75,8 @@ class MetaTrainer:
         self.ema = copy.deepcopy(self.optimizer).requires_grad_(False)
         self.generator = torch.Generator().manual_seed(self.ranks.seed(recipe.seed))
         self.adam = torch.optim.Adam(self.optimizer.parameters(), recipe.learning_rate)
-        self.step, self.best, self.history = 0, math.inf, []
+        self.step, self.seconds, self.best, self.history = 0, 0.0, math.inf, []
+        self.progress = 0.0
         self.pieces = PieceByPiece(self.optimizer, recipe.truncation)
         self.restart()
 
@@ -92,7 +99,7 @@ class MetaTrainer:
 
     def train_step(self) -> dict[str, float]:
         """One piece of every episode and one step of theta along the mean gradient of all processes."""
-        c = self.recipe
+        c, begin = self.recipe, time.process_time()
         self.adam.zero_grad(set_to_none=True)
         loss = self._pes() if c.method == "pes" else self._truncated()
         for p in self.optimizer.parameters():  # an exploded piece must not end the run
@@ -107,6 +114,8 @@ class MetaTrainer:
             decay = min(c.ema_decay, self.step / (self.step + 10))
             for mean, p in zip(self.ema.parameters(), self.optimizer.parameters()):
                 mean.lerp_(p, 1 - decay)
+        self.seconds += time.process_time() - begin
+        self.progress = self._share_done()
         return {"meta_loss": float(self.ranks.mean(loss)), "gradient_norm": float(norm)}
 
     def draw_noise(self) -> torch.Tensor:
@@ -129,25 +138,34 @@ class MetaTrainer:
         return result.losses.mean()
 
     def _truncated(self) -> torch.Tensor:
-        loss, episodes = backpropagated(self.optimizer, self.episodes, self.recipe.truncation)
+        loss, episodes = backpropagated(self.optimizer, self.episodes, self.recipe.truncation, self.recipe.second_order)
         self.episodes = [self._begin() if e.left <= 0 else e for e in episodes]
         return torch.as_tensor(loss)
+
+    def _share_done(self) -> float:
+        """Share of the run that is done, by the first process's count: all decide alike."""
+        c = self.recipe
+        if not c.minutes:
+            return self.step / c.steps
+        seconds = torch.tensor(self.seconds, dtype=torch.float64, device=self.ranks.device)
+        self.ranks.follow_first([seconds])
+        return float(seconds) / (60 * c.minutes)
 
     def learning_rate(self) -> float:
         """Constant, then falling along a cosine."""
         c = self.recipe
-        left = (1 - self.step / c.steps) / c.decay_share if c.decay_share else 1.0
+        left = (1 - self.progress) / c.decay_share if c.decay_share else 1.0
         return c.learning_rate * (0.5 - 0.5 * math.cos(math.pi * min(1.0, max(left, 0.0))))
 
     def validate(self, problems: Problems, count: int = 16, iterations: int = 100, seed: int = 12345) -> float:
-        """Mean meta-loss at the end of runs of the averaged weights on problems that are the same every time."""
+        """Mean meta-loss over the runs of the averaged weights on problems that are the same every time."""
         generator, values = torch.Generator().manual_seed(seed), []
         for _ in range(count):
             task, x = problems(generator)
             result = self.ema.minimize(task, x.to(self.ranks.device), Budget(iterations=iterations))
-            values.append(float(meta_loss(task, result.loss, result.losses[0]).mean()))
+            values.append(float(torch.stack([meta_loss(task, f, result.losses[0]) for f in result.best_so_far()]).mean()))
         value = sum(values) / count
-        self.history.append({"step": self.step, "validation": value})
+        self.history.append({"step": self.step, "minutes": round(self.seconds / 60, 2), "validation": value})
         if value < self.best:
             self.best = value
             self.out.mkdir(parents=True, exist_ok=True)
@@ -161,7 +179,7 @@ class MetaTrainer:
         self.out.mkdir(parents=True, exist_ok=True)
         state = {
             "optimizer": self.optimizer.state_dict(), "ema": self.ema.state_dict(), "adam": self.adam.state_dict(),
-            "step": self.step, "best": self.best, "history": self.history,
+            "step": self.step, "seconds": self.seconds, "best": self.best, "history": self.history,
         }  # fmt: skip
         partial = self.out / "checkpoint.partial"
         torch.save(state, partial)
@@ -184,7 +202,9 @@ class MetaTrainer:
             ) from e
         self.ema.load_state_dict(state["ema"])
         self.adam.load_state_dict(state["adam"])
-        self.step, self.best, self.history = state["step"], state["best"], state["history"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.best, self.history = state["best"], state["history"]
+        self.progress = self._share_done()
         self.generator.manual_seed(self.ranks.seed(self.recipe.seed) + 7919 * self.step)
         self.restart()
         return True

@@ -16,17 +16,18 @@ import torch
 
 from diffmocap.errors import SettingsError
 from diffmocap.optim.adafactor_mlp import AdafactorMlp, AdafactorMlpSettings
-from diffmocap.optim.functions import make_function
+from diffmocap.optim.features import FeatureSettings
+from diffmocap.optim.functions import FUNCTIONS, make_function
 from diffmocap.optim.optimus import Optimus, OptimusSettings
 from diffmocap.optim.task import FunctionTask
 from diffmocap.optim.weights import load_optimizer
 from training.optim.__main__ import main, settings_from
-from training.optim.episodes import Episode, PieceByPiece, advance, backpropagated, meta_loss
-from training.optim.problems import TRAINED, FunctionProblems, TaskProblems
+from training.optim.episodes import Episode, PieceByPiece, advance, backpropagated, bounded, meta_loss
+from training.optim.problems import TRAINED, FunctionProblems, MixedProblems, TaskProblems
 from training.optim.trainer import MetaRecipe, MetaTrainer, flat_gradient
 
 HERE = Path(__file__).parent
-RECIPE = MetaRecipe(steps=20, pairs=2, truncation=2, shortest=4, longest=6, sigma=0.02)
+RECIPE = MetaRecipe(method="pes", steps=20, pairs=2, truncation=2, shortest=4, longest=6, sigma=0.02)
 PROBLEMS = FunctionProblems(("Sphere", "Rosenbrock"), 2, 6, batch=2)
 SMALL = OptimusSettings(width=8, heads=2, feedforward=8, mlp_width=8, mlp_layers=1)
 
@@ -53,11 +54,24 @@ def test_problems_are_all_functions_and_dimensions_with_offsets_of_their_own() -
     assert torch.equal(again, problems(torch.Generator().manual_seed(0))[1])
 
 
-def test_meta_loss_is_the_logarithm_of_the_excess_that_is_left() -> None:
+def test_mixed_problems_are_all_functions_side_by_side() -> None:
+    task, x = MixedProblems(batch=3)(torch.Generator().manual_seed(0))
+    assert x.shape == (3 * 14, task.dimension) and x.dtype == torch.float64 and task.minimum == 0
+    losses = task.loss(x)
+    for i in range(len(x)):
+        assert torch.allclose(task.row(i).excess(x[i : i + 1]), losses[i])
+    assert [type(task.row(3 * i)).__name__ for i in range(14)] == [FUNCTIONS[name].__name__ for name in TRAINED]
+    with pytest.raises(SettingsError, match="3 rows each"):
+        task.init(5)
+
+
+def test_meta_loss_counts_the_decades_that_the_excess_has_fallen_by() -> None:
     task = make_function("Styblinski-Tang", 3)
-    start = torch.tensor([100.0, 100.0, 100.0]) + task.minimum
-    loss = torch.tensor([10.0, 1000.0, torch.nan]) + task.minimum
-    assert meta_loss(task, loss, start).tolist() == pytest.approx([-1, 1, 4], abs=1e-4)
+    start = torch.full((4,), 100.0, dtype=torch.float64) + task.minimum
+    loss = torch.tensor([10.0, 100.0, 1000.0, torch.nan], dtype=torch.float64) + task.minimum
+    assert meta_loss(task, loss, start).tolist() == pytest.approx([-math.log(2), 0, 1, 4], abs=1e-4)
+    task.minimum = 0.0
+    assert meta_loss(task, torch.zeros(1), torch.ones(1)).item() == pytest.approx(-math.log(21))  # twenty decades
     unknown = FunctionTask(lambda x: x.sum(-1), 3)
     values = meta_loss(unknown, torch.tensor([-3.0, 1.0, torch.inf]), torch.tensor([-2.0, 2.0, 1.0]))
     assert values.tolist() == pytest.approx([-0.5, -0.5, 4])
@@ -78,23 +92,40 @@ def test_pieces_are_one_run() -> None:
     assert torch.allclose(torch.stack(losses).mean(0)[0], whole, rtol=1e-5) and episodes[0].left == end.left == 0
 
 
-@pytest.mark.parametrize("make", [network, lambda: Optimus(SMALL)])
+# Features of the paper: the unit of remembered steps is a constant of backpropagation.
+@pytest.mark.parametrize("make", [network, lambda: Optimus(replace(SMALL, features=FeatureSettings()))])
 def test_backpropagation_is_the_derivative_of_a_piece(make) -> None:
-    """By finite differences along theta's gradient, on the first piece."""
+    """By finite differences along theta's gradient: with the second order through all steps of a piece."""
     torch.manual_seed(0)
-    optimizer, task = make().double(), FunctionTask(lambda x: (x - 0.2).square().sum(-1), 3, minimum=-1.0)
+    optimizer, task = make().double(), FunctionTask(lambda x: (x - 0.2).pow(4).sum(-1), 3, minimum=-1.0)
     x = task.init(2, torch.Generator().manual_seed(0)).double()
-    # The optimizer's gradients are constants of backpropagation, so they must be constants here too.
-    frozen = Episode.begin(optimizer, task, x, 1)
-    loss, (after,) = backpropagated(optimizer, [frozen], 1)
+    begin = Episode.begin(optimizer, task, x, 4)
+    loss, (after,) = backpropagated(optimizer, [begin], 4, second_order=True, limit=math.inf)
     gradient = flat_gradient(optimizer)
     theta, direction, values = optimizer.theta, gradient / gradient.norm(), []
     for sign in (1, -1):
-        values.append(float(advance(optimizer.at(theta + 1e-6 * sign * direction), frozen, 1)[0]))
+        values.append(float(advance(optimizer.at(theta + 1e-6 * sign * direction), begin, 4)[0]))
     assert (values[0] - values[1]) / 2e-6 == pytest.approx(float(gradient.norm()), rel=1e-4)
     assert float(loss) == pytest.approx(sum(values) / 2, rel=1e-4) and after.left == 0
-    for tensor in (after.state.x, after.loss, after.state.features.momentum):
+    for tensor in (after.state.x, after.loss, after.gradient, after.state.features.momentum):
         assert not tensor.requires_grad
+    optimizer.zero_grad()
+    backpropagated(optimizer, [begin], 4, second_order=False, limit=math.inf)
+    assert not torch.allclose(flat_gradient(optimizer), gradient, rtol=1e-3)
+
+
+def test_what_flows_back_is_bounded_and_what_the_optimizer_sees_is_not() -> None:
+    before = torch.zeros(3, 2, dtype=torch.float64)
+    step = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 2.0]], dtype=torch.float64, requires_grad=True)
+    x = bounded(before + step, before, limit=0.5)
+    wall = torch.tensor([1.0, 1.0, torch.inf], dtype=torch.float64)
+    loss = (wall[:, None] * x.square()).sum()
+    (seen,) = torch.autograd.grad(loss, x, retain_graph=True)
+    assert torch.equal(seen[:2], 2 * step[:2])
+    loss.backward()
+    stretched = (step.grad * step).sum(-1)  # what stretching a step would change
+    assert stretched.tolist() == pytest.approx([0.5, 0.5, 0.0])  # 50, cut; 0.5, as it is; no number
+    assert torch.allclose(step.grad[0] / step.grad[0].norm(), (step[0] / 5).detach())
 
 
 # --- the trainer --------------------------------------------------------------------------------------------------
@@ -160,7 +191,8 @@ def test_gradients_are_clipped_and_rates_decay(tmp_path) -> None:
     trainer.train_step()
     assert float(flat_gradient(trainer.optimizer).norm()) <= 3.0 + 1e-4
     rates = []
-    for trainer.step in range(11):
+    for step in range(11):
+        trainer.progress = step / 10
         rates.append(trainer.learning_rate())
     assert rates[:6] == [1e-3] * 6 and rates[10] == 0 and rates[5:] == sorted(rates[5:], reverse=True)
 
@@ -198,14 +230,14 @@ def test_the_command_trains_and_resumes(tmp_path, capsys) -> None:
     options = ["--out", str(tmp_path), "--kind", "optimus", "--pairs", "1", "--truncation", "2", "--shortest", "2"]
     options += ["--longest", "4", "--functions", "Sphere", "--largest", "4", "--batch", "2"]
     options += ["--validation-dimensions", "5", "6", "--validation-count", "1"]
-    for setting in ("width=8", "heads=2", "feedforward=8", "mlp_width=8", "norm=rms", "features.memory=true"):
+    for setting in ("width=8", "heads=2", "feedforward=8", "mlp_width=8", "norm=rms", "features.memory=false"):
         options += ["--set", setting]
     main([*options, "--steps", "2"])
     main([*options, "--steps", "3"])
     printed = capsys.readouterr().out
     assert "resumed at step 2" in printed and json.loads(printed.strip().splitlines()[-1])["step"] == 3
     trained = load_optimizer(tmp_path / "last.safetensors")
-    assert trained.settings.norm == "rms" and trained.settings.features.memory
+    assert trained.settings.norm == "rms" and not trained.settings.features.memory
     starts = [json.loads(line) for line in (tmp_path / "starts.jsonl").read_text().splitlines()]
     assert [s["step"] for s in starts] == [0, 2] and all("--set norm=rms" in s["command"] for s in starts)
     assert list((tmp_path / "tensorboard").glob("events*"))
