@@ -50,6 +50,7 @@ class MetaRecipe:
     sigma: float = 0.01
     learning_rate: float = 5e-4
     clip_norm: float = 3.0
+    clip_ratio: float = 4.0
     decay_share: float = 0.3
     ema_decay: float = 0.99
     seed: int = 0
@@ -76,7 +77,7 @@ class MetaTrainer:
         self.generator = torch.Generator().manual_seed(self.ranks.seed(recipe.seed))
         self.adam = torch.optim.Adam(self.optimizer.parameters(), recipe.learning_rate)
         self.step, self.seconds, self.best, self.history = 0, 0.0, math.inf, []
-        self.progress = 0.0
+        self.progress, self.log_norm = 0.0, math.log(recipe.clip_norm)
         self.pieces = PieceByPiece(self.optimizer, recipe.truncation)
         self.restart()
 
@@ -105,7 +106,7 @@ class MetaTrainer:
         for p in self.optimizer.parameters():  # an exploded piece must not end the run
             p.grad = torch.zeros_like(p) if p.grad is None else torch.nan_to_num(p.grad, 0.0, 0.0, 0.0)
         self.ranks.average_gradients(self.optimizer.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(self.optimizer.parameters(), c.clip_norm)
+        norm = self._clip()
         for group in self.adam.param_groups:
             group["lr"] = self.learning_rate()
         self.adam.step()
@@ -117,6 +118,15 @@ class MetaTrainer:
         self.seconds += time.process_time() - begin
         self.progress = self._share_done()
         return {"meta_loss": float(self.ranks.mean(loss)), "gradient_norm": float(norm)}
+
+    def _clip(self) -> torch.Tensor:
+        """Clips the gradients; returns the norm that they had."""
+        c, usual = self.recipe, math.exp(self.log_norm)
+        limit = min(c.clip_norm, c.clip_ratio * usual)
+        norm = torch.nn.utils.clip_grad_norm_(self.optimizer.parameters(), limit)
+        kept = min(max(float(norm), 1e-12), limit)
+        self.log_norm += 0.02 * (math.log(kept) - self.log_norm)
+        return norm
 
     def draw_noise(self) -> torch.Tensor:
         """PES's perturbations of one piece [pairs, D]."""
@@ -179,7 +189,7 @@ class MetaTrainer:
         self.out.mkdir(parents=True, exist_ok=True)
         state = {
             "optimizer": self.optimizer.state_dict(), "ema": self.ema.state_dict(), "adam": self.adam.state_dict(),
-            "step": self.step, "seconds": self.seconds, "best": self.best, "history": self.history,
+            "step": self.step, "seconds": self.seconds, "log_norm": self.log_norm, "best": self.best, "history": self.history,
         }  # fmt: skip
         partial = self.out / "checkpoint.partial"
         torch.save(state, partial)
@@ -202,7 +212,7 @@ class MetaTrainer:
             ) from e
         self.ema.load_state_dict(state["ema"])
         self.adam.load_state_dict(state["adam"])
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step, self.seconds, self.log_norm = state["step"], state["seconds"], state["log_norm"]
         self.best, self.history = state["best"], state["history"]
         self.progress = self._share_done()
         self.generator.manual_seed(self.ranks.seed(self.recipe.seed) + 7919 * self.step)

@@ -190,6 +190,11 @@ def test_gradients_are_clipped_and_rates_decay(tmp_path) -> None:
     trainer = MetaTrainer(recipe, network(), PROBLEMS, tmp_path)
     trainer.train_step()
     assert float(flat_gradient(trainer.optimizer).norm()) <= 3.0 + 1e-4
+    usual = math.exp(trainer.log_norm)
+    for p in trainer.optimizer.parameters():
+        p.grad = torch.full_like(p, 1e6)
+    trainer._clip()
+    assert float(flat_gradient(trainer.optimizer).norm()) == pytest.approx(min(3.0, 4 * usual), rel=1e-4)
     rates = []
     for step in range(11):
         trainer.progress = step / 10
