@@ -53,9 +53,13 @@ def bfgs_trajectory(task: Task, x: torch.Tensor, iterations: int) -> torch.Tenso
 
 def gradient_and_newton(task: Task, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The gradient and Newton's step -H^-1 g, both [B, N]."""
-    _, gradient = task.loss_and_gradient(x)
-    hessian = torch.stack([torch.autograd.functional.hessian(lambda p: task.loss(p[None])[0], point) for point in x])
-    newton = -torch.linalg.lstsq(hessian, gradient[..., None]).solution[..., 0]
+    with torch.enable_grad():
+        x = x.detach().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(task.loss(x).sum(), x, create_graph=True)
+        rows = [torch.autograd.grad(g.sum(), x, retain_graph=True)[0] for g in gradient.unbind(1)]
+    hessian, gradient = torch.stack(rows, 1), gradient.detach()
+    finite = torch.isfinite(hessian).flatten(1).all(1)[:, None, None]
+    newton = -torch.linalg.lstsq(torch.where(finite, hessian, 0.0), gradient[..., None]).solution[..., 0]
     return gradient, newton
 
 

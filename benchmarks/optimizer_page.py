@@ -1,0 +1,201 @@
+"""The dated page of ``benchmarks.optimizers``: what was asked against what was measured, tables, plots, definitions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.optimizer_baselines import BASELINES, TUNED
+from benchmarks.optimizer_curves import baseline_file, load_curves
+from benchmarks.optimizer_paper import NOT_COMPARABLE, OPTIMUS, PAPER_SOLVERS, comparable_excess, paper_value
+from benchmarks.optimizer_summary import ASKED_RATIO
+from benchmarks.optimizer_tasks import STARTS, TEST_DIMENSIONS, BenchmarkTask, all_tasks
+from benchmarks.report import RESULTS, commit, hardware, today
+from diffmocap.resources import sha256_of
+
+#: The last full run, whose figures stand beside those of a quick one.
+FULL_RUN = RESULTS / "optimizers_full.json"
+#: What its author has to say of the figures, misses above all; it becomes a part of every page.
+REMARKS = RESULTS / "optimizers_remarks.md"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A row of the table. ``measured`` gives from the figures of the JSON line what was measured in words, and whether
+    that is what was asked; it raises TypeError or KeyError where a part was not run."""
+
+    figure: str
+    paper: str
+    asked: str
+    measured: Callable[[dict], tuple[str, bool | None]]
+
+    def cells(self, figures: dict) -> tuple[str, str]:
+        """Measured and verdict, dashes where the part was not run."""
+        try:
+            text, met = self.measured(figures)
+        except (TypeError, KeyError):
+            return "–", "–"
+        return text, {True: "met", False: "**missed**", None: "–"}[met]
+
+
+def _share(key: str, least: float) -> Callable[[dict], tuple[str, bool]]:
+    return lambda f: (f"{100 * f[key]:.0f} %", f[key] >= least)
+
+
+def _area(f: dict) -> tuple[str, bool]:
+    areas = f["profile_area"]
+    others = {s: a for s, a in areas.items() if s != OPTIMUS}
+    beside = ", ".join(f"{s} {a:.3f}" for s, a in sorted(others.items(), key=lambda item: -item[1]))
+    return f"{areas[OPTIMUS]:.3f} ({beside})", areas[OPTIMUS] > max(others.values())
+
+
+def _step(n: str, factor: float) -> Callable[[dict], tuple[str, bool]]:
+    def measured(f: dict) -> tuple[str, bool]:
+        ours, theirs = f["step_ms"][n], f["bfgs_step_ms"][n]
+        return f"{ours:.1f} against {theirs:.1f} ms: {theirs / ours:.1f} times faster", theirs >= factor * ours
+
+    return measured
+
+
+TARGETS = (
+    Target("tasks on which Optimus needs 10 times fewer iterations than BFGS", "about 50 %", "50 %",
+           _share("share_10x_bfgs", 0.5)),
+    Target("tasks on which it needs 10 times fewer than Adam", "about 50 %", "50 %", _share("share_10x_adam", 0.5)),
+    Target("tasks on which it needs 5 times fewer than Adafactor MLP 128x4", "about 50 %", "50 %",
+           _share("share_5x_adafactor_mlp", 0.5)),
+    Target("entries at or below the paper's Optimus, 250 to 1000 dimensions", "", "50 %",
+           _share("share_at_or_below_paper", 0.5)),
+    Target("area under the performance profile, 45 tasks", "highest of five", "highest of five", _area),
+    Target("step at N = 1000 beside SciPy's BFGS, same run", "faster", "2 times faster", _step("1000", 2)),
+    Target("step at N = 4000", "", "faster", _step("4000", 1)),
+    Target("peak memory of 200 steps at N = 10,000 above the process", "", "below 200 MB",
+           lambda f: (f"{f['peak_mb_n10000']:.0f} MB", f["peak_mb_n10000"] < 200)),
+)  # fmt: skip
+
+def load_full_run(path: Path = FULL_RUN) -> dict | None:
+    """The record of the last full run, None where there is none."""
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def save_full_run(figures: dict, command: str, path: Path = FULL_RUN) -> None:
+    """Keeps a full run's figures with their origin."""
+    record = {"date": today(), "commit": commit(), "command": command, "hardware": hardware(), "figures": figures}
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def load_remarks(path: Path = REMARKS) -> str:
+    """The remarks in Markdown, empty where there are none."""
+    return path.read_text().strip() if path.is_file() else ""
+
+
+def number(value: float | None) -> str:
+    """Two digits, as tables have it; a dash where there is none."""
+    return "–" if value is None else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def asked_against_measured(figures: dict, full: dict | None) -> list[str]:
+    """The table, with a column for the full run where this is not one."""
+    head, rule = "| figure | paper | asked | measured | |", "|---|---|---|---|---|"
+    if full:
+        head += f" full run of {full['date']}, commit `{full['commit']}` | |"
+        rule += "---|---|"
+    lines = [head, rule]
+    for target in TARGETS:
+        cells = [target.figure, target.paper, target.asked, *target.cells(figures)]
+        lines.append(f"| {' | '.join(cells + (list(target.cells(full['figures'])) if full else []))} |")
+    if full and full["figures"]["weights_sha256"] != figures["weights_sha256"]:
+        lines += ["", "The full run measured other weights."]
+    return lines
+
+
+def baseline_lines() -> list[str]:
+    """Where the committed curves come from."""
+    lines = ["Baseline curves are not measured in this run, but taken from `benchmarks/results/baselines`:", ""]
+    for solver in BASELINES:
+        path = baseline_file(solver)
+        curves = load_curves(path)
+        if not curves:
+            lines.append(f"- {solver}: none yet; `python -m benchmarks.optimizers --refresh-baselines` makes them")
+            continue
+        commits = ", ".join(f"`{c}`" for c in sorted({c.commit for c in curves.values()}))
+        dates = " to ".join(sorted({min(c.date for c in curves.values()), max(c.date for c in curves.values())}))
+        lines.append(
+            f"- {solver}: {len(curves)} of {len(all_tasks())} tasks, sha256 `{sha256_of(path)[:12]}…`, "
+            f"commit {commits}, {dates}, {_fewer(curves.items(), 'starts', STARTS)}"
+        )
+        if solver in TUNED:
+            lines[-1] += f"; rates tuned over {_fewer(curves.items(), 'tuning_starts', STARTS)}"
+    return [*lines, ""]
+
+
+def _fewer(curves: Iterable, attribute: str, all_starts: int) -> str:
+    """How many starts, and which tasks had fewer."""
+    groups: dict[tuple[int, str], set[int]] = {}
+    for task, curve in curves:
+        count = getattr(curve, attribute)
+        if count != all_starts:
+            groups.setdefault((count, "Perm" if task.function == "Perm" else ""), set()).add(task.dimension)
+    text = [
+        f"{count} for {name + ' ' if name else ''}N = {', '.join(map(str, sorted(dimensions)))}"
+        for (count, name), dimensions in sorted(groups.items(), key=lambda item: (item[0][1], -item[0][0]))
+    ]
+    return f"{all_starts} starts" + (f" ({'; '.join(text)})" if text else "")
+
+
+def value_table(details: dict, dimensions: Iterable[int]) -> list[str]:
+    """Mean final f - f* of each task: Optimus with and without offset, then each solver, the paper's after a slash."""
+    tasks, plain = details["tasks"], details.get("unshifted", {})
+    columns = ["Optimus", "unshifted", "paper's Optimus", *(s for s in PAPER_SOLVERS if s != OPTIMUS)]
+    extra = [s for s in ("L-BFGS", "Adafactor MLP 512x4") if any(s in row["final"] for row in tasks.values())]
+    lines = [f"| task | {' | '.join(columns + extra)} |", "|---|" + "---:|" * (len(columns) + len(extra))]
+    dimensions = set(dimensions)
+    for task in sorted(all_tasks()):
+        row = tasks.get(task.label)
+        if row is None or task.dimension not in dimensions:
+            continue
+        final = row["final"]
+        cells = [
+            _with_verdict(task, final[OPTIMUS]), number(plain.get(task.label, {}).get("final", {}).get(OPTIMUS)),
+            number(paper_value(task, OPTIMUS)),
+        ]  # fmt: skip
+        cells += [f"{number(final.get(s))} / {number(paper_value(task, s))}" for s in columns[3:]]
+        cells += [number(final.get(s)) for s in extra]
+        lines.append(f"| {task.label} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _with_verdict(task: BenchmarkTask, excess: float) -> str:
+    """Bold where it is at or below the paper's."""
+    theirs = paper_value(task, OPTIMUS)
+    better = task.function not in NOT_COMPARABLE and theirs is not None and comparable_excess(task, excess) <= theirs
+    return f"**{number(excess)}**" if better else number(excess)
+
+
+def ratio_table(details: dict) -> list[str]:
+    """Relative iterations of the 45 tasks against each baseline."""
+    rows = {t: details["tasks"][t.label]["relative_iterations"] for t in sorted(all_tasks(TEST_DIMENSIONS))
+            if t.label in details["tasks"]}  # fmt: skip
+    solvers = [s for s in ASKED_RATIO if any(s in of for of in rows.values())]
+    lines = [f"| task | {' | '.join(solvers)} |", "|---|" + "---:|" * len(solvers)]
+    for task, of in rows.items():
+        cells = ["–" if s not in of else f"{of[s]:.1f}" for s in solvers]
+        lines.append(f"| {task.label} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def area_table(figures: dict) -> list[str]:
+    """Areas under the profiles: 45 tasks and all, with offsets and without."""
+    groups = {
+        "45 tasks": figures["profile_area"], "all dimensions": figures["profile_area_all_dimensions"],
+        "45 tasks, unshifted": figures["details"].get("unshifted_summary", {}).get("profile_area", {}),
+        "all dimensions, unshifted":
+            figures["details"].get("unshifted_summary", {}).get("profile_area_all_dimensions", {}),
+    }  # fmt: skip
+    lines = [f"| area | {' | '.join(PAPER_SOLVERS)} |", "|---|" + "---:|" * len(PAPER_SOLVERS)]
+    for name, areas in groups.items():
+        if areas:
+            lines.append(f"| {name} | {' | '.join(f'{areas[s]:.3f}' for s in PAPER_SOLVERS)} |")
+    return [*lines, ""]
