@@ -25,7 +25,7 @@ LIGHT_PARTS = (
 LIGHT_PACKAGES = {"diffmocap", "numpy", "roma", "safetensors", "torch"}
 
 #: Run by hand with `python -m`, and imported by nothing.
-PROGRAMS = {Path("diffmocap/body/convert_smpl.py"), Path("training/ship.py")}
+PROGRAMS = {Path("diffmocap/body/convert_smpl.py"), Path("training/ship.py"), Path("training/optim/ship.py")}
 
 #: The only files of the command line that talk to the graph.
 ROS_IN_CLI = {"monitor.py", "supervisor.py"}

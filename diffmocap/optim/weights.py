@@ -16,8 +16,14 @@ from diffmocap.optim.features import FeatureSettings
 from diffmocap.optim.learned import LearnedOptimizer
 from diffmocap.optim.learned_gradient_descent import LearnedGradientDescent, LearnedGradientDescentSettings
 from diffmocap.optim.optimus import Optimus, OptimusSettings
+from diffmocap.resources import verified_model
 
 FORMAT = "diffmocap-optimizer-1"
+#: Trained optimizers of the package: what :func:`load_shipped` calls them, and their files in ``models/``.
+SHIPPED = {
+    "optimus": "optimus.safetensors", "optimus_rosenbrock": "optimus_rosenbrock.safetensors",
+    "adafactor_mlp_128x4": "adafactor_mlp_128x4.safetensors", "adafactor_mlp_512x4": "adafactor_mlp_512x4.safetensors",
+}  # fmt: skip
 #: What the header calls an optimizer.
 KINDS: dict[str, tuple[type[LearnedOptimizer], type]] = {
     "optimus": (Optimus, OptimusSettings), "adafactor_mlp": (AdafactorMlp, AdafactorMlpSettings),
@@ -79,3 +85,14 @@ def load_optimizer(path: str | Path, device: torch.device | str = "cpu") -> Lear
     except (KeyError, TypeError, ValueError, RuntimeError, DiffmocapError) as e:
         raise ModelFileError(f"{path} does not fit this version's optimizers: {e}") from e
     return optimizer.to(device).eval().requires_grad_(False)
+
+
+def load_shipped(name: str = "optimus", device: torch.device | str = "cpu") -> LearnedOptimizer:
+    """One of :data:`SHIPPED`, its file compared with the manifest first.
+
+    Raises:
+        ModelFileError: no such name, or a file that is missing or not the one that was shipped.
+    """
+    if name not in SHIPPED:
+        raise ModelFileError(f"no optimizer {name!r} is shipped; one of {', '.join(SHIPPED)}")
+    return load_optimizer(verified_model(SHIPPED[name]), device)

@@ -36,7 +36,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--functions", nargs="+", default=list(TRAINED), choices=list(FUNCTIONS), metavar="NAME")
     p.add_argument("--smallest", type=int, default=2, help="smallest dimension (default %(default)s)")
     p.add_argument("--largest", type=int, default=100, help="largest dimension (default %(default)s)")
-    p.add_argument("--batch", type=int, default=2, help="starts a function (default %(default)s)")
+    p.add_argument("--batch", type=int, default=1, help="starts a function (default %(default)s)")
     p.add_argument("--apart", action="store_true", help="one function a batch, instead of all of them in each")
     p.add_argument("--validation-dimensions", type=int, nargs=2, default=(150, 250), metavar=("FROM", "TO"))
     p.add_argument("--validation-count", type=int, default=4, help="problems (default %(default)s)")

@@ -101,12 +101,13 @@ def backpropagated(
     total, after = 0.0, []
     for e in episodes:
         piece = 0.0
-        for _ in range(steps):
+        for k in range(steps):
             state = optimizer.step(e.state, e.loss, e.gradient)
             state = replace(state, x=bounded(state.x, e.state.x, limit / (len(episodes) * len(state.x))))
             loss = e.task.loss(state.x)
             piece = piece + meta_loss(e.task, loss, e.start).mean()
-            (gradient,) = torch.autograd.grad(loss.sum(), state.x, retain_graph=True, create_graph=second_order)
+            again = second_order and k + 1 < steps  # a piece's last gradient is seen by the next piece alone
+            (gradient,) = torch.autograd.grad(loss.sum(), state.x, retain_graph=True, create_graph=again)
             e = replace(e, state=state, loss=loss.detach(), gradient=gradient, left=e.left - 1)
         piece = piece / steps / len(episodes)
         if piece.requires_grad:  # a piece beyond the clamps has no gradient

@@ -32,7 +32,9 @@ class MetaRecipe:
         method: ``truncated`` for truncated backpropagation, or ``pes``.
         steps: of Adam. minutes: 0, or the run ends with so many minutes of processor time of one process, which no
             other work on the machine shortens; resumed runs add up.
-        pairs: runs (pairs of them for PES) of one process; each has a problem of its own. truncation: steps of a piece. shortest, longest: steps of a run,
+        pairs: runs (pairs of them for PES) of one process; each has a problem of its own. truncation: steps of a piece; with
+            backpropagation, single steps train fastest by far: their gradient is not noisy, and many more of them are
+            taken (``benchmarks.optimus_variants``). PES wants several. shortest, longest: steps of a run,
             log-uniform; of each process's first runs a part is left out, so that they do not end together.
         second_order: truncated backpropagation goes through the gradients that the optimizer sees, too.
         sigma: standard deviation of PES's perturbations. decay_share: over this last share of the steps the learning
@@ -43,16 +45,16 @@ class MetaRecipe:
     steps: int = 10_000
     minutes: float = 0.0
     pairs: int = 2
-    truncation: int = 4
-    shortest: int = 4
-    longest: int = 200
+    truncation: int = 1
+    shortest: int = 2
+    longest: int = 150
     second_order: bool = True
     sigma: float = 0.01
     learning_rate: float = 5e-4
     clip_norm: float = 3.0
     clip_ratio: float = 4.0
     decay_share: float = 0.3
-    ema_decay: float = 0.99
+    ema_decay: float = 0.995
     seed: int = 0
 
     def __post_init__(self) -> None:
