@@ -41,14 +41,14 @@ def cost_plot(step_time: Mapping[str, Mapping[str, float]], peak_mb: float | Non
 def direction_plot(cosines: Mapping[str, Mapping[str, Sequence[float | None]]], path: Path) -> Path:
     """Mean |cos| of the steps with gradient and Newton's step by iteration."""
     figure, axes = plt.subplots(1, 2, figsize=(10.5, 3.8), sharey=True, layout="constrained")
-    for axis, (key, title) in zip(axes, (("gradient", "gradient"), ("newton", "Newton's step")), strict=True):
+    for axis, (key, title) in zip(axes, (("gradient", "the gradient"), ("newton", "Newton's step")), strict=True):
         for solver, of in cosines.items():
             values = np.array([np.nan if v is None else v for v in of[key]], float)
             axis.plot(np.arange(1, len(values) + 1), values, lw=1.6, color=COLOURS.get(solver), label=solver)
-        axis.set(xlabel="iteration", title=f"mean |cos| with the {title}", ylim=(0, 1.02))
+        axis.set(xlabel="iteration", title=f"mean |cos| with {title}", ylim=(0, 1.02))
         axis.axhline(2 / np.pi, color=GREY, ls=":", lw=1)
         axis.grid(True, alpha=0.25)
-    axes[0].text(1, 2 / np.pi + 0.01, "any direction", fontsize=8, color=GREY, ha="left")
+    axes[0].text(200, 2 / np.pi - 0.015, "a random direction", fontsize=8, color=GREY, ha="right", va="top")
     axes[1].legend(frameon=False, fontsize=9, loc="lower right")
     return save(figure, path)
 

@@ -106,8 +106,9 @@ def asked_against_measured(figures: dict, full: dict | None) -> list[str]:
     for target in TARGETS:
         cells = [target.figure, target.paper, target.asked, *target.cells(figures)]
         lines.append(f"| {' | '.join(cells + (list(target.cells(full['figures'])) if full else []))} |")
-    if full and full["figures"]["weights_sha256"] != figures["weights_sha256"]:
-        lines += ["", "The full run measured other weights."]
+    here, there = (f.get("weights_sha256", {}) for f in (figures, full["figures"] if full else {}))
+    if other := [name for name in here if name in there and here[name] != there[name]]:
+        lines += ["", f"The full run measured other weights of {', '.join(other)}."]
     return lines
 
 

@@ -21,8 +21,10 @@ from benchmarks.report import provenance
 def page_head(figures: dict, weights: Mapping[str, tuple[str, str, int]]) -> list[str]:
     """Date, hardware, command, commit, what was run; of the weights path, sha256 and number."""
     s = figures["subset"]
-    starts = ", ".join(f"{count} at N = {n}" for n, count in s["starts"].items())
-    text = f"{s['tasks']} tasks; starts of the learned optimizers: {starts} (Perm: {s['starts_perm']})"
+    starts, perm = (
+        ", ".join(f"{count} at N = {n}" for n, count in s[key].items()) for key in ("starts", "starts_perm")
+    )
+    text = f"{s['tasks']} tasks; starts of the learned optimizers: {starts} (Perm: {perm})"
     lines = provenance("benchmarks.optimizers", text)
     return lines + [
         f"- {name}: `{path}`, sha256 `{sha[:12]}…`, {count:,} weights" for name, (path, sha, count) in weights.items()

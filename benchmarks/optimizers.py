@@ -38,9 +38,9 @@ from diffmocap.optim.functions import FUNCTIONS
 PARTS = ("tasks", "rosenbrock", "costs", "directions")
 ROSENBROCK_ONLY = "Optimus, Rosenbrock only"
 ROSENBROCK_DIMENSIONS = (10, 20, 50, 100, 250, 500, 1000)
-#: Starts of a quick run by the largest dimension that they are for: the same time for each of the larger ones.
-QUICK_STARTS = ((100, 8), (250, 4), (500, 3), (1000, 2))
-QUICK_PERM_STARTS = ((100, 8), (250, 4), (1000, 1))
+#: Starts of a quick run by the largest dimension that they are for: five minutes of two cores in all.
+QUICK_STARTS = ((50, 8), (250, 4), (1000, 2))
+QUICK_PERM_STARTS = ((50, 8), (250, 4), (1000, 1))
 #: Starts of the learned optimizers on the functions without offset, which stand beside.
 UNSHIFTED_STARTS = 16
 #: Flag, file and whether a quick run has it.

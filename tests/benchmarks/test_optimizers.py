@@ -171,6 +171,14 @@ def test_what_was_not_run_has_dashes():
     assert not any("missed" in line for line in asked_against_measured(perfect(), None))
 
 
+def test_other_weights_than_the_full_run_are_named():
+    full = {"date": "2026-01-02", "commit": "c0ffee", "figures": perfect()}
+    same = perfect() | {"weights_sha256": {"Optimus": "abc", "Adafactor MLP": "new"}}
+    assert not any("other weights" in line for line in asked_against_measured(same, full))
+    other = perfect() | {"weights_sha256": {"Optimus": "xyz"}}
+    assert asked_against_measured(other, full)[-1] == "The full run measured other weights of Optimus."
+
+
 def test_figures_follow_from_curves():
     """Optimus at the target of each baseline after 10 of 100 iterations on one task, and never on the other."""
     tasks = [BenchmarkTask("Sphere", 250), BenchmarkTask("Levy", 1000)]
