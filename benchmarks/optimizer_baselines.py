@@ -26,9 +26,11 @@ LEARNING_RATES = torch.logspace(-6, 0, 100, dtype=torch.float64)
 #: Numbers that a chunk of problems has in one vector: more no longer fit the cache and are slower.
 CHUNK = 100_000
 #: Starts where not all are affordable, by the largest dimension that they are for. An update of SciPy's BFGS takes two
-#: products of N x N matrices, and Perm's value N^2 powers a problem.
-BFGS_STARTS = ((250, STARTS), (500, 16), (1000, 8))
-PERM_STARTS = ((250, STARTS), (500, 16), (1000, 8))
+#: products of N x N matrices, and Perm's value N^2 powers a problem. With so many coordinates, starts differ little.
+BFGS_STARTS = ((250, STARTS), (500, 8), (1000, 4))
+PERM_STARTS = ((100, STARTS), (250, 16), (500, 4), (1000, 2))
+#: Over how many starts a learning rate is chosen.
+TUNING_STARTS = ((100, STARTS), (1000, 16))
 PERM_TUNING_STARTS = ((50, STARTS), (100, 16), (250, 4), (500, 2), (1000, 1))
 
 
@@ -44,7 +46,7 @@ def affordable_starts(solver: str, task: BenchmarkTask) -> int:
 
 def tuning_starts(task: BenchmarkTask) -> int:
     """Over how many starts the learning rate is chosen."""
-    return _up_to(PERM_TUNING_STARTS, task.dimension) if task.function == "Perm" else STARTS
+    return _up_to(PERM_TUNING_STARTS if task.function == "Perm" else TUNING_STARTS, task.dimension)
 
 
 def chunk_rows(task: BenchmarkTask, numbers: int = CHUNK) -> int:
