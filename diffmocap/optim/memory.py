@@ -28,6 +28,8 @@ FIRST_UNIT = 0.1
 SHRINK, GROW = 0.1, 3.0
 #: Largest value of a step's feature in units, and decades that logarithms are divided by.
 _LARGEST, _DECADES = 5.0, 4.0
+#: The same of a secant step. Where one of N parameters alone is not there yet, its step is root N units long.
+_LARGEST_SECANT = 50.0
 #: Beside means of squares that are 1: no derivative of the features may overflow.
 _SMALL = 1e-12
 _TINY = 1e-30
@@ -93,7 +95,7 @@ def _from_curvature(products: torch.Tensor, gradient: torch.Tensor) -> list[torc
     cautious one sum s^2 / |sum s y|, and the log inverse curvature beside its mean over the parameters."""
     short = products[:, :, 0].abs() / (products[:, :, 1] + _SMALL)
     long = products[:, 1, 2] / (products[:, 1, 0].abs() + _SMALL)
-    steps = [(gradient * h).clamp(-_LARGEST, _LARGEST) for h in (*short.unbind(1), long)]
+    steps = [(gradient * h).clamp(-_LARGEST_SECANT, _LARGEST_SECANT) for h in (*short.unbind(1), long)]
     inverse = (short[:, 1] + _SMALL).log10() / _DECADES
     return [*steps, inverse - inverse.mean(-1, keepdim=True)]
 

@@ -38,7 +38,7 @@ def test_on_a_diagonal_quadratic_all_secant_steps_are_newtons() -> None:
     points = [centre + numbers(2, N, seed=i) for i in range(4)]
     found, state = after(quadratic(curvature, centre), points)
     newton = (points[-1] - centre) / state.unit
-    kept = newton.abs() < 4.9  # larger ones are cut
+    kept = newton.abs() < 49  # larger ones are cut
     assert kept.float().mean() > 0.6
     for name in ("secant_0.0", "secant_0.7", "secant_0.9", "long_secant_0.7"):
         assert torch.allclose(found[name][kept], newton[kept], rtol=1e-4), name
