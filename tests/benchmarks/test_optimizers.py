@@ -131,7 +131,7 @@ def test_full_and_quick_runs_differ_in_starts_and_in_what_they_keep(run, results
     assert taken == [(name, True, 2, 1, None) for name in ("Optimus", "Adafactor MLP")]
     taken.clear()
     run("--no-page", "--parts", "tasks", "--json")
-    assert {(shifted, levy, perm) for _, shifted, levy, perm, _ in taken} == {(True, 64, 8), (False, 16, 8)}
+    assert {(shifted, levy, perm) for _, shifted, levy, perm, _ in taken} == {(True, 64, 2), (False, 16, 2)}
     assert len(taken) == 6 and all(keep == optimizers.CACHE for *_, keep in taken)
 
 
