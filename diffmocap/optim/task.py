@@ -19,7 +19,7 @@ class Task(ABC):
     Attributes:
         shape: how one problem's parameters are arranged, (N,) or (rows, columns). Optimizers see them flat; features
             in the manner of Adafactor average over rows and columns where there are two.
-        minimum: the least value of the loss where it is known.
+        minimum: the least value of the loss, or a bound below it, where one is known.
         scale: how far apart values of a parameter typically are. Optimizers that need a first length take the root mean
             square of the start where it is None.
     """
