@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,21 +12,34 @@ import torch
 
 from diffmocap.optim.weights import SHIPPED, kind_of, load_optimizer
 from diffmocap.resources import sha256_of
-from training.manifest import MODELS, without_folders, write_entry
+from training.manifest import MODELS, write_entry
 
 
-def entry_of(run: Path, weights: Path) -> dict:
-    """What the manifest says of an optimizer: commands (folders left out), recipe, length, validation."""
-    optimizer = load_optimizer(weights)
+def without_places(command: str) -> str:
+    """The command with absolute paths cut to their last part."""
+    return re.sub(r"(?<=\s)/\S*/(?=[^/\s]+)", "", command)
+
+
+def record_of(run: Path) -> dict:
+    """How a run was trained: commands, recipe, length, validation."""
     starts = [json.loads(line) for line in (run / "starts.jsonl").read_text().splitlines()]
     state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
     return {
+        "recipe": json.loads((run / "recipe.json").read_text()),
+        "starts": [{**start, "command": without_places(start["command"])} for start in starts],
+        "step": state["step"], "processor_minutes": round(state["seconds"] / 60, 1),
+        "validation": state["history"][-1] if state["history"] else None,
+    }  # fmt: skip
+
+
+def entry_of(run: Path, weights: Path, before: list[Path]) -> dict:
+    """What the manifest says of an optimizer. ``before``: the runs that led to the weights that this one began with."""
+    optimizer = load_optimizer(weights)
+    return {
         "kind": f"optimizer: {kind_of(optimizer)}", "licence": "Apache-2.0",
         "data": "none: trained on the classical test functions with random offsets",
-        "parameters": optimizer.theta.numel(), "recipe": json.loads((run / "recipe.json").read_text()),
-        "starts": [{**start, "command": without_folders(start["command"])} for start in starts],
-        "step": state["step"], "processor_minutes": round(state["seconds"] / 60, 1), "torch": torch.__version__,
-        "validation": state["history"][-1] if state["history"] else None,
+        "parameters": optimizer.theta.numel(), "torch": torch.__version__, **record_of(run),
+        "trained_before": [record_of(folder) for folder in before],
     }  # fmt: skip
 
 
@@ -33,10 +47,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder that training.optim wrote")
     parser.add_argument("name", choices=list(SHIPPED), help="which of the shipped optimizers it becomes")
+    parser.add_argument("--before", type=Path, nargs="+", default=[], metavar="RUN", help="runs that this one goes on from")
     parser.add_argument("--models", type=Path, default=MODELS, help="folder to ship to (default: models/)")
     args = parser.parse_args(arguments)
     weights = args.run / "last.safetensors"
-    entry = entry_of(args.run, weights)  # refuses to ship what cannot be loaded
+    entry = entry_of(args.run, weights, args.before)  # refuses to ship what cannot be loaded
     place = args.models / SHIPPED[args.name]
     shutil.copyfile(weights, place)
     write_entry(args.models, place.name, entry)
