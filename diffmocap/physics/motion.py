@@ -1,8 +1,8 @@
 """Velocities and accelerations of the segments, from the frames of a motion.
 
-Rotations live on a manifold: the step between two frames is ``log(R[t+1] R[t]^T)``, the constant angular velocity in the
-motion's frame (not the segment's) that leads from one to the other. Half-way steps before and after a frame give its
-angular velocity (their mean) and acceleration (their difference), second order in the frame's duration like the
+Rotations live on a manifold: the step between two frames is ``log(R[t+1] R[t]^T)``, the constant angular velocity in
+the motion's frame (not the segment's) that leads from one to the other. Half-way steps before and after a frame give
+its angular velocity (their mean) and acceleration (their difference), second order in the frame's duration like the
 central differences of the positions. Centres of mass are differenced themselves, not their joints, so that a body in
 free fall keeps its momentum exactly, whatever the rate.
 """

@@ -1,7 +1,7 @@
 """Torques of the URDF's 69 revolute joints from the torques of the 23 spherical ones.
 
-The three axes of a joint meet in one point and the links between them weigh nothing, so a motor about an axis carries the
-component of the joint's torque along it.
+The three axes of a joint meet in one point and the links between them weigh nothing, so a motor about an axis carries
+the component of the joint's torque along it.
 """
 
 from __future__ import annotations

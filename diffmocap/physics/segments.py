@@ -92,7 +92,7 @@ class BodySegments:
         for j, name in enumerate(JOINT_NAMES):
             inertial, first = links.get(name), f"{name}_{JOINT_AXES[j - 1][0]}" if j else None
             if inertial is None or (first is not None and origins.get(first) is None):
-                raise ModelFileError(f"the URDF lacks the link {name} or its joints; write one with diffmocap.body.urdf")
+                raise ModelFileError(f"the URDF lacks the link {name} or its joints; diffmocap.body.urdf writes one")
             entries = {k: float(v) for k, v in inertial.find("inertia").items()}
             ij = [[entries["i" + "".join(sorted(a + b))] for b in "xyz"] for a in "xyz"]
             numbers[j, 0] = float(inertial.find("mass").get("value"))

@@ -1,13 +1,13 @@
 """Writes pinocchio_reference.npz: inverse dynamics of the shipped URDF by another hand.
 
-Pinocchio's wheels want numpy 2, which mediapipe forbids in this project's environment, so the values are kept beside the
-tests. To make them again, from the repository's root, first here and then in an environment with `pip install pin==4.1.0`:
+Pinocchio's wheels want numpy 2, which mediapipe forbids in this project's environment, so the values are kept beside
+the tests. To make them again, from the repository's root, first here and then in an environment with pin==4.1.0:
 
     python tests/physics/make_pinocchio_reference.py states cmu_smpl30_val.npz states.npz
     python tests/physics/make_pinocchio_reference.py torques states.npz
 
-States are in the URDF's terms: the pelvis in a z-up world, 69 angles in the order of the URDF's joints. Random states reach
-over half of the joints' ranges; mocap states take angles and rates from three frames in a row of different takes.
+States are in the URDF's terms: the pelvis in a z-up world, 69 angles in the order of the URDF's joints. Random states
+reach over half of the joints' ranges; mocap states take angles and rates from three frames in a row of a take each.
 """
 
 import re

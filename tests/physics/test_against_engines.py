@@ -94,7 +94,8 @@ def test_torques_are_pybullets(reference, segments, tmp_path):
         robot = pybullet.loadURDF(str(path), useFixedBase=True, flags=flags, physicsClientId=client)
         numbers = {pybullet.getJointInfo(robot, i, physicsClientId=client)[1].decode(): i for i in range(69)}
         place = [numbers[name] for name in JOINT_ANGLE_NAMES]
-        state = {k: v if k in ("angles", "rates", "accelerations") else torch.zeros_like(v) for k, v in reference.items()}
+        limbs = ("angles", "rates", "accelerations")
+        state = {k: v if k in limbs else torch.zeros_like(v) for k, v in reference.items()}
         state["quaternion_xyzw"] = torch.tensor([0.0, 0, 0, 1], dtype=torch.float64).expand(len(state["angles"]), 4)
         state["gravity"] = torch.tensor(gravity, dtype=torch.float64)
         motion, loads = loads_of_states(state, segments)
@@ -102,7 +103,7 @@ def test_torques_are_pybullets(reference, segments, tmp_path):
         theirs = torch.zeros_like(ours)
         for i in range(len(ours)):
             q, v, a = (np.zeros(69) for _ in range(3))
-            q[place], v[place], a[place] = (state[k][i].numpy() for k in ("angles", "rates", "accelerations"))
+            q[place], v[place], a[place] = (state[k][i].numpy() for k in limbs)
             tau = pybullet.calculateInverseDynamics(robot, list(q), list(v), list(a), physicsClientId=client)
             theirs[i] = torch.tensor(tau, dtype=torch.float64)[place]
     finally:
