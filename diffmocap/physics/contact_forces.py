@@ -22,7 +22,7 @@ import torch
 
 from diffmocap.errors import SettingsError
 from diffmocap.physics.dynamics import STANDARD_GRAVITY, Wrench
-from diffmocap.physics.friction_cone import project, projection_jacobian
+from diffmocap.physics.friction_cone import project, project_with_jacobian
 
 #: Moments count as the forces that make them at this distance [m]: half the height of a person's centre of mass.
 MOMENT_ARM = 0.5
@@ -34,8 +34,8 @@ FRICTION = 0.8
 #: rho of the first iterations.
 _LOOSER = (0.1, 0.01)
 _STEPS = (1.0, 0.5, 0.2, 0.05, 0.01)
-#: Of the gradient, in units of the weight; forces are then good to 1e-5 of it.
-_TOLERANCE = 1e-8
+#: Of the gradient, in units of the weight; one more step after it squares what is left.
+_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,12 @@ class ContactForces:
     Attributes:
         force: [..., P, 3] on the body at each contact point, inside its friction cone [N].
         residual: the part of the needed wrench that no contact explains, about the centre of mass.
+        multiplier: [..., 6] float64, what the solver came to: a start for a motion near this one.
     """
 
     force: torch.Tensor
     residual: Wrench
+    multiplier: torch.Tensor
 
 
 def contact_forces(
@@ -59,6 +61,7 @@ def contact_forces(
     mass: torch.Tensor | float,
     friction: float = FRICTION,
     iterations: int = 30,
+    start: torch.Tensor | None = None,
 ) -> ContactForces:
     """Contact forces of every frame; differentiable with respect to everything that is a tensor but ``up``.
 
@@ -70,6 +73,7 @@ def contact_forces(
         mass: of the body [kg]; it sets the scale.
         friction: coefficient of static friction.
         iterations: at most; the solver stops by itself, usually after eight to fifteen.
+        start: the ``multiplier`` of a solution near by; saves most of the iterations.
     """
     if not friction >= 0:
         raise SettingsError(f"the coefficient of friction must not be negative, got {friction}")
@@ -82,10 +86,9 @@ def contact_forces(
     wrench, arms = wrench.reshape(-1, 6), arms.reshape(-1, count, 3)
     matrix = activity.double().reshape(-1, count, 1, 1) * _transposed_grasp(arms)
     with torch.no_grad():
-        residual, hessian = _solve(matrix, wrench, axis, friction, iterations)
-    if torch.is_grad_enabled() and (matrix.requires_grad or wrench.requires_grad):
-        gradient = _gradient(matrix, residual, wrench, axis, friction)
-        residual = residual - torch.linalg.solve(hessian, gradient)
+        begin = None if start is None else start.detach().reshape(-1, 6)
+        residual, hessian = _solve(matrix, wrench, axis, friction, iterations, begin)
+    residual = residual - torch.linalg.solve(hessian, _gradient(matrix, residual, wrench, axis, friction))
     # One more projection, so that forces are in the cone however far the solver came.
     shares = project((matrix @ residual[:, None, :, None])[..., 0], axis, friction) / REGULARISATION
     force = shares * activity.double().reshape(-1, count, 1) * weight
@@ -94,7 +97,7 @@ def contact_forces(
     left = Wrench(
         needed.force - force.sum(-2), needed.moment - torch.linalg.cross(arm, force).sum(-2), needed.centre
     )
-    return ContactForces(force, left)
+    return ContactForces(force, left, residual.detach().reshape(*batch, 6))
 
 
 def _transposed_grasp(arms: torch.Tensor) -> torch.Tensor:
@@ -111,22 +114,23 @@ def _gradient(matrix, residual, wrench, axis, friction) -> torch.Tensor:
     return residual - wrench + (matrix * pushed[..., None]).sum((1, 2)) / REGULARISATION
 
 
-def _solve(matrix, wrench, axis, friction, iterations) -> tuple[torch.Tensor, torch.Tensor]:
+def _solve(matrix, wrench, axis, friction, iterations, start) -> tuple[torch.Tensor, torch.Tensor]:
     """Residual wrench z [N, 6] and the generalised Hessian [N, 6, 6] there."""
+    looser = _LOOSER if start is None else ()
     identity = torch.eye(6, device=wrench.device, dtype=wrench.dtype)
     flat = matrix.flatten(1, 2)  # [N, 3P, 6]
     steps = torch.tensor(_STEPS, device=wrench.device, dtype=wrench.dtype)[:, None]
-    rho = _LOOSER[0]
-    residual = rho * wrench  # inside the cones if the body presses down: the first step solves all at once
+    rho = (*looser, REGULARISATION)[0]
+    # A multiple of the wrench lies inside the cones if the body presses down: the first step solves all at once.
+    residual = rho * wrench if start is None else start
     pulls = (flat @ residual[..., None])[..., 0].unflatten(1, (-1, 3))
-    for k in range(max(iterations, len(_LOOSER)) + 1):
-        next_rho = _LOOSER[k] if k < len(_LOOSER) else REGULARISATION
+    for k in range(max(iterations, len(looser)) + 1):
+        next_rho = looser[k] if k < len(looser) else REGULARISATION
         residual, pulls, rho = residual * (next_rho / rho), pulls * (next_rho / rho), next_rho  # keeps the forces
-        pushed = project(pulls, axis, friction)
+        pushed, jacobian = project_with_jacobian(pulls, axis, friction)
         gradient = residual - wrench + (pushed.flatten(1)[:, None] @ flat)[:, 0] / rho
-        slope = projection_jacobian(pulls, axis, friction) @ matrix
-        hessian = identity + flat.transpose(1, 2) @ slope.flatten(1, 2) / rho
-        if k >= len(_LOOSER) and (len(gradient) == 0 or float(gradient.abs().amax()) < _TOLERANCE):
+        hessian = identity + flat.transpose(1, 2) @ (jacobian @ matrix).flatten(1, 2) / rho
+        if k >= len(looser) and (len(gradient) == 0 or float(gradient.abs().amax()) < _TOLERANCE):
             break
         step = -torch.linalg.solve(hessian, gradient)
         turn = (flat @ step[..., None])[..., 0].unflatten(1, (-1, 3))

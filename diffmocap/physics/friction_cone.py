@@ -13,8 +13,10 @@ def project(vectors: torch.Tensor, up: torch.Tensor, friction: float) -> torch.T
     return torch.where((size <= friction * normal)[..., None], vectors, sliding)
 
 
-def projection_jacobian(vectors: torch.Tensor, up: torch.Tensor, friction: float) -> torch.Tensor:
-    """Derivative [..., 3, 3] of :func:`project`: symmetric, eigenvalues in [0, 1]; on the border either side's."""
+def project_with_jacobian(
+    vectors: torch.Tensor, up: torch.Tensor, friction: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """:func:`project` and its derivative [..., 3, 3]: symmetric, eigenvalues in [0, 1]; on the border either side's."""
     normal, tangent, size = _split(vectors, up)
     along = ((normal + friction * size) / (1.0 + friction**2)).clamp_min(0.0)
     direction = tangent / size[..., None]
@@ -23,7 +25,9 @@ def projection_jacobian(vectors: torch.Tensor, up: torch.Tensor, friction: float
     across = identity - up[..., :, None] * up[..., None, :] - direction[..., :, None] * direction[..., None, :]
     sliding = ray[..., :, None] * ray[..., None, :] / (1.0 + friction**2)
     sliding = (along > 0)[..., None, None] * (sliding + (friction * along / size)[..., None, None] * across)
-    return torch.where((size <= friction * normal)[..., None, None], identity, sliding)
+    inside = (size <= friction * normal)[..., None]
+    projected = torch.where(inside, vectors, along[..., None] * ray)
+    return projected, torch.where(inside[..., None], identity, sliding)
 
 
 def _split(vectors: torch.Tensor, up: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -13,7 +13,7 @@ from diffmocap.errors import SettingsError
 from diffmocap.physics.contact_forces import contact_forces
 from diffmocap.physics.contact_state import ContactLevels, activity, touching
 from diffmocap.physics.dynamics import Wrench
-from diffmocap.physics.friction_cone import project, projection_jacobian
+from diffmocap.physics.friction_cone import project, project_with_jacobian
 from diffmocap.physics.ground import Ground, find_ground
 from diffmocap.physics.tree import global_poses
 
@@ -153,7 +153,9 @@ def test_projection_jacobian_is_its_derivative():
     g = torch.Generator().manual_seed(6)
     v = torch.randn(200, 3, generator=g, dtype=torch.float64)
     automatic = torch.func.vmap(torch.func.jacrev(lambda x: project(x, UP, 0.6)))(v)
-    torch.testing.assert_close(projection_jacobian(v, UP, 0.6), automatic, rtol=1e-8, atol=1e-8)
+    projected, jacobian = project_with_jacobian(v, UP, 0.6)
+    torch.testing.assert_close(jacobian, automatic, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(projected, project(v, UP, 0.6))
 
 
 # --- forces ------------------------------------------------------------------------------------------------------
@@ -242,6 +244,19 @@ def test_newton_converges_and_forces_are_in_the_cone():
     torch.testing.assert_close(result.force.sum(1) + result.residual.force, needed.force)
     made = torch.linalg.cross(arm, result.force).sum(1)
     torch.testing.assert_close(made + result.residual.moment, needed.moment)
+
+
+def test_a_start_near_by_comes_to_the_same():
+    """As an optimiser evaluates one window again and again."""
+    needed, positions, active = random_problems(40)
+    before = contact_forces(needed, positions, active, UP, 60.0)
+    moved = Wrench(needed.force + 2.0, needed.moment - 1.0, needed.centre)
+    cold = contact_forces(moved, positions, active, UP, 60.0)
+    warm = contact_forces(moved, positions, active, UP, 60.0, start=before.multiplier)
+    torch.testing.assert_close(warm.force, cold.force, rtol=0, atol=0.01)
+    soon = contact_forces(moved, positions, active, UP, 60.0, iterations=6, start=before.multiplier)
+    off = (soon.force - cold.force).abs().amax((-1, -2))
+    assert float((off < 0.01).double().mean()) > 0.9
 
 
 def test_gradients_through_the_solver_are_finite_differences():
