@@ -37,20 +37,25 @@ def _doubling() -> tuple[list[int], ...]:
 
 _DOUBLING = _doubling()
 
+# What is kept must not be made in inference mode: no gradient could ever pass it.
+
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def ancestor_matrix(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """``ANCESTORS`` [24, 24]."""
     return _ANCESTORS.to(device=device, dtype=dtype)
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def subtree_matrix(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """``ANCESTORS.T`` [24, 24]: row j is 1 at the segments that joint j carries, its own included."""
     return _ANCESTORS.T.contiguous().to(device=device, dtype=dtype)
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def _indices(device: torch.device) -> tuple[torch.Tensor, ...]:
     return tuple(torch.tensor(step, device=device) for step in _DOUBLING)
 

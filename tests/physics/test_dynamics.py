@@ -11,6 +11,8 @@ import torch
 from diffmocap.body.kinematics import forward_kinematics
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.errors import SettingsError
+from diffmocap.physics import revolute_torques as revolute_torques_module
+from diffmocap.physics import tree
 from diffmocap.physics.dynamics import (
     centre_of_mass,
     energy,
@@ -250,6 +252,25 @@ def test_gradients_are_finite_differences(motion, segments):
         return (torch.cat([loads.force, loads.torque], -1) * weights).sum()
 
     assert torch.autograd.gradcheck(value, (twist, shift), eps=1e-5, rtol=1e-4, atol=1e-2)
+
+
+def test_a_first_call_without_gradients_leaves_later_ones_theirs(motion, segments):
+    """What is kept between calls may have been made where no gradients are recorded."""
+    tree.ancestor_matrix.cache_clear(), tree.subtree_matrix.cache_clear(), tree._indices.cache_clear()
+    revolute_torques_module._axes.cache_clear()
+    rotations, pelvis = motion(times(3, 0.03))
+    angles = torch.zeros(1, 69, dtype=torch.float64)
+
+    def value(rotations):
+        moving = segment_motion(rotations, pelvis, 0.03, segments)
+        torque = joint_loads(moving, segments, GRAVITY).torque
+        return revolute_torques_module.revolute_torques(torque, moving.rotations, angles).sum()
+
+    with torch.inference_mode():
+        value(rotations)
+    rotations.requires_grad_()
+    value(rotations).backward()
+    assert float(rotations.grad.abs().max()) > 0
 
 
 def test_batches_are_their_rows(segments, motion):
