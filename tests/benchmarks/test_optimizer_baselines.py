@@ -148,9 +148,9 @@ def test_refreshing_goes_on_where_it_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(optimizer_baselines, "measure", pretend)
     tasks = [BenchmarkTask("Perm", 1000), BenchmarkTask("Sphere", 2), BenchmarkTask("Levy", 1000)]
     refresh(["BFGS"], tasks[:2], folder=tmp_path)
-    assert measured == [("BFGS", "Perm 1000d", 8), ("BFGS", "Sphere 2d", 64)]
+    assert measured == [("BFGS", "Perm 1000d", 2), ("BFGS", "Sphere 2d", 64)]
     refresh(["BFGS"], tasks, folder=tmp_path)
-    assert measured[2:] == [("BFGS", "Levy 1000d", 8)]
+    assert measured[2:] == [("BFGS", "Levy 1000d", 4)]
     refresh(["BFGS"], tasks, starts=64, folder=tmp_path)
     assert measured[3:] == [("BFGS", "Levy 1000d", 64), ("BFGS", "Perm 1000d", 64)], "more starts are measured again"
     refresh(["BFGS"], tasks[1:2], anew=True, folder=tmp_path)
