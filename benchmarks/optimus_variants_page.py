@@ -56,12 +56,13 @@ def figure(runs: list[dict], path: Path) -> None:
 
 def write_page(runs: list[dict], groups: dict[str, str], out: Path) -> Path:
     """``<date>-optimus-variants.md`` and its figure; remarks come from ``optimus_variants_remarks.md`` beside."""
+    out.mkdir(parents=True, exist_ok=True)
     picture = out / f"{today()}-optimus-variants.png"
     figure(runs, picture)
     commits = ", ".join(sorted({run["commit"][:12] for run in runs}))
     lines = [
         "# Variants of Optimus, each trained for the same processor time", "",
-        *provenance("optimus_variants", "none: the classical functions with random offsets"), "",
+        *provenance("benchmarks.optimus_variants", "none: the classical functions with random offsets"), "",
         f"Each variant was trained for {runs[0]['minutes']:g} minutes of one core on dimensions 2 to 100 and measured on "
         "dimensions 150 and 220, which are neither trained nor tested on. Figures are decades by which f - f* has fallen, "
         "14 at most, mean over 14 functions (all but Perm) with random offsets and two starts each; higher is better. "
