@@ -32,9 +32,9 @@ class MetaRecipe:
         method: ``truncated`` for truncated backpropagation, or ``pes``.
         steps: of Adam. minutes: 0, or the run ends with so many minutes of processor time of one process, which no
             other work on the machine shortens; resumed runs add up.
-        pairs: runs (pairs of them for PES) of one process; each has a problem of its own. truncation: steps of a piece; with
-            backpropagation, single steps train fastest by far: their gradient is not noisy, and many more of them are
-            taken (``benchmarks.optimus_variants``). PES wants several. shortest, longest: steps of a run,
+        pairs: runs (pairs of them for PES) of one process; each has a problem of its own. truncation: steps of a piece. With
+            backpropagation single steps are better in a run's first iterations and as good later, for the same time
+            (``benchmarks.optimus_variants``), and their gradients do not explode. PES wants several. shortest, longest: steps of a run,
             log-uniform; of each process's first runs a part is left out, so that they do not end together.
         second_order: truncated backpropagation goes through the gradients that the optimizer sees, too.
         sigma: standard deviation of PES's perturbations. decay_share: over this last share of the steps the learning
