@@ -32,13 +32,16 @@ class MetaRecipe:
         method: ``truncated`` for truncated backpropagation, or ``pes``.
         steps: of Adam. minutes: 0, or the run ends with so many minutes of processor time of one process, which no
             other work on the machine shortens; resumed runs add up.
-        pairs: runs (pairs of them for PES) of one process; each has a problem of its own. truncation: steps of a piece. With
-            backpropagation single steps are better in a run's first iterations and as good later, for the same time
-            (``benchmarks.optimus_variants``), and their gradients do not explode. PES wants several. shortest, longest: steps of a run,
-            log-uniform; of each process's first runs a part is left out, so that they do not end together.
+        pairs: runs (pairs of them for PES) of one process; each has a problem of its own.
+        truncation: steps of a piece. With backpropagation single steps are better in a run's first iterations and as
+            good later, for the same time (``benchmarks.optimus_variants``). PES wants several.
+        shortest, longest: steps of a run, log-uniform; of each process's first runs a part is left out, so that they do
+            not end together.
         second_order: truncated backpropagation goes through the gradients that the optimizer sees, too.
-        sigma: standard deviation of PES's perturbations. decay_share: over this last share of the steps the learning
-            rate falls to zero along a cosine.
+        sigma: standard deviation of PES's perturbations.
+        clip_norm: of gradients, the paper's. clip_ratio: they are also held below this many times the geometric mean of
+            the norms of late: clipped at 3 alone, the few that explode fill Adam's second moments and shrink all steps.
+        decay_share: over this last share of the run the learning rate falls to zero along a cosine.
     """
 
     method: str = "truncated"
@@ -175,7 +178,8 @@ class MetaTrainer:
         for _ in range(count):
             task, x = problems(generator)
             result = self.ema.minimize(task, x.to(self.ranks.device), Budget(iterations=iterations))
-            values.append(float(torch.stack([meta_loss(task, f, result.losses[0]) for f in result.best_so_far()]).mean()))
+            run = [meta_loss(task, loss, result.losses[0]) for loss in result.best_so_far()]
+            values.append(float(torch.stack(run).mean()))
         value = sum(values) / count
         self.history.append({"step": self.step, "minutes": round(self.seconds / 60, 2), "validation": value})
         if value < self.best:
@@ -191,7 +195,8 @@ class MetaTrainer:
         self.out.mkdir(parents=True, exist_ok=True)
         state = {
             "optimizer": self.optimizer.state_dict(), "ema": self.ema.state_dict(), "adam": self.adam.state_dict(),
-            "step": self.step, "seconds": self.seconds, "log_norm": self.log_norm, "best": self.best, "history": self.history,
+            "step": self.step, "seconds": self.seconds, "log_norm": self.log_norm, "best": self.best,
+            "history": self.history,
         }  # fmt: skip
         partial = self.out / "checkpoint.partial"
         torch.save(state, partial)
