@@ -10,7 +10,8 @@ from torch.nn import functional as F
 class Encoder(nn.Module):
     """Pre-norm self-attention and feed-forward on tokens [B, N, width].
 
-    ``attention_width`` is that of queries, keys and values, all heads together. Attention runs in a fused kernel, whose memory is linear in N; its time stays quadratic.
+    ``attention_width`` is that of queries, keys and values, all heads together. Attention runs in a fused kernel, whose
+    memory is linear in N; its time stays quadratic.
     """
 
     def __init__(self, width: int, heads: int, feedforward: int, attention_width: int) -> None:

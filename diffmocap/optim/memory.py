@@ -18,7 +18,8 @@ DECAYS = (0.0, 0.7, 0.9)
 #: Names of the features in their order. The last six are the same for all parameters of a problem.
 MEMORY_FEATURES = (
     "last_step", "gradient_change", "log_gradient_size", *(f"secant_{d}" for d in DECAYS), "long_secant_0.7",
-    "log_inverse_curvature", "curvature_0.7", "curvature_0.9", "place", "displacement", "log_gradient_rms", "log_unit", "log_step_rms", "cosine_gradient_step",
+    "log_inverse_curvature", "curvature_0.7", "curvature_0.9", "place", "displacement", "log_gradient_rms",
+    "log_unit", "log_step_rms", "cosine_gradient_step",
     "cosine_step_change", "cosine_gradients",
 )  # fmt: skip
 

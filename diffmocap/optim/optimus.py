@@ -118,7 +118,8 @@ class Optimus(LearnedOptimizer):
         self.mlp = PerParameterMlp(self.features.count, c.mlp_width, c.mlp_layers, 2)
         # Without structure a token also carries the direction and the log length of s.
         self.inlet = nn.Linear(self.features.count + (0 if c.structure else 2), c.width)
-        self.encoders = nn.ModuleList(Encoder(c.width, c.heads, c.feedforward, c.attention_width) for _ in range(c.encoders))
+        sizes = (c.width, c.heads, c.feedforward, c.attention_width)
+        self.encoders = nn.ModuleList(Encoder(*sizes) for _ in range(c.encoders))
         if c.structure:
             self.outlets = nn.ModuleList(nn.Linear(c.width, 1) for _ in range(c.encoders))  # M_l
         else:
