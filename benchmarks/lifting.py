@@ -22,8 +22,9 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.baselines import MLP, Baseline, load_baselines
-from benchmarks.lifting_page import load_full_run, load_remarks, page, page_head, save_full_run
+from benchmarks.lifting_page import FULL_RUN, REMARKS, page, page_head
 from benchmarks.report import REPOSITORY, RESULTS, commit, hardware, mocap_file, today
+from benchmarks.targets import load_full_run, load_remarks, save_full_run
 from diffmocap.body.model import BodyModel
 from diffmocap.body.pose_frames import PoseFrames
 from diffmocap.evaluation import pa_mpjpe_mm
@@ -192,13 +193,13 @@ def run(args: argparse.Namespace) -> dict:
         name = f"{today()}-lifting{'-quick' if args.quick else ''}"
         images = draw(figures, baselines, wild, model, body, frames, args, name)
         head = page_head(figures, data.name, len(every), args.device)
-        full = load_full_run() if subset else None
+        full = load_full_run(FULL_RUN) if subset else None
         path = RESULTS / f"{name}.md"
         steps = args.steps, args.wild_steps
-        path.write_text(page(figures, head, baselines, full, steps, args.quick, images, load_remarks()))
+        path.write_text(page(figures, head, baselines, full, steps, args.quick, images, load_remarks(REMARKS)))
         print(f"wrote {path}")
         if not subset and set(args.parts) == set(PARTS):
-            save_full_run(figures, command(), args.device)
+            save_full_run(FULL_RUN, figures, command(), args.device)
     return figures
 
 

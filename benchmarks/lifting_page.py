@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.baselines import Baseline
 from benchmarks.lifting_figures import PAPER
-from benchmarks.report import RESULTS, commit, hardware, provenance, today
+from benchmarks.report import RESULTS, provenance
+from benchmarks.targets import Target, target_table
 from diffmocap.lifting.guidance import GUIDANCE_INTERVAL
 
 #: The last full run, whose figures stand beside those of a quick one.
@@ -17,25 +15,6 @@ FULL_RUN = RESULTS / "lifting_full.json"
 #: What its author has to say of the figures, misses above all; it becomes a part of every page.
 REMARKS = RESULTS / "lifting_remarks.md"
 WEIGHTS = ("0.0", "0.5", "2.0")
-
-
-@dataclass(frozen=True)
-class Target:
-    """A row of the table. ``measured`` gives from the figures of the JSON line what was measured in words, and whether
-    that is what was asked (None: nothing was asked); it raises TypeError where a part was not run."""
-
-    figure: str
-    peer: str
-    asked: str
-    measured: Callable[[dict], tuple[str, bool | None]]
-
-    def cells(self, figures: dict | None) -> tuple[str, str]:
-        """Measured and verdict, dashes where the part was not run."""
-        try:
-            text, met = self.measured(figures)
-        except TypeError:
-            return "–", "–"
-        return text, {True: "met", False: "**missed**", None: "–"}[met]
 
 
 def _pixel(f: dict) -> tuple[str, bool]:
@@ -114,33 +93,9 @@ WILD_PROTOCOL = (
 )
 
 
-def load_full_run(path: Path = FULL_RUN) -> dict | None:
-    """The record of the last full run, None where there is none."""
-    return json.loads(path.read_text()) if path.is_file() else None
-
-
-def load_remarks(path: Path = REMARKS) -> str:
-    """The remarks in Markdown, empty where there are none."""
-    return path.read_text().strip() if path.is_file() else ""
-
-
-def save_full_run(figures: dict, command: str, device: str, path: Path = FULL_RUN) -> None:
-    """Keeps a full run's figures with their origin."""
-    record = {"date": today(), "commit": commit(), "command": command, "hardware": hardware(device), "figures": figures}
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n")
-
-
 def asked_against_measured(figures: dict, full: dict | None) -> list[str]:
     """The table, with a column for the full run where this is not one."""
-    head, rule = "| figure | paper or peer | asked | measured | |", "|---|---|---|---|---|"
-    if full:
-        head += f" full run of {full['date']}, commit `{full['commit']}` | |"
-        rule += "---|---|"
-    lines = [head, rule]
-    for target in TARGETS:
-        cells = [target.figure, target.peer, target.asked, *target.cells(figures)]
-        lines.append(f"| {' | '.join(cells + (list(target.cells(full['figures'])) if full else []))} |")
+    lines = target_table(TARGETS, "paper or peer", figures, full)
     if full and full["figures"]["weights_sha256"] != figures["weights_sha256"]:
         lines += ["", f"The full run measured other weights (sha256 {full['figures']['weights_sha256'][:12]}…)."]
     return lines

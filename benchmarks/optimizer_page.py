@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.optimizer_baselines import BASELINES, TUNED
 from benchmarks.optimizer_curves import baseline_file, load_curves
 from benchmarks.optimizer_paper import NOT_COMPARABLE, OPTIMUS, PAPER_SOLVERS, comparable_excess, paper_value
 from benchmarks.optimizer_summary import ASKED_RATIO
 from benchmarks.optimizer_tasks import STARTS, TEST_DIMENSIONS, BenchmarkTask, all_tasks
-from benchmarks.report import RESULTS, commit, hardware, today
+from benchmarks.report import RESULTS
+from benchmarks.targets import Target, target_table
 from diffmocap.resources import sha256_of
 
 #: The last full run, whose figures stand beside those of a quick one.
 FULL_RUN = RESULTS / "optimizers_full.json"
 #: What its author has to say of the figures, misses above all; it becomes a part of every page.
 REMARKS = RESULTS / "optimizers_remarks.md"
-
-
-@dataclass(frozen=True)
-class Target:
-    """A row of the table. ``measured`` gives from the figures of the JSON line what was measured in words, and whether
-    that is what was asked; it raises TypeError or KeyError where a part was not run."""
-
-    figure: str
-    paper: str
-    asked: str
-    measured: Callable[[dict], tuple[str, bool | None]]
-
-    def cells(self, figures: dict) -> tuple[str, str]:
-        """Measured and verdict, dashes where the part was not run."""
-        try:
-            text, met = self.measured(figures)
-        except (TypeError, KeyError):
-            return "–", "–"
-        return text, {True: "met", False: "**missed**", None: "–"}[met]
 
 
 def _share(key: str, least: float) -> Callable[[dict], tuple[str, bool]]:
@@ -75,23 +54,6 @@ TARGETS = (
 )  # fmt: skip
 
 
-def load_full_run(path: Path = FULL_RUN) -> dict | None:
-    """The record of the last full run, None where there is none."""
-    return json.loads(path.read_text()) if path.is_file() else None
-
-
-def save_full_run(figures: dict, command: str, path: Path = FULL_RUN) -> None:
-    """Keeps a full run's figures with their origin."""
-    record = {"date": today(), "commit": commit(), "command": command, "hardware": hardware(), "figures": figures}
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n")
-
-
-def load_remarks(path: Path = REMARKS) -> str:
-    """The remarks in Markdown, empty where there are none."""
-    return path.read_text().strip() if path.is_file() else ""
-
-
 def number(value: float | None) -> str:
     """Two digits, as tables have it; a dash where there is none."""
     return "–" if value is None else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
@@ -99,14 +61,7 @@ def number(value: float | None) -> str:
 
 def asked_against_measured(figures: dict, full: dict | None) -> list[str]:
     """The table, with a column for the full run where this is not one."""
-    head, rule = "| figure | paper | asked | measured | |", "|---|---|---|---|---|"
-    if full:
-        head += f" full run of {full['date']}, commit `{full['commit']}` | |"
-        rule += "---|---|"
-    lines = [head, rule]
-    for target in TARGETS:
-        cells = [target.figure, target.paper, target.asked, *target.cells(figures)]
-        lines.append(f"| {' | '.join(cells + (list(target.cells(full['figures'])) if full else []))} |")
+    lines = target_table(TARGETS, "paper", figures, full, absent=(TypeError, KeyError))
     here, there = (f.get("weights_sha256", {}) for f in (figures, full["figures"] if full else {}))
     if other := [name for name in here if name in there and here[name] != there[name]]:
         lines += ["", f"The full run measured other weights of {', '.join(other)}."]

@@ -27,12 +27,13 @@ from benchmarks.optimizer_costs import TIMED_DIMENSIONS, costs
 from benchmarks.optimizer_curves import baseline_file, load_curves
 from benchmarks.optimizer_directions import directions
 from benchmarks.optimizer_learned import CACHE, LearnedSolver, run_tasks
-from benchmarks.optimizer_page import load_full_run, load_remarks, save_full_run
+from benchmarks.optimizer_page import FULL_RUN, REMARKS
 from benchmarks.optimizer_paper import ADAFACTOR_MLP, OPTIMUS
 from benchmarks.optimizer_sections import page, page_head
 from benchmarks.optimizer_summary import ADAFACTOR_MLP_LARGE, Measured, by_task, headline_tasks, summary
 from benchmarks.optimizer_tasks import DIMENSIONS, SEED, STARTS, BenchmarkTask, all_tasks
 from benchmarks.report import REPOSITORY, RESULTS, commit, today
+from benchmarks.targets import load_full_run, load_remarks, save_full_run
 from diffmocap.optim.functions import FUNCTIONS
 
 PARTS = ("tasks", "rosenbrock", "costs", "directions")
@@ -177,12 +178,12 @@ def write_page(
     RESULTS.mkdir(exist_ok=True)
     images = figures["images"] = draw(figures["details"], measured, plain, name)
     weights = {n: (_short(s.path), s.sha256, s.parameters) for n, s in solvers.items()}
-    full = load_full_run() if quick or not complete else None
+    full = load_full_run(FULL_RUN) if quick or not complete else None
     path = RESULTS / f"{name}.md"
-    path.write_text(page(figures, page_head(figures, weights), full, images, load_remarks()))
+    path.write_text(page(figures, page_head(figures, weights), full, images, load_remarks(REMARKS)))
     print(f"wrote {path}")
     if complete and not quick and set(figures["subset"]["parts"]) == set(PARTS):
-        save_full_run(figures, command())
+        save_full_run(FULL_RUN, figures, command())
 
 
 def _short(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.report import provenance, today
+from benchmarks.targets import load_remarks
 
 TITLES = {
     "ablation": "What the parts are worth",
@@ -71,9 +72,8 @@ def write_page(runs: list[dict], groups: dict[str, str], out: Path) -> Path:
     for group, title in TITLES.items():
         if any(groups[run["variant"]] == group for run in runs):
             lines += [f"## {title}", "", *table(runs, groups, group), ""]
-    remarks = out / "optimus_variants_remarks.md"
-    if remarks.is_file():
-        lines += [remarks.read_text().strip(), ""]
+    if remarks := load_remarks(out / "optimus_variants_remarks.md"):
+        lines += [remarks, ""]
     page = out / f"{today()}-optimus-variants.md"
     page.write_text("\n".join(lines))
     return page

@@ -33,8 +33,8 @@ def results(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "RESULTS", folder)
     monkeypatch.setattr(load_baselines, "__defaults__", (folder / "baselines",))
     monkeypatch.setattr(Baseline.save, "__defaults__", (folder / "baselines",))
-    monkeypatch.setattr(lifting_page.load_remarks, "__defaults__", (folder / "remarks.md",))
-    monkeypatch.setattr(lifting_page.load_full_run, "__defaults__", (folder / "full.json",))
+    monkeypatch.setattr(lifting, "REMARKS", folder / "remarks.md")
+    monkeypatch.setattr(lifting, "FULL_RUN", folder / "full.json")
     return folder
 
 

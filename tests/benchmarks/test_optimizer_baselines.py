@@ -36,13 +36,7 @@ from diffmocap.optim.first_order import Adam
 from diffmocap.optim.functions import FUNCTIONS
 from diffmocap.optim.stopping import Budget
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_there_are_45_tasks_and_they_come_first():

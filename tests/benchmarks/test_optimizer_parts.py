@@ -24,15 +24,9 @@ from diffmocap.optim.stopping import Budget
 from diffmocap.optim.task import FunctionTask
 from diffmocap.optim.weights import save_optimizer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = {"width": 16, "heads": 2, "feedforward": 16, "mlp_width": 16, "mlp_layers": 2}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

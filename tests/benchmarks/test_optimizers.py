@@ -18,6 +18,8 @@ from diffmocap.optim.adafactor_mlp import AdafactorMlp, AdafactorMlpSettings
 from diffmocap.optim.optimus import Optimus, OptimusSettings
 from diffmocap.optim.weights import save_optimizer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 KEYS = {
     "share_10x_bfgs", "share_10x_adam", "share_5x_adafactor_mlp", "share_at_or_below_paper", "profile_area", "step_ms",
     "bfgs_step_ms", "peak_mb_n10000", "subset",
@@ -25,14 +27,6 @@ KEYS = {
 FEW = (
     "--functions", "Sphere,Rosenbrock", "--dimensions", "10,250", "--starts", "2", "--largest-timed", "100", "--json",
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -43,9 +37,8 @@ def results(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "RESULTS", folder)
     monkeypatch.setattr(optimizer_curves, "FOLDER", folder / "baselines")
     monkeypatch.setattr(optimizers, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(optimizer_page.load_remarks, "__defaults__", (folder / "remarks.md",))
-    monkeypatch.setattr(optimizer_page.load_full_run, "__defaults__", (folder / "full.json",))
-    monkeypatch.setattr(optimizer_page.save_full_run, "__defaults__", (folder / "full.json",))
+    monkeypatch.setattr(optimizers, "REMARKS", folder / "remarks.md")
+    monkeypatch.setattr(optimizers, "FULL_RUN", folder / "full.json")
     monkeypatch.setattr("benchmarks.optimizer_costs.memory", lambda solver, begun: {
         "peak_mb": 150.0, "n": 10_000, "steps": 200, "begun": begun,
     })  # fmt: skip
