@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from diffmocap.errors import SettingsError
+from diffmocap.optim.limited_memory import LIMITED_MEMORY_FEATURES, Pairs, quasi_newton
 from diffmocap.optim.memory import MEMORY_FEATURES, MemoryState, begin, remember
 from diffmocap.optim.task import Task
 
@@ -54,21 +55,31 @@ class FeatureSettings:
         learned_decays: the decays of the averages are learned with the weights, as in Metz et al.'s code.
         memory: beyond the paper, adds :data:`~diffmocap.optim.memory.MEMORY_FEATURES`, and steps are measured in the
             unit of :mod:`diffmocap.optim.memory` instead of that of x.
+        pairs: beyond the paper, so many pairs of steps and changes of the gradient are kept, and
+            :data:`~diffmocap.optim.limited_memory.LIMITED_MEMORY_FEATURES` tell the step that limited-memory BFGS would
+            take from them; 0 for none. Needs ``memory``.
     """
 
     epsilon: float = 1e-5
     relative_gradient: bool = True
     learned_decays: bool = True
     memory: bool = False
+    pairs: int = 0
 
     def __post_init__(self) -> None:
         if not self.epsilon > 0:
             raise SettingsError(f"the features' epsilon must be positive, got {self.epsilon}")
+        if self.pairs < 0 or (self.pairs and not self.memory):
+            raise SettingsError(
+                "pairs of the features must be 0, or positive with memory=True, whose unit they need; got "
+                f"{self.pairs} with memory={self.memory}"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the features in their order."""
-        return PARAMETER_FEATURES + TIME_FEATURES + (MEMORY_FEATURES if self.memory else ())
+        names = PARAMETER_FEATURES + TIME_FEATURES + (MEMORY_FEATURES if self.memory else ())
+        return names + (LIMITED_MEMORY_FEATURES if self.pairs else ())
 
 
 @dataclass
@@ -77,7 +88,7 @@ class FeatureState:
 
     ``scale`` [B, 1] that gradients are multiplied by, None before the first. ``momentum`` [B, 3, N], ``square``
     [B, 1, N]. ``row`` and ``column`` [B, 3, rows] and [B, 3, columns]; for a vector, ``row`` [B, 3, N] and no column.
-    ``memory``: None where the settings have none.
+    ``memory`` and ``pairs``: None where the settings have none.
     """
 
     shape: tuple[int, ...]
@@ -87,6 +98,7 @@ class FeatureState:
     column: torch.Tensor | None
     scale: torch.Tensor | None = None
     memory: MemoryState | None = None
+    pairs: Pairs | None = None
 
     @property
     def unit(self) -> torch.Tensor | float:
@@ -126,6 +138,7 @@ class Features(nn.Module):
     def init(self, task: Task, x: torch.Tensor) -> FeatureState:
         """For runs from ``x`` [B, N]: all averages are zero."""
         memory = begin(x, task.scale, self.dtype) if self.settings.memory else None
+        pairs = Pairs.none(x) if self.settings.pairs else None
         (batch, n), x = x.shape, x.to(self.dtype)
         rows, columns = (n, None) if len(task.shape) == 1 else task.shape
 
@@ -135,7 +148,7 @@ class Features(nn.Module):
         column = None if columns is None else zeros(len(ADAFACTOR_DECAYS), columns)
         return FeatureState(
             tuple(task.shape), zeros(len(MOMENTUM_DECAYS), n), zeros(len(SQUARE_DECAYS), n),
-            zeros(len(ADAFACTOR_DECAYS), rows), column, memory=memory,
+            zeros(len(ADAFACTOR_DECAYS), rows), column, memory=memory, pairs=pairs,
         )  # fmt: skip
 
     def forward(
@@ -155,11 +168,16 @@ class Features(nn.Module):
         ], 1)  # fmt: skip
         time = torch.tanh(step * self.times).view(1, -1, 1).expand(len(g), -1, g.shape[1])
         parts = [self._normalised(own), time]
-        memory = None
+        memory = pairs = None
         if self.settings.memory:
             remembered, memory = remember(state.memory, exact, g)
             parts.append(remembered)
-        return torch.cat(parts, 1), FeatureState(state.shape, momentum, square, row, column, scale, memory)
+        if self.settings.pairs:  # from what the task gives: its gradient may span more decades than g can resolve
+            told, pairs = quasi_newton(
+                state.pairs, exact, gradient, memory.unit, state.memory.scale.to(memory.unit), self.settings.pairs
+            )
+            parts.append(told)
+        return torch.cat(parts, 1), FeatureState(state.shape, momentum, square, row, column, scale, memory, pairs)
 
     def _scaled(
         self, scale: torch.Tensor | None, gradient: torch.Tensor

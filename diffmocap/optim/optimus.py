@@ -23,6 +23,7 @@ from diffmocap.optim.features import Features, FeatureSettings, FeatureState
 from diffmocap.optim.learned import LearnedOptimizer, PerParameterMlp, step_from
 from diffmocap.optim.optimizer import State
 from diffmocap.optim.preconditioner import NORMS, Preconditioner
+from diffmocap.optim.safeguard import Safeguard
 from diffmocap.optim.task import Task
 
 ORDERS = ("update_first", "use_first")
@@ -48,6 +49,11 @@ class OptimusSettings:
         structure: False is the ablation "no structure": the encoders turn features and s into the step directly.
         dense_above: B is held as a matrix when it has more than this share of N factors.
 
+        quasi_newton: beyond the paper, a share of the step that limited-memory BFGS would take is added to B s; the
+            encoders say how large it is. Needs ``pairs`` of the features.
+        safeguard: beyond the paper, a point above the last ten losses is left for the best one; see
+            :mod:`~diffmocap.optim.safeguard`.
+
     Beyond the paper, features and units of steps come from :mod:`~diffmocap.optim.memory` by default. The defaults
     ``bound`` and ``mean`` were chosen for what they do with N: s of a given size then gives steps of the
     same size in every dimension, while the Frobenius norm shrinks the part of the identity with the root of N. The
@@ -69,7 +75,9 @@ class OptimusSettings:
     state: bool = True
     structure: bool = True
     dense_above: float = 1.0
-    features: FeatureSettings = field(default_factory=lambda: FeatureSettings(memory=True))
+    quasi_newton: bool = True
+    safeguard: bool = True
+    features: FeatureSettings = field(default_factory=lambda: FeatureSettings(memory=True, pairs=16))
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -82,6 +90,8 @@ class OptimusSettings:
             raise SettingsError(f"attention_width {self.attention_width} must be a multiple of heads {self.heads}")
         if self.encoders < 1:
             raise SettingsError(f"Optimus needs at least 1 encoder, got {self.encoders}")
+        if self.quasi_newton and not self.features.pairs:
+            raise SettingsError("a quasi-Newton step needs pairs of the features: pairs > 0, or quasi_newton=False")
         if not self.state and self.order == "use_first":
             raise SettingsError("without state B must be updated before it is used: order 'update_first'")
 
@@ -97,15 +107,17 @@ class OptimusSettings:
 
 
 #: What both readings of the paper share: the supplement's features, and steps in units of x.
-_PAPER = {"lambda_a": 0.1, "features": FeatureSettings()}
+_PAPER = {"lambda_a": 0.1, "quasi_newton": False, "safeguard": False, "features": FeatureSettings()}
 
 
 @dataclass
 class OptimusState(State):
-    """``features``: the averages so far. ``b``: the preconditioner, None where the settings have no state."""
+    """``features``: the averages so far. ``b``: the preconditioner, None where the settings have no state. ``safeguard``:
+    None where they have none."""
 
     features: FeatureState
     b: Preconditioner | None
+    safeguard: Safeguard | None = None
 
 
 class Optimus(LearnedOptimizer):
@@ -124,44 +136,60 @@ class Optimus(LearnedOptimizer):
             self.outlets = nn.ModuleList(nn.Linear(c.width, 1) for _ in range(c.encoders))  # M_l
         else:
             self.outlet = nn.Linear(c.width, 2)
+        if c.quasi_newton:
+            self.share = nn.Linear(c.width, 1)
 
     def init(self, task: Task, x: torch.Tensor) -> OptimusState:
         kept = self.settings.state and self.settings.structure
         b = Preconditioner.eye(x.to(self.features.dtype), self.settings.dense_above) if kept else None
-        return OptimusState(x, 0, self.features.init(task, x), b)
+        safeguard = Safeguard.begin(x) if self.settings.safeguard else None
+        return OptimusState(x, 0, self.features.init(task, x), b, safeguard)
 
     def step(self, state: OptimusState, loss: torch.Tensor, gradient: torch.Tensor) -> OptimusState:
         z, features = self.features(state.features, state.x, gradient, state.step)
-        moved, b = self._direction(z, state)
-        return OptimusState(state.x + (features.unit * moved).to(state.x), state.step + 1, features, b)
+        moved, b, share = self._direction(z, state)
+        step, safeguard = (features.unit * moved).to(state.x), state.safeguard
+        if share is not None:
+            step = step + share.to(state.x) * features.pairs.step
+        if safeguard is None:
+            x = state.x + step
+        else:
+            x, safeguard = safeguard.next(state.x, loss, step)
+        return OptimusState(x, state.step + 1, features, b, safeguard)
 
-    def _direction(self, z: torch.Tensor, state: OptimusState) -> tuple[torch.Tensor, Preconditioner | None]:
-        """The step [B, N] from features [B, F, N], and B after it."""
+    def _direction(
+        self, z: torch.Tensor, state: OptimusState
+    ) -> tuple[torch.Tensor, Preconditioner | None, torch.Tensor | None]:
+        """The learned step [B, N] from features [B, F, N], B after it, and the share [B, 1] of the quasi-Newton step."""
         c = self.settings
         alpha_d = self.mlp(z)
-        if not c.structure:
-            alpha, d = self._without_structure(z, alpha_d)
-            return step_from(alpha, d, c.lambda_a, c.lambda_b), None
-        s = step_from(*alpha_d.unbind(1), c.lambda_a, c.lambda_b)
-        u = self.rank_one_factors(z)
+        if not c.structure:  # a token also carries the direction and the log length of s
+            tokens = self._tokens(torch.cat([z, alpha_d], 1))
+            return step_from(*self.outlet(tokens[-1]).unbind(-1), c.lambda_a, c.lambda_b), None, self._share(tokens)
+        s, tokens = step_from(*alpha_d.unbind(1), c.lambda_a, c.lambda_b), self._tokens(z)
+        u, share = self._factors(tokens), self._share(tokens)
         b = state.b or Preconditioner.eye(s, math.inf)
         if c.order == "use_first":
-            return b.multiply(s[:, None])[:, 0], b.update(u, c.norm)
+            return b.multiply(s[:, None])[:, 0], b.update(u, c.norm), share
         updated, moved = b.update_and_multiply(u, c.norm, s)
-        return moved, updated if c.state else None
+        return moved, updated if c.state else None, share
 
     def rank_one_factors(self, z: torch.Tensor) -> torch.Tensor:
         """u [B, L, N] from features [B, F, N]."""
-        tokens, u = self.inlet(z.mT), []
-        for encoder, outlet in zip(self.encoders, self.outlets):
-            tokens = encoder(tokens)
-            u.append(outlet(tokens)[..., 0])
-        stacked = torch.stack(u, 1)
-        return stacked / math.sqrt(stacked.shape[-1]) if self.settings.factor_scale == "mean" else stacked
+        return self._factors(self._tokens(z))
 
-    def _without_structure(self, z: torch.Tensor, alpha_d: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log length and direction [B, N] from the encoders."""
-        tokens = self.inlet(torch.cat([z, alpha_d], 1).mT)
+    def _tokens(self, z: torch.Tensor) -> list[torch.Tensor]:
+        """Those after each encoder [B, N, width]."""
+        tokens, after = self.inlet(z.mT), []
         for encoder in self.encoders:
             tokens = encoder(tokens)
-        return self.outlet(tokens).unbind(-1)
+            after.append(tokens)
+        return after
+
+    def _factors(self, tokens: list[torch.Tensor]) -> torch.Tensor:
+        u = torch.stack([outlet(t)[..., 0] for outlet, t in zip(self.outlets, tokens)], 1)
+        return u / math.sqrt(u.shape[-1]) if self.settings.factor_scale == "mean" else u
+
+    def _share(self, tokens: list[torch.Tensor]) -> torch.Tensor | None:
+        """[B, 1] between 1/2 and 3/2, from the mean over the parameters."""
+        return 0.5 + self.share(tokens[-1].mean(1)).sigmoid() if self.settings.quasi_newton else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -84,7 +86,7 @@ def test_a_run_does_not_depend_on_the_units_of_x_and_f(kind: str) -> None:
     torch.manual_seed(0)
     memory = FeatureSettings(memory=True)
     if kind == "optimus":
-        optimizer = Optimus(OptimusSettings(features=memory, **SMALL)).double()
+        optimizer = Optimus(OptimusSettings(features=replace(memory, pairs=3), **SMALL)).double()
     else:
         optimizer = AdafactorMlp(AdafactorMlpSettings(16, 2, lambda_a=1.0, features=memory)).double()
 

@@ -15,6 +15,7 @@ from diffmocap.optim.features import FeatureSettings
 from diffmocap.optim.functions import make_function
 from diffmocap.optim.learned_gradient_descent import LearnedGradientDescent, LearnedGradientDescentSettings
 from diffmocap.optim.optimus import Optimus, OptimusSettings
+from diffmocap.optim.safeguard import Safeguard
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.task import FunctionTask, Task
 from diffmocap.optim.weights import load_optimizer, save_optimizer
@@ -24,7 +25,7 @@ SETTINGS = {
     "default": OptimusSettings(**SMALL), "paper_text": OptimusSettings.paper_text(**SMALL),
     "paper_algorithm": OptimusSettings.paper_algorithm(**SMALL), "rms": OptimusSettings(norm="rms", **SMALL),
     "use_first": OptimusSettings(order="use_first", norm="mean", **SMALL),
-    "memory": OptimusSettings(features=FeatureSettings(memory=True), **SMALL),
+    "memory": OptimusSettings(quasi_newton=False, features=FeatureSettings(memory=True), **SMALL),
     "no_state": OptimusSettings(state=False, **SMALL), "no_structure": OptimusSettings(structure=False, **SMALL),
 }  # fmt: skip
 
@@ -47,12 +48,14 @@ def run(optimizer, task: Task, x: torch.Tensor, steps: int = 6) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", [name for name in SETTINGS if name != "no_structure"])
 def test_the_step_is_the_papers_with_matrices(name: str) -> None:
-    """Equations 1 and 2 and the update of B, with an N x N matrix for each problem."""
+    """Equations 1 and 2 and the update of B, with an N x N matrix for each problem; a share of the quasi-Newton step
+    is added, and the safeguard has the last word."""
     settings, task = SETTINGS[name], make_function("Rosenbrock", 9)
     optimizer, x = make(settings), task.init(2, torch.Generator().manual_seed(0)).double()
     points, eye = run(optimizer, task, x), torch.eye(9, dtype=torch.float64)
     identity, b = torch.ones(2, 1, 1, dtype=torch.float64), eye.expand(2, 9, 9)
-    features = optimizer.features.init(task, x)
+    features, losses = optimizer.features.init(task, x), torch.stack([task.loss(p) for p in points])
+    guard = Safeguard.begin(x)
     with torch.no_grad():
         for step in range(6):
             z, features = optimizer.features(features, points[step], task.loss_and_gradient(points[step])[1], step)
@@ -74,7 +77,14 @@ def test_the_step_is_the_papers_with_matrices(name: str) -> None:
             used = b if settings.order == "use_first" else new / size
             identity, b = identity / size, new / size
             moved = features.unit * (used @ s[..., None])[..., 0]
-            assert torch.allclose(points[step + 1] - points[step], moved, rtol=1e-7, atol=1e-12)
+            if settings.quasi_newton:
+                share = 0.5 + optimizer.share(tokens.mean(1)).sigmoid()
+                moved = moved + share * features.pairs.step
+            if settings.safeguard:
+                expected, guard = guard.next(points[step], losses[step], moved)
+            else:
+                expected = points[step] + moved
+            assert torch.allclose(points[step + 1], expected, rtol=1e-7, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -124,12 +134,12 @@ def test_steps_keep_their_size_when_copies_of_a_problem_stand_side_by_side() -> 
 
 @pytest.mark.parametrize("name", ["default", "paper_text", "rms"])
 def test_matrix_and_factors_give_the_same_run(name: str) -> None:
-    """Over 40 steps with 17 parameters: factors only, changing over at 9 factors, and the matrix from the start."""
+    """Over 12 steps with 17 parameters: factors only, changing over at 9 factors, and the matrix from the start."""
     from dataclasses import replace
 
     task = make_function("Levy", 17)
     x = task.init(3, torch.Generator().manual_seed(0)).double()
-    runs = [run(make(replace(SETTINGS[name], dense_above=above)), task, x, 40) for above in (math.inf, 0.5, 0.0)]
+    runs = [run(make(replace(SETTINGS[name], dense_above=above)), task, x, 12) for above in (math.inf, 0.5, 0.0)]
     assert torch.allclose(runs[0], runs[2], rtol=1e-7) and torch.allclose(runs[1], runs[2], rtol=1e-7)
 
 
@@ -181,7 +191,7 @@ def test_gradients_reach_all_weights_through_a_run(name: str) -> None:
 @pytest.mark.parametrize(
     "optimizer",
     [
-        Optimus(OptimusSettings(norm="rms", features=FeatureSettings(memory=True), **SMALL)),
+        Optimus(OptimusSettings(norm="rms", quasi_newton=False, features=FeatureSettings(memory=True), **SMALL)),
         AdafactorMlp(AdafactorMlpSettings(width=8, features=FeatureSettings(epsilon=1e-3))),
         LearnedGradientDescent(LearnedGradientDescentSettings(5, width=8)),
     ],

@@ -13,8 +13,10 @@ from diffmocap.optim.learned import LearnedOptimizer
 from diffmocap.optim.optimizer import StepOptimizer
 from diffmocap.optim.task import Task
 
-#: Ratios to the start beyond which better and worse no longer count.
-FLOOR, CEILING = 1e-20, 1e4
+#: Ratios to the start's excess below which nothing is gained any more, and to the reference above which nothing is lost.
+FLOOR, CEILING = 1e-20, 1e12
+#: Share of its logarithm that the reference keeps in a step.
+MEMORY = 0.9
 
 
 @dataclass
@@ -23,7 +25,7 @@ class Episode:
 
     Attributes:
         state: the optimizer's. loss, gradient: [B] and [B, N] at ``state.x``. start: [B] loss of the starts.
-        left: steps until it ends.
+        left: steps until it ends. reference: [B] what the next step's loss is compared with.
     """
 
     task: Task
@@ -32,27 +34,53 @@ class Episode:
     gradient: torch.Tensor
     start: torch.Tensor
     left: int
+    reference: torch.Tensor
 
     @classmethod
     def begin(cls, optimizer: StepOptimizer, task: Task, x: torch.Tensor, horizon: int) -> Episode:
         """At the starts ``x`` [B, N], to end after ``horizon`` steps."""
         loss, gradient = task.loss_and_gradient(x)
-        return cls(task, optimizer.init(task, x), loss, gradient, loss, horizon)
+        return cls(task, optimizer.init(task, x), loss, gradient, loss, horizon, loss)
+
+    def after(self, state: Any, loss: torch.Tensor, gradient: torch.Tensor) -> Episode:
+        """The episode after a step to ``state``."""
+        loss = loss.detach()
+        reference = followed(self.task, self.reference, loss)
+        return replace(self, state=state, loss=loss, gradient=gradient, left=self.left - 1, reference=reference)
 
 
-def meta_loss(task: Task, loss: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+def followed(task: Task, reference: torch.Tensor, loss: torch.Tensor) -> torch.Tensor:
+    """The reference [B] after a step to ``loss`` [B]: it falls with the losses, about ten steps behind, never rises.
+
+    Late steps are so worth as much as early ones. A task without a known minimum has its start for a reference.
+    """
+    if task.minimum is None:
+        return reference
+    tiny = torch.finfo(loss.dtype).tiny
+    before = (reference - task.minimum).clamp_min(tiny)
+    now = torch.nan_to_num(loss - task.minimum, nan=torch.inf, posinf=torch.inf).clamp_min(tiny)
+    return before**MEMORY * torch.minimum(now, before) ** (1 - MEMORY) + task.minimum
+
+
+def meta_loss(
+    task: Task, loss: torch.Tensor, start: torch.Tensor, reference: torch.Tensor | None = None
+) -> torch.Tensor:
     """What losses [B] after a step are worth to a run that started at losses ``start`` [B].
 
     Functions differ by many orders of magnitude, in their scale and in how far they can be minimised. Where the minimum
-    is known this counts the decades d that the excess over it has fallen by: -log(1 + d), with which half a decade on
-    a function full of local minima is worth as much as several on a bowl, and -d where the excess has risen. Elsewhere
-    it is the change over the size of the start's loss, f / |f_0| - sign(f_0), kept between -4 and 4.
+    is known this counts the decades d that the excess over it has fallen by from ``reference`` [B], by default the
+    start: -log(1 + d), with which half a decade on a function full of local minima is worth as much as several on a
+    bowl, and -d where the excess has risen. Elsewhere it is the change over the size of the start's loss, f / |f_0| - sign(f_0), kept
+    between -4 and 4.
     """
     if task.minimum is None:
         change = (loss - start) / start.abs().clamp_min(1e-12)
         return torch.nan_to_num(change, nan=4.0, posinf=4.0, neginf=-4.0).clamp(-4.0, 4.0)
-    share = (loss - task.minimum) / (start - task.minimum).clamp_min(1e-30)
-    decades = -torch.nan_to_num(share, nan=CEILING, posinf=CEILING).clamp(FLOOR, CEILING).log10()
+    reference = (start if reference is None else reference) - task.minimum
+    # Below the floor nothing is gained: that is where rounding begins.
+    excess = torch.maximum(loss - task.minimum, FLOOR * (start - task.minimum))
+    share = torch.nan_to_num(excess / reference.clamp_min(torch.finfo(loss.dtype).tiny), nan=CEILING, posinf=CEILING)
+    decades = -share.clamp(FLOOR, CEILING).log10()
     return -torch.where(decades > 0, decades.clamp_min(0.0).log1p(), decades)
 
 
@@ -63,8 +91,8 @@ def advance(optimizer: StepOptimizer, episode: Episode, steps: int) -> tuple[tor
         for _ in range(steps):
             state = optimizer.step(e.state, e.loss, e.gradient)
             loss, gradient = e.task.loss_and_gradient(state.x)
-            e = replace(e, state=state, loss=loss, gradient=gradient, left=e.left - 1)
-            total = total + meta_loss(e.task, loss, e.start).mean()
+            total = total + meta_loss(e.task, loss, e.start, e.reference).mean()
+            e = e.after(state, loss, gradient)
     return total / steps, e
 
 
@@ -105,10 +133,10 @@ def backpropagated(
             state = optimizer.step(e.state, e.loss, e.gradient)
             state = replace(state, x=bounded(state.x, e.state.x, limit / (len(episodes) * len(state.x))))
             loss = e.task.loss(state.x)
-            piece = piece + meta_loss(e.task, loss, e.start).mean()
+            piece = piece + meta_loss(e.task, loss, e.start, e.reference).mean()
             again = second_order and k + 1 < steps  # a piece's last gradient is seen by the next piece alone
             (gradient,) = torch.autograd.grad(loss.sum(), state.x, retain_graph=True, create_graph=again)
-            e = replace(e, state=state, loss=loss.detach(), gradient=gradient, left=e.left - 1)
+            e = e.after(state, loss, gradient)
         piece = piece / steps / len(episodes)
         if piece.requires_grad:  # a piece beyond the clamps has no gradient
             piece.backward()

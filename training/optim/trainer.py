@@ -50,7 +50,7 @@ class MetaRecipe:
     pairs: int = 2
     truncation: int = 1
     shortest: int = 2
-    longest: int = 150
+    longest: int = 200
     second_order: bool = True
     sigma: float = 0.01
     learning_rate: float = 5e-4

@@ -22,7 +22,7 @@ from diffmocap.optim.optimus import Optimus, OptimusSettings
 from diffmocap.optim.task import FunctionTask
 from diffmocap.optim.weights import load_optimizer
 from training.optim.__main__ import main, settings_from
-from training.optim.episodes import Episode, PieceByPiece, advance, backpropagated, bounded, meta_loss
+from training.optim.episodes import Episode, PieceByPiece, advance, backpropagated, bounded, followed, meta_loss
 from training.optim.problems import TRAINED, FunctionProblems, MixedProblems, TaskProblems
 from training.optim.trainer import MetaRecipe, MetaTrainer, flat_gradient
 
@@ -69,12 +69,34 @@ def test_meta_loss_counts_the_decades_that_the_excess_has_fallen_by() -> None:
     task = make_function("Styblinski-Tang", 3)
     start = torch.full((4,), 100.0, dtype=torch.float64) + task.minimum
     loss = torch.tensor([10.0, 100.0, 1000.0, torch.nan], dtype=torch.float64) + task.minimum
-    assert meta_loss(task, loss, start).tolist() == pytest.approx([-math.log(2), 0, 1, 4], abs=1e-4)
+    assert meta_loss(task, loss, start).tolist() == pytest.approx([-math.log(2), 0, 1, 12], abs=1e-4)
     task.minimum = 0.0
     assert meta_loss(task, torch.zeros(1), torch.ones(1)).item() == pytest.approx(-math.log(21))  # twenty decades
     unknown = FunctionTask(lambda x: x.sum(-1), 3)
     values = meta_loss(unknown, torch.tensor([-3.0, 1.0, torch.inf]), torch.tensor([-2.0, 2.0, 1.0]))
     assert values.tolist() == pytest.approx([-0.5, -0.5, 4])
+
+
+def test_the_reference_falls_behind_the_losses_and_never_rises() -> None:
+    task = make_function("Sphere", 3)
+    reference = torch.ones(2, dtype=torch.float64)
+    for loss in ([1e-10, 5.0], [1e-10, torch.nan], [1e-10, torch.inf]):
+        reference = followed(task, reference, torch.tensor(loss, dtype=torch.float64))
+    assert reference.log10().tolist() == pytest.approx([-10 * (1 - 0.9**3), 0.0])
+    unknown = FunctionTask(lambda x: x.sum(-1), 3)
+    assert followed(unknown, reference, torch.zeros(2)) is reference
+
+
+def test_late_decades_are_worth_as_much_as_early_ones_until_rounding_begins() -> None:
+    task = make_function("Sphere", 3)
+    start = torch.ones(3, dtype=torch.float64)
+    reference = torch.tensor([1.0, 1e-12, 1e-25], dtype=torch.float64)
+    loss = (reference / 10).requires_grad_(True)
+    values = meta_loss(task, loss, start, reference)
+    assert values[:2].tolist() == pytest.approx([-math.log(2)] * 2)
+    (gradient,) = torch.autograd.grad(values.sum(), loss)
+    assert (gradient * loss)[:2].tolist() == pytest.approx([1 / math.log(10) / 2] * 2)
+    assert gradient[2] == 0
 
 
 def test_pieces_are_one_run() -> None:
@@ -93,11 +115,16 @@ def test_pieces_are_one_run() -> None:
 
 
 # Features of the paper: the unit of remembered steps is a constant of backpropagation.
-@pytest.mark.parametrize("make", [network, lambda: Optimus(replace(SMALL, features=FeatureSettings()))])
+@pytest.mark.parametrize(
+    "make", [network, lambda: Optimus(replace(SMALL, quasi_newton=False, features=FeatureSettings()))]
+)
 def test_backpropagation_is_the_derivative_of_a_piece(make) -> None:
-    """By finite differences along theta's gradient: with the second order through all steps of a piece."""
+    """By finite differences along theta's gradient: with the second order through all steps of a piece.
+
+    Without a known minimum losses are compared with the start's; a reference that follows them counts as a constant.
+    """
     torch.manual_seed(0)
-    optimizer, task = make().double(), FunctionTask(lambda x: (x - 0.2).pow(4).sum(-1), 3, minimum=-1.0)
+    optimizer, task = make().double(), FunctionTask(lambda x: (x - 0.2).pow(4).sum(-1), 3)
     x = task.init(2, torch.Generator().manual_seed(0)).double()
     begin = Episode.begin(optimizer, task, x, 4)
     loss, (after,) = backpropagated(optimizer, [begin], 4, second_order=True, limit=math.inf)
@@ -235,7 +262,8 @@ def test_the_command_trains_and_resumes(tmp_path, capsys) -> None:
     options = ["--out", str(tmp_path), "--kind", "optimus", "--pairs", "1", "--truncation", "2", "--shortest", "2"]
     options += ["--longest", "4", "--functions", "Sphere", "--largest", "4", "--batch", "2"]
     options += ["--validation-dimensions", "5", "6", "--validation-count", "1"]
-    for setting in ("width=8", "heads=2", "feedforward=8", "mlp_width=8", "norm=rms", "features.memory=false"):
+    settings = ["width=8", "heads=2", "feedforward=8", "mlp_width=8", "norm=rms", "quasi_newton=false"]
+    for setting in [*settings, "features.memory=false"]:
         options += ["--set", setting]
     main([*options, "--steps", "2"])
     main([*options, "--steps", "3"])
