@@ -1,10 +1,11 @@
 """Optimus and its variants, each trained for the same processor time: ``python -m benchmarks.optimus_variants``.
 
-Three questions are answered on validation dimensions above those trained: what memory, preconditioner and encoders are
-worth (the ablations of the paper's table 4), in which order B is used and by what it is divided, and what PES brings
-beside truncated backpropagation. All variants see the same problems from the same seed and are trained by
-``training.optim``'s recipe, only shorter. Runs are kept one by one in ``benchmarks/results/optimus_variants.jsonl``: a
-second call goes on with what is missing, and several calls with ``--only`` share the work.
+Three questions are answered on validation dimensions above those trained: what memory, quasi-Newton step, safeguard,
+preconditioner and encoders are worth (the ablations of the paper's table 4), in which order B is used and by what it is
+divided, and what PES brings beside truncated backpropagation. All variants see the same problems from
+the same seed and are trained by ``training.optim``'s recipe, only shorter. Runs are kept one by one in
+``benchmarks/results/optimus_variants.jsonl``: a second call goes on with what is missing, and several calls with
+``--only`` share the work.
 """
 
 from __future__ import annotations
@@ -31,8 +32,11 @@ RUNS = RESULTS / "optimus_variants.jsonl"
 ITERATIONS, MOST_DECADES = (10, 30, 100), 14.0
 #: Dimensions of validation: above the 2 to 100 of training, and none of the test's.
 DIMENSIONS = (150, 220)
-PAPER_FEATURES = {"memory": False}
-REMEMBERING = {"features": {"memory": True}, "lambda_a": 1.0}
+#: Optimus with the supplement's features alone, and with what was added before pairs, or with all of it but one part.
+PAPER_FEATURES = {"features": {"memory": False}, "lambda_a": 0.1, "quasi_newton": False, "safeguard": False}
+NO_PAIRS = {"features": {"memory": True}, "quasi_newton": False}
+#: Adafactor MLP with Optimus' features and units.
+REMEMBERING = {"features": {"memory": True, "pairs": 16}, "lambda_a": 1.0}
 
 #: Changes of the recipe. Pieces of PES are the paper's, with two antithetic pairs.
 METHODS = {
@@ -55,9 +59,13 @@ VARIANTS = {
     "Optimus": Variant("ablation"),
     "Optimus, no state": Variant("ablation", settings={"state": False}),
     "Optimus, no structure": Variant("ablation", settings={"structure": False}),
+    "Optimus, no quasi-Newton step": Variant("ablation", settings={"quasi_newton": False}),
+    "Optimus, no safeguard": Variant("ablation", settings={"safeguard": False}),
+    "Optimus, no pairs": Variant("ablation", settings=NO_PAIRS),
+    "Optimus, no pairs and no safeguard": Variant("ablation", settings={**NO_PAIRS, "safeguard": False}),
     "Adafactor MLP 512x4, with memory": Variant("ablation", "adafactor_mlp", {"width": 512, **REMEMBERING}),
     "Adafactor MLP 128x4, with memory": Variant("ablation", "adafactor_mlp", REMEMBERING),
-    "Optimus, the paper's features": Variant("ablation", settings={"features": PAPER_FEATURES, "lambda_a": 0.1}),
+    "Optimus, the paper's features": Variant("ablation", settings=PAPER_FEATURES),
     "Adafactor MLP 512x4, the paper's features": Variant("ablation", "adafactor_mlp", {"width": 512}),
     "Adafactor MLP 128x4, the paper's features": Variant("ablation", "adafactor_mlp"),
     "use first, bound": Variant("B", settings={"order": "use_first"}),
@@ -66,7 +74,9 @@ VARIANTS = {
     "the paper's text: use first, Frobenius, sum": Variant(
         "B", settings={"order": "use_first", "norm": "frobenius", "factor_scale": "sum"}
     ),
-    "the paper's algorithm 1: update first, no norm, sum": Variant("B", settings={"norm": "none", "factor_scale": "sum"}),
+    "the paper's algorithm 1: update first, no norm, sum": Variant(
+        "B", settings={"norm": "none", "factor_scale": "sum"}
+    ),
     "backpropagation through four steps": Variant("method", methods=("four steps",)),
     "PES": Variant("method", methods=("PES",)),
     "backpropagation, then PES": Variant("method", methods=("single steps", "PES")),
@@ -87,7 +97,7 @@ def train(variant: Variant, minutes: float, seed: int) -> MetaTrainer:
     return trainer
 
 
-def decades(trainer: MetaTrainer, starts: int = 2) -> dict[str, dict[str, float]]:
+def decades(trainer: MetaTrainer, starts: int = 4) -> dict[str, dict[str, float]]:
     """Decades that the excess has fallen by after some iterations, mean over dimensions and starts, by function."""
     total = {name: {str(k): 0.0 for k in ITERATIONS} for name in TRAINED}
     for dimension in DIMENSIONS:

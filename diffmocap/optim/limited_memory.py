@@ -69,8 +69,8 @@ class Pairs:
     def inverse_hessian_times(self, gradient: torch.Tensor) -> torch.Tensor:
         """H g [B, N] for ``gradient`` [B, N], H being the inverse Hessian that the pairs tell of.
 
-        It begins from the largest s^T y / y^T y of all pairs, since the pairs themselves tell of the directions in which
-        it is too large; from |s| / |y| of the newest if none counts; without pairs H = I.
+        It begins from the largest s^T y / y^T y of all pairs, since the pairs themselves tell of the directions in
+        which that is too large; from |s| / |y| of the newest if none counts; without pairs H = I.
         """
         q, inner = gradient, []
         for i in range(self.s.shape[1]):

@@ -48,14 +48,13 @@ class OptimusSettings:
         state: False is the paper's ablation "no state": B starts from the identity at every step.
         structure: False is the ablation "no structure": the encoders turn features and s into the step directly.
         dense_above: B is held as a matrix when it has more than this share of N factors.
-
         quasi_newton: beyond the paper, a share of the step that limited-memory BFGS would take is added to B s; the
             encoders say how large it is. Needs ``pairs`` of the features.
         safeguard: beyond the paper, a point above the last ten losses is left for the best one; see
             :mod:`~diffmocap.optim.safeguard`.
 
-    Beyond the paper, features and units of steps come from :mod:`~diffmocap.optim.memory` by default. The defaults
-    ``bound`` and ``mean`` were chosen for what they do with N: s of a given size then gives steps of the
+    Beyond the paper, features and units of steps come from :mod:`~diffmocap.optim.memory` and
+    :mod:`~diffmocap.optim.limited_memory` by default. The defaults ``bound`` and ``mean`` were chosen for what they do with N: s of a given size then gives steps of the
     same size in every dimension, while the Frobenius norm shrinks the part of the identity with the root of N. The
     paper's own readings are :meth:`paper_text` and :meth:`paper_algorithm`.
     """
@@ -112,8 +111,8 @@ _PAPER = {"lambda_a": 0.1, "quasi_newton": False, "safeguard": False, "features"
 
 @dataclass
 class OptimusState(State):
-    """``features``: the averages so far. ``b``: the preconditioner, None where the settings have no state. ``safeguard``:
-    None where they have none."""
+    """``features``: the averages so far. ``b``: the preconditioner. ``safeguard``: points to go back to. Both are None
+    where the settings have none."""
 
     features: FeatureState
     b: Preconditioner | None
@@ -160,7 +159,7 @@ class Optimus(LearnedOptimizer):
     def _direction(
         self, z: torch.Tensor, state: OptimusState
     ) -> tuple[torch.Tensor, Preconditioner | None, torch.Tensor | None]:
-        """The learned step [B, N] from features [B, F, N], B after it, and the share [B, 1] of the quasi-Newton step."""
+        """The learned step [B, N] from features [B, F, N], B after it, and the quasi-Newton step's share [B, 1]."""
         c = self.settings
         alpha_d = self.mlp(z)
         if not c.structure:  # a token also carries the direction and the log length of s

@@ -26,7 +26,9 @@ SOLVERS = {
     "optimus_paper_algorithm": lambda: Optimus(OptimusSettings.paper_algorithm(**SMALL)),
     "optimus_no_state": lambda: Optimus(OptimusSettings(state=False, **SMALL)),
     "optimus_no_structure": lambda: Optimus(OptimusSettings(structure=False, **SMALL)),
-    "optimus_memory": lambda: Optimus(OptimusSettings(quasi_newton=False, features=FeatureSettings(memory=True), **SMALL)),
+    "optimus_memory": lambda: Optimus(
+        OptimusSettings(quasi_newton=False, features=FeatureSettings(memory=True), **SMALL)
+    ),
     "adafactor_mlp": lambda: AdafactorMlp(AdafactorMlpSettings(width=16, layers=2)),
     "learned_gradient_descent": lambda: LearnedGradientDescent(LearnedGradientDescentSettings(N, width=16)),
     "adam": lambda: Adam(0.05),

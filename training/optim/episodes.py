@@ -13,7 +13,7 @@ from diffmocap.optim.learned import LearnedOptimizer
 from diffmocap.optim.optimizer import StepOptimizer
 from diffmocap.optim.task import Task
 
-#: Ratios to the start's excess below which nothing is gained any more, and to the reference above which nothing is lost.
+#: Ratios to the start's excess below which nothing is gained, and to the reference above which nothing more is lost.
 FLOOR, CEILING = 1e-20, 1e12
 #: Share of its logarithm that the reference keeps in a step.
 MEMORY = 0.9
@@ -70,8 +70,8 @@ def meta_loss(
     Functions differ by many orders of magnitude, in their scale and in how far they can be minimised. Where the minimum
     is known this counts the decades d that the excess over it has fallen by from ``reference`` [B], by default the
     start: -log(1 + d), with which half a decade on a function full of local minima is worth as much as several on a
-    bowl, and -d where the excess has risen. Elsewhere it is the change over the size of the start's loss, f / |f_0| - sign(f_0), kept
-    between -4 and 4.
+    bowl, and -d where the excess has risen. Elsewhere it is the change over the size of the start's loss,
+    f / |f_0| - sign(f_0), kept between -4 and 4.
     """
     if task.minimum is None:
         change = (loss - start) / start.abs().clamp_min(1e-12)
@@ -146,8 +146,8 @@ def backpropagated(
 
 
 def bounded(x: torch.Tensor, before: torch.Tensor, limit: float) -> torch.Tensor:
-    """The same x [B, N]. What flows back through it is kept so small that stretching the step from ``before`` by a factor
-    1 + c changes no problem's loss by more than ``limit`` c: one that explodes must not drown the others.
+    """The same x [B, N]. What flows back through it is kept so small that stretching the step from ``before`` by a
+    factor 1 + c changes no problem's loss by more than ``limit`` c: one that explodes must not drown the others.
 
     A copy, so that the gradient at x, which the optimizer sees, is not touched.
     """

@@ -23,8 +23,8 @@ def run(
     ranks, clock = trainer.ranks, trainer.ranks.clock
     writer = tensorboard_writer(trainer.out) if ranks.first and not quiet else None
     bar = tqdm(
-        total=None if trainer.recipe.minutes else trainer.recipe.steps, initial=trainer.step, unit="step", dynamic_ncols=True, mininterval=5,
-        disable=quiet or not ranks.first,
+        total=None if trainer.recipe.minutes else trainer.recipe.steps, initial=trainer.step, unit="step",
+        dynamic_ncols=True, mininterval=5, disable=quiet or not ranks.first,
     )  # fmt: skip
     start = saved = validated = clock()
     while trainer.progress < 1:

@@ -47,7 +47,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder that training.optim wrote")
     parser.add_argument("name", choices=list(SHIPPED), help="which of the shipped optimizers it becomes")
-    parser.add_argument("--before", type=Path, nargs="+", default=[], metavar="RUN", help="runs that this one goes on from")
+    parser.add_argument(
+        "--before", type=Path, nargs="+", default=[], metavar="RUN", help="runs that this one goes on from"
+    )
     parser.add_argument("--models", type=Path, default=MODELS, help="folder to ship to (default: models/)")
     args = parser.parse_args(arguments)
     weights = args.run / "last.safetensors"
