@@ -28,6 +28,8 @@ CHUNK = 100_000
 #: Starts where not all are affordable, by the largest dimension that they are for. An update of SciPy's BFGS takes two
 #: products of N x N matrices, and Perm's value N^2 powers a problem. With so many coordinates, starts differ little.
 BFGS_STARTS = ((250, STARTS), (500, 8), (1000, 4))
+#: Of learned optimizers, whose attention takes time that grows with N squared: a full run ends within an hour or so.
+LEARNED_STARTS = ((100, STARTS), (250, 32), (500, 8), (1000, 4))
 PERM_STARTS = ((100, STARTS), (250, 16), (500, 4), (1000, 2))
 #: Over how many starts a learning rate is chosen.
 TUNING_STARTS = ((100, STARTS), (1000, 16))
@@ -39,8 +41,9 @@ def _up_to(table: tuple[tuple[int, int], ...], dimension: int) -> int:
 
 
 def affordable_starts(solver: str, task: BenchmarkTask) -> int:
-    """How many starts of a task are run unless more are asked for; learned optimizers are limited by Perm alone."""
-    starts = _up_to(BFGS_STARTS, task.dimension) if solver == "BFGS" else STARTS
+    """How many starts of a task are run unless more are asked for."""
+    tables = {"BFGS": BFGS_STARTS, **dict.fromkeys(("L-BFGS", *TUNED), ((1000, STARTS),))}
+    starts = _up_to(tables.get(solver, LEARNED_STARTS), task.dimension)
     return min(starts, _up_to(PERM_STARTS, task.dimension)) if task.function == "Perm" else starts
 
 

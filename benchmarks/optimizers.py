@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.optimizer_baselines import BASELINES, PERM_STARTS, affordable_starts, refresh
+from benchmarks.optimizer_baselines import BASELINES, LEARNED_STARTS, PERM_STARTS, affordable_starts, refresh
 from benchmarks.optimizer_costs import TIMED_DIMENSIONS, costs
 from benchmarks.optimizer_curves import baseline_file, load_curves
 from benchmarks.optimizer_directions import directions
@@ -43,7 +43,7 @@ ROSENBROCK_DIMENSIONS = (10, 20, 50, 100, 250, 500, 1000)
 QUICK_STARTS = ((50, 8), (250, 4), (1000, 2))
 QUICK_PERM_STARTS = ((50, 8), (250, 4), (1000, 1))
 #: Starts of the learned optimizers on the functions without offset, which stand beside.
-UNSHIFTED_STARTS = 16
+UNSHIFTED_STARTS = 8
 #: Flag, file and whether a quick run has it.
 WEIGHTS = {
     OPTIMUS: ("--optimus", "optimus.safetensors", True),
@@ -60,7 +60,7 @@ def quick_starts(task: BenchmarkTask) -> int:
 
 
 def starts_of(args: argparse.Namespace, limit: int = STARTS) -> Callable[[BenchmarkTask], int]:
-    """How many starts each task has: those asked for, a quick run's, or all that Perm's memory of N^2 allows."""
+    """How many starts each task has: those asked for, a quick run's, or a full run's."""
     if args.starts:
         return lambda task: min(args.starts, limit)
     if args.quick:
@@ -255,7 +255,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--parts", **choice(PARTS), help=f"which to run, of {', '.join(PARTS)} (default: all)")
     p.add_argument("--functions", **choice(tuple(FUNCTIONS)), help="some of the 15 functions (default: all)")
     p.add_argument("--dimensions", **choice(DIMENSIONS, int), help="some of the dimensions (default: all)")
-    p.add_argument("--starts", type=int, default=0, help=f"of the learned optimizers (default: {STARTS}, or --quick's)")
+    fewer = ", ".join(str(count) for _, count in LEARNED_STARTS[1:])
+    p.add_argument("--starts", type=int, default=0,
+                   help=f"of the learned optimizers (default: {STARTS}, from 250 dimensions on {fewer}; or --quick's)")  # fmt: skip
     p.add_argument("--unshifted-starts", type=int, default=UNSHIFTED_STARTS, metavar="STARTS",
                    help="of a full run without offsets; 0: none (default %(default)s)")  # fmt: skip
     for name, (flag, file, _) in WEIGHTS.items():
