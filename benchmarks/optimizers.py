@@ -256,8 +256,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--functions", **choice(tuple(FUNCTIONS)), help="some of the 15 functions (default: all)")
     p.add_argument("--dimensions", **choice(DIMENSIONS, int), help="some of the dimensions (default: all)")
     fewer = ", ".join(str(count) for _, count in LEARNED_STARTS[1:])
-    p.add_argument("--starts", type=int, default=0,
-                   help=f"of the learned optimizers (default: {STARTS}, from 250 dimensions on {fewer}; or --quick's)")  # fmt: skip
+    p.add_argument("--starts", type=int, default=0, help=f"of the learned optimizers (default: {STARTS}, from 250 "
+                   f"dimensions on {fewer}; or --quick's)")  # fmt: skip
     p.add_argument("--unshifted-starts", type=int, default=UNSHIFTED_STARTS, metavar="STARTS",
                    help="of a full run without offsets; 0: none (default %(default)s)")  # fmt: skip
     for name, (flag, file, _) in WEIGHTS.items():
