@@ -11,6 +11,7 @@ motion, as those of anything do that balances on its feet.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import roma
@@ -124,12 +125,9 @@ class Simulator:
         """
         if targets.shape[2:] != (NUM_JOINTS - 1, 3, 3) or len(targets) != len(state.pelvis):
             raise SettingsError(f"targets must be [{len(state.pelvis)}, T, 23, 3, 3], got {list(targets.shape)}")
-        steps = max(1, -int(-dt_s * self.step_rate_hz // 1))
+        steps = math.ceil(dt_s * self.step_rate_hz - 1e-6)
         dt = dt_s / steps
-        turning = roma.rotmat_to_rotvec(targets[:, 1:] @ targets[:, :-1].transpose(-1, -2))
-        parts = torch.arange(1, steps + 1, dtype=targets.dtype, device=targets.device) / steps
-        between = roma.rotvec_to_rotmat(turning[:, :, None] * parts[:, None, None]) @ targets[:, :-1, None]
-        rates = torch.nn.functional.pad(turning / dt_s, (0, 0, 1, 0))  # in the parents' axes; none of the pelvis
+        between, rates = targets_between(targets, dt_s, steps)
         now = (state.rotations, state.pelvis, state.velocity)
         frames, torques = [now], []
         for aims, rate in zip(between.unbind(1), rates.unbind(1), strict=True):
@@ -188,6 +186,18 @@ class Simulator:
         moving = body.point_velocity(at, velocity.flatten(0, 1))
         force, _, _ = self.contact.forces(gap, moving, self.up, self._stiffness)
         return at.positions.unflatten(0, shape), force.unflatten(0, shape)
+
+
+def targets_between(targets: torch.Tensor, dt_s: float, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Targets at the ends of ``steps`` steps a frame, turning evenly, from those at frames [B, T, 23, 3, 3].
+
+    Returns:
+        Targets [B, T-1, steps, 23, 3, 3], and rates [B, T-1, 24, 3] rad/s in the parents' axes; none of the pelvis.
+    """
+    turning = roma.rotmat_to_rotvec(targets[:, 1:] @ targets[:, :-1].transpose(-1, -2))
+    parts = torch.arange(1, steps + 1, dtype=targets.dtype, device=targets.device) / steps
+    between = roma.rotvec_to_rotmat(turning[:, :, None] * parts[:, None, None]) @ targets[:, :-1, None]
+    return between, torch.nn.functional.pad(turning / dt_s, (0, 0, 1, 0))
 
 
 def _bounded(u: torch.Tensor) -> torch.Tensor:
