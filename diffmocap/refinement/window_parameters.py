@@ -1,0 +1,118 @@
+"""The few unknowns of a window of motion: knots of a spline of increments in the tangent space of a reference motion.
+
+``R_j(t) = R_ref,j(t) Exp(v_j(t))`` for the 24 local rotations and ``p(t) = p_ref(t) + u(t)`` for the pelvis, with
+``[v, u](t) = sum_k B_k(t) x_k``: B_k are uniform cubic B-splines (de Boor, "A Practical Guide to Splines", 1978), which
+are twice differentiable and sum to one. So increments have no accelerations that knots at that distance cannot show,
+and a window of 32 frames with a knot every 4 has 10 x 75 unknowns instead of 2400.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from diffmocap.body.skeleton import NUM_JOINTS
+from diffmocap.errors import SettingsError
+
+#: Unknowns of one knot: an increment of 24 rotations [rad] and of the pelvis.
+KNOT_SIZE = 3 * NUM_JOINTS + 3
+#: One unit of a rotation's unknown [rad] and of a pelvis's [m]: about what lifting is off by (5.7 degrees, 5 cm).
+ROTATION_UNIT, PELVIS_UNIT = 0.1, 0.05
+
+
+def knot_count(frames: int, spacing: int) -> int:
+    """Number of knots for so many frames: cubic splines reach one knot beyond either end."""
+    return 1 if frames == 1 else math.ceil((frames - 1) / spacing) + 3
+
+
+def spline_matrix(frames: int, spacing: int) -> torch.Tensor:
+    """Values [T, knots] of the B-splines at the frames, float64; rows sum to one. One frame has one knot."""
+    if frames < 1 or spacing < 1:
+        raise SettingsError(f"a window needs at least 1 frame and 1 frame between knots, got {frames} and {spacing}")
+    if frames == 1:
+        return torch.ones(1, 1, dtype=torch.float64)
+    # Intervals are stretched to end at the last frame, so that every knot has frames that it moves.
+    intervals = math.ceil((frames - 1) / spacing)
+    at = torch.arange(frames, dtype=torch.float64) * (intervals / (frames - 1))
+    away = (at[:, None] - (torch.arange(intervals + 3, dtype=torch.float64) - 1)).abs()
+    near = 2.0 / 3.0 - away**2 + 0.5 * away**3
+    far = (2.0 - away).clamp_min(0.0) ** 3 / 6.0
+    return torch.where(away < 1.0, near, far)
+
+
+@dataclass(frozen=True)
+class WindowParameters:
+    """Turns unknowns x [B, knots * 75] into motions around a reference; x = 0 is the reference itself.
+
+    A knot's entries are 24 rotation vectors in units of :data:`ROTATION_UNIT` rad, in the joints' own axes, then the
+    pelvis in units of :data:`PELVIS_UNIT` m in the motion's axes.
+
+    Attributes:
+        rotations: [B, T, 24, 3, 3] local rotations of the reference.
+        pelvis: [B, T, 3] m of the reference.
+        spline: [T, knots].
+    """
+
+    rotations: torch.Tensor
+    pelvis: torch.Tensor
+    spline: torch.Tensor
+
+    @classmethod
+    def around(cls, rotations: torch.Tensor, pelvis: torch.Tensor, spacing: int = 4) -> WindowParameters:
+        """Unknowns around a reference motion, a knot every ``spacing`` frames."""
+        spline = spline_matrix(rotations.shape[1], spacing)
+        return cls(rotations.detach(), pelvis.detach(), spline.to(pelvis))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(knots, 75)."""
+        return self.spline.shape[1], KNOT_SIZE
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> WindowParameters:
+        """The same on another device or in another floating-point type."""
+        return WindowParameters(*(x.to(device, dtype) for x in (self.rotations, self.pelvis, self.spline)))
+
+    def row(self, index: int) -> WindowParameters:
+        """Those of window ``index`` alone, a batch of one."""
+        one = slice(index, index + 1) if index >= 0 else slice(index, index + 1 or None)
+        return WindowParameters(self.rotations[one], self.pelvis[one], self.spline)
+
+    def decode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Local rotations [B, T, 24, 3, 3] and pelvis [B, T, 3] m for unknowns [B, knots * 75]; differentiable."""
+        steps = self.spline @ x.view(-1, *self.shape)
+        turns = steps[..., :-3].unflatten(-1, (NUM_JOINTS, 3))
+        return self.rotations @ exponential(ROTATION_UNIT * turns), self.pelvis + PELVIS_UNIT * steps[..., -3:]
+
+
+def exponential(vectors: torch.Tensor) -> torch.Tensor:
+    """Rotation matrices [..., 3, 3] of rotation vectors [..., 3] rad; smooth at zero.
+
+    By the unit quaternion, whose products are the matrix's entries up to a constant linear map: a third of the
+    operations of assembling them.
+    """
+    half = (0.25 * vectors.square().sum(-1, keepdim=True) + 1e-20).sqrt()
+    quaternion = torch.cat([vectors * (0.5 * half.sin() / half), half.cos()], -1)
+    products = quaternion[..., :, None] * quaternion[..., None, :]
+    entries = products.flatten(-2) @ _entries(vectors.device, vectors.dtype)
+    return entries.unflatten(-1, (3, 3))
+
+
+def _entry_table() -> torch.Tensor:
+    """[16, 9]: entries of the rotation matrix from products of the quaternion (x, y, z, w)."""
+    table = torch.zeros(4, 4, 3, 3)
+    for i in range(3):
+        j, k = (i + 1) % 3, (i + 2) % 3
+        table[3, 3, i, i] = table[i, i, i, i] = 1.0
+        table[j, j, i, i] = table[k, k, i, i] = -1.0
+        table[i, j, i, j] = table[i, j, j, i] = 2.0
+        table[3, k, j, i], table[3, k, i, j] = 2.0, -2.0
+    return table.reshape(16, 9)
+
+
+_TABLE = _entry_table()
+
+
+def _entries(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    return _TABLE.to(device=device, dtype=dtype)
