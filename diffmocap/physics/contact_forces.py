@@ -10,8 +10,8 @@ six unknowns a frame, ``z + G P(G^T z) / rho = w``, the gradient of a strictly c
 method (Qi and Sun 1993) with a line search solves it for all frames side by side, however many the points. Starting at
 a larger rho takes the corners out of the function: on motion capture 16 iterations then do where 30 did not.
 
-Gradients come from the implicit function theorem: one Newton step from the solution, differentiated, is exact and costs
-a 6 x 6 solve, where differentiating the iterations would cost them all again.
+Gradients come from the implicit function theorem: they are exact at the solution and cost a 6 x 6 solve, where
+differentiating the iterations would cost them all again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch.autograd.function import once_differentiable
 
 from diffmocap.errors import SettingsError
 from diffmocap.physics.dynamics import STANDARD_GRAVITY, Wrench
@@ -83,21 +84,18 @@ def contact_forces(
     wrench = torch.cat([needed.force, needed.moment / MOMENT_ARM], -1).double() / weight
     arms = ((positions - needed.centre[..., None, :]) / MOMENT_ARM).double()
     axis = up.detach().double().expand(*batch, 3).reshape(-1, 1, 3)
-    wrench, arms = wrench.reshape(-1, 6), arms.reshape(-1, count, 3)
-    matrix = activity.double().reshape(-1, count, 1, 1) * _transposed_grasp(arms)
-    with torch.no_grad():
-        begin = None if start is None else start.detach().reshape(-1, 6)
-        residual, hessian = _solve(matrix, wrench, axis, friction, iterations, begin)
-    residual = residual - torch.linalg.solve(hessian, _gradient(matrix, residual, wrench, axis, friction))
-    # One more projection, so that forces are in the cone however far the solver came.
-    shares = project((matrix @ residual[:, None, :, None])[..., 0], axis, friction) / REGULARISATION
-    force = shares * activity.double().reshape(-1, count, 1) * weight
+    begin = None if start is None else start.detach().reshape(-1, 6)
+    force, residual = _Forces.apply(
+        wrench.reshape(-1, 6), arms.reshape(-1, count, 3), activity.double().reshape(-1, count), axis, friction,
+        iterations, begin,
+    )  # fmt: skip
+    force = force * weight
     force = force.reshape(*batch, count, 3).to(positions.dtype)
     arm = positions - needed.centre[..., None, :]
     left = Wrench(
         needed.force - force.sum(-2), needed.moment - torch.linalg.cross(arm, force).sum(-2), needed.centre
     )
-    return ContactForces(force, left, residual.detach().reshape(*batch, 6))
+    return ContactForces(force, left, residual.reshape(*batch, 6))
 
 
 def _transposed_grasp(arms: torch.Tensor) -> torch.Tensor:
@@ -109,13 +107,43 @@ def _transposed_grasp(arms: torch.Tensor) -> torch.Tensor:
     return torch.cat([identity, turn], -1)
 
 
-def _gradient(matrix, residual, wrench, axis, friction) -> torch.Tensor:
-    pushed = project((matrix @ residual[:, None, :, None])[..., 0], axis, friction)
-    return residual - wrench + (matrix * pushed[..., None]).sum((1, 2)) / REGULARISATION
+class _Forces(torch.autograd.Function):
+    """Forces f [N, P, 3] over the weight, and the multiplier z [N, 6], which passes no gradient.
+
+    With M the rows a_p G_p^T, y = M z, p = P(y) / rho, J its derivative and H = 1 + M^T J M: differentiating
+    ``z + M^T p = w`` and ``f = a p`` and taking the incoming gradient v of f to the left gives
+    ``lambda = H^-1 M^T J a v`` for w and ``s = J (a v - M lambda)`` against dM z, ``-p`` against dM lambda.
+    """
+
+    @staticmethod
+    def forward(ctx, wrench, arms, activity, axis, friction, iterations, start):
+        matrix = activity[..., None, None] * _transposed_grasp(arms)
+        residual, pulls, jacobian, hessian = _solve(matrix, wrench, axis, friction, iterations, start)
+        # A projection of its own, so that forces are in the cone however far the solver came.
+        shares = project(pulls, axis, friction) / REGULARISATION
+        ctx.save_for_backward(arms, activity, matrix, residual, shares, jacobian / REGULARISATION, hessian)
+        ctx.mark_non_differentiable(residual)
+        return shares * activity[..., None], residual
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, above, _):
+        arms, activity, matrix, residual, shares, jacobian, hessian = ctx.saved_tensors
+        flat, scaled = matrix.flatten(1, 2), activity[..., None] * above
+        pulled = (jacobian @ scaled[..., None]).flatten(1, 2)
+        adjoint = torch.linalg.solve(hessian, (flat.transpose(1, 2) @ pulled)[..., 0])
+        slope = (jacobian @ (scaled - (matrix @ adjoint[:, None, :, None])[..., 0])[..., None])[..., 0]
+        z_force, z_moment = residual[:, None].split(3, -1)
+        l_force, l_moment = adjoint[:, None].split(3, -1)
+        in_arms = torch.linalg.cross(slope, z_moment) - torch.linalg.cross(shares, l_moment)
+        along = slope * (z_force + torch.linalg.cross(z_moment, arms))
+        against = shares * (above - l_force - torch.linalg.cross(l_moment, arms))
+        return adjoint, activity[..., None] * in_arms, (along + against).sum(-1), None, None, None, None
 
 
-def _solve(matrix, wrench, axis, friction, iterations, start) -> tuple[torch.Tensor, torch.Tensor]:
-    """Residual wrench z [N, 6] and the generalised Hessian [N, 6, 6] there."""
+def _solve(matrix, wrench, axis, friction, iterations, start) -> tuple[torch.Tensor, ...]:
+    """Residual wrench z [N, 6] and its pulls M z [N, P, 3]; the projection's derivative [N, P, 3, 3] and the generalised
+    Hessian [N, 6, 6] of the step that led there."""
     looser = _LOOSER if start is None else ()
     identity = torch.eye(6, device=wrench.device, dtype=wrench.dtype)
     flat = matrix.flatten(1, 2)  # [N, 3P, 6]
@@ -124,20 +152,21 @@ def _solve(matrix, wrench, axis, friction, iterations, start) -> tuple[torch.Ten
     # A multiple of the wrench lies inside the cones if the body presses down: the first step solves all at once.
     residual = rho * wrench if start is None else start
     pulls = (flat @ residual[..., None])[..., 0].unflatten(1, (-1, 3))
-    for k in range(max(iterations, len(looser)) + 1):
+    last = max(iterations, len(looser))
+    for k in range(last + 1):
         next_rho = looser[k] if k < len(looser) else REGULARISATION
         residual, pulls, rho = residual * (next_rho / rho), pulls * (next_rho / rho), next_rho  # keeps the forces
         pushed, jacobian = project_with_jacobian(pulls, axis, friction)
         gradient = residual - wrench + (pushed.flatten(1)[:, None] @ flat)[:, 0] / rho
         hessian = identity + flat.transpose(1, 2) @ (jacobian @ matrix).flatten(1, 2) / rho
-        if k >= len(looser) and (len(gradient) == 0 or float(gradient.abs().amax()) < _TOLERANCE):
-            break
         step = -torch.linalg.solve(hessian, gradient)
         turn = (flat @ step[..., None])[..., 0].unflatten(1, (-1, 3))
+        if k == last or (k >= len(looser) and (len(gradient) == 0 or float(gradient.abs().amax()) < _TOLERANCE)):
+            return residual + step, pulls + turn, jacobian, hessian
         # The convex function at several lengths; the best one, which exists as the step goes downhill.
         tried = project(pulls + steps[..., None, None] * turn, axis, friction).square().sum((-1, -2))
         moved = residual + steps[..., None] * step
         value = 0.5 * moved.square().sum(-1) - (moved * wrench).sum(-1) + 0.5 * tried / rho
         length = steps[value.argmin(0), 0][:, None]
         residual, pulls = residual + length * step, pulls + length[..., None] * turn
-    return residual, hessian
+    raise AssertionError("the last iteration returns")

@@ -13,21 +13,21 @@ from dataclasses import dataclass
 
 import torch
 
-from diffmocap.body.joint_angles import limit_excess
 from diffmocap.errors import SettingsError
 from diffmocap.physics.contact_forces import ContactForces
 from diffmocap.physics.contact_state import ContactLevels
 from diffmocap.physics.motion import MIN_FRAMES
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.body_points import BodyPoints
+from diffmocap.refinement.joint_limits import LimitExcess
 from diffmocap.refinement.window import Window
 from diffmocap.refinement.window_contacts import ContactMotion
 from diffmocap.refinement.window_data import HypothesisTerm, ReprojectionTerm
 from diffmocap.refinement.window_dynamics import STRENGTH, ground_forces, joint_torques, loads
 from diffmocap.refinement.window_weights import UNITS, RefinementWeights
 
-#: Newton iterations of the contact forces in an evaluation, from the reference's solution on.
-CONTACT_ITERATIONS = 4
+#: Newton iterations of the contact forces at most; from the reference's solution on, four are the rule.
+CONTACT_ITERATIONS = 12
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class WindowLoss:
         self.weights, self.levels = weights or RefinementWeights(), levels or ContactLevels()
         self._weight = like.new_tensor([getattr(self.weights, name) for name in UNITS])
         self._strength = like.new_tensor(STRENGTH)
+        self._limits = LimitExcess(like)
         self._reprojection, self._hypotheses = ReprojectionTerm.of(window, pelvis), HypothesisTerm.of(window)
         self._start: torch.Tensor | None = None
         with torch.no_grad():
@@ -127,7 +128,7 @@ class WindowLoss:
         if weights.hypotheses:
             found["hypotheses"] = self._hypotheses(rotations, pelvis)
         if weights.joint_limits:
-            found["joint_limits"] = limit_excess(rotations).square().sum(-1).mean(-1)
+            found["joint_limits"] = self._limits(rotations).square().sum((-1, -2)).mean(1)
         found |= self._contact_squares(body.contacts)
         frames = pelvis.shape[1]
         if frames > MIN_FRAMES and weights.jerk:

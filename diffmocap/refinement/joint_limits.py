@@ -1,0 +1,43 @@
+"""How far joints are bent beyond their limits, differentiable everywhere and in few operations."""
+
+from __future__ import annotations
+
+import torch
+
+from diffmocap.body.joint_angles import AXES, JOINT_AXES, SMPL_FROM_URDF_AXIS, angle_limits
+from diffmocap.body.skeleton import NUM_JOINTS
+
+
+def _chain() -> tuple[torch.Tensor, torch.Tensor]:
+    """Places [5, 23] of the entries ac, bc, cc, ab, aa of R in a pose's 216 numbers, and signs [3, 23] of the sines."""
+    places, signs = [], []
+    for joint, order in enumerate(JOINT_AXES, start=1):
+        a, b, c = (SMPL_FROM_URDF_AXIS[AXES.index(axis)] for axis in order)
+        places.append([9 * joint + e for e in (3 * a + c, 3 * b + c, 3 * c + c, 3 * a + b, 3 * a + a)])
+        parity = 1.0 if order in ("xyz", "yzx", "zxy") else -1.0
+        signs.append([-parity, parity, -parity])
+    return torch.tensor(places).T.contiguous(), torch.tensor(signs).T.contiguous()
+
+
+_PLACES, _SIGNS = _chain()
+
+
+class LimitExcess:
+    """Like :func:`diffmocap.body.joint_angles.limit_excess` where no joint is in gimbal lock; there, finite gradients.
+
+    A joint in lock is beyond its limits already, as middle angles are limited to less than 90 degrees.
+    """
+
+    def __init__(self, like: torch.Tensor) -> None:
+        self._places = _PLACES.flatten().to(like.device)
+        self._signs = _SIGNS.to(like)
+        low, high = angle_limits().to(like).unflatten(0, (NUM_JOINTS - 1, 3)).permute(2, 1, 0)
+        self._middle, self._half = 0.5 * (low + high), 0.5 * (high - low)
+
+    def __call__(self, rotations: torch.Tensor) -> torch.Tensor:
+        """Excess [..., 3, 23] rad of the three angles of joints 1 to 23, for local rotations [..., 24, 3, 3]."""
+        flat = rotations.flatten(-3)
+        ac, bc, cc, ab, aa = flat.index_select(-1, self._places).unflatten(-1, (5, NUM_JOINTS - 1)).unbind(-2)
+        across = (aa.square() + ab.square() + 1e-12).sqrt()
+        angles = torch.atan2(torch.stack([bc, ac, ab], -2) * self._signs, torch.stack([cc, across, aa], -2))
+        return ((angles - self._middle).abs() - self._half).clamp_min(0.0)
