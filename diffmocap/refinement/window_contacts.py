@@ -8,6 +8,10 @@ import torch
 
 from diffmocap.physics.contact_state import ContactLevels, activity, touching
 
+#: Levels for motions that come from a camera: twice as high and fast as those for motion capture, as a lifted foot that
+#: rests is off the floor by centimetres, and what hovers is to come down.
+LIFTED_LEVELS = ContactLevels(touch_height_m=0.06, leave_height_m=0.10, touch_speed_m_s=0.6, leave_speed_m_s=1.0)
+
 
 @dataclass(frozen=True)
 class ContactMotion:

@@ -21,7 +21,7 @@ from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.body_points import BodyPoints
 from diffmocap.refinement.joint_limits import LimitExcess
 from diffmocap.refinement.window import Window
-from diffmocap.refinement.window_contacts import ContactMotion
+from diffmocap.refinement.window_contacts import LIFTED_LEVELS, ContactMotion
 from diffmocap.refinement.window_data import HypothesisTerm, ReprojectionTerm
 from diffmocap.refinement.window_dynamics import STRENGTH, ground_forces, joint_torques, loads
 from diffmocap.refinement.window_weights import UNITS, RefinementWeights
@@ -76,7 +76,7 @@ class WindowLoss:
         like = window.pelvis
         self.dt_s, self.ground = window.dt_s, window.ground
         self.points = points.to(like.device, like.dtype)
-        self.weights, self.levels = weights or RefinementWeights(), levels or ContactLevels()
+        self.weights, self.levels = weights or RefinementWeights(), levels or LIFTED_LEVELS
         self._weight = like.new_tensor([getattr(self.weights, name) for name in UNITS])
         self._strength = like.new_tensor(STRENGTH)
         self._limits = LimitExcess(like)

@@ -7,26 +7,34 @@ import torch
 from diffmocap.errors import SettingsError
 from diffmocap.refinement.window import Window
 
-#: Width of the kernel [s]: a frame and a third at 30 a second. Accelerations of a detector's noise fall to a tenth, and
-#: the swing of a walking leg, half a second long, keeps 98 % of its size.
-SMOOTHING_S = 0.045
+#: Width of the kernel [s], two frames at 30 a second. What is too smooth comes back with the unknowns; what is not smooth
+#: enough for their knots to undo stays: at 0.045 s, knots every 4 frames leave three times the jitter.
+SMOOTHING_S = 0.07
 
 
-def reference_motion(window: Window, smoothing_s: float = SMOOTHING_S) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rotations [B, T, 24, 3, 3] and pelvis [B, T, 3] m: the weightiest hypothesis of each frame, smoothed over time.
+def reference_motion(
+    window: Window, hypothesis: int | None = None, smoothing_s: float = SMOOTHING_S
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rotations [B, T, 24, 3, 3] and pelvis [B, T, 3] m: a hypothesis of each frame, smoothed over time.
+
+    ``hypothesis`` is which of the K; None: the weightiest of each frame. Where hypotheses are far apart the loss has a
+    minimum near each: descending from several and keeping the lowest is how refinement changes its mind for good.
 
     A weighted mean under a bell in time; of rotations the chordal one, which is the nearest rotation to the mean of the
     matrices (Moakher, "Means and averaging in the group of rotations", 2002). Frames in which little is observed
     nearby take what is nearest in time, however far.
 
     Raises:
-        SettingsError: no frame of a window has a hypothesis.
+        SettingsError: no frame of a window has a hypothesis, or there is none of that number.
     """
+    if hypothesis is not None and not 0 <= hypothesis < window.rotations.shape[1]:
+        raise SettingsError(f"the window has {window.rotations.shape[1]} hypotheses, got number {hypothesis}")
     believed = window.log_weights.nan_to_num(-torch.inf, posinf=torch.inf, neginf=-torch.inf)
-    lifted = window.lifted & (believed > -torch.inf).any(1)
+    usable = believed > -torch.inf
+    lifted = window.lifted & (usable.any(1) if hypothesis is None else usable[:, hypothesis])
     if not bool(lifted.any(1).all()):
         raise SettingsError("a window without any hypothesis has no motion to start from; give a reference")
-    best = believed.argmax(1)  # [B, T]
+    best = believed.argmax(1) if hypothesis is None else torch.full_like(lifted, hypothesis, dtype=torch.long)  # [B, T]
     batch, time = torch.arange(window.batch, device=best.device)[:, None], torch.arange(window.frames, device=best.device)
     rotations = torch.where(lifted[..., None, None, None], window.rotations[batch, best, time], 0.0)
     pelvis = torch.where(lifted[..., None], window.pelvis[batch, best, time], 0.0)

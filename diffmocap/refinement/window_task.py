@@ -78,6 +78,13 @@ class WindowTask(Task):
         reference = self.reference[0][one], self.reference[1][one]
         return WindowTask(self.window.row(index), self.points, reference, self.weights, self.levels, self.spacing)
 
+    def around(self, x: torch.Tensor) -> WindowTask:
+        """The same windows with the motion at x [B, N] as the reference: contacts are read anew, x = 0 is where x was."""
+        with torch.no_grad():
+            parameters, _ = self._at(x)
+            reference = parameters.decode(x)
+        return WindowTask(self.window, self.points, reference, self.weights, self.levels, self.spacing)
+
     def report(self, x: torch.Tensor) -> dict[str, TermReport]:
         """Every term at x [B, N]."""
         parameters, loss = self._at(x)

@@ -37,12 +37,12 @@ class RefinementWeights:
         robust_m, robust_force, robust_moment: sizes [m, N/kg, N m/kg] beyond which errors count less than their square.
     """
 
-    reprojection: float = 1 / 0.02**2
+    reprojection: float = 1 / 0.014**2
     hypotheses: float = 1.0
-    root_force: float = 1 / 1.0**2
-    root_moment: float = 1 / 0.3**2
-    slip: float = 1 / 0.1**2
-    contact_gap: float = 1 / 0.02**2
+    root_force: float = 1 / 3.0**2
+    root_moment: float = 1 / 1.0**2
+    slip: float = 1 / 0.2**2
+    contact_gap: float = 1 / 0.04**2
     penetration: float = 1 / 0.01**2
     torque: float = 1 / 1.0**2
     torque_rate: float = 1 / 20.0**2

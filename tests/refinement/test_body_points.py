@@ -1,0 +1,107 @@
+"""Points of the body as one matrix, and mass points in the place of rigid segments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import roma
+import torch
+
+from diffmocap.errors import ModelFileError
+from diffmocap.physics.dynamics import joint_loads, needed_wrench
+from diffmocap.physics.motion import segment_motion
+from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.body_points import MASSES_PER_SEGMENT, BodyPoints
+from diffmocap.refinement.window_dynamics import joint_torques, loads
+
+GRAVITY = torch.tensor([[[0.0, -9.80665, 0.0]]], dtype=torch.float64)
+
+
+def swinging(times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rotations [1, T, 24, 3, 3] and pelvis [1, T, 3] at times [T]: every joint at its own pace."""
+    g = torch.Generator().manual_seed(3)
+    axis, phase = 0.6 * torch.randn(24, 3, generator=g).double(), 3 * torch.randn(24, generator=g).double()
+    pace = 2 + torch.randn(24, generator=g).double().abs()
+    turns = torch.sin(pace * times[:, None] + phase)[..., None] * axis
+    pelvis = torch.stack([times, 1 + 0.2 * torch.sin(3 * times), 0.3 * times**2], -1)
+    return roma.rotvec_to_rotmat(turns)[None], pelvis[None]
+
+
+def split(points: BodyPoints, rotations: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    turned, _ = global_poses(rotations, torch.zeros(*rotations.shape[:2], 3).double(), points.bones)
+    return points.positions(turned).split(points.sizes, -1)
+
+
+def test_points_are_those_of_the_body_model_and_the_contacts(points, body, segments, contacts):
+    rotations, pelvis = swinging(torch.linspace(0, 2, 5, dtype=torch.float64))
+    joints, _, touching, keypoints = (x[0].transpose(-1, -2) + pelvis[0, :, None] for x in split(points, rotations))
+    expected, expected_keypoints = body.joints_and_keypoints(rotations[0].float(), pelvis[0].float())
+    torch.testing.assert_close(joints.float(), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(keypoints.float(), expected_keypoints, atol=1e-5, rtol=0)
+    turned, places = global_poses(rotations[0], pelvis[0], segments.offsets.double())
+    torch.testing.assert_close(touching, contacts.to(dtype=torch.float64).centres(turned, places))
+
+
+def test_mass_points_have_mass_centre_and_inertia_of_their_segments(points, segments):
+    rotations = torch.eye(3, dtype=torch.float64).expand(1, 1, 24, 3, 3)
+    joints, masses, *_ = (x[0, 0].T for x in split(points, rotations))
+    own = (masses - joints.repeat_interleave(MASSES_PER_SEGMENT, 0)).unflatten(0, (24, -1))
+    weight = points.mass.unflatten(0, (24, -1))
+    torch.testing.assert_close(weight.sum(1), segments.mass.double())
+    centre = (weight[..., None] * own).sum(1) / weight.sum(1, keepdim=True)
+    torch.testing.assert_close(centre, segments.centre.double(), atol=1e-9, rtol=0)
+    arm = own - centre[:, None]
+    second = torch.einsum("sp,spi,spj->sij", weight, arm, arm)
+    inertia = second.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] * torch.eye(3).double() - second
+    torch.testing.assert_close(inertia, segments.inertia.double(), atol=1e-9, rtol=1e-6)
+
+
+def test_dynamics_come_to_newton_euler_as_frames_get_denser(points, segments):
+    """Two discretisations of one motion: their difference falls with the square of the time between frames."""
+    segments, errors = segments.to(dtype=torch.float64), []
+    for dt in (1 / 60, 1 / 240):
+        rotations, pelvis = swinging(0.5 + dt * torch.arange(5, dtype=torch.float64))
+        motion = segment_motion(rotations, pelvis, dt, segments)
+        joints, masses, touching, _ = split(points, rotations)
+        found = loads(points, masses, masses + pelvis[..., None], GRAVITY, dt)
+        needed = needed_wrench(motion, segments, GRAVITY[:, 0])
+        torch.testing.assert_close(found.needed.force, needed.force, rtol=1e-2, atol=0.1)
+        places = touching[:, 1:-1]
+        force = torch.randn(1, 3, places.shape[-1], 3, generator=torch.Generator().manual_seed(0)).double() * 100
+        torque = joint_torques(points, found, joints[:, 1:-1], force, places).transpose(-1, -2)
+        at = places.transpose(-1, -2) + pelvis[:, 1:-1, None]
+        expected = joint_loads(motion, segments, GRAVITY[:, 0], force, at, _segments_of(points)).torque[..., 1:, :]
+        errors.append([float((found.needed.moment - needed.moment).abs().max()), float((torque - expected).abs().max())])
+    coarse, fine = torch.tensor(errors)
+    assert bool((fine < coarse / 10).all()) and bool((fine < 0.05).all()), errors
+
+
+def test_a_body_in_free_fall_needs_nothing(points):
+    """Thrown and spinning about a principal axis: the parabola is exact at any rate, as are sums over the points."""
+    dt, t = 1 / 30, torch.arange(8, dtype=torch.float64) / 30
+    still = torch.eye(3, dtype=torch.float64).expand(1, 8, 24, 3, 3)
+    pelvis = torch.stack([t, 3 * t - 0.5 * 9.80665 * t**2, 0 * t], -1)[None]
+    joints, masses, *_ = split(points, still)
+    found = loads(points, masses, masses + pelvis[..., None], GRAVITY, dt)
+    assert float(found.needed.force.abs().max()) < 1e-8 and float(found.needed.moment.abs().max()) < 1e-8
+    assert float(found.force_and_moment.abs().max()) < 1e-8
+
+
+def test_other_bones_and_impossible_inertia_are_refused(body, segments, contacts):
+    with pytest.raises(ModelFileError, match="bones"):
+        BodyPoints.from_body(body, replace(segments, offsets=1.1 * segments.offsets), contacts)
+    inertia = segments.inertia.clone()
+    inertia[3] = torch.diag(torch.tensor([1.0, 0.1, 0.1]))
+    with pytest.raises(ModelFileError, match="inertia"):
+        BodyPoints.from_body(body, replace(segments, inertia=inertia), contacts)
+
+
+def _segments_of(points: BodyPoints) -> torch.Tensor:
+    """The segment of each contact point: the joint furthest out that carries it."""
+    from diffmocap.body.skeleton import PARENTS
+
+    depth = torch.zeros(24)
+    for j, parent in enumerate(PARENTS[1:], start=1):
+        depth[j] = depth[parent] + 1
+    return (points.contact_carried * (1 + depth)).argmax(1)
