@@ -142,7 +142,7 @@ class _Forces(torch.autograd.Function):
 
 
 def _solve(matrix, wrench, axis, friction, iterations, start) -> tuple[torch.Tensor, ...]:
-    """Residual wrench z [N, 6] and its pulls M z [N, P, 3]; the projection's derivative [N, P, 3, 3] and the generalised
+    """Residual wrench z [N, 6] and its pulls M z [N, P, 3]; derivative of the projection [N, P, 3, 3] and generalised
     Hessian [N, 6, 6] of the step that led there."""
     looser = _LOOSER if start is None else ()
     identity = torch.eye(6, device=wrench.device, dtype=wrench.dtype)

@@ -90,9 +90,10 @@ class BodyPoints:
         owner = torch.arange(NUM_JOINTS, device=device).repeat_interleave(MASSES_PER_SEGMENT)
         masses = riding(owner, _mass_places(segments))
         touching = riding(contacts.segment, contacts.offset.to(device, torch.float64))
+        keypoints = _keypoints(body, rest, joints, betas)
         subtree = subtree_matrix(device, torch.float64).T
         return cls(
-            matrix=torch.cat([joints, masses, touching, _keypoints(body, rest, joints, betas)]).flatten(1).T.contiguous(),
+            matrix=torch.cat([joints, masses, touching, keypoints]).flatten(1).T.contiguous(),
             mass=(segments.mass / MASSES_PER_SEGMENT).repeat_interleave(MASSES_PER_SEGMENT),
             carried=subtree[owner].contiguous(),
             contact_carried=subtree[contacts.segment].contiguous(),

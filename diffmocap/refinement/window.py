@@ -1,4 +1,4 @@
-"""What is known of a stretch of motion before it is refined: hypotheses, keypoints, camera and ground, on even frames."""
+"""What is known of a stretch of motion before it is refined: hypotheses, keypoints, camera, ground, on even frames."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Window:
         pelvis: [B, K, T, 3] of the pelvis joint [m].
         log_weights: [B, K, T] belief in each hypothesis [nats], of any normalisation; -inf for one that is none.
         lifted: [B, T] bool, whether the frame has hypotheses.
-        rotation_spread: [B, T, 24] rad, standard deviation about each axis of the error of the hypothesis that is right.
+        rotation_spread: [B, T, 24] rad, standard deviation about each axis of the error of the right hypothesis.
         pelvis_precision: [B, T, 3, 3] inverse covariance of its pelvis [1/m^2]; depth is known worse than the rest.
         points_px: [B, T, 25, 2] BODY_25 keypoints.
         confidence: [B, T, 25] in [0, 1].
@@ -58,8 +58,8 @@ class Window:
         if min(b, k, t) < 1:
             raise SettingsError(f"a window needs at least 1 frame and 1 hypothesis, got {list(self.rotations.shape)}")
         expected = {
-            "rotations": (b, k, t, NUM_JOINTS, 3, 3), "pelvis": (b, k, t, 3), "log_weights": (b, k, t), "lifted": (b, t),
-            "rotation_spread": (b, t, NUM_JOINTS), "pelvis_precision": (b, t, 3, 3),
+            "rotations": (b, k, t, NUM_JOINTS, 3, 3), "pelvis": (b, k, t, 3), "log_weights": (b, k, t),
+            "lifted": (b, t), "rotation_spread": (b, t, NUM_JOINTS), "pelvis_precision": (b, t, 3, 3),
             "points_px": (b, t, NUM_KEYPOINTS, 2), "confidence": (b, t, NUM_KEYPOINTS), "K": (b, 3, 3),
             "T_camera_motion": (b, 3, 4),
         }  # fmt: skip

@@ -37,7 +37,8 @@ class ContactMotion:
         velocity = (absolute[:, 1:] - absolute[:, :-1]) / dt_s
         rising = (level[:, 1:] - level[:, :-1]) / dt_s
         axis = up[:, None, :, None]
-        return cls(relative - radius * axis, level - radius - height[:, None, None], velocity - axis * rising[:, :, None])
+        gap = level - radius - height[:, None, None]
+        return cls(relative - radius * axis, gap, velocity - axis * rising[:, :, None])
 
     @property
     def speed(self) -> torch.Tensor:
@@ -49,7 +50,7 @@ class ContactMotion:
         return (mean.square().sum(-2) + 1e-12).sqrt()
 
     def touching(self, levels: ContactLevels) -> torch.Tensor:
-        """[B, T, P] bool, with hysteresis in both directions of time, so that neither end is unsure for lack of a past."""
+        """[B, T, P] bool, with hysteresis both ways in time, so that neither end is unsure for lack of a past."""
         gap, speed = self.gap, self.speed
         forwards = touching(gap, speed, levels)
         backwards = touching(gap.flip(1), speed.flip(1), levels).flip(1)

@@ -62,15 +62,15 @@ class HypothesisTerm:
     """Minus the logarithm of a mixture of bells, one on each hypothesis of the frame; the mean over frames [nats].
 
     ``-log sum_k w_k exp(-d_k^2 / 2)``, ``d_k^2 = n / 24 sum_j |R_j - H_kj|^2 / (2 s_j^2) + (p - p_k)^T Q (p - p_k)``
-    with n = :data:`INDEPENDENT_JOINTS`: squares of angles for small ones, and at most eight times the square of a radian
-    for any. The nearest hypotheses pull, far ones do not, and which are near may change. At least zero, as the weights
-    sum to one. The sum over joints is a single product, as ``|R - H|^2 = 6 - 2 <R, H>``.
+    with n = :data:`INDEPENDENT_JOINTS`: squares of angles for small ones, and at most 4 rad^2 for any. The
+    nearest hypotheses pull, far ones do not, and which are near may change. At least zero, as the weights sum to one.
+    The sum over joints is a single product, as ``|R - H|^2 = 6 - 2 <R, H>``.
 
     Attributes:
         target: [B, T, K, 216] of rotations, with their precisions.
         constant: [B, T, 1].
         pelvis: [B, T, K, 3] m. precision: [B, T, 3, 3].
-        log_weights: [B, T, K] normalised. lifted: [B, T] one over T where there is a hypothesis, else 0.
+        log_weights: [B, T, K] normalised. lifted: [B, T] 1 / T where there is a hypothesis, else 0.
     """
 
     target: torch.Tensor

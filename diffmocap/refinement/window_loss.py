@@ -71,7 +71,7 @@ class WindowLoss:
     ) -> None:  # fmt: skip
         if tuple(pelvis.shape) != (window.batch, window.frames, 3):
             raise SettingsError(
-                f"the reference must have the window's {window.batch} x {window.frames} frames, got {list(pelvis.shape)}"
+                f"the reference must have {window.batch} x {window.frames} frames, got {list(pelvis.shape)}"
             )
         like = window.pelvis
         self.dt_s, self.ground = window.dt_s, window.ground

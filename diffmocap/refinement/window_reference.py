@@ -7,8 +7,8 @@ import torch
 from diffmocap.errors import SettingsError
 from diffmocap.refinement.window import Window
 
-#: Width of the kernel [s], two frames at 30 a second. What is too smooth comes back with the unknowns; what is not smooth
-#: enough for their knots to undo stays: at 0.045 s, knots every 4 frames leave three times the jitter.
+#: Width of the kernel [s], two frames at 30 a second. What is too smooth comes back with the unknowns; what is not
+#: smooth enough for their knots to undo stays: at 0.045 s, knots every 4 frames leave three times the jitter.
 SMOOTHING_S = 0.07
 
 
@@ -34,8 +34,11 @@ def reference_motion(
     lifted = window.lifted & (usable.any(1) if hypothesis is None else usable[:, hypothesis])
     if not bool(lifted.any(1).all()):
         raise SettingsError("a window without any hypothesis has no motion to start from; give a reference")
-    best = believed.argmax(1) if hypothesis is None else torch.full_like(lifted, hypothesis, dtype=torch.long)  # [B, T]
-    batch, time = torch.arange(window.batch, device=best.device)[:, None], torch.arange(window.frames, device=best.device)
+    best = believed.argmax(1)  # [B, T]
+    if hypothesis is not None:
+        best = torch.full_like(best, hypothesis)
+    batch = torch.arange(window.batch, device=best.device)[:, None]
+    time = torch.arange(window.frames, device=best.device)
     rotations = torch.where(lifted[..., None, None, None], window.rotations[batch, best, time], 0.0)
     pelvis = torch.where(lifted[..., None], window.pelvis[batch, best, time], 0.0)
     apart = (time[:, None] - time) * (window.dt_s / smoothing_s)

@@ -79,7 +79,7 @@ class WindowTask(Task):
         return WindowTask(self.window.row(index), self.points, reference, self.weights, self.levels, self.spacing)
 
     def around(self, x: torch.Tensor) -> WindowTask:
-        """The same windows with the motion at x [B, N] as the reference: contacts are read anew, x = 0 is where x was."""
+        """The same windows with the motion at x [B, N] as the reference: contacts are read anew, and x = 0 is it."""
         with torch.no_grad():
             parameters, _ = self._at(x)
             reference = parameters.decode(x)

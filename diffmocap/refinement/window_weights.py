@@ -17,7 +17,7 @@ UNITS = {
 
 @dataclass(frozen=True)
 class RefinementWeights:
-    """Weights of the terms, in 1 / unit^2 of :data:`UNITS`: written as 1 / (the size that costs 1)^2. 0 leaves a term out.
+    """Weights of the terms in 1 / unit^2 of :data:`UNITS`, written as 1 / (the size that costs 1)^2; 0 leaves one out.
 
     All terms are means over the window's frames, so that weights hold for windows of any length. Chosen on validation
     walks with errors as lifting has them.

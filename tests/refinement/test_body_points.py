@@ -8,6 +8,7 @@ import pytest
 import roma
 import torch
 
+from diffmocap.body.skeleton import PARENTS
 from diffmocap.errors import ModelFileError
 from diffmocap.physics.dynamics import joint_loads, needed_wrench
 from diffmocap.physics.motion import segment_motion
@@ -72,7 +73,8 @@ def test_dynamics_come_to_newton_euler_as_frames_get_denser(points, segments):
         torque = joint_torques(points, found, joints[:, 1:-1], force, places).transpose(-1, -2)
         at = places.transpose(-1, -2) + pelvis[:, 1:-1, None]
         expected = joint_loads(motion, segments, GRAVITY[:, 0], force, at, _segments_of(points)).torque[..., 1:, :]
-        errors.append([float((found.needed.moment - needed.moment).abs().max()), float((torque - expected).abs().max())])
+        pairs = (found.needed.moment, needed.moment), (torque, expected)
+        errors.append([float((a - b).abs().max()) for a, b in pairs])
     coarse, fine = torch.tensor(errors)
     assert bool((fine < coarse / 10).all()) and bool((fine < 0.05).all()), errors
 
@@ -99,8 +101,6 @@ def test_other_bones_and_impossible_inertia_are_refused(body, segments, contacts
 
 def _segments_of(points: BodyPoints) -> torch.Tensor:
     """The segment of each contact point: the joint furthest out that carries it."""
-    from diffmocap.body.skeleton import PARENTS
-
     depth = torch.zeros(24)
     for j, parent in enumerate(PARENTS[1:], start=1):
         depth[j] = depth[parent] + 1
