@@ -29,7 +29,7 @@ CHUNK = 100_000
 #: products of N x N matrices, and Perm's value N^2 powers a problem. With so many coordinates, starts differ little.
 BFGS_STARTS = ((250, STARTS), (500, 8), (1000, 4))
 #: Of learned optimizers, whose attention takes time that grows with N squared: a full run ends within an hour or so.
-LEARNED_STARTS = ((100, STARTS), (250, 32), (500, 8), (1000, 4))
+LEARNED_STARTS = ((50, STARTS), (100, 32), (250, 16), (500, 4), (1000, 2))
 PERM_STARTS = ((100, STARTS), (250, 16), (500, 4), (1000, 2))
 #: Over how many starts a learning rate is chosen.
 TUNING_STARTS = ((100, STARTS), (1000, 16))

@@ -43,7 +43,7 @@ ROSENBROCK_DIMENSIONS = (10, 20, 50, 100, 250, 500, 1000)
 QUICK_STARTS = ((50, 8), (250, 4), (1000, 2))
 QUICK_PERM_STARTS = ((50, 8), (250, 4), (1000, 1))
 #: Starts of the learned optimizers on the functions without offset, which stand beside.
-UNSHIFTED_STARTS = 8
+UNSHIFTED_STARTS = 4
 #: Flag, file and whether a quick run has it.
 WEIGHTS = {
     OPTIMUS: ("--optimus", "optimus.safetensors", True),
@@ -256,7 +256,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--functions", **choice(tuple(FUNCTIONS)), help="some of the 15 functions (default: all)")
     p.add_argument("--dimensions", **choice(DIMENSIONS, int), help="some of the dimensions (default: all)")
     fewer = ", ".join(str(count) for _, count in LEARNED_STARTS[1:])
-    p.add_argument("--starts", type=int, default=0, help=f"of the learned optimizers (default: {STARTS}, from 250 "
+    p.add_argument("--starts", type=int, default=0, help=f"of the learned optimizers (default: {STARTS}, from 100 "
                    f"dimensions on {fewer}; or --quick's)")  # fmt: skip
     p.add_argument("--unshifted-starts", type=int, default=UNSHIFTED_STARTS, metavar="STARTS",
                    help="of a full run without offsets; 0: none (default %(default)s)")  # fmt: skip

@@ -158,7 +158,7 @@ def test_fewer_starts_where_all_are_not_affordable():
     for solver, name, n, starts in (
         ("BFGS", "Ackley", 250, 64), ("BFGS", "Ackley", 500, 8), ("BFGS", "Ackley", 1000, 4),
         ("Adam", "Ackley", 1000, 64), ("Adam", "Perm", 1000, 2), ("BFGS", "Perm", 500, 4), ("L-BFGS", "Perm", 100, 64),
-        ("L-BFGS", "Ackley", 1000, 64), ("Optimus", "Ackley", 100, 64), ("Optimus", "Ackley", 1000, 4),
+        ("L-BFGS", "Ackley", 1000, 64), ("Optimus", "Ackley", 50, 64), ("Optimus", "Ackley", 1000, 2),
         ("Optimus", "Perm", 1000, 2),
     ):  # fmt: skip
         assert affordable_starts(solver, BenchmarkTask(name, n)) == starts
