@@ -9,6 +9,7 @@ from benchmarks.targets import load_remarks
 
 TITLES = {
     "ablation": "What the parts are worth",
+    "paper": "The paper's ablation, with its features and nothing beyond",
     "B": "When B is used and what it is divided by",
     "method": "Truncated backpropagation and PES",
 }
