@@ -67,8 +67,9 @@ def write_page(runs: list[dict], groups: dict[str, str], out: Path) -> Path:
         *provenance("benchmarks.optimus_variants", "none: the classical functions with random offsets"), "",
         f"Each variant was trained for {runs[0]['minutes']:g} minutes of one core on dimensions 2 to 100 and measured "
         "on dimensions 150 and 220, which are neither trained nor tested on. Figures are decades by which f - f* has "
-        "fallen, 14 at most, mean over 14 functions (all but Perm) with random offsets and four starts each; higher is "
-        f"better. One seed where no other is named. Commits of the runs: {commits}.", "", f"![decades]({picture.name})", "",
+        "fallen, 14 at most, mean over 14 functions (all but Perm) with random offsets and four starts each; higher "
+        f"is better. One seed where no other is named. Commits of the runs: {commits}.", "",
+        f"![decades]({picture.name})", "",
     ]  # fmt: skip
     for group, title in TITLES.items():
         if any(groups[run["variant"]] == group for run in runs):
