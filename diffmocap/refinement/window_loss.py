@@ -60,6 +60,8 @@ class WindowLoss:
         points: the body.
         rotations, pelvis: the reference motion, [B, T, 24, 3, 3] and [B, T, 3] m: smooth, and near what is sought.
         weights: of the terms. levels: of contacts.
+        start: [B, T-2, 6] multipliers of a motion near the reference, for the contact forces' solver to begin with;
+            None: those of the reference.
 
     Attributes:
         touching: [B, T, P] bool, the contacts of the reference.
@@ -68,6 +70,7 @@ class WindowLoss:
     def __init__(
         self, window: Window, points: BodyPoints, rotations: torch.Tensor, pelvis: torch.Tensor,
         weights: RefinementWeights | None = None, levels: ContactLevels | None = None,
+        start: torch.Tensor | None = None,
     ) -> None:  # fmt: skip
         if tuple(pelvis.shape) != (window.batch, window.frames, 3):
             raise SettingsError(
@@ -81,7 +84,7 @@ class WindowLoss:
         self._strength = like.new_tensor(STRENGTH)
         self._limits = LimitExcess(like)
         self._reprojection, self._hypotheses = ReprojectionTerm.of(window, pelvis), HypothesisTerm.of(window)
-        self._start: torch.Tensor | None = None
+        self._start = start
         with torch.no_grad():
             body = _Body(self, rotations, pelvis)
             self.touching = body.contacts.touching(self.levels)
@@ -90,7 +93,7 @@ class WindowLoss:
             # Shares of each contact in the mean over all contacts of the window; none: no mean, no cost.
             self._held = held / held.sum((1, 2), keepdim=True).clamp_min(1.0)
             self._held_steps = both / both.sum((1, 2), keepdim=True).clamp_min(1.0)
-            if window.frames >= MIN_FRAMES:
+            if window.frames >= MIN_FRAMES and start is None and self._weighs_forces:
                 self._start = body.dynamics(iterations=30).contacts.multiplier
 
     def __call__(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
@@ -114,13 +117,35 @@ class WindowLoss:
         return _Body(self, rotations, pelvis).dynamics(iterations=30)
 
     @torch.no_grad()
+    def assess(
+        self, rotations: torch.Tensor, pelvis: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, WindowDynamics | None]:
+        """Loss [B], contact state [B, T, P] bool and, where forces count, dynamics: for little more than the loss."""
+        body = _Body(self, rotations, pelvis)
+        dynamics = body.dynamics(CONTACT_ITERATIONS) if self._weighs_forces and pelvis.shape[1] >= MIN_FRAMES else None
+        loss = self._squares(body, rotations, pelvis, dynamics) @ self._weight
+        return loss, body.contacts.touching(self.levels), dynamics
+
+    @torch.no_grad()
     def contacts_of(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
         """Contact state [B, T, P] bool of motions, with hysteresis."""
         return _Body(self, rotations, pelvis).contacts.touching(self.levels)
 
     def squares(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
         """Terms [B, 11] before they are weighed, in squares of their units and in the order of ``UNITS``."""
-        body, weights = _Body(self, rotations, pelvis), self.weights
+        body = _Body(self, rotations, pelvis)
+        dynamics = body.dynamics(CONTACT_ITERATIONS) if self._weighs_forces and pelvis.shape[1] >= MIN_FRAMES else None
+        return self._squares(body, rotations, pelvis, dynamics)
+
+    @property
+    def _weighs_forces(self) -> bool:
+        weights = self.weights
+        return any((weights.root_force, weights.root_moment, weights.torque, weights.torque_rate))
+
+    def _squares(
+        self, body: _Body, rotations: torch.Tensor, pelvis: torch.Tensor, dynamics: WindowDynamics | None
+    ) -> torch.Tensor:
+        weights = self.weights
         zero = pelvis.new_zeros(len(pelvis))
         found = dict.fromkeys(UNITS, zero)
         if weights.reprojection:
@@ -134,8 +159,8 @@ class WindowLoss:
         if frames > MIN_FRAMES and weights.jerk:
             jerk = body.joints.diff(n=3, dim=1) / self.dt_s**3
             found["jerk"] = jerk.square().sum(2).mean((1, 2))
-        if frames >= MIN_FRAMES and any((weights.root_force, weights.root_moment, weights.torque, weights.torque_rate)):
-            found |= self._dynamic_squares(body)
+        if dynamics is not None:
+            found |= self._dynamic_squares(dynamics)
         return torch.stack(list(found.values()), -1)
 
     def _contact_squares(self, contacts: ContactMotion) -> dict[str, torch.Tensor]:
@@ -146,9 +171,8 @@ class WindowLoss:
             "penetration": gap.clamp_max(0.0).square().sum(-1).mean(1),
         }
 
-    def _dynamic_squares(self, body: _Body) -> dict[str, torch.Tensor]:
+    def _dynamic_squares(self, dynamics: WindowDynamics) -> dict[str, torch.Tensor]:
         weights, mass = self.weights, self.points.total_mass
-        dynamics = body.dynamics(CONTACT_ITERATIONS)
         residual = dynamics.contacts.residual
         share = dynamics.torques / self._strength
         squares = {

@@ -1,0 +1,238 @@
+"""Refinement of a stream: the last frames as a window, a few steps a frame from the last solution, one pose out.
+
+    frame -> buffer -> window, smooth reference -> steps while there is time -> pose at the newest frame, or some before
+
+The pose of the newest frame comes from a window in which it is the last: later frames correct it only for those who
+ask for a lag. In the words of estimation it is a fixed-lag smoother (Moore, "Discrete-time fixed-lag smoothing
+algorithms", 1973).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from diffmocap.optim.stopping import Budget
+from diffmocap.physics.ground import Ground
+from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.body_points import BodyPoints
+from diffmocap.refinement.ground_watch import GroundWatch
+from diffmocap.refinement.live_reference import live_reference
+from diffmocap.refinement.live_result import LiveResult, pose_of
+from diffmocap.refinement.live_settings import LiveSettings
+from diffmocap.refinement.live_task import LiveTask, WindowSolution, live_window, without_ground
+from diffmocap.refinement.metric_descent import MetricDescent
+from diffmocap.refinement.sliding_unknowns import SlidingKnots
+from diffmocap.refinement.time_budget import TimeBudget
+from diffmocap.refinement.window import Window
+from diffmocap.refinement.window_buffer import LiveFrame, WindowBuffer
+from diffmocap.refinement.window_metric import WindowMetric
+from diffmocap.refinement.window_parameters import KNOT_SIZE
+
+#: A last solution whose loss is this many times what it was fits the new frame less than the reference may.
+_STALE = 3.0
+
+
+class FixedLagRefiner:
+    """Takes one frame at a time; ``settings`` may be replaced between calls. On the CPU; not thread-safe.
+
+    Args:
+        points: the body.
+        up: [3] direction against gravity in the optical frame, where the camera's pitch is known.
+        ground_height: of the floor along it [m], where the camera's height is known: minus that height.
+        clock: of the time budget, seconds.
+    """
+
+    def __init__(
+        self, points: BodyPoints, settings: LiveSettings | None = None, up: torch.Tensor | None = None,
+        ground_height: float | None = None, clock: Callable[[], float] = time.perf_counter,
+    ) -> None:  # fmt: skip
+        self.settings = settings or LiveSettings()
+        self._points = points.to(dtype=torch.float32)
+        self._feet = [i for i, n in enumerate(points.contact_names) if n.split("_", 1)[1] not in ("hand", "knee")]
+        self._ground = GroundWatch(up, ground_height)
+        self._budget = TimeBudget(clock)
+        self._descent = MetricDescent()
+        self._built: tuple[int, ...] = ()
+        self._begin()
+
+    @property
+    def ground(self) -> Ground | None:
+        """The ground in the optical frame, None while it is not known."""
+        return self._ground.ground
+
+    def reset(self, camera_moved: bool = False) -> None:
+        """Forget the track; where the camera has moved, the ground that was found, too."""
+        if camera_moved:
+            self._ground.forget()
+        self._begin()
+
+    def _begin(self) -> None:
+        settings = self.settings
+        shape = (settings.window_frames, settings.hypotheses, settings.spacing)
+        if shape != self._built:
+            self._buffer = WindowBuffer(settings.window_frames, settings.hypotheses)
+            self._built = shape
+        self._buffer.clear()
+        self._knots = SlidingKnots(settings.window_frames, settings.spacing)
+        self._x = torch.zeros(1, self._knots.count * KNOT_SIZE)
+        self._descent.forget()
+        self._reference: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._multiplier: torch.Tensor | None = None
+        self._loss: float | None = None
+        self._angles: torch.Tensor | None = None
+        self._result: LiveResult | None = None
+        self._since_ground = 0
+        self._pose_stamp_ns = 0
+
+    @torch.no_grad()
+    def step(self, frame: LiveFrame) -> LiveResult | None:
+        """Refine with one more frame; None where the frame to publish is none, or brought no pose.
+
+        A stamp that repeats, or lies before the last one by less than ``max_gap_s``, returns the last result again.
+        """
+        settings, buffer = self.settings, self._buffer
+        self._budget.begin(settings.budget_ms, settings.iterations)
+        restarted = not buffer.count
+        if buffer.count:
+            step_s = (frame.stamp_ns - buffer.newest_stamp_ns) * 1e-9
+            silent_s = (frame.stamp_ns - self._pose_stamp_ns) * 1e-9
+            changed = self._built != (settings.window_frames, settings.hypotheses, settings.spacing)
+            if changed or abs(step_s) > settings.max_gap_s or silent_s > settings.max_gap_s:
+                self._begin()
+                restarted, buffer = True, self._buffer
+            elif step_s <= 0.0:
+                return self._result
+        moved = buffer.push(frame)
+        window = live_window(buffer, self._ground.ground, settings)
+        if bool(window.lifted[0, -1]):
+            self._pose_stamp_ns = frame.stamp_ns
+        if not bool(window.lifted.any()):
+            self._begin()  # nothing to go on; wait for a pose
+            return None
+        task = self._task(window, moved)
+        x, best, best_loss, iterations = self._descend(task)
+        found = self._choose(task, x, best, best_loss)
+        self._result = self._finish(task, found, iterations, restarted)
+        self._watch_ground(task, found, moved)
+        return self._result
+
+    def _task(self, window: Window, moved: int) -> LiveTask:
+        """The problem of this frame, ``moved`` frames after the last one."""
+        x, before, start = self._x, self._reference, self._multiplier
+        dropped = 0
+        if before is not None:
+            dropped = before[1].shape[1] + moved - window.frames
+            before = (before[0][:, dropped:], before[1][:, dropped:]) if dropped < before[1].shape[1] else None
+        for _ in range(moved if self._reference is not None else 0):
+            x = self._knots.advance(x)
+            if self._knots.phase == 0:
+                self._descent.knots_moved(KNOT_SIZE)
+        self._x = x
+        self._reference = live_reference(window, before)
+        if start is not None:
+            start = torch.cat([start, start[:, -1:].expand(-1, moved, -1)], 1)[:, -(window.frames - 2) :]
+            start = start if start.shape[1] == window.frames - 2 else None
+        weights = self.settings.weights
+        weights = weights if self._ground.ground is not None else without_ground(weights)
+        spline = self._knots.spline(window.frames)
+        return LiveTask(window, self._points, self._reference, spline, x, weights, start)
+
+    def _descend(self, task: LiveTask) -> tuple[torch.Tensor, torch.Tensor, float, int]:
+        """Unknowns [1, N] to try, the best ones evaluated so far and their loss, and the steps taken."""
+        settings, budget = self.settings, self._budget
+        budget.start_iterations()
+        x, taken = self._x, 0
+        if settings.optimizer is not None:
+            if settings.iterations and budget.another():
+                left = budget.left_s()
+                limit = Budget(evaluations=settings.iterations + 1, seconds=left)
+                x = settings.optimizer.minimize(task, x, limit).x.to(x)
+                taken = settings.iterations
+                budget.iterated()
+            return x, self._x, float("inf"), taken
+        metric, best, best_loss, step = None, x, float("inf"), None
+        while budget.another():
+            loss, gradient = task.loss_and_gradient(x)
+            value, slope = float(loss[0]), gradient[0]
+            metric = metric or self._metric(task)
+            if step is not None:
+                self._descent.learn(step, slope - best_slope)
+                self._descent.judged(value < best_loss)
+            if value < best_loss:
+                best, best_loss, best_slope = x, value, slope
+            elif step is None:
+                break  # no number at the start: nothing to descend from
+            step = self._descent.step(metric, best_slope)
+            x = best + step
+            taken += 1
+            budget.iterated()
+        return x, best, best_loss, taken
+
+    def _metric(self, task: LiveTask) -> WindowMetric:
+        window, some = task.window, slice(None, None, 2 * self.settings.spacing)
+        poses = task.motion[0][0, some], task.motion[1][0, some]
+        weights = task.physics.weights
+        return WindowMetric.of(
+            window, self._points, poses, task.physics.touching[0], weights, task.parameters.spline
+        )  # fmt: skip
+
+    def _choose(self, task: LiveTask, x: torch.Tensor, best: torch.Tensor, best_loss: float) -> WindowSolution:
+        """The last point tried if it is the best, and the reference itself where the last solution is out of date."""
+        found = task.assess(x)
+        if found.loss > best_loss:
+            found = task.assess(best)
+        if best is not x:
+            self._descent.judged(found.x is x)
+        if self._loss is not None and not found.loss <= _STALE * self._loss:
+            reference = task.assess(torch.zeros_like(x))
+            if not reference.loss >= found.loss:
+                found = reference
+                self._descent.forget()
+        return found
+
+    def _finish(self, task: LiveTask, found: WindowSolution, iterations: int, restarted: bool) -> LiveResult | None:
+        """Keep the solution if it helps, and the pose to publish."""
+        unrefined = task.unrefined()
+        raw = task.assess_motion(unrefined)
+        before = raw.loss
+        helps = found.loss <= before and self._change_m(found.motion, unrefined) < self.settings.most_change_m
+        if helps:
+            self._x, self._loss = found.x, found.loss
+        else:
+            self._x, self._loss = torch.zeros_like(found.x), None
+            self._descent.forget()
+            found = raw
+        self._multiplier = None if found.dynamics is None else found.dynamics.contacts.multiplier.view(1, -1, 6)
+        lag = self.settings.lag_frames
+        index = task.window.frames - 1 - lag
+        if index < 0 or not bool(task.window.lifted[0, index]):
+            self._budget.end()
+            return None
+        pose = pose_of(task, found, index, self._points, self._angles)
+        self._angles = pose["angles"]
+        return LiveResult(
+            stamp_ns=self._buffer.stamp_ns(lag), **pose, loss_before=before, loss_after=found.loss,
+            iterations=iterations, refined=helps, restarted=restarted, ground_source=self._ground.source,
+            milliseconds=self._budget.end(),
+        )  # fmt: skip
+
+    def _change_m(self, a: tuple[torch.Tensor, torch.Tensor], b: tuple[torch.Tensor, torch.Tensor]) -> float:
+        """Largest distance of a joint between two motions in the frame to publish, else in the oldest."""
+        index = max(a[1].shape[1] - 1 - self.settings.lag_frames, 0)
+        joints = [global_poses(turns[0, index], pelvis[0, index], self._points.bones)[1] for turns, pelvis in (a, b)]
+        return float((joints[0] - joints[1]).norm(dim=-1).max().nan_to_num(torch.inf))
+
+    def _watch_ground(self, task: LiveTask, found: WindowSolution, moved: int) -> None:
+        """Once a window's length, until the ground is known."""
+        self._since_ground += moved
+        if self._ground.ground is not None or self._since_ground < self.settings.window_frames:
+            return
+        self._since_ground = 0
+        turned, joints = global_poses(found.motion[0][0], found.motion[1][0], self._points.bones)
+        placed = self._points.positions(turned).split(self._points.sizes, -1)[2]
+        soles = placed[..., self._feet].transpose(-1, -2) + found.motion[1][0][:, None]
+        if self._ground.observe(soles, joints, task.window.dt_s) is not None:
+            self._loss = None  # another loss from now on

@@ -1,0 +1,76 @@
+"""What the live refinement says about one frame: the pose, how it moves, and what moves it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from diffmocap.body.joint_angles import angles_from_rotations
+from diffmocap.physics.motion import rotation_vector
+from diffmocap.physics.revolute_torques import revolute_torques
+from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.body_points import BodyPoints
+from diffmocap.refinement.live_task import LiveTask, WindowSolution
+
+
+@dataclass(frozen=True)
+class LiveResult:
+    """The pose to publish, in the camera's optical frame.
+
+    Attributes:
+        stamp_ns: of the frame it belongs to, ``lag_frames`` before the newest.
+        rotations: [24, 3, 3] local. pelvis: [3] m.
+        angles: [69] rad of the URDF's joints, continuous from result to result.
+        angular_velocity: [24, 3] rad/s of each local rotation, in the joint's own axes. pelvis_velocity: [3] m/s. Both
+            by central differences, at the newest frame by backward ones; zero without a neighbour.
+        torques: [69] N m of the URDF's joints, None without a ground or with fewer than 3 frames. Forces need a frame
+            before and one after: without lag they are those of the frame before.
+        contacts: names of the touching contact points.
+        loss_before, loss_after: of the whole window, unrefined and as published: the second is never the larger.
+        iterations: steps taken for this frame.
+        refined: False where refinement did not help, and this is the heaviest hypothesis as it came.
+        restarted: the track began anew with the newest frame.
+        ground_source: where the ground comes from.
+        milliseconds: what the newest frame took.
+    """
+
+    stamp_ns: int
+    rotations: torch.Tensor
+    pelvis: torch.Tensor
+    angles: torch.Tensor
+    angular_velocity: torch.Tensor
+    pelvis_velocity: torch.Tensor
+    torques: torch.Tensor | None
+    contacts: tuple[str, ...]
+    loss_before: float
+    loss_after: float
+    iterations: int
+    refined: bool
+    restarted: bool
+    ground_source: str
+    milliseconds: float
+
+
+def pose_of(
+    task: LiveTask, found: WindowSolution, index: int, points: BodyPoints, last_angles: torch.Tensor | None
+) -> dict:
+    """Those fields of :class:`LiveResult` that frame ``index`` of a solution has; angles continue ``last_angles``."""
+    rotations, pelvis = found.motion[0][0], found.motion[1][0]
+    first, last = max(index - 1, 0), min(index + 1, len(pelvis) - 1)
+    span_s = max(last - first, 1) * task.window.dt_s
+    angles = angles_from_rotations(rotations[index], last_angles)
+    torques = None
+    if found.dynamics is not None:
+        inner = min(max(index - 1, 0), len(pelvis) - 3)  # of the frames with a neighbour on either side
+        at = inner + 1
+        on_child = torch.cat([torch.zeros(1, 3), found.dynamics.torques[0, inner].T])
+        turned, _ = global_poses(rotations[at], pelvis[at], points.bones)
+        branch = angles if at == index else angles_from_rotations(rotations[at], angles)
+        torques = revolute_torques(on_child, turned, branch)
+    return {
+        "rotations": rotations[index], "pelvis": pelvis[index], "angles": angles,
+        "angular_velocity": rotation_vector(rotations[first].transpose(-1, -2) @ rotations[last]) / span_s,
+        "pelvis_velocity": (pelvis[last] - pelvis[first]) / span_s, "torques": torques,
+        "contacts": tuple(n for n, on in zip(points.contact_names, found.touching[0, index].tolist()) if on),
+    }  # fmt: skip

@@ -1,0 +1,229 @@
+"""The live refinement: laws of its results on noisy walks, and input that is none."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from diffmocap.errors import SettingsError
+from diffmocap.optim.first_order import Adam
+from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.fixed_lag import FixedLagRefiner
+from diffmocap.refinement.live_settings import LiveSettings
+from diffmocap.refinement.window_buffer import LiveFrame
+from tests.refinement.windows import cut, seen
+
+UP = torch.tensor([0.0, -1.0, 0.0])
+SETTINGS = LiveSettings(window_frames=16, budget_ms=0.0, iterations=1)
+LENGTH = 36
+
+
+@pytest.fixture(scope="module")
+def stream(walks, body) -> tuple[list[LiveFrame], float]:
+    """A noisy walk in the optical frame, and the floor's height along ``UP`` [m]."""
+    window = seen(body, *cut(walks[:1], LENGTH), hypotheses=2)
+    turn, shift = window.T_camera_motion[0, :, :3], window.T_camera_motion[0, :, 3]
+    frames = []
+    for t in range(LENGTH):
+        rotations = window.rotations[0, :, t].clone()
+        rotations[:, 0] = turn @ rotations[:, 0]
+        pelvis = window.pelvis[0, :, t] @ turn.T + shift
+        frames.append(LiveFrame(
+            stamp(t), rotations.float(), pelvis.float(), window.log_weights[0, :, t].float(),
+            window.points_px[0, t].float(), window.confidence[0, t].float(), window.K[0].float(),
+        ))  # fmt: skip
+    return frames, float(UP.double() @ shift)
+
+
+def stamp(t: int) -> int:
+    return 1_000_000_000 + round(t * 1e9 / 30)
+
+
+def refiner(points, stream, settings=SETTINGS, **arguments) -> FixedLagRefiner:
+    return FixedLagRefiner(points, settings, **{"up": UP, "ground_height": stream[1], **arguments})
+
+
+def joints(results, points) -> torch.Tensor:
+    """[T, 24, 3] m of results, or of frames' heaviest hypotheses."""
+    rotations = torch.stack([r.rotations[0] if isinstance(r, LiveFrame) else r.rotations for r in results])
+    pelvis = torch.stack([r.pelvis[0] if isinstance(r, LiveFrame) else r.pelvis for r in results])
+    return global_poses(rotations, pelvis, points.bones.float())[1]
+
+
+def jerkiness(places: torch.Tensor) -> float:
+    return float(places.diff(n=2, dim=0).norm(dim=-1).mean())
+
+
+def finite(result) -> bool:
+    numbers = [result.rotations, result.pelvis, result.angles, result.angular_velocity, result.pelvis_velocity]
+    numbers += [] if result.torques is None else [result.torques]
+    losses = torch.tensor([result.loss_before, result.loss_after])
+    return all(bool(torch.isfinite(x).all()) for x in [*numbers, losses]) and float(result.pelvis.abs().max()) < 100
+
+
+@pytest.fixture(scope="module")
+def walked(points, stream):
+    """Results without lag."""
+    live = refiner(points, stream)
+    return [live.step(frame) for frame in stream[0]]
+
+
+def test_never_worse_by_its_loss_and_much_better_on_a_walk(walked):
+    assert all(finite(r) and r.loss_after <= r.loss_before for r in walked)
+    assert all(r.refined for r in walked[2:])
+    settled = walked[16:]
+    assert sum(r.loss_after for r in settled) < 0.1 * sum(r.loss_before for r in settled)
+    assert [r.stamp_ns for r in walked] == [stamp(t) for t in range(LENGTH)]
+    assert [r.restarted for r in walked] == [True] + [False] * (LENGTH - 1)
+
+
+def test_steps_lower_the_loss_of_the_reference(points, stream, walked):
+    """Without a step the result is the smoothed input; one a frame, each from the last solution, does better."""
+    live = refiner(points, stream, replace(SETTINGS, iterations=0))
+    without = [live.step(frame) for frame in stream[0]]
+    assert sum(r.iterations for r in without) == 0
+    assert sum(r.loss_after for r in walked[16:]) < 0.75 * sum(r.loss_after for r in without[16:])
+
+
+def test_what_is_published_without_lag_jumps_less_than_what_came_in(points, stream, walked):
+    came, went = joints(stream[0], points), joints(walked, points)
+    assert float(went.diff(dim=0).norm(dim=-1).max()) < float(came.diff(dim=0).norm(dim=-1).max())
+    assert jerkiness(went) < 0.6 * jerkiness(came)
+    angles = torch.stack([r.angles for r in walked])
+    assert float(angles.diff(dim=0).abs().max()) < math.pi
+
+
+def test_lag_makes_it_smoother_and_says_which_frame_it_is(points, stream, walked):
+    live = refiner(points, stream, replace(SETTINGS, lag_frames=6))
+    results = [live.step(frame) for frame in stream[0]]
+    assert results[:6] == [None] * 6
+    assert [r.stamp_ns for r in results[6:]] == [stamp(t) for t in range(LENGTH - 6)]
+    assert all(finite(r) for r in results[6:])
+    assert jerkiness(joints(results[6:], points)) < 0.7 * jerkiness(joints(walked[:-6], points))
+
+
+def test_velocities_torques_and_contacts_are_those_of_a_walk(walked, points):
+    settled = walked[16:]
+    assert all(r.torques.shape == (69,) and r.ground_source == "given" for r in settled)
+    torques = torch.stack([r.torques for r in settled]).abs()
+    assert 5.0 < float(torques.amax(1).median()) < 1500.0
+    assert sum(bool(r.contacts) for r in settled) > 0.6 * len(settled)
+    assert 0.2 < float(torch.stack([r.pelvis_velocity for r in settled]).mean(0).norm()) < 3.0
+    assert float(torch.stack([r.angular_velocity for r in settled]).norm(dim=-1).median()) < 10.0
+
+
+def test_a_silence_starts_anew_and_a_repeated_stamp_says_the_same(points, stream):
+    live = refiner(points, stream)
+    results = [live.step(frame) for frame in stream[0][:6]]
+    assert live.step(stream[0][5]) is results[-1] and live.step(stream[0][3]) is results[-1]
+    late = live.step(replace(stream[0][6], stamp_ns=stamp(306)))
+    assert late.restarted and finite(late)
+    back = live.step(stream[0][0])  # a recording that begins again
+    fresh = refiner(points, stream).step(stream[0][0])
+    assert back.restarted
+    torch.testing.assert_close(back.pelvis, fresh.pelvis)
+    torch.testing.assert_close(back.rotations, fresh.rotations)
+
+
+def test_frames_without_a_pose_and_lost_ones_are_bridged(points, stream):
+    live = refiner(points, stream)
+    results = []
+    for t, frame in enumerate(stream[0][:20]):
+        if t in (8, 9):
+            continue  # lost on the way
+        if t in (12, 13):
+            frame = replace(frame, rotations=None, pelvis=None, log_weights=None)
+        results.append((t, live.step(frame)))
+    assert [t for t, r in results if r is None] == [12, 13]
+    assert all(finite(r) and not r.restarted for t, r in results if r is not None and t)
+
+
+def broken(frame: LiveFrame, t: int, how: str) -> LiveFrame:
+    nothing = float("nan")
+    if how == "numbers that are none":
+        if t % 3 == 1:
+            return replace(frame, rotations=frame.rotations * nothing, points_px=frame.points_px * nothing)
+        return replace(frame, log_weights=torch.tensor([0.0, nothing]), K=frame.K * (1.0 if t % 3 else nothing))
+    if how == "half a body":
+        seen = frame.confidence.clone()
+        seen[8:] = 0.0
+        return replace(frame, confidence=seen, points_px=torch.where(seen[:, None] > 0, frame.points_px, nothing))
+    if how == "a jump":
+        return replace(frame, pelvis=frame.pelvis + (0.8 + 0.02 * t) * UP)
+    if how == "lying":
+        down = frame.rotations.clone()
+        lay = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+        down[:, 0] = lay @ down[:, 0]
+        return replace(frame, rotations=down, pelvis=frame.pelvis - 0.7 * UP, points_px=frame.points_px * nothing)
+    if how == "here and there":
+        return replace(frame, pelvis=frame.pelvis + (t % 2) * torch.tensor([3.0, 0.0, 20.0]))
+    raise AssertionError(how)
+
+
+@pytest.mark.parametrize("how", ["numbers that are none", "half a body", "a jump", "lying", "here and there"])
+def test_bad_input_never_explodes(points, stream, how):
+    live = refiner(points, stream, replace(SETTINGS, window_frames=10))
+    for t, frame in enumerate(stream[0][:14]):
+        frame = broken(frame, t, how)
+        result = live.step(frame)
+        assert (result is None) == (how == "numbers that are none" and t % 3 == 1)
+        if result is not None:
+            assert finite(result) and result.loss_after <= result.loss_before
+            identity = result.rotations @ result.rotations.transpose(-1, -2)
+            torch.testing.assert_close(identity, torch.eye(3).expand_as(identity), atol=1e-4, rtol=0)
+            if not result.refined:
+                assert torch.equal(result.pelvis, frame.pelvis[0])
+
+
+def test_nothing_at_all_gives_nothing(points, stream):
+    live = refiner(points, stream)
+    nobody = replace(stream[0][0], rotations=None, pelvis=None, log_weights=None)
+    assert all(live.step(replace(nobody, stamp_ns=stamp(t))) is None for t in range(40))
+    assert live.step(replace(stream[0][0], stamp_ns=stamp(40))).restarted
+
+
+def test_a_window_of_one_frame(points, stream):
+    live = refiner(points, stream, replace(SETTINGS, window_frames=1))
+    results = [live.step(frame) for frame in stream[0][:4]]
+    assert all(finite(r) and r.torques is None and r.loss_after <= r.loss_before for r in results)
+
+
+def test_without_a_floor_there_are_no_forces_until_feet_have_rested(points, stream):
+    """A person who stands still shows where the floor is; a walk of half a second does not."""
+    live = refiner(points, stream, replace(SETTINGS, window_frames=8), ground_height=None)
+    still = stream[0][0]
+    results = [live.step(replace(still, stamp_ns=stamp(t))) for t in range(30)]
+    assert all(finite(r) for r in results)
+    assert results[6].torques is None and results[6].ground_source.startswith("unknown")
+    assert results[-1].torques is not None and "resting" in results[-1].ground_source
+    assert abs(float(live.ground.height) - stream[1]) < 0.15
+    assert not results[-1].restarted
+
+
+def test_the_budget_is_kept_by_a_clock_that_ticks(points, stream):
+    """Every look at the clock costs 2 ms: the number of looks, and so of steps, is what the budget allows."""
+    looks = iter(range(10**6))
+    live = refiner(points, stream, replace(SETTINGS, window_frames=8, budget_ms=13.0, iterations=50),
+                   clock=lambda: 2e-3 * next(looks))  # fmt: skip
+    results = [live.step(frame) for frame in stream[0][:6]]
+    assert all(r.milliseconds <= 13.0 for r in results[1:])
+    assert all(1 <= r.iterations < 6 for r in results[1:])
+
+
+def test_another_optimizer_of_the_package_does_it_too(points, stream):
+    settings = replace(SETTINGS, window_frames=8, iterations=3, optimizer=Adam(0.05))
+    live = refiner(points, stream, settings)
+    results = [live.step(frame) for frame in stream[0][:10]]
+    assert all(finite(r) and r.loss_after <= r.loss_before for r in results) and results[-1].iterations == 3
+
+
+@pytest.mark.parametrize("wrong", [
+    {"window_frames": 0}, {"lag_frames": 24}, {"lag_frames": -1}, {"budget_ms": float("nan")}, {"iterations": -1},
+    {"most_change_m": 0.0}, {"optimizer": "adam"},
+])  # fmt: skip
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(SettingsError):
+        LiveSettings(**wrong)

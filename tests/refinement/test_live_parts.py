@@ -1,0 +1,112 @@
+"""Parts of the live refinement: the buffer, the reference without lag, knots that stay, and the metric."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from diffmocap.errors import SettingsError
+from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.ground_watch import GroundWatch
+from diffmocap.refinement.live_reference import smoothing_matrix
+from diffmocap.refinement.sliding_unknowns import SlidingKnots
+from diffmocap.refinement.window_buffer import LiveFrame, WindowBuffer
+from diffmocap.refinement.window_metric import jacobian
+from diffmocap.refinement.window_parameters import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT, exponential
+
+
+def frame(number: int, stamp_ns: int, weights=(0.0, -1.0)) -> LiveFrame:
+    count = len(weights)
+    return LiveFrame(
+        stamp_ns, torch.eye(3).expand(count, 24, 3, 3), torch.full((count, 3), float(number)), torch.tensor(weights),
+        torch.full((25, 2), float(number)), torch.full((25,), 0.5), torch.eye(3),
+    )  # fmt: skip
+
+
+def test_the_buffer_holds_the_last_frames_in_order():
+    buffer = WindowBuffer(5, 2)
+    for i in range(13):
+        assert buffer.push(frame(i, 10**9 + i * 20_000_000)) == 1
+        held = buffer.views()
+        expected = torch.arange(max(0, i - 4), i + 1).float()
+        assert torch.equal(held["pelvis"][0, 0, :, 0], expected)
+        assert torch.equal(held["points_px"][0, :, 3, 1], expected)
+        assert buffer.stamp_ns(0) == 10**9 + i * 20_000_000
+    assert buffer.dt_s() == pytest.approx(0.02) and buffer.stamp_ns(4) == 10**9 + 8 * 20_000_000
+
+
+def test_lost_frames_leave_their_places_empty():
+    buffer = WindowBuffer(8, 2)
+    for i in (0, 1, 2, 3, 6):
+        places = buffer.push(frame(i, 10**9 + i * 20_000_000))
+    assert places == 3 and buffer.dt_s() == pytest.approx(0.02)
+    held = buffer.views()
+    assert held["lifted"][0].tolist() == [True] * 4 + [False] * 2 + [True]
+    assert torch.equal(held["confidence"][0, 4:6], torch.zeros(2, 25))
+    with pytest.raises(SettingsError):
+        buffer.push(frame(9, 10**9))
+
+
+def test_the_heaviest_hypotheses_that_are_poses_are_kept_first():
+    buffer = WindowBuffer(3, 2)
+    some = frame(1, 10**9, (-3.0, 0.0, -1.0, 5.0))
+    rotations = some.rotations.clone()
+    rotations[3] = torch.diag(torch.tensor([1.0, 1.0, -1.0]))  # a mirror is no rotation
+    pelvis = torch.arange(4.0)[:, None].repeat(1, 3)
+    buffer.push(LiveFrame(10**9, rotations, pelvis, some.log_weights, some.points_px, some.confidence, some.K))
+    held = buffer.views()
+    assert held["pelvis"][0, :, 0, 0].tolist() == [1.0, 2.0] and held["log_weights"][0, :, 0].tolist() == [0.0, -1.0]
+
+
+def test_the_reference_keeps_what_stands_and_lags_little_behind_what_moves():
+    lifted = torch.ones(20, dtype=torch.bool)
+    weights = smoothing_matrix(lifted, 1 / 30)
+    torch.testing.assert_close(weights.sum(1), torch.ones(20))
+    ramp = torch.arange(20.0)
+    smooth = weights @ ramp
+    torch.testing.assert_close(smooth[8:12], ramp[8:12], atol=1e-3, rtol=0)
+    assert 0.0 <= float(ramp[-1] - smooth[-1]) < 0.7  # frames; the plain mean lags by 1.4
+    torch.testing.assert_close(smoothing_matrix(lifted, 1 / 30, stillness=0.0) @ ramp, ramp, atol=1e-3, rtol=0)
+    lifted[3:] = False
+    assert float((smoothing_matrix(lifted, 1 / 30) @ ramp)[-1]) == pytest.approx(2.0, abs=0.05)
+
+
+def test_what_knots_say_of_a_frame_stays_when_the_window_goes_on():
+    torch.manual_seed(0)
+    knots = SlidingKnots(9, 4)
+    x = torch.randn(knots.count * KNOT_SIZE)
+    before = knots.spline(9) @ x.view(-1, KNOT_SIZE)
+    for _ in range(11):
+        x = knots.advance(x)
+        after = knots.spline(9) @ x.view(-1, KNOT_SIZE)
+        torch.testing.assert_close(after[:8], before[1:])
+        torch.testing.assert_close(knots.spline(9).sum(1), torch.ones(9))
+        torch.testing.assert_close(knots.spline(4), knots.spline(9)[-4:])
+        before = after
+
+
+def test_the_metric_s_jacobian_is_that_of_finite_differences(points):
+    torch.manual_seed(1)
+    rotations = exponential(0.5 * torch.randn(24, 3, dtype=torch.float64))[None]
+    moved, places = jacobian(points, rotations)
+
+    def at(x: torch.Tensor) -> torch.Tensor:
+        turned = rotations @ exponential(ROTATION_UNIT * x[:-3].view(24, 3))
+        relative = points.positions(global_poses(turned, x.new_zeros(1, 3), points.bones)[0])[0]
+        return relative.T + PELVIS_UNIT * x[-3:]
+
+    torch.testing.assert_close(places[0], at(torch.zeros(75, dtype=torch.float64)))
+    for k in (0, 5, 16, 49, 71, 74):
+        step = torch.zeros(75, dtype=torch.float64)
+        step[k] = 1e-4
+        torch.testing.assert_close(moved[0, ..., k], (at(step) - at(-step)) / 2e-4, atol=1e-7, rtol=1e-5)
+
+
+def test_a_ground_needs_a_direction_and_is_kept_when_given():
+    with pytest.raises(SettingsError):
+        GroundWatch(height=1.0)
+    watch = GroundWatch(torch.tensor([0.0, -2.0, 0.0]), -1.2)
+    assert watch.source == "given" and float(watch.ground.height) == pytest.approx(-1.2)
+    torch.testing.assert_close(watch.ground.up, torch.tensor([0.0, -1.0, 0.0]))
+    watch.forget()
+    assert watch.ground is not None
