@@ -4,8 +4,8 @@ Most terms are squares of something linear in the motion: ``c sum_t |D_q A p(t)|
 time and points p of the body. In the unknowns, whose spline S does the same to all 75 entries of a knot, that is a
 Kronecker product ``(D_q S)^T (D_q S) x J^T J`` with the Jacobian J of the points. A basis of the knots that
 diagonalises the products of orders 0 and 3 exactly, and those between nearly, takes the sum apart into one 75 x 75
-matrix for each of its vectors: their Cholesky factors cost less than an evaluation of the loss. (Gauss-Newton, Nocedal and
-Wright 2006, section 10.3, with the mean over some poses for each.)
+matrix for each of its vectors: their Cholesky factors cost less than an evaluation of the loss. (Gauss-Newton, Nocedal
+and Wright 2006, section 10.3, with the mean over some poses for each.)
 """
 
 from __future__ import annotations
