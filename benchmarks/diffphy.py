@@ -17,6 +17,7 @@ import torch
 
 from benchmarks.pybullet_rollout import PybulletCharacter, Rollout
 from diffmocap.body.mocap import load_split, retarget
+from benchmarks.report import mocap_file
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.body.urdf import read_urdf
@@ -92,7 +93,7 @@ def line(row: dict) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], epilog=__doc__.split("\n\n", 1)[1])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/cmu_smpl30_val.npz"), help="takes")
+    parser.add_argument("--data", type=Path, help="takes (default: the validation split in DIFFMOCAP_DATA)")
     parser.add_argument("--clips", type=int, default=4, help="how many walks (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each clip (default %(default)s)")
     parser.add_argument("--evaluations", type=int, default=80, help=f"a stage of {STAGE_S:g} s (default %(default)s)")
@@ -101,7 +102,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     body = BodyModel.load()
-    walks = [clip for clip in load_split(args.data) if "walk" in clip.action.lower()]
+    walks = [clip for clip in load_split(mocap_file("val", args.data)) if "walk" in clip.action.lower()]
     walks = [clip for clip in walks if len(clip) > args.seconds * clip.fps][:: max(1, len(walks) // args.clips)]
     rows = []
     for clip in walks[: args.clips]:

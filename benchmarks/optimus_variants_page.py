@@ -9,8 +9,8 @@ from benchmarks.targets import load_remarks
 
 TITLES = {
     "ablation": "What the parts are worth",
-    "paper": "The paper's ablation, with its features and nothing beyond",
-    "B": "When B is used and what it is divided by",
+    "paper": "The paper's ablation, with the supplement's features alone, B as by default",
+    "B": "When B is used and what it is divided by, features and safeguard as by default",
     "method": "Truncated backpropagation and PES",
 }
 REFERENCE = "Optimus"

@@ -56,8 +56,8 @@ class FeatureSettings:
         memory: beyond the paper, adds :data:`~diffmocap.optim.memory.MEMORY_FEATURES`, and steps are measured in the
             unit of :mod:`diffmocap.optim.memory` instead of that of x.
         pairs: beyond the paper, so many pairs of steps and changes of the gradient are kept, and
-            :data:`~diffmocap.optim.limited_memory.LIMITED_MEMORY_FEATURES` tell the step that limited-memory BFGS would
-            take from them; 0 for none. Needs ``memory``.
+            :data:`~diffmocap.optim.limited_memory.LIMITED_MEMORY_FEATURES` tell of a step in the manner of
+            limited-memory BFGS; 0 for none. Needs ``memory``.
     """
 
     epsilon: float = 1e-5

@@ -3,7 +3,8 @@
 Averages for each parameter know how a parameter's own gradient changes, not how parameters hang together. The last few
 pairs of steps s and changes of the gradient y do: from them the two loops of Nocedal 1980 ("Updating quasi-Newton
 matrices with limited storage"; Nocedal & Wright 2006, algorithm 7.4) make a step. Here they run over a batch of
-problems, in the task's dtype, on pairs of length 1: nothing overflows, and runs are the same for f(x) and a f(b x) + c.
+problems, in the task's dtype, on pairs of length 1, so that little can overflow and runs are the same for f(x) and
+a f(b x) + c. Unlike there, no line search follows, and the first matrix is the largest that a pair tells of.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ LIMITED_MEMORY_FEATURES = (
     "cosine_last_pair",
 )  # fmt: skip
 
-#: A pair counts if the cosine between s and y is above this: others tell of negative curvature, or of rounding.
+#: A pair counts if the cosine between s and y is above this: others tell of negative curvature, or of nothing.
 LEAST_COSINE = 1e-6
 #: Largest value of a step's feature in units, of one of mean square 1, and decades that logarithms are divided by.
 _LARGEST, _LARGEST_NORMALISED, _DECADES = 50.0, 5.0, 4.0
@@ -29,11 +30,11 @@ class Pairs:
     """The last K pairs of each of B problems, the newest first.
 
     Attributes:
-        s, y: [B, K, N], of length 1. cosine: [B, K] between them, infinite for a pair that does not count: then it
-            changes nothing. inverse_curvature: [B, K] |s| / |y|.
+        s, y: [B, K, N], of length 1. cosine: [B, K] between them, infinite for a pair that does not count: it takes
+            a place and does nothing else. inverse_curvature: [B, K] |s| / |y|.
         x, gradient: [B, N] of the step before, None at the start.
-        step: [B, N] that limited-memory BFGS would take from x, no longer than the task's scale in each parameter's
-            root mean square.
+        step: [B, N] in the manner of limited-memory BFGS from x; its root mean square is no longer than the task's
+            scale.
     """
 
     s: torch.Tensor
@@ -95,10 +96,13 @@ def quasi_newton(
     Steps are measured in ``unit`` [B, 1], whose dtype the features have, and bounded by ``scale`` [B, 1]. No derivative
     flows through them.
     """
-    g = torch.nan_to_num(gradient.to(x), nan=0.0, posinf=_huge(x), neginf=-_huge(x))
+    gradient = gradient.to(x)
+    g = torch.nan_to_num(gradient, nan=0.0, posinf=_huge(x), neginf=-_huge(x))
     told = x.new_zeros(len(x), 1)
     if pairs.x is not None:
-        pairs, told = pairs.with_new(x - pairs.x, g - pairs.gradient, most)
+        y = gradient - pairs.gradient
+        y = torch.where(y.isfinite().all(-1, keepdim=True), y, 0.0)  # of a gradient without a value nothing is learned
+        pairs, told = pairs.with_new(x - pairs.x, y, most)
     size, root = _length(g), x.shape[1] ** 0.5
     # Before there is any pair, a step of one unit against the gradient. All here in units.
     step = pairs.inverse_hessian_times(g / size)
@@ -106,7 +110,7 @@ def quasi_newton(
     length = _length(step)
     bound = (scale / unit).to(x) * root / length
     step, length = step * bound.clamp_max(1.0), length * bound.clamp_max(1.0)
-    cosine = (step * g).sum(-1, keepdim=True) / length / size
+    cosine = (step / length * (g / size)).sum(-1, keepdim=True)
     features = [
         step.clamp(-_LARGEST, _LARGEST),
         (step * (root / length)).clamp(-_LARGEST_NORMALISED, _LARGEST_NORMALISED),
@@ -114,12 +118,12 @@ def quasi_newton(
     ]
     found = torch.nan_to_num(torch.stack(features, 1), nan=0.0, posinf=_LARGEST, neginf=-_LARGEST)
     step = torch.nan_to_num(-unit.to(x) * step, nan=0.0, posinf=0.0, neginf=0.0)
-    return found.to(unit), replace(pairs, x=x.detach(), gradient=g, step=step)
+    return found.to(unit), replace(pairs, x=x.detach(), gradient=gradient, step=step)
 
 
 def _huge(like: torch.Tensor) -> float:
-    """What infinities are replaced by: its square still has a number."""
-    return torch.finfo(like.dtype).max ** 0.25
+    """What infinities are replaced by: larger than any gradient that a run survives."""
+    return torch.finfo(like.dtype).max ** 0.75
 
 
 def _length(values: torch.Tensor) -> torch.Tensor:

@@ -5,8 +5,9 @@
     B  <- (B + sum_l u_l u_l^T) / |B + ...|          section 4
     x  <- x + B s                                    eq. 1, algorithm 1
 
-All weights are shared by the parameters, so one network serves problems of any dimension. Where the paper contradicts
-itself or is silent, :class:`OptimusSettings` says what there is to choose.
+By default, beyond the paper, a share of a quasi-Newton step is added to B s, and a safeguard leads back from steps that
+went wrong. All weights are shared by the parameters, so one network serves problems of any dimension. Where the paper
+contradicts itself or is silent, :class:`OptimusSettings` says what there is to choose.
 """
 
 from __future__ import annotations
@@ -48,15 +49,16 @@ class OptimusSettings:
         state: False is the paper's ablation "no state": B starts from the identity at every step.
         structure: False is the ablation "no structure": the encoders turn features and s into the step directly.
         dense_above: B is held as a matrix when it has more than this share of N factors.
-        quasi_newton: beyond the paper, a share of the step that limited-memory BFGS would take is added to B s; the
-            encoders say how large it is. Needs ``pairs`` of the features.
+        quasi_newton: beyond the paper, between a half and one and a half of a step in the manner of limited-memory BFGS
+            is added to B s; the encoders say how much. Needs ``pairs`` of the features.
         safeguard: beyond the paper, a point above the last ten losses is left for the best one; see
             :mod:`~diffmocap.optim.safeguard`.
 
     Beyond the paper, features and units of steps come from :mod:`~diffmocap.optim.memory` and
-    :mod:`~diffmocap.optim.limited_memory` by default. The defaults ``bound`` and ``mean`` were chosen for what they do with N: s of a given size then gives steps of the
-    same size in every dimension, while the Frobenius norm shrinks the part of the identity with the root of N. The
-    paper's own readings are :meth:`paper_text` and :meth:`paper_algorithm`.
+    :mod:`~diffmocap.optim.limited_memory` by default. The defaults ``bound`` and ``mean`` were chosen for what they do
+    with N: s of a given size then gives steps of the same size in every dimension, while the Frobenius norm shrinks the
+    part of the identity with the root of N. The paper's own readings are :meth:`paper_text` and
+    :meth:`paper_algorithm`.
     """
 
     width: int = 128
@@ -90,7 +92,10 @@ class OptimusSettings:
         if self.encoders < 1:
             raise SettingsError(f"Optimus needs at least 1 encoder, got {self.encoders}")
         if self.quasi_newton and not self.features.pairs:
-            raise SettingsError("a quasi-Newton step needs pairs of the features: pairs > 0, or quasi_newton=False")
+            raise SettingsError(
+                "a quasi-Newton step needs pairs of the features: FeatureSettings(memory=True, pairs=16), or "
+                "quasi_newton=False"
+            )
         if not self.state and self.order == "use_first":
             raise SettingsError("without state B must be updated before it is used: order 'update_first'")
 
@@ -173,10 +178,6 @@ class Optimus(LearnedOptimizer):
         updated, moved = b.update_and_multiply(u, c.norm, s)
         return moved, updated if c.state else None, share
 
-    def rank_one_factors(self, z: torch.Tensor) -> torch.Tensor:
-        """u [B, L, N] from features [B, F, N]."""
-        return self._factors(self._tokens(z))
-
     def _tokens(self, z: torch.Tensor) -> list[torch.Tensor]:
         """Those after each encoder [B, N, width]."""
         tokens, after = self.inlet(z.mT), []
@@ -186,6 +187,7 @@ class Optimus(LearnedOptimizer):
         return after
 
     def _factors(self, tokens: list[torch.Tensor]) -> torch.Tensor:
+        """u [B, L, N] from the tokens after each encoder."""
         u = torch.stack([outlet(t)[..., 0] for outlet, t in zip(self.outlets, tokens)], 1)
         return u / math.sqrt(u.shape[-1]) if self.settings.factor_scale == "mean" else u
 

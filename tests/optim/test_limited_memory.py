@@ -141,6 +141,16 @@ def test_features_are_numbers_whatever_the_gradient(bad: float) -> None:
     assert along([points[0]] * 3, [gradients[0]] * 3).isfinite().all()  # no step, no change
 
 
+def test_nothing_is_learned_from_a_gradient_that_is_no_number() -> None:
+    points = [numbers(1, N, seed=i) for i in range(5)]
+    gradients = [x @ hessian() for x in points]
+    spoilt = [*gradients[:3], torch.full_like(points[3], torch.nan), gradients[4]]
+    _, pairs = walked(points, spoilt)
+    assert pairs.cosine[0].isinf().tolist() == [True, True, False, False]
+    kept = pairs_of(hessian(), [points[1] - points[0], points[2] - points[1]])
+    assert torch.allclose(pairs.inverse_hessian_times(gradients[4]), kept.inverse_hessian_times(gradients[4]))
+
+
 def test_a_task_in_single_precision_is_served_in_it() -> None:
     task = FunctionTask(lambda x: (torch.logspace(-2, 2, N) * x.square()).sum(-1), N)
     features = Features(FeatureSettings(memory=True, pairs=3))

@@ -37,6 +37,8 @@ def test_losses_are_forgotten_after_the_last_ten_and_rejected_ones_never_count()
 
 def test_what_is_no_number_is_rejected_except_at_the_start() -> None:
     assert accepted([1.0, float("nan"), float("inf"), 0.5])[0] == [True, False, False, True]
+    said, guard = accepted([1.0, -float("inf"), 0.5])
+    assert said == [True, False, True] and float(guard.best_loss) == 0.5
     said, guard = accepted([float("nan"), 3.0])
     assert said == [True, True] and float(guard.best_loss) == 3.0
 
@@ -47,6 +49,12 @@ def test_steps_are_shorter_after_each_rejection_and_grow_back_to_their_length() 
         there, guard = guard.next(x, torch.tensor([loss]), step)
         lengths.append(float((there - x).norm() / step.norm()))
     assert lengths == pytest.approx([1.0, 0.0, 0.5, 0.0, 0.25, 0.5, 1.0, 1.0, 1.0])
+
+
+def test_a_step_that_is_no_number_is_not_taken() -> None:
+    step = torch.tensor([[1.0, 1.0], [torch.nan, 1.0], [1.0, -torch.inf]])
+    there, _ = Safeguard.begin(torch.zeros(3, 2)).next(torch.zeros(3, 2), torch.ones(3), step)
+    assert there.tolist() == [[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
 
 
 def test_rows_are_judged_one_by_one() -> None:

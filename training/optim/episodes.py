@@ -45,21 +45,30 @@ class Episode:
     def after(self, state: Any, loss: torch.Tensor, gradient: torch.Tensor) -> Episode:
         """The episode after a step to ``state``."""
         loss = loss.detach()
-        reference = followed(self.task, self.reference, loss)
+        reference = followed(self.task, self.reference, loss, self.start)
         return replace(self, state=state, loss=loss, gradient=gradient, left=self.left - 1, reference=reference)
 
 
-def followed(task: Task, reference: torch.Tensor, loss: torch.Tensor) -> torch.Tensor:
+def least_excess(task: Task, start: torch.Tensor) -> torch.Tensor:
+    """Excess [B] over the task's minimum below which nothing is gained, for starts with losses ``start`` [B].
+
+    FLOOR of the start's, or what the digits of a loss near the minimum can tell.
+    """
+    kind = torch.finfo(start.dtype)
+    return (FLOOR * (start - task.minimum)).clamp_min(max(8 * kind.eps * abs(task.minimum), kind.tiny))
+
+
+def followed(task: Task, reference: torch.Tensor, loss: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
     """The reference [B] after a step to ``loss`` [B]: it falls with the losses, about ten steps behind, never rises.
 
     Late steps are so worth as much as early ones. A task without a known minimum has its start for a reference.
     """
     if task.minimum is None:
         return reference
-    tiny = torch.finfo(loss.dtype).tiny
-    before = (reference - task.minimum).clamp_min(tiny)
-    now = torch.nan_to_num(loss - task.minimum, nan=torch.inf, posinf=torch.inf).clamp_min(tiny)
-    return before**MEMORY * torch.minimum(now, before) ** (1 - MEMORY) + task.minimum
+    least = least_excess(task, start)
+    before = torch.maximum(reference - task.minimum, least)
+    now = torch.nan_to_num(loss - task.minimum, nan=torch.inf, posinf=torch.inf)
+    return before**MEMORY * torch.minimum(torch.maximum(now, least), before) ** (1 - MEMORY) + task.minimum
 
 
 def meta_loss(
@@ -76,10 +85,10 @@ def meta_loss(
     if task.minimum is None:
         change = (loss - start) / start.abs().clamp_min(1e-12)
         return torch.nan_to_num(change, nan=4.0, posinf=4.0, neginf=-4.0).clamp(-4.0, 4.0)
-    reference = (start if reference is None else reference) - task.minimum
-    # Below the floor nothing is gained: that is where rounding begins.
-    excess = torch.maximum(loss - task.minimum, FLOOR * (start - task.minimum))
-    share = torch.nan_to_num(excess / reference.clamp_min(torch.finfo(loss.dtype).tiny), nan=CEILING, posinf=CEILING)
+    least = least_excess(task, start)
+    excess = torch.maximum(loss - task.minimum, least)
+    before = torch.maximum((start if reference is None else reference) - task.minimum, least)
+    share = torch.nan_to_num(excess / before, nan=CEILING, posinf=CEILING)
     decades = -share.clamp(FLOOR, CEILING).log10()
     return -torch.where(decades > 0, decades.clamp_min(0.0).log1p(), decades)
 

@@ -81,10 +81,10 @@ def test_the_reference_falls_behind_the_losses_and_never_rises() -> None:
     task = make_function("Sphere", 3)
     reference = torch.ones(2, dtype=torch.float64)
     for loss in ([1e-10, 5.0], [1e-10, torch.nan], [1e-10, torch.inf]):
-        reference = followed(task, reference, torch.tensor(loss, dtype=torch.float64))
+        reference = followed(task, reference, torch.tensor(loss, dtype=torch.float64), torch.ones(2).double())
     assert reference.log10().tolist() == pytest.approx([-10 * (1 - 0.9**3), 0.0])
     unknown = FunctionTask(lambda x: x.sum(-1), 3)
-    assert followed(unknown, reference, torch.zeros(2)) is reference
+    assert followed(unknown, reference, torch.zeros(2), torch.ones(2)) is reference
 
 
 def test_late_decades_are_worth_as_much_as_early_ones_until_rounding_begins() -> None:
@@ -96,7 +96,21 @@ def test_late_decades_are_worth_as_much_as_early_ones_until_rounding_begins() ->
     assert values[:2].tolist() == pytest.approx([-math.log(2)] * 2)
     (gradient,) = torch.autograd.grad(values.sum(), loss)
     assert (gradient * loss)[:2].tolist() == pytest.approx([1 / math.log(10) / 2] * 2)
-    assert gradient[2] == 0
+    assert values[2] == gradient[2] == 0
+
+
+@pytest.mark.parametrize("name", ["Sphere", "Styblinski-Tang"])
+def test_who_has_arrived_gains_nothing_by_staying_and_loses_by_leaving(name: str) -> None:
+    task = make_function(name, 3)
+    reference = start = torch.full((2,), 100.0, dtype=torch.float64) + task.minimum
+    arrived = torch.full((2,), task.minimum, dtype=torch.float64)
+    for _ in range(400):
+        reference = followed(task, reference, arrived, start)
+    assert meta_loss(task, arrived, start, reference).tolist() == pytest.approx([0.0, 0.0], abs=0.2)
+    away = (arrived + torch.tensor([1e-11, 1e-8], dtype=torch.float64)).requires_grad_(True)
+    values = meta_loss(task, away, start, reference)
+    (gradient,) = torch.autograd.grad(values.sum(), away)
+    assert (values > 0.5).all() and (gradient > 0).all()
 
 
 def test_pieces_are_one_run() -> None:
