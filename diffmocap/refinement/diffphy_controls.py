@@ -15,6 +15,7 @@ import torch
 
 from diffmocap.body.skeleton import JOINT_NAMES, NUM_JOINTS
 from diffmocap.errors import SettingsError
+from diffmocap.refinement.b_splines import cubic_b_splines
 
 #: Joints that balance, step and carry the arms' weight: what moves the body as a whole.
 DRIVEN_JOINTS = (
@@ -76,9 +77,4 @@ class ControlTrajectory:
 
 def spline_weights(frames: int, pieces: int) -> torch.Tensor:
     """Uniform cubic B-splines of ``pieces`` + 3 knots at evenly spread frames [frames, pieces + 3], float64."""
-    position = torch.linspace(0, pieces, frames, dtype=torch.float64)
-    piece = position.floor().clamp(max=pieces - 1)
-    t = (position - piece)[:, None]
-    basis = torch.cat([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], 1) / 6
-    columns = piece.long()[:, None] + torch.arange(4)
-    return torch.zeros(frames, pieces + 3, dtype=torch.float64).scatter(1, columns, basis)
+    return cubic_b_splines(torch.linspace(0, pieces, frames, dtype=torch.float64), pieces + 3)

@@ -14,6 +14,7 @@ from functools import lru_cache
 import torch
 
 from diffmocap.errors import SettingsError
+from diffmocap.refinement.b_splines import cubic_b_splines
 from diffmocap.refinement.window_parameters import KNOT_SIZE
 
 
@@ -54,8 +55,4 @@ class SlidingKnots:
 
 @lru_cache(maxsize=64)
 def _spline(frames: int, spacing: int, count: int, phase: int) -> torch.Tensor:
-    at = (torch.arange(frames, dtype=torch.float64) + phase) / spacing
-    away = (at[:, None] - (torch.arange(count, dtype=torch.float64) - 1)).abs()
-    near = 2.0 / 3.0 - away**2 + 0.5 * away**3
-    far = (2.0 - away).clamp_min(0.0) ** 3 / 6.0
-    return torch.where(away < 1.0, near, far).float()
+    return cubic_b_splines((torch.arange(frames, dtype=torch.float64) + phase) / spacing, count).float()

@@ -15,6 +15,7 @@ import torch
 
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.errors import SettingsError
+from diffmocap.refinement.b_splines import cubic_b_splines
 
 #: Unknowns of one knot: an increment of 24 rotations [rad] and of the pelvis.
 KNOT_SIZE = 3 * NUM_JOINTS + 3
@@ -35,11 +36,7 @@ def spline_matrix(frames: int, spacing: int) -> torch.Tensor:
         return torch.ones(1, 1, dtype=torch.float64)
     # Intervals are stretched to end at the last frame, so that every knot has frames that it moves.
     intervals = math.ceil((frames - 1) / spacing)
-    at = torch.arange(frames, dtype=torch.float64) * (intervals / (frames - 1))
-    away = (at[:, None] - (torch.arange(intervals + 3, dtype=torch.float64) - 1)).abs()
-    near = 2.0 / 3.0 - away**2 + 0.5 * away**3
-    far = (2.0 - away).clamp_min(0.0) ** 3 / 6.0
-    return torch.where(away < 1.0, near, far)
+    return cubic_b_splines(torch.arange(frames, dtype=torch.float64) * (intervals / (frames - 1)), intervals + 3)
 
 
 @dataclass(frozen=True)

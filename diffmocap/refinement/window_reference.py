@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import roma
 import torch
 
 from diffmocap.errors import SettingsError
@@ -50,7 +51,4 @@ def reference_motion(
 
 def nearest_rotations(matrices: torch.Tensor) -> torch.Tensor:
     """Rotations [..., 3, 3] nearest to matrices in the Frobenius norm."""
-    u, _, vh = torch.linalg.svd(matrices)
-    sign = torch.linalg.det(u @ vh)
-    fixed = torch.cat([u[..., :2], u[..., 2:] * sign[..., None, None]], -1)
-    return fixed @ vh
+    return roma.special_procrustes(matrices)
