@@ -42,8 +42,10 @@ def _up_to(table: tuple[tuple[int, int], ...], dimension: int) -> int:
 
 def affordable_starts(solver: str, task: BenchmarkTask) -> int:
     """How many starts of a task are run unless more are asked for."""
-    tables = {"BFGS": BFGS_STARTS, **dict.fromkeys(("L-BFGS", *TUNED), ((1000, STARTS),))}
-    starts = _up_to(tables.get(solver, LEARNED_STARTS), task.dimension)
+    if solver not in BASELINES:
+        starts = _up_to(LEARNED_STARTS, task.dimension)
+    else:
+        starts = _up_to(BFGS_STARTS, task.dimension) if solver == "BFGS" else STARTS
     return min(starts, _up_to(PERM_STARTS, task.dimension)) if task.function == "Perm" else starts
 
 

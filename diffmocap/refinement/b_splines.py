@@ -1,4 +1,4 @@
-"""Uniform cubic B-splines (de Boor, "A Practical Guide to Splines", 1978): twice differentiable, and they sum to one."""
+"""Uniform cubic B-splines (de Boor, "A Practical Guide to Splines", 1978): twice differentiable, summing to one."""
 
 from __future__ import annotations
 
