@@ -26,7 +26,7 @@ from diffmocap.refinement.window_data import HypothesisTerm, ReprojectionTerm
 from diffmocap.refinement.window_dynamics import STRENGTH, ground_forces, joint_torques, loads
 from diffmocap.refinement.window_weights import UNITS, RefinementWeights
 
-#: Newton iterations of the contact forces at most; from the reference's solution on, four are the rule.
+#: Newton iterations of the contact forces at most; five are the rule for the hardest of 30 frames.
 CONTACT_ITERATIONS = 12
 
 
@@ -61,7 +61,7 @@ class WindowLoss:
         rotations, pelvis: the reference motion, [B, T, 24, 3, 3] and [B, T, 3] m: smooth, and near what is sought.
         weights: of the terms. levels: of contacts.
         start: [B, T-2, 6] multipliers of a motion near the reference, for the contact forces' solver to begin with;
-            None: those of the reference.
+            None: its own start, which depends on the motion alone and is rarely worse.
 
     Attributes:
         touching: [B, T, P] bool, the contacts of the reference.
@@ -93,8 +93,6 @@ class WindowLoss:
             # Shares of each contact in the mean over all contacts of the window; none: no mean, no cost.
             self._held = held / held.sum((1, 2), keepdim=True).clamp_min(1.0)
             self._held_steps = both / both.sum((1, 2), keepdim=True).clamp_min(1.0)
-            if window.frames >= MIN_FRAMES and start is None and self._weighs_forces:
-                self._start = body.dynamics(iterations=30).contacts.multiplier
 
     def __call__(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
         """Loss [B] of motions [B, T, 24, 3, 3] and [B, T, 3] m; differentiable, and at least zero."""

@@ -10,10 +10,10 @@ import torch
 
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.errors import SettingsError
-from diffmocap.physics.contact_forces import contact_forces
+from diffmocap.physics.contact_forces import contact_forces, ground_axes
 from diffmocap.physics.contact_state import ContactLevels, activity, touching
 from diffmocap.physics.dynamics import Wrench
-from diffmocap.physics.friction_cone import project, project_with_jacobian
+from diffmocap.physics.friction_cone import ConeProjection, project
 from diffmocap.physics.ground import Ground, find_ground
 from diffmocap.physics.tree import global_poses
 
@@ -149,13 +149,23 @@ def test_projection_is_the_nearest_point_of_the_cone(friction):
     assert float(((v - p) @ others.T).max()) < 1e-12
 
 
-def test_projection_jacobian_is_its_derivative():
+@pytest.mark.parametrize("friction", [0.0, 0.6])
+def test_projection_by_parts_is_the_projection_and_its_derivative(friction):
+    """Along the axes of a tilted ground, coordinates first."""
     g = torch.Generator().manual_seed(6)
+    axes = ground_axes(torch.nn.functional.normalize(vector(0.2, 1, -0.1), dim=0))
+    torch.testing.assert_close(axes @ axes.T, torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-12)
     v = torch.randn(200, 3, generator=g, dtype=torch.float64)
-    automatic = torch.func.vmap(torch.func.jacrev(lambda x: project(x, UP, 0.6)))(v)
-    projected, jacobian = project_with_jacobian(v, UP, 0.6)
-    torch.testing.assert_close(jacobian, automatic, rtol=1e-8, atol=1e-8)
-    torch.testing.assert_close(projected, project(v, UP, 0.6))
+    parts = ConeProjection((axes @ v.T)[None], friction)
+    expected = project(v, axes[0], friction)
+    torch.testing.assert_close(parts.projected[0].T @ axes, expected, rtol=0, atol=1e-12)
+    automatic = torch.func.vmap(torch.func.jacrev(lambda x: project(x, axes[0], friction)))(v)
+    jacobian = parts.derivative()[0].permute(2, 0, 1)
+    torch.testing.assert_close(axes.T @ jacobian @ axes, automatic, rtol=1e-8, atol=1e-8)
+    matrix = torch.randn(1, 6, 3, 200, generator=g, dtype=torch.float64)
+    root = parts.root(matrix)
+    expected = torch.einsum("iap,pab,jbp->ijp", matrix[0], jacobian, matrix[0])
+    torch.testing.assert_close(torch.einsum("iap,jap->ijp", root[0], root[0]), expected, rtol=1e-8, atol=1e-8)
 
 
 # --- forces ------------------------------------------------------------------------------------------------------
