@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from diffmocap.body.joint_angles import NUM_ANGLES, angles_from_rotations
+from diffmocap.body.joint_angles import NUM_ANGLES, angle_rates, angles_from_rotations
 from diffmocap.body.model import BodyModel
 from diffmocap.camera.projection import project
 from diffmocap.device import resolve_device
@@ -24,8 +24,10 @@ from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.side_exchange import SideKeeper, SideSettings
 from diffmocap.lifting.lifter import Lifter, LiftingSettings
 from diffmocap.lifting.track import HypothesisTrack, TrackedPoses, TrackSettings
+from diffmocap.physics.revolute_torques import on_branch
+from diffmocap.refinement.physics_refiner import PhysicsRefiner, PhysicsSettings
 from diffmocap.refinement.refiner import Refiner
-from diffmocap.refinement.smoother import Smoother, SmootherSettings
+from diffmocap.refinement.smoother import SmootherSettings
 from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D, PoseHypotheses
 
 
@@ -36,17 +38,21 @@ class Outcome(Enum):
     STARTED = "started"  #: first pose of a track: nothing before it was used
     RESTARTED = "restarted"  #: the same, because the track was found to be lost
     UNSEEN = "unseen"  #: too few keypoints for a pose
+    DELAYED = "delayed"  #: the refinement publishes with a lag, and has no pose yet
     STALE = "stale"  #: the stamp is not newer than the last one
 
 
 @dataclass(frozen=True)
 class PipelineSettings:
-    """Settings of the stages, replaceable while the pipeline runs."""
+    """Settings of the stages, replaceable while the pipeline runs.
+
+    ``refinement`` is of the kind that the pipeline's refiner takes; None leaves it as it is.
+    """
 
     sides: SideSettings = field(default_factory=SideSettings)
     lifting: LiftingSettings = field(default_factory=LiftingSettings)
     track: TrackSettings = field(default_factory=TrackSettings)
-    refinement: SmootherSettings = field(default_factory=SmootherSettings)
+    refinement: PhysicsSettings | SmootherSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -55,12 +61,14 @@ class PoseResult:
 
     Attributes:
         outcome: what happened.
-        stamp_ns: acquisition time of the image.
+        stamp_ns: acquisition time of the image that the pose is of: with a lag, not the one just given.
         timings_ms: duration of each stage by name, and "total".
         state: refined pose.
         tracked: the hypotheses, and which of them was followed.
         joint_angles: [69] rad, float64, continuous within a track.
-        joint_velocities: [69] rad/s, float64, over the step from the pose before; zero at a start.
+        joint_velocities: [69] rad/s, float64: those of the physics where it ran, else over the step from the pose
+            before, zero at a start.
+        efforts: [69] N m, float64, of the joints' motors; None where no physics ran or no ground is known.
     """
 
     outcome: Outcome
@@ -70,18 +78,16 @@ class PoseResult:
     tracked: TrackedPoses | None = None
     joint_angles: np.ndarray | None = None
     joint_velocities: np.ndarray | None = None
+    efforts: np.ndarray | None = None
 
 
 class LiftingStage(Protocol):
     """The part of :class:`~diffmocap.lifting.lifter.Lifter` that the pipeline uses."""
 
     def lift(
-        self,
-        keypoints: Keypoints2D,
-        intrinsics: CameraIntrinsics,
-        settings: LiftingSettings,
+        self, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, settings: LiftingSettings,
         previous: PoseHypotheses | None = None,
-    ) -> PoseHypotheses | None: ...
+    ) -> PoseHypotheses | None: ...  # fmt: skip
 
 
 class PosePipeline:
@@ -105,6 +111,7 @@ class PosePipeline:
         self._track = HypothesisTrack(body)
         self._lock = threading.Lock()
         self._previous: PoseResult | None = None
+        self._newest_ns: int | None = None  # of what was lifted
 
     @classmethod
     def load(
@@ -114,7 +121,7 @@ class PosePipeline:
         device: str = "cpu",
         settings: PipelineSettings | None = None,
     ) -> "PosePipeline":
-        """Load the models; None or an empty path means the shipped ones.
+        """Load the models; None or an empty path means the shipped ones. Poses are refined by physics.
 
         Raises:
             ModelFileError: a file is missing, corrupt or of the wrong kind.
@@ -122,25 +129,25 @@ class PosePipeline:
         """
         lifter = load_lifter(weights, body_model, device)
         body = BodyModel.load(body_model or None)
-        return cls(lifter, Smoother(body), body, settings)
+        return cls(lifter, PhysicsRefiner(body), body, settings)
 
     @property
     def max_gap_s(self) -> float:
         """Silence after which the next pose starts a new track."""
-        return self.settings.refinement.max_gap_s
+        return (self.settings.refinement or self._refiner.settings).max_gap_s
 
     def replace_lifter(self, lifter: LiftingStage) -> None:
         """Continue the track with another lifter, for example on another device."""
         with self._lock:
             self._lifter = lifter
 
-    def reset(self) -> None:
-        """Forget the track."""
+    def reset(self, camera_moved: bool = False) -> None:
+        """Forget the track, and with ``camera_moved`` what was found about the ground."""
         with self._lock:
-            self._reset()
+            self._reset(camera_moved)
 
-    def warm_up(self, steps: int = 2) -> None:
-        """Lift a T-pose a few times and forget it: the first calls of a process are slow."""
+    def warm_up(self, steps: int = 6) -> None:
+        """Lift and refine a T-pose a few times and forget it: the first calls of a process are slow."""
         upright = torch.eye(3).repeat(1, 24, 1, 1)
         upright[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
         intrinsics = CameraIntrinsics.from_fov(640, 480)
@@ -150,11 +157,16 @@ class PosePipeline:
             self.step(
                 Keypoints2D(points[0].numpy(), np.ones(25, np.float32), 640, 480, stamp_ns=i * 33_000_000), intrinsics
             )
-        self.reset()
+        self.reset(camera_moved=True)
 
     @torch.no_grad()
-    def step(self, keypoints: Keypoints2D, intrinsics: CameraIntrinsics) -> PoseResult:
+    def step(
+        self, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, deadline_s: float | None = None
+    ) -> PoseResult:
         """Process the keypoints of the next image.
+
+        ``deadline_s`` on the clock of :func:`time.perf_counter` is when the refinement has to be done; lifting takes
+        what it takes.
 
         Images may be skipped and stamps may jump: a repeated or slightly older stamp is
         :attr:`Outcome.STALE`, a gap or a jump back of more than ``max_gap_s`` starts a new track.
@@ -164,23 +176,23 @@ class PosePipeline:
         """
         with self._lock:
             settings = self.settings
-            self._refiner.settings = settings.refinement
+            if settings.refinement is not None:
+                self._refiner.settings = settings.refinement
             clock = _Stopwatch()
-            dt_s = 0.0
-            if self._previous is not None:
-                dt_s = (keypoints.stamp_ns - self._previous.stamp_ns) * 1e-9
-                if abs(dt_s) > settings.refinement.max_gap_s:
+            if self._newest_ns is not None:
+                dt_s = (keypoints.stamp_ns - self._newest_ns) * 1e-9
+                if abs(dt_s) > self.max_gap_s:
                     self._reset()
                 elif dt_s <= 0.0:
                     return PoseResult(Outcome.STALE, keypoints.stamp_ns, clock.stop())
-            return self._lift_and_refine(keypoints, intrinsics, settings, dt_s, clock)
+            return self._lift_and_refine(keypoints, intrinsics, settings, deadline_s, clock)
 
     def _lift_and_refine(
         self,
         keypoints: Keypoints2D,
         intrinsics: CameraIntrinsics,
         settings: PipelineSettings,
-        dt_s: float,
+        deadline_s: float | None,
         clock: "_Stopwatch",
     ) -> PoseResult:
         self._track.settings = settings.track
@@ -198,23 +210,24 @@ class PosePipeline:
         clock.lap("lift")
         if tracked is None:
             return PoseResult(Outcome.UNSEEN, keypoints.stamp_ns, clock.stop())
-        before = self._previous
+        self._newest_ns = keypoints.stamp_ns
         if tracked.restarted:
-            before = None
+            self._previous = None
             self._refiner.reset()
-
-        state = self._refiner.refine(tracked, seen, intrinsics)
+        budget_ms = None if deadline_s is None else max(1e3 * (deadline_s - time.perf_counter()), 0.0)
+        state = self._refiner.refine(tracked, seen, intrinsics, budget_ms)
         clock.lap("refine")
+        if state is None:
+            return PoseResult(Outcome.DELAYED, keypoints.stamp_ns, clock.stop())
 
-        last_angles = None if before is None else torch.from_numpy(before.joint_angles)
-        angles = angles_from_rotations(state.rotations.double(), last_angles).numpy()
-        velocities = np.zeros(NUM_ANGLES) if before is None else (angles - before.joint_angles) / dt_s
+        before = self._previous
+        angles, velocities, efforts = _angles(state, before)
         clock.lap("angles")
-
         outcome = Outcome.TRACKED
         if before is None:
             outcome = Outcome.RESTARTED if tracked.restarted else Outcome.STARTED
-        result = PoseResult(outcome, keypoints.stamp_ns, clock.stop(), state, tracked, angles, velocities)
+        timings = clock.stop()
+        result = PoseResult(outcome, state.stamp_ns, timings, state, tracked, angles, velocities, efforts)
         self._previous = result
         return result
 
@@ -227,11 +240,27 @@ class PosePipeline:
             "check camera_info, or check the weights file"
         )
 
-    def _reset(self) -> None:
+    def _reset(self, camera_moved: bool = False) -> None:
         self._sides.reset()
         self._track.reset()
-        self._refiner.reset()
-        self._previous = None
+        self._refiner.reset(camera_moved)
+        self._previous = self._newest_ns = None
+
+
+def _angles(state: BodyState, before: PoseResult | None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Joint angles [69] that continue those of the pose before, their rates and, where there are any, efforts."""
+    last = None if before is None else torch.from_numpy(before.joint_angles)
+    angles = angles_from_rotations(state.rotations.double(), last)
+    physics, efforts = state.physics, None
+    if physics is not None:
+        velocities = angle_rates(angles, physics.angular_velocity.double()).numpy()
+        if physics.torques is not None:
+            efforts = on_branch(physics.torques.double(), physics.angles.double(), angles).numpy()
+    elif before is None:
+        velocities = np.zeros(NUM_ANGLES)
+    else:
+        velocities = (angles.numpy() - before.joint_angles) / ((state.stamp_ns - before.stamp_ns) * 1e-9)
+    return angles.numpy(), velocities, efforts
 
 
 def load_lifter(weights: str | Path | None, body_model: str | Path | None, device: str) -> Lifter:

@@ -144,6 +144,34 @@ class PoseHypotheses:
 
 
 @dataclass
+class BodyPhysics:
+    """What the physics says about one published pose; tensors on the CPU, positions and axes of the optical frame.
+
+    Attributes:
+        angles: [69] rad of the URDF's joints, of the branch that ``torques`` are about.
+        angular_velocity: [24, 3] rad/s of each local rotation, in the joint's own axes.
+        pelvis_velocity: [3] m/s.
+        torques: [69] N m of the URDF's joints; None while no ground is known.
+        contact_points: [C, 3] m, contact_forces: [C, 3] N on the body, a row for each of the state's ``contacts``;
+            None where ``torques`` is.
+        ground_up: [3] against gravity, ground_height: of the floor along it [m]; None while no ground is known.
+        ground_source: where both come from, in words.
+        iterations: steps that the refinement took for this image.
+    """
+
+    angles: torch.Tensor
+    angular_velocity: torch.Tensor
+    pelvis_velocity: torch.Tensor
+    torques: torch.Tensor | None = None
+    contact_points: torch.Tensor | None = None
+    contact_forces: torch.Tensor | None = None
+    ground_up: torch.Tensor | None = None
+    ground_height: float | None = None
+    ground_source: str = ""
+    iterations: int = 0
+
+
+@dataclass
 class BodyState:
     """One published pose: the output of refinement.
 
@@ -154,8 +182,10 @@ class BodyState:
         joint_positions: [24, 3] m in the optical frame.
         stamp_ns: acquisition time of the image.
         score: of the hypothesis that it came from, as in :class:`PoseHypotheses`.
-        contacts: names of the touching body parts, empty where no physics ran.
-        loss_before, loss_after: refinement objective, NaN where no refinement ran.
+        contacts: names of the touching contact points, empty where no physics ran.
+        loss_before, loss_after: of the refinement's whole window, unrefined and refined; NaN where no physics ran.
+        physics: None where the pose is a filter's.
+        fallback: why physics that was asked for has no part in the pose; empty otherwise.
     """
 
     rotations: torch.Tensor
@@ -168,3 +198,5 @@ class BodyState:
     contacts: tuple[str, ...] = field(default_factory=tuple)
     loss_before: float = float("nan")
     loss_after: float = float("nan")
+    physics: BodyPhysics | None = None
+    fallback: str = ""

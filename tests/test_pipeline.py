@@ -20,6 +20,9 @@ from diffmocap.keypoints.side_exchange import SideSettings
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.lifter import Lifter, LiftingSettings
 from diffmocap.pipeline import Outcome, PipelineSettings, PosePipeline
+from diffmocap.refinement.known_ground import KnownGround
+from diffmocap.refinement.live_settings import LiveSettings
+from diffmocap.refinement.physics_refiner import PhysicsRefiner, PhysicsSettings
 from diffmocap.refinement.smoother import Smoother, SmootherSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 
@@ -236,13 +239,41 @@ def test_smoothing_cuts_jitter_on_noisy_mocap_more_than_it_adds_error(body, shar
     assert error(smooth) < error(raw)
 
 
+def test_physics_gives_velocities_efforts_and_where_asked_a_lag(body):
+    """A person who stands and bends one knee, before a camera whose height is known."""
+    facing = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+
+    def pose(t):
+        rotations = bent_knee(lambda t: 0.3 + 0.5 * t)(t)
+        return torch.cat([facing[None], rotations[1:]])
+
+    live = LiveSettings(window_frames=10, budget_ms=0.0, iterations=1)
+    physics = PhysicsSettings(True, live, ground=KnownGround.from_camera(0.9, 0.0))
+    unseen = replace(keypoints(0), confidence=np.zeros(25, np.float32))
+    for lag in (0, 3):
+        settings = PipelineSettings(refinement=replace(physics, live=replace(live, lag_frames=lag)))
+        pipeline = PosePipeline(KnownLifter(pose), PhysicsRefiner(body), body, settings)
+        settings = replace(settings, lifting=LiftingSettings(min_keypoints=4))
+        pipeline.settings = settings
+        pipeline._lifter.lift = lambda seen, *rest, lift=pipeline._lifter.lift: lift(
+            replace(seen, confidence=np.ones(25, np.float32)), *rest
+        )
+        results = [pipeline.step(replace(unseen, stamp_ns=33 * i * MS), INTRINSICS) for i in range(18)]
+        assert [r.outcome for r in results[: lag + 1]] == [Outcome.DELAYED] * lag + [Outcome.STARTED]
+        assert [r.stamp_ns for r in results[lag:]] == [33 * i * MS for i in range(18 - lag)]
+        last = results[-1]
+        assert last.efforts.shape == (69,) and np.isfinite(last.efforts).all() and np.abs(last.efforts).max() > 5.0
+        assert last.state.physics is not None and results[lag].efforts is None
+        assert last.joint_velocities[KNEE_Y] == pytest.approx(0.5, abs=0.3)
+
+
 def test_the_real_lifter_fits_in(body):
     """An untrained network poses nobody sensibly, but everything is wired: shapes, warm start, hypotheses."""
     torch.manual_seed(0)
     model = TransformerDenoiser(DenoiserConfig()).eval().requires_grad_(False)
     settings = PipelineSettings(lifting=LiftingSettings(steps=2, hypotheses=3, guidance=0.5))
     pipeline = PosePipeline(Lifter(model, body), Smoother(body), body, settings)
-    pipeline.warm_up()
+    pipeline.warm_up(2)
     outcomes = [pipeline.step(keypoints(33 * i), INTRINSICS) for i in range(3)]
     assert [r.outcome for r in outcomes] == [Outcome.STARTED, Outcome.TRACKED, Outcome.TRACKED]
     assert outcomes[-1].tracked.poses.rotations.shape == (3, 24, 3, 3)

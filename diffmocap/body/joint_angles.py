@@ -58,6 +58,8 @@ URDF_FROM_SMPL = torch.eye(3)[list(SMPL_FROM_URDF_AXIS)]
 
 #: Below this cos(middle angle) the outer two angles cannot be told apart in float32.
 LOCK_COS = 1e-5
+#: Damping of :func:`angle_rates`; where cos(middle angle) is this small, rates come out at about half of what they are.
+_RATE_DAMPING = 0.03
 
 
 def joint_kind(joint: int) -> str:
@@ -134,6 +136,23 @@ def rotations_from_angles(angles: torch.Tensor) -> torch.Tensor:
     axes = _AXIS_VECTORS.to(angles)
     turns = roma.rotvec_to_rotmat(angles[..., None] * axes).unflatten(-3, (NUM_JOINTS - 1, 3))
     return turns[..., 0, :, :] @ turns[..., 1, :, :] @ turns[..., 2, :, :]
+
+
+def angle_rates(angles: torch.Tensor, angular_velocity: torch.Tensor) -> torch.Tensor:
+    """Rates [..., 69] rad/s of the angles [..., 69] of joints that turn with [..., 24, 3] rad/s, row 0 not used.
+
+    Angular velocities are those of the local rotations in the joint's own axes, d/dt R = R [w]. Within some degrees of
+    gimbal lock the rates are damped, so that they stay bounded where no rates exist (damped least squares, Nakamura
+    and Hanafusa 1986).
+    """
+    axes = _AXIS_VECTORS.to(angles).unflatten(0, (-1, 3))
+    turns = roma.rotvec_to_rotmat(angles.unflatten(-1, (-1, 3))[..., 1:, None] * axes[:, 1:])  # [..., 23, 2, 3, 3]
+    middle, last = turns.unbind(-3)
+    first = (axes[:, None, 0] @ middle @ last)[..., 0, :]  # row vectors: R^T a
+    columns = torch.stack([first, (axes[:, None, 1] @ last)[..., 0, :], axes[:, 2].expand_as(first)], -1)
+    normal = columns.mT @ columns + _RATE_DAMPING**2 * torch.eye(3).to(angles)
+    rates = torch.linalg.solve(normal, columns.mT @ angular_velocity[..., 1:, :, None])
+    return rates[..., 0].flatten(-2)
 
 
 def gimbal_margin(rotations: torch.Tensor) -> torch.Tensor:

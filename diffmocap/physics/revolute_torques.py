@@ -41,3 +41,13 @@ def _axes(device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
     identity = torch.eye(3, device=device, dtype=dtype)
     a, b, c = (identity[[SMPL_FROM_URDF_AXIS[AXES.index(order[k])] for order in JOINT_AXES]] for k in range(3))
     return a, b, torch.linalg.cross(a, b), c, torch.tensor(PARENTS[1:], device=device)
+
+
+def on_branch(torques: torch.Tensor, angles: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Torques [..., 69] about the axes at ``angles`` as torques about those at ``wanted``, both [..., 69] rad.
+
+    The same rotations have two solutions, (a, b, c) and (a + pi, pi - b, c + pi): the middle motors turn around.
+    """
+    turn = (wanted - angles).unflatten(-1, (-1, 3))[..., 0].cos().sign()
+    signs = torch.stack([torch.ones_like(turn), turn, torch.ones_like(turn)], -1)
+    return torques * signs.flatten(-2)

@@ -20,10 +20,24 @@ class Refiner(Protocol[Settings]):
 
     settings: Settings
 
-    def refine(self, tracked: TrackedPoses, keypoints: Keypoints2D, intrinsics: CameraIntrinsics) -> BodyState:
-        """The pose at ``tracked.poses.stamp_ns`` in the optical frame; ``keypoints`` are what was lifted."""
+    def refine(
+        self,
+        tracked: TrackedPoses,
+        keypoints: Keypoints2D,
+        intrinsics: CameraIntrinsics,
+        budget_ms: float | None = None,
+    ) -> BodyState | None:
+        """A pose in the optical frame, that at ``tracked.poses.stamp_ns`` or, with a lag, an earlier one.
+
+        Args:
+            keypoints: what was lifted.
+            budget_ms: time that is left for it, None: as much as it takes. Who needs next to none does not look.
+
+        Returns:
+            The pose with its own stamp; stamps increase. None where a lag leaves nothing to publish yet.
+        """
         ...
 
-    def reset(self) -> None:
-        """Forget the history: the next pose starts a new track."""
+    def reset(self, camera_moved: bool = False) -> None:
+        """Forget the history: the next pose starts a new track; where the camera has moved, the ground, too."""
         ...

@@ -64,14 +64,20 @@ class Smoother:
         self._pelvis = OneEuroFilter(Vectors())
         self._output: BodyState | None = None
 
-    def reset(self) -> None:
+    def reset(self, camera_moved: bool = False) -> None:
         """Forget the track; the next pose passes unfiltered."""
         self._rotations.reset()
         self._pelvis.reset()
         self._output = None
 
     @torch.no_grad()
-    def refine(self, tracked: TrackedPoses, keypoints: Keypoints2D, intrinsics: CameraIntrinsics) -> BodyState:
+    def refine(
+        self,
+        tracked: TrackedPoses,
+        keypoints: Keypoints2D,
+        intrinsics: CameraIntrinsics,
+        budget_ms: float | None = None,
+    ) -> BodyState:
         """Filter the followed hypothesis; see :class:`~diffmocap.refinement.refiner.Refiner`.
 
         A stamp that repeats, or lies before the last one by less than ``max_gap_s``, returns the last

@@ -1,0 +1,250 @@
+"""The physics refinement as a stage of the pipeline: hypotheses of one image in, one pose with forces out.
+
+    hypotheses, keypoints -> one-euro filter --------------------+-> blend of the changes -> pose, covariances
+                          -> fixed-lag window with physics, else +
+
+Where the physics has nothing to give, because it is off, a track begins, or it would not help, the filter's pose goes
+out, and no jump shows that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from diffmocap.body.model import BodyModel
+from diffmocap.body.skeleton import PARENTS
+from diffmocap.body.urdf import read_urdf
+from diffmocap.lifting.track import TrackedPoses
+from diffmocap.physics.contact_points import ContactPoints
+from diffmocap.physics.segments import BodySegments
+from diffmocap.refinement.body_points import BodyPoints
+from diffmocap.refinement.fixed_lag import FixedLagRefiner
+from diffmocap.refinement.known_ground import KnownGround
+from diffmocap.refinement.live_result import LiveResult
+from diffmocap.refinement.live_settings import LiveSettings
+from diffmocap.refinement.pose_covariance import PoseErrors
+from diffmocap.refinement.smoother import Smoother, SmootherSettings
+from diffmocap.refinement.source_blend import SourceBlend
+from diffmocap.refinement.window_buffer import LiveFrame
+from diffmocap.types import BodyPhysics, BodyState, CameraIntrinsics, Keypoints2D
+
+#: A window of fewer frames says little about motion: the filter's pose is the better one.
+FIRST_FRAMES = 8
+#: The followed hypothesis is made the heaviest by this much [nats], whatever it weighs: it is the unrefined pose.
+_FOLLOWED = 1e-3
+#: Bones that differ by less are those of one body [m].
+_SAME_BODY_M = 2e-3
+#: Less time than this is none [ms].
+_NO_TIME_MS = 0.5
+OFF, BEGINS, NO_TIME = "physics is off", "the track has just begun", "no time left"
+NO_HELP, NOTHING = "the unrefined pose was better", "no pose in the window"
+
+
+@dataclass(frozen=True)
+class PhysicsSettings:
+    """Settings of a :class:`PhysicsRefiner`.
+
+    Attributes:
+        enabled: False publishes the filter's poses.
+        live: of the sliding window; its ``max_gap_s`` is that of ``smoothing``.
+        smoothing: of the filter that runs beside it.
+        ground: what is known of gravity and floor; a change starts the window again.
+    """
+
+    enabled: bool = False
+    live: LiveSettings = field(default_factory=LiveSettings)
+    smoothing: SmootherSettings = field(default_factory=SmootherSettings)
+    ground: KnownGround = field(default_factory=KnownGround)
+
+    @property
+    def max_gap_s(self) -> float:
+        """Silence after which the next pose starts a new track."""
+        return self.smoothing.max_gap_s
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A pose of the filter that may be published yet, and what its covariances are made of."""
+
+    smooth: BodyState
+    tracked: TrackedPoses
+    confidence: torch.Tensor
+
+
+class PhysicsRefiner:
+    """A :class:`~diffmocap.refinement.refiner.Refiner` by physics, with a filter to fall back on. On the CPU.
+
+    Args:
+        body: the person's body. points: what of it the physics looks at; None: made from the body.
+        errors: what is known of the errors of such poses; None: the shipped figures.
+        clock: of time budgets, seconds.
+    """
+
+    def __init__(
+        self, body: BodyModel, settings: PhysicsSettings | None = None, points: BodyPoints | None = None,
+        errors: PoseErrors | None = None, clock: Callable[[], float] = time.perf_counter,
+    ) -> None:  # fmt: skip
+        self.settings = settings or PhysicsSettings()
+        self._body = body
+        self._points = points or points_of(body)
+        self._errors = errors or PoseErrors.load()
+        self._clock = clock
+        self._smoother = Smoother(body, self.settings.smoothing, self._errors)
+        self._blend = SourceBlend()
+        self._camera: tuple | None = None
+        self._ground = self.settings.ground
+        self._live = self._new_live()
+        self._begin()
+
+    def reset(self, camera_moved: bool = False) -> None:
+        """Forget the track, and with ``camera_moved`` the ground that was found."""
+        self._live.reset(camera_moved)
+        self._smoother.reset()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._blend.reset()
+        self._pending: deque[_Pending] = deque()
+        self._output: BodyState | None = None
+        self._newest_ns: int | None = None
+        self._in_window = 0
+        self._by_physics = False
+
+    def _new_live(self) -> FixedLagRefiner:
+        return FixedLagRefiner(self._points, self.settings.live, *self._ground.tensors(), clock=self._clock)
+
+    @torch.no_grad()
+    def refine(
+        self, tracked: TrackedPoses, keypoints: Keypoints2D, intrinsics: CameraIntrinsics,
+        budget_ms: float | None = None,
+    ) -> BodyState | None:  # fmt: skip
+        """See :class:`~diffmocap.refinement.refiner.Refiner`.
+
+        A stamp that repeats, or lies before the last one by less than ``max_gap_s``, returns the last output again.
+        """
+        settings, stamp_ns = self.settings, tracked.poses.stamp_ns
+        camera = (intrinsics.width, intrinsics.height, intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy)
+        if self._camera is not None and camera != self._camera:
+            self.reset(camera_moved=True)
+        self._camera = camera
+        if self._newest_ns is not None:
+            dt_s = (stamp_ns - self._newest_ns) * 1e-9
+            if abs(dt_s) > settings.max_gap_s:
+                self.reset()
+            elif dt_s <= 0.0:
+                return self._output
+        self._newest_ns = stamp_ns
+        self._smoother.settings = settings.smoothing
+        confidence = torch.from_numpy(keypoints.confidence)
+        smooth = self._smoother.refine(tracked, keypoints, intrinsics)
+        self._pending.append(_Pending(smooth, tracked, confidence))
+        result, fallback = self._by_window(tracked, keypoints, intrinsics, budget_ms)
+        return self._publish(result, fallback)
+
+    def _by_window(
+        self, tracked: TrackedPoses, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, budget_ms: float | None
+    ) -> tuple[LiveResult | None, str]:
+        """What the physics makes of a frame, and why that is not to be published."""
+        settings = self.settings
+        if settings.ground != self._ground:
+            self._ground, self._in_window = settings.ground, 0
+            self._live = self._new_live()
+        if not settings.enabled:
+            if self._in_window:
+                self._live.reset()
+                self._in_window = 0
+            return None, OFF
+        if budget_ms is not None and budget_ms < _NO_TIME_MS:
+            return None, NO_TIME
+        limits = [ms for ms in (settings.live.budget_ms, budget_ms) if ms]
+        self._live.settings = replace(
+            settings.live, budget_ms=min(limits, default=0.0), max_gap_s=max(settings.max_gap_s, 0.01)
+        )
+        result = self._live.step(live_frame(tracked, keypoints, intrinsics))
+        if result is None:
+            self._in_window += 1
+            return None, BEGINS if self._in_window <= settings.live.lag_frames else NOTHING
+        self._in_window = 1 if result.restarted else self._in_window + 1
+        if self._in_window < min(FIRST_FRAMES, settings.live.window_frames):
+            return result, BEGINS
+        return result, "" if result.refined else NO_HELP
+
+    def _publish(self, result: LiveResult | None, fallback: str) -> BodyState | None:
+        """The state to publish, of the frame that the result belongs to."""
+        settings = self.settings
+        lag = settings.live.lag_frames if settings.enabled else 0
+        entry = None
+        if result is not None:
+            entry = next((p for p in self._pending if p.smooth.stamp_ns == result.stamp_ns), None)
+        if entry is None:
+            if len(self._pending) <= lag:
+                return None
+            entry, result = self._pending[-1 - lag], None
+            fallback = fallback or BEGINS
+        while self._pending.popleft() is not entry:
+            pass
+        smooth, use = entry.smooth, not fallback
+        last_ns = smooth.stamp_ns if self._output is None else self._output.stamp_ns
+        source = (result.rotations, result.pelvis) if use else (smooth.rotations, smooth.pelvis)
+        changed = use != self._by_physics or (use and result.restarted)
+        self._by_physics = use
+        steady = (smooth.rotations, smooth.pelvis)
+        pose = self._blend.step(source, steady, changed, (smooth.stamp_ns - last_ns) * 1e-9)
+        self._output = self._state(entry, pose, result, fallback)
+        return self._output
+
+    def _state(
+        self, entry: _Pending, pose: tuple[torch.Tensor, torch.Tensor], result: LiveResult | None, fallback: str
+    ) -> BodyState:
+        losses = {} if result is None else {"loss_before": result.loss_before, "loss_after": result.loss_after}
+        if fallback and result is not None:
+            losses["loss_after"] = result.loss_before
+        if pose[0] is entry.smooth.rotations:
+            return replace(entry.smooth, fallback="" if fallback == OFF else fallback, **losses)
+        rotations, pelvis = pose
+        covariances = self._errors.covariances(entry.tracked, rotations, pelvis, entry.confidence)
+        _, joints = self._body.forward_kinematics(rotations[None], pelvis[None])
+        return replace(
+            entry.smooth, rotations=rotations, pelvis=pelvis, rotation_covariance=covariances[0],
+            pelvis_covariance=covariances[1], joint_positions=joints[0],
+            contacts=() if fallback else result.contacts, physics=None if fallback else self._physics(result),
+            fallback="" if fallback == OFF else fallback, **losses,
+        )  # fmt: skip
+
+    def _physics(self, result: LiveResult) -> BodyPhysics:
+        ground, known = self._live.ground, self._ground
+        said = [known.source] if known.source else []
+        said += [result.ground_source] if known.height_m is None else []
+        return BodyPhysics(
+            angles=result.angles, angular_velocity=result.angular_velocity, pelvis_velocity=result.pelvis_velocity,
+            torques=result.torques, ground_up=None if ground is None else ground.up,
+            ground_height=None if ground is None else float(ground.height), ground_source="; ".join(said),
+            iterations=result.iterations,
+        )  # fmt: skip
+
+
+def points_of(body: BodyModel) -> BodyPoints:
+    """What the physics looks at of a body: of the shipped one at once, of another one after seconds of integration.
+
+    Raises:
+        ModelFileError: a body without closed skin or without feet.
+    """
+    shipped = BodySegments.from_urdf(read_urdf())
+    rest = body.rest_joints()[0]
+    same = torch.allclose(rest[1:] - rest[list(PARENTS[1:])], shipped.offsets[1:], atol=_SAME_BODY_M)
+    return BodyPoints.from_body(body, shipped if same else BodySegments.from_body(body), ContactPoints.from_body(body))
+
+
+def live_frame(tracked: TrackedPoses, keypoints: Keypoints2D, intrinsics: CameraIntrinsics) -> LiveFrame:
+    """One image's hypotheses and undistorted keypoints, the followed hypothesis as the heaviest."""
+    poses, log_weights = tracked.poses, tracked.log_weights.clone()
+    log_weights[tracked.followed] = log_weights.max() + _FOLLOWED
+    return LiveFrame(
+        poses.stamp_ns, poses.rotations, poses.pelvis, log_weights, torch.from_numpy(keypoints.points_px),
+        torch.from_numpy(keypoints.confidence), torch.from_numpy(intrinsics.matrix).float(),
+    )  # fmt: skip

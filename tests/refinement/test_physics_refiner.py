@@ -1,0 +1,243 @@
+"""The physics refinement as a stage: what it publishes, when it falls back, and that nobody sees it change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import roma
+import torch
+
+from benchmarks.noisy_keypoints import CAMERA, observe
+from diffmocap.body.joint_angles import angle_rates, angles_from_rotations
+from diffmocap.errors import SettingsError
+from diffmocap.lifting.track import TrackedPoses
+from diffmocap.physics.revolute_torques import on_branch
+from diffmocap.refinement.known_ground import KnownGround
+from diffmocap.refinement.live_settings import LiveSettings
+from diffmocap.refinement.physics_refiner import (
+    BEGINS, FIRST_FRAMES, NO_TIME, PhysicsRefiner, PhysicsSettings, points_of,
+)  # fmt: skip
+from diffmocap.refinement.smoother import Smoother, SmootherSettings
+from diffmocap.types import CameraIntrinsics, PoseHypotheses
+
+LENGTH = 22
+SETTINGS = PhysicsSettings(True, live=LiveSettings(window_frames=12, budget_ms=0.0, iterations=1))
+
+
+@pytest.fixture(scope="module")
+def stream(walks, body):
+    """A walk before a level camera, with three noisy hypotheses a frame; and how high the camera is [m]."""
+    seen = observe(walks[0], 0.6, body, LENGTH)
+    g = torch.Generator().manual_seed(0)
+    frames = []
+    for t in range(LENGTH):
+        turn = roma.rotvec_to_rotmat(0.08 * torch.randn(3, 24, 3, generator=g))
+        pelvis = seen.pelvis[t] + torch.tensor([0.01, 0.01, 0.05]) * torch.randn(3, 3, generator=g)
+        poses = PoseHypotheses(seen.rotations[t] @ turn, pelvis, torch.zeros(3), seen.keypoints[t].stamp_ns)
+        frames.append((TrackedPoses(poses, torch.tensor([0.2, 0.5, 0.3]), followed=0), seen.keypoints[t], CAMERA))
+    return frames, float(seen.joints[:, [10, 11], 1].max()) + 0.03
+
+
+@pytest.fixture
+def make(body, points, stream):
+    def made(settings=SETTINGS, known=True) -> PhysicsRefiner:
+        ground = KnownGround.from_camera(stream[1], 0.0) if known else KnownGround()
+        return PhysicsRefiner(body, replace(settings, ground=ground), points)
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def walked(body, points, stream):
+    refiner = PhysicsRefiner(body, replace(SETTINGS, ground=KnownGround.from_camera(stream[1], 0.0)), points)
+    return [refiner.refine(*frame) for frame in stream[0]]
+
+
+def steps(states) -> torch.Tensor:
+    """[T - 1] m: the farthest that a joint goes from state to state."""
+    return torch.stack([s.joint_positions for s in states]).diff(dim=0).norm(dim=-1).amax(-1)
+
+
+def test_a_walk_gets_poses_with_forces(walked, body, points):
+    assert [s.fallback for s in walked] == [BEGINS] * (FIRST_FRAMES - 1) + [""] * (LENGTH - FIRST_FRAMES + 1)
+    assert all(s.physics is None and s.contacts == () for s in walked[: FIRST_FRAMES - 1])
+    refined = walked[FIRST_FRAMES - 1 :]
+    for state in refined:
+        physics = state.physics
+        assert physics.torques.shape == physics.angles.shape == (69,) and bool(physics.torques.isfinite().all())
+        assert physics.angular_velocity.shape == (24, 3) and physics.iterations == 1
+        assert state.loss_after <= state.loss_before
+        assert physics.ground_source == "camera height and pitch given"
+        assert set(state.contacts) <= {*points.contact_names}
+        for covariance in (state.rotation_covariance, state.pelvis_covariance):
+            assert bool((torch.linalg.eigvalsh(covariance) > 0).all())
+        joints = body.forward_kinematics(state.rotations[None], state.pelvis[None])[1][0]
+        torch.testing.assert_close(joints, state.joint_positions)
+    assert sum(s.loss_after for s in refined) < 0.2 * sum(s.loss_before for s in refined)
+    assert any(s.contacts for s in refined)
+
+
+def test_off_it_is_the_filter(make, body, stream):
+    refiner, smoother = make(replace(SETTINGS, enabled=False)), Smoother(body)
+    for frame in stream[0][:6]:
+        state, expected = refiner.refine(*frame), smoother.refine(*frame)
+        assert torch.equal(state.rotations, expected.rotations) and torch.equal(state.pelvis, expected.pelvis)
+        assert torch.equal(state.rotation_covariance, expected.rotation_covariance)
+        assert state.physics is None and state.fallback == "" and np.isnan(state.loss_before)
+
+
+def test_turning_it_on_and_off_makes_no_jump(make, stream):
+    """The poses of both sources lie apart; what is published goes from one to the other in small steps."""
+    refiner, filtered = make(), make(replace(SETTINGS, enabled=False))
+    off = [filtered.refine(*frame) for frame in stream[0]]
+    states = []
+    for t, frame in enumerate(stream[0]):
+        refiner.settings = replace(refiner.settings, enabled=t < 14)
+        states.append(refiner.refine(*frame))
+    assert states[13].physics is not None and states[14].physics is None
+    apart = [float((a.joint_positions - b.joint_positions).norm(dim=-1).max()) for a, b in zip(states, off)]
+    # A cut would add the whole distance between the sources to the step that the body makes anyway.
+    extra = steps(states) - steps(off)
+    assert apart[13] > 0.03
+    assert float(extra[FIRST_FRAMES - 2]) < 0.3 * apart[13] and float(extra[13]) < 0.3 * apart[13]
+    assert apart[FIRST_FRAMES - 1] < 1e-4 and apart[-1] < 0.3 * apart[13], "it does not get from one to the other"
+
+
+def test_with_a_lag_states_carry_the_stamp_of_their_frame(make, stream):
+    lag = 4
+    refiner = make(replace(SETTINGS, live=replace(SETTINGS.live, lag_frames=lag)))
+    states = [refiner.refine(*frame) for frame in stream[0]]
+    assert states[:lag] == [None] * lag
+    assert [s.stamp_ns for s in states[lag:]] == [frame[0].poses.stamp_ns for frame in stream[0][:-lag]]
+    assert all(s.physics is not None for s in states[lag + FIRST_FRAMES :])
+    jerk = [torch.stack([s.joint_positions for s in x]).diff(n=2, dim=0).norm(dim=-1).mean() for x in
+            (states[lag + FIRST_FRAMES :], [make_state(frame) for frame in stream[0][FIRST_FRAMES:]])]  # fmt: skip
+    assert jerk[0] < 0.5 * jerk[1]
+
+
+def make_state(frame):
+    """The followed hypothesis as it came."""
+    tracked = frame[0]
+
+    class State:
+        joint_positions = tracked.poses.pelvis[tracked.followed][None]
+
+    return State
+
+
+def test_stamps_never_go_back_whatever_is_switched(make, stream):
+    """Lag off, lag on, physics off, a lost frame: the order of what is published holds."""
+    refiner, stamps = make(), []
+    for t, frame in enumerate(stream[0]):
+        lag, on = (0, True) if t < 6 else (3, True) if t < 14 else (3, False) if t < 18 else (2, True)
+        live = replace(SETTINGS.live, lag_frames=lag, window_frames=8)
+        refiner.settings = replace(refiner.settings, live=live, enabled=on)
+        if t in (9, 16):
+            continue
+        state = refiner.refine(*frame)
+        if state is not None:
+            stamps.append(state.stamp_ns)
+    assert stamps == sorted(set(stamps)) and len(stamps) > 12
+
+
+def test_without_time_the_filter_goes_out(make, body, stream):
+    refiner, smoother = make(), Smoother(body)
+    for frame in stream[0][:4]:
+        state, expected = refiner.refine(*frame, budget_ms=0.0), smoother.refine(*frame)
+        assert state.fallback == NO_TIME and torch.equal(state.rotations, expected.rotations)
+
+
+def test_a_silence_begins_anew_and_a_repeated_stamp_holds(make, stream):
+    refiner = make()
+    states = [refiner.refine(*frame) for frame in stream[0][: FIRST_FRAMES + 2]]
+    assert states[-1].physics is not None
+    assert refiner.refine(*stream[0][FIRST_FRAMES]) is states[-1]
+    tracked, keypoints, camera = stream[0][FIRST_FRAMES + 2]
+    later = replace(tracked, poses=replace(tracked.poses, stamp_ns=tracked.poses.stamp_ns + 10**10))
+    state = refiner.refine(later, keypoints, camera)
+    assert state.fallback == BEGINS
+    torch.testing.assert_close(state.rotations, tracked.poses.rotations[0])
+
+
+def test_the_ground_is_found_kept_and_forgotten(make, stream):
+    """A person who stands still shows the floor; a new track keeps it, another camera does not."""
+    live = replace(SETTINGS.live, window_frames=8)
+    refiner = make(replace(SETTINGS, live=live), known=False)
+    refiner.settings = replace(refiner.settings, ground=KnownGround.from_camera(None, 0.0))
+    tracked, keypoints, camera = stream[0][0]
+
+    def stand(begin: int, count: int, camera: CameraIntrinsics = camera):
+        for t in range(begin, begin + count):
+            still = replace(tracked, poses=replace(tracked.poses, stamp_ns=33_000_000 * t))
+            state = refiner.refine(still, keypoints, camera)
+        return state
+
+    first = stand(0, FIRST_FRAMES + 1)
+    assert first.physics.torques is None and first.physics.ground_up is None and first.contacts == ()
+    found = stand(FIRST_FRAMES + 1, 22).physics
+    assert found.torques is not None and found.ground_source.startswith("camera pitch given; ")
+    assert found.ground_up.tolist() == [0.0, -1.0, 0.0] and abs(found.ground_height + stream[1]) < 0.2
+    refiner.reset()
+    kept = stand(100, FIRST_FRAMES).physics
+    assert kept.ground_height == found.ground_height
+    assert stand(200, FIRST_FRAMES, CameraIntrinsics.from_fov(1280, 720)).physics.ground_up is None
+
+
+def test_what_is_known_of_the_ground():
+    """A pitched camera's transform and its pitch say the same."""
+    pitch, height = 0.3, 1.4
+    given = KnownGround.from_camera(height, pitch)
+    # The map's axes in the optical frame of a camera that looks along x and down by the pitch.
+    x, z = torch.tensor([0.0, -np.sin(pitch), np.cos(pitch)]), torch.tensor([0.0, -np.cos(pitch), -np.sin(pitch)])
+    T = torch.eye(4, dtype=torch.float64)
+    T[:3, 0], T[:3, 1], T[:3, 2], T[:3, 3] = x, torch.linalg.cross(z, x), z, -height * z
+    found = KnownGround.from_transform(T, "map on /tf_static", with_height=True)
+    assert np.allclose(found.up, given.up) and found.height_m == pytest.approx(given.height_m) == -height
+    assert KnownGround.from_transform(T, "", with_height=False).height_m is None
+    assert KnownGround.from_camera(None, 0.0).up == (0.0, -1.0, 0.0)
+    for wrong in ({"height_m": 1.0}, {"up": (0.0, 2.0, 0.0)}, {"up": (0.0, 1.0, 0.0), "height_m": float("nan")}):
+        with pytest.raises(SettingsError):
+            KnownGround(**wrong)
+    with pytest.raises(SettingsError):
+        KnownGround.from_transform(2 * T, "", True)
+
+
+def test_another_body_gets_masses_of_its_own(body, points):
+    """The shipped body takes its masses from the URDF, a taller one from its own volume."""
+    torch.testing.assert_close(points_of(body).mass, points.mass)
+
+
+def test_rates_of_angles_are_their_derivatives():
+    """On both branches, with the velocity in the joints' own axes."""
+    torch.manual_seed(0)
+    rotations = roma.rotvec_to_rotmat(0.3 * torch.randn(20, 24, 3, dtype=torch.float64))
+    velocity, dt = torch.randn(20, 24, 3, dtype=torch.float64), 1e-6
+    angles = angles_from_rotations(rotations)
+    other = (angles.unflatten(-1, (-1, 3)) * torch.tensor([1.0, -1.0, 1.0]) + torch.pi).flatten(-2)
+    for branch in (angles, other):
+        later = angles_from_rotations(rotations @ roma.rotvec_to_rotmat(velocity * dt), branch)
+        expected = (later - angles_from_rotations(rotations, branch)) / dt
+        torch.testing.assert_close(angle_rates(branch, velocity), expected, rtol=0.02, atol=0.02)
+    assert float(angle_rates(torch.full((69,), torch.pi / 2), torch.ones(24, 3)).abs().max()) < 100.0, "gimbal lock"
+
+
+def test_torques_turn_with_the_branch():
+    """The power that motors give does not depend on how the same rotation is written."""
+    torch.manual_seed(1)
+    rotations = roma.rotvec_to_rotmat(0.5 * torch.randn(24, 3, dtype=torch.float64))
+    velocity, torques = torch.randn(24, 3, dtype=torch.float64), torch.randn(69, dtype=torch.float64)
+    angles = angles_from_rotations(rotations)
+    other = (angles.unflatten(-1, (-1, 3)) * torch.tensor([1.0, -1.0, 1.0]) + torch.pi).flatten(-2)
+    turned = on_branch(torques, angles, other)
+    power = [float(t @ angle_rates(a, velocity)) for t, a in ((torques, angles), (turned, other))]
+    assert power[0] == pytest.approx(power[1], abs=1e-6)
+    assert torch.equal(on_branch(torques, angles, angles + 2 * torch.pi), torques)
+
+
+def test_settings_reach_the_filter(make, stream):
+    refiner = make(replace(SETTINGS, enabled=False))
+    refiner.settings = replace(refiner.settings, smoothing=SmootherSettings(enabled=False))
+    for frame in stream[0][:3]:
+        assert torch.equal(refiner.refine(*frame).rotations, frame[0].poses.rotations[0])
