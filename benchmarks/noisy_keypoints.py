@@ -1,30 +1,24 @@
-"""Motion capture before a camera, as a noisy detector sees it: the data of the benchmarks of live use.
+"""What goes wrong with the keypoints of real detectors, added to motion capture before a camera.
 
-Noise is Gaussian, correlated from frame to frame. What goes wrong with real detectors can be added: a limb is hidden
-for a while, left and right are exchanged, the picture cuts to somebody else.
+A limb is hidden for a while, left and right are exchanged, the picture cuts to somebody else.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from diffmocap.body.mocap import MotionClip
-from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
-from diffmocap.camera.projection import project
 from diffmocap.keypoints.side_exchange import reordered
-from diffmocap.lifting.condition import FACING
-from diffmocap.types import CameraIntrinsics, Keypoints2D
+from training.noisy_keypoints import CAMERA, CORRELATION, NOISE, Observed, observe, stamp_ns
 
-CAMERA = CameraIntrinsics.from_fov(640, 480)
-FRAME_S = 1 / 30
-#: Detector: standard deviation over the box's half-size, and correlation from one frame to the next.
-NOISE, CORRELATION = 0.02, 0.7
-#: MediaPipe has no small toes.
-NEVER_SEEN = [KEYPOINT_NAMES.index(name) for name in ("LSmallToe", "RSmallToe")]
+__all__ = [
+    "CAMERA", "CORRELATION", "HALVES", "LIMBS", "NOISE", "Observed", "cut_together", "exchange_sides", "hide_parts",
+    "observe",
+]  # fmt: skip
+
 _LEG = ("Knee", "Ankle", "BigToe", "SmallToe", "Heel")
 #: What hides together, as names of keypoints: an arm, a hand, a leg ...
 LIMBS = tuple(tuple(side + name for name in names) for side in "LR" for names in (("Elbow", "Wrist"), ("Wrist",), _LEG))
@@ -34,51 +28,6 @@ HALVES = (
     ("MidHip", *(side + name for side in "LR" for name in ("Hip", *_LEG))),
     ("Nose", "LEye", "REye", "LEar", "REar", "Neck", *(s + n for s in "LR" for n in ("Shoulder", "Elbow", "Wrist"))),
 )
-
-
-@dataclass(frozen=True)
-class Observed:
-    """T frames: the truth in the optical frame and the keypoints.
-
-    Attributes:
-        rotations: [T, 24, 3, 3] local, the root's in the optical frame; pelvis: [T, 3] m; joints: [T, 24, 3] m.
-        keypoints: T of them, 1/30 s apart.
-        cuts: frames at which somebody else is seen.
-    """
-
-    rotations: torch.Tensor
-    pelvis: torch.Tensor
-    joints: torch.Tensor
-    keypoints: list[Keypoints2D]
-    cuts: tuple[int, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.keypoints)
-
-
-def observe(
-    clip: MotionClip, yaw: float, body: BodyModel, frames: int, seed: int = 0, at_m: tuple = (0.1, 0.1, 4.5)
-) -> Observed:
-    """The first ``frames`` of a clip, turned by ``yaw`` [rad] and centred ``at_m`` in the optical frame."""
-    T = min(len(clip), frames)
-    c, s = np.cos(yaw), np.sin(yaw)
-    turn = torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]], dtype=torch.float32)
-    level = torch.tensor(FACING).diag()
-    rotations, pelvis = clip.rotations[:T].clone(), clip.pelvis[:T].clone()
-    rotations[:, 0] = level @ turn @ rotations[:, 0]
-    pelvis = (pelvis - pelvis.mean(0)) @ turn.T @ level.T + torch.tensor(at_m)
-    joints, keypoints = body.joints_and_keypoints(rotations, pelvis)
-    points = project(keypoints, torch.tensor(CAMERA.matrix, dtype=torch.float32))
-    half = 0.5 * (points.amax(1) - points.amin(1)).amax(-1)
-    white = torch.randn(points.shape, generator=torch.Generator().manual_seed(seed))
-    noise = white.clone()
-    for t in range(1, T):
-        noise[t] = CORRELATION * noise[t - 1] + (1 - CORRELATION**2) ** 0.5 * white[t]
-    points = (points + NOISE * half[:, None, None] * noise).numpy()
-    confidence = np.full(25, 0.95, np.float32)
-    confidence[NEVER_SEEN] = 0.0
-    seen = [Keypoints2D(points[t], confidence, CAMERA.width, CAMERA.height, _stamp_ns(t)) for t in range(T)]
-    return Observed(rotations, pelvis, joints, seen)
 
 
 def hide_parts(
@@ -111,10 +60,6 @@ def cut_together(parts: list[Observed]) -> Observed:
     keypoints = [k for part in parts for k in part.keypoints]
     return Observed(
         *(torch.cat([getattr(part, name) for part in parts]) for name in ("rotations", "pelvis", "joints")),
-        [replace(k, stamp_ns=_stamp_ns(t)) for t, k in enumerate(keypoints)],
+        [replace(k, stamp_ns=stamp_ns(t)) for t, k in enumerate(keypoints)],
         tuple(np.cumsum([len(part) for part in parts])[:-1].tolist()),
     )
-
-
-def _stamp_ns(frame: int) -> int:
-    return round(frame * FRAME_S * 1e9)

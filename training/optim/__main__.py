@@ -1,4 +1,7 @@
-"""Trains a learned optimizer on the classical functions: ``python -m training.optim --out runs/optimus``.
+"""Trains a learned optimizer: ``python -m training.optim --out runs/optimus``.
+
+It learns on the classical functions, or on the motion refinement: ``--problems windows`` (lifted walks and the physics
+loss) or ``--problems diffphy`` (controls of a simulated body), both of the walks of ``--data``.
 
 The network is that of ``--kind`` and ``--set name=value`` for its settings (``--set norm=rms --set
 features.memory=true``); every number of the recipe is an option. A run is resumed by giving the same ``--out`` again.
@@ -21,7 +24,8 @@ from diffmocap.optim.functions import FUNCTIONS
 from diffmocap.optim.weights import KINDS, build, load_optimizer
 from training.lifting import git_commit
 from training.optim.loop import run
-from training.optim.problems import TRAINED, FunctionProblems, MixedProblems
+from training.optim.motion_problems import MOTION_PROBLEMS, motion_problems
+from training.optim.problems import TRAINED, FunctionProblems, MixedProblems, Problems
 from training.optim.trainer import METHODS, MetaRecipe, MetaTrainer
 from training.ranks import Ranks
 
@@ -33,13 +37,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--kind", choices=[k for k in KINDS if k != "learned_gradient_descent"], default="optimus")
     p.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the network")
     p.add_argument("--init", type=Path, help="start from these weights; kind and settings are theirs")
+    p.add_argument("--problems", choices=("functions", *MOTION_PROBLEMS), default="functions")
+    p.add_argument("--data", type=Path, help="motion capture to train on, for windows and diffphy")
+    p.add_argument("--views", type=int, default=2, help="cameras a walk is lifted from (default %(default)s)")
     p.add_argument("--functions", nargs="+", default=list(TRAINED), choices=list(FUNCTIONS), metavar="NAME")
     p.add_argument("--smallest", type=int, default=2, help="smallest dimension (default %(default)s)")
     p.add_argument("--largest", type=int, default=100, help="largest dimension (default %(default)s)")
-    p.add_argument("--batch", type=int, default=1, help="starts a function (default %(default)s)")
+    p.add_argument("--batch", type=int, default=1, help="starts a function, or motions (default %(default)s)")
     p.add_argument("--apart", action="store_true", help="one function a batch, instead of all of them in each")
     p.add_argument("--validation-dimensions", type=int, nargs=2, default=(150, 250), metavar=("FROM", "TO"))
     p.add_argument("--validation-count", type=int, default=4, help="problems (default %(default)s)")
+    p.add_argument("--validation-iterations", type=int, default=100, help="of each (default %(default)s)")
     p.add_argument("--device", default="cpu")
     p.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's default)")
     p.add_argument("--checkpoint-minutes", type=float, default=3.0)
@@ -75,6 +83,17 @@ def settings_from(pairs: list[str]) -> dict:
     return settings
 
 
+def problems_of(args: argparse.Namespace) -> tuple[Problems, Problems]:
+    """What to train on and what to validate on."""
+    if args.problems != "functions":
+        if args.data is None:
+            raise SystemExit(f"--problems {args.problems} wants --data, the motion capture of the training split")
+        return motion_problems(args.problems, args.data, args.batch, args.views, args.out)
+    kind, (low, high) = FunctionProblems if args.apart else MixedProblems, args.validation_dimensions
+    names = tuple(args.functions)
+    return kind(names, args.smallest, args.largest, args.batch), kind(names, low, high, 2)
+
+
 def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     args = parse(arguments)
@@ -87,11 +106,8 @@ def main(arguments: list[str] | None = None) -> None:
         optimizer = load_optimizer(args.init) if args.init else build(args.kind, settings_from(args.set))
     except (TypeError, SettingsError) as e:
         raise SystemExit(f"--set: {e}") from e
-    names = tuple(args.functions)
-    kind = FunctionProblems if args.apart else MixedProblems
-    problems = kind(names, args.smallest, args.largest, args.batch)
-    low, high = args.validation_dimensions
     args.out.mkdir(parents=True, exist_ok=True)
+    problems, validation = problems_of(args)
     trainer = MetaTrainer(recipe, optimizer.requires_grad_(True), problems, args.out, ranks)
     resumed = trainer.resume()
     if ranks.first:
@@ -101,8 +117,8 @@ def main(arguments: list[str] | None = None) -> None:
             log.write(json.dumps(record) + "\n")
         print(f"{optimizer.theta.numel()} weights" + (f", resumed at step {trainer.step}" if resumed else ""))
     figures = run(
-        trainer, kind(names, low, high, 2), args.checkpoint_minutes, args.validate_minutes,
-        args.stop_after_minutes, args.validation_count,
+        trainer, validation, args.checkpoint_minutes, args.validate_minutes, args.stop_after_minutes,
+        args.validation_count, validation_iterations=args.validation_iterations,
     )  # fmt: skip
     if ranks.first:
         print(json.dumps(figures))

@@ -141,10 +141,12 @@ def backpropagated(
         for k in range(steps):
             state = optimizer.step(e.state, e.loss, e.gradient)
             state = replace(state, x=bounded(state.x, e.state.x, limit / (len(episodes) * len(state.x))))
-            loss = e.task.loss(state.x)
+            if second_order and k + 1 < steps:
+                loss = e.task.loss(state.x)
+                (gradient,) = torch.autograd.grad(loss.sum(), state.x, retain_graph=True, create_graph=True)
+            else:  # a piece's last gradient is seen by the next piece alone
+                loss, gradient = EvaluatedOnce.apply(state.x, e.task)
             piece = piece + meta_loss(e.task, loss, e.start, e.reference).mean()
-            again = second_order and k + 1 < steps  # a piece's last gradient is seen by the next piece alone
-            (gradient,) = torch.autograd.grad(loss.sum(), state.x, retain_graph=True, create_graph=again)
             e = e.after(state, loss, gradient)
         piece = piece / steps / len(episodes)
         if piece.requires_grad:  # a piece beyond the clamps has no gradient
@@ -152,6 +154,25 @@ def backpropagated(
         total = total + piece.detach()
         after.append(replace(e, state=detached(e.state), gradient=e.gradient.detach()))
     return total, after
+
+
+class EvaluatedOnce(torch.autograd.Function):
+    """Loss [B] and gradient [B, N] of a task at x [B, N], the loss differentiable by that very gradient.
+
+    So a task is differentiated once for what the optimizer sees and for what trains it.
+    """
+
+    @staticmethod
+    def forward(ctx, x: torch.Tensor, task: Task) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, gradient = task.loss_and_gradient(x)
+        ctx.save_for_backward(gradient)
+        ctx.mark_non_differentiable(gradient)
+        return loss, gradient
+
+    @staticmethod
+    def backward(ctx, of_loss: torch.Tensor, of_gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return of_loss[:, None] * gradient, None
 
 
 def bounded(x: torch.Tensor, before: torch.Tensor, limit: float) -> torch.Tensor:

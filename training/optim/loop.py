@@ -14,6 +14,7 @@ from training.optim.trainer import MetaTrainer
 def run(
     trainer: MetaTrainer, validation: Problems, checkpoint_minutes: float = 3.0, validate_minutes: float = 10.0,
     stop_after_minutes: float = 0.0, validation_count: int = 16, quiet: bool = False,
+    validation_iterations: int = 100,
 ) -> dict:
     """Trains to the end of the recipe, or for ``stop_after_minutes`` of this call (0: to the end). Returns the last
     figures.
@@ -38,7 +39,7 @@ def run(
                 writer.add_scalar(f"train/{name}", value, trainer.step)
         if now - validated > 60 * validate_minutes:
             if ranks.first:
-                _validate(trainer, validation, validation_count, writer, bar)
+                _validate(trainer, validation, validation_count, validation_iterations, writer, bar)
             validated = clock()
         if now - saved > 60 * checkpoint_minutes:
             trainer.save()
@@ -46,7 +47,7 @@ def run(
         if stop_after_minutes and now - start > 60 * stop_after_minutes:
             break
     if ranks.first:
-        _validate(trainer, validation, validation_count, writer, bar)
+        _validate(trainer, validation, validation_count, validation_iterations, writer, bar)
     trainer.save()
     bar.close()
     if writer:
@@ -54,8 +55,8 @@ def run(
     return trainer.history[-1] if ranks.first else {}
 
 
-def _validate(trainer: MetaTrainer, problems: Problems, count: int, writer, bar: tqdm) -> None:
-    value = trainer.validate(problems, count)
+def _validate(trainer: MetaTrainer, problems: Problems, count: int, iterations: int, writer, bar: tqdm) -> None:
+    value = trainer.validate(problems, count, iterations)
     if not bar.disable:
         bar.write(json.dumps(trainer.history[-1]))
     if writer:

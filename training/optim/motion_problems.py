@@ -1,0 +1,200 @@
+"""Problems of the motion refinement to train on: windows of lifted walks, and clips for DiffPhy's simulated body.
+
+"In domain" are walks of the training split: those of :data:`HELD_OUT` are kept for choosing hyperparameters, and
+subjects on uneven ground are left out, whose feet rest where the flat floor is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from diffmocap.body.mocap import load_split, retarget
+from diffmocap.body.model import BodyModel
+from diffmocap.body.motion_clip import MotionClip
+from diffmocap.body.urdf import read_urdf
+from diffmocap.errors import SettingsError
+from diffmocap.optim.learned import LearnedOptimizer
+from diffmocap.optim.stopping import Budget
+from diffmocap.optim.task import Task
+from diffmocap.optim.weights import load_shipped
+from diffmocap.physics.articulated import ArticulatedBody
+from diffmocap.physics.contact_points import ContactPoints
+from diffmocap.physics.ground import Ground, find_ground
+from diffmocap.physics.segments import BodySegments
+from diffmocap.physics.simulation import Simulator
+from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.body_points import BodyPoints
+from diffmocap.refinement.diffphy_task import DiffphyTask
+from diffmocap.refinement.window_reference import reference_motion
+from diffmocap.refinement.window_task import WindowTask
+from training.lifted_windows import LiftedMotion, MotionLifter, cut, load_motions, save_motions, view_of, window_of
+from training.optim.problems import Problems
+
+#: A subject of the training split whose walks nothing is trained on.
+HELD_OUT = "07"
+#: Climbing and uneven ground.
+UNEVEN = ("01", "03", "127")
+#: Windows' known minima are those of long runs, less this share: a loss is then never quite there.
+MARGIN = 0.03
+
+
+def walks(path: str | Path, held_out: bool = False) -> list[MotionClip]:
+    """Walks of a split on flat ground, without those of the held-out subject, or those alone."""
+    clips = [clip for clip in load_split(path) if "walk" in clip.action.lower() and clip.subject not in UNEVEN]
+    return [clip for clip in clips if (clip.subject == HELD_OUT) == held_out]
+
+
+def lifted_walks(
+    clips: list[MotionClip], views: int, seed: int, lifter: MotionLifter | None = None, frames: int = 112
+) -> list[LiftedMotion]:
+    """Every clip from ``views`` random sides with random noise; a progress bar, as it takes 26 ms a frame."""
+    lifter, generator = lifter or MotionLifter(), torch.Generator().manual_seed(seed)
+    fitting = [retarget(clip, lifter.body) for clip in clips]
+    jobs = [clip for _ in range(views) for clip in fitting]
+    return [lifter.lift(clip, frames=frames, **view_of(generator)) for clip in tqdm(jobs, desc="lifting", unit="clip")]
+
+
+class WindowsAboveMinima(WindowTask):
+    """Windows whose minima are about known: the loss is the excess over them."""
+
+    def __init__(self, *arguments, least: torch.Tensor, **named) -> None:
+        super().__init__(*arguments, **named)
+        self.least = least
+
+    def loss(self, x: torch.Tensor) -> torch.Tensor:
+        return super().loss(x) - self.least.to(x)
+
+
+@dataclass
+class WindowProblems:
+    """Random windows, ``batch`` a problem, from the smoothed followed hypothesis.
+
+    Late steps gain hundredths of a loss whose floor is in the hundreds of them, so training wants the excess over the
+    minimum: :meth:`find_minima` looks for them once.
+
+    Attributes:
+        windows: of equal length. points: the body, float32. least: [W] of each window, 0 where none was looked for.
+    """
+
+    windows: list[LiftedMotion]
+    points: BodyPoints
+    batch: int = 8
+    least: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    def __post_init__(self) -> None:
+        if not self.windows or self.batch < 1:
+            raise SettingsError(f"needs windows and a batch of at least 1, got {len(self.windows)} and {self.batch}")
+        if not len(self.least):
+            self.least = torch.zeros(len(self.windows))
+
+    def find_minima(self, optimizer: LearnedOptimizer, evaluations: int = 200, chunk: int = 32) -> torch.Tensor:
+        """Sets ``least`` to the least of two runs of ``optimizer``, less :data:`MARGIN`."""
+        self.least = torch.zeros(len(self.windows))
+        for start in tqdm(range(0, len(self.windows), chunk), desc="minima", unit="batch"):
+            index = torch.arange(start, min(start + chunk, len(self.windows)))
+            task = self.task(index)
+            found = optimizer.minimize(task, task.init(len(index)), Budget(evaluations=evaluations))
+            self.least[index] = (1 - MARGIN) * found.loss.to(self.least)
+        return self.least
+
+    def task(self, index: torch.Tensor) -> WindowsAboveMinima:
+        """Windows by number [B]."""
+        window = window_of([self.windows[i] for i in index.tolist()])
+        return WindowsAboveMinima(window, self.points, reference_motion(window, 0), least=self.least[index])
+
+    def __call__(self, generator: torch.Generator) -> tuple[Task, torch.Tensor]:
+        index = torch.randperm(len(self.windows), generator=generator)[: self.batch]
+        task = self.task(index)
+        return task, task.init(len(index))
+
+
+def simulated_body(body: BodyModel | None = None) -> ArticulatedBody:
+    """DiffPhy's body with the shipped shape, float32."""
+    body = body or BodyModel.load()
+    return ArticulatedBody(BodySegments.from_urdf(read_urdf()), ContactPoints.from_body(body))
+
+
+def on_the_floor(clip: MotionClip, body: ArticulatedBody) -> MotionClip:
+    """The clip moved up or down so that its soles rest at height 0: one ground then serves a batch of clips."""
+    turned, joints = global_poses(clip.rotations, clip.pelvis, body.segments.offsets.to(clip.pelvis))
+    points = body.points.to(dtype=clip.pelvis.dtype)
+    up = torch.tensor([0.0, 1.0, 0.0])
+    height = find_ground(points.centres(turned, joints)[:, points.feet], 1 / clip.fps, up).height
+    return MotionClip(
+        clip.name, clip.subject, clip.action, clip.fps, clip.rotations, clip.pelvis - height.to(up) * up, clip.offsets
+    )  # fmt: skip
+
+
+def diffphy_task(parts: list[MotionClip], body: ArticulatedBody) -> DiffphyTask:
+    """Clips of equal length and rate, on the floor, side by side."""
+    ground = Ground(torch.tensor([0.0, 1.0, 0.0]), torch.tensor(0.0))
+    rotations = torch.stack([part.rotations for part in parts])
+    pelvis = torch.stack([part.pelvis for part in parts])
+    return DiffphyTask(Simulator(body, ground), rotations, pelvis, 1 / parts[0].fps)
+
+
+@dataclass
+class DiffphyProblems:
+    """Random stretches of clips, ``batch`` a problem, that start with the observed poses as the drives' targets.
+
+    Attributes:
+        clips: on the floor (:func:`on_the_floor`), of one rate, at least ``frames`` long. frames: of a stretch.
+    """
+
+    clips: list[MotionClip]
+    body: ArticulatedBody
+    frames: int = 31
+    batch: int = 8
+
+    def __post_init__(self) -> None:
+        self.clips = [clip for clip in self.clips if len(clip) >= self.frames]
+        if not self.clips or self.batch < 1 or self.frames < 4:
+            raise SettingsError(f"needs clips of at least {self.frames} frames (4 or more) and a batch of at least 1")
+
+    def __call__(self, generator: torch.Generator) -> tuple[Task, torch.Tensor]:
+        # A stretch is as likely as any other, so long clips have more of them.
+        choices = torch.tensor([len(clip) - self.frames + 1.0 for clip in self.clips])
+        index = torch.multinomial(choices, self.batch, replacement=True, generator=generator).tolist()
+        shares = torch.rand(self.batch, generator=generator).tolist()
+        starts = [int(share * float(choices[i])) for share, i in zip(shares, index)]
+        parts = [self.clips[i].frames(start, start + self.frames) for i, start in zip(index, starts)]
+        task = diffphy_task(parts, self.body)
+        return task, task.init(self.batch)
+
+
+MOTION_PROBLEMS = ("windows", "diffphy")
+#: Windows of a lifted walk overlap by half.
+WINDOW_FRAMES = 32
+
+
+def motion_problems(kind: str, data: Path, batch: int, views: int, folder: Path) -> tuple[Problems, Problems]:
+    """Problems to train on, and those of the held-out subject's walks to validate on.
+
+    Lifted walks and the windows' minima take minutes to make; they are kept in ``folder``.
+    """
+    if kind == "diffphy":
+        model = BodyModel.load()
+        body = simulated_body(model)
+        parts = [[on_the_floor(retarget(c, model), body) for c in walks(data, held_out)] for held_out in (False, True)]
+        return DiffphyProblems(parts[0], body, batch=batch), DiffphyProblems(parts[1], body, batch=batch)
+    if kind != "windows":
+        raise SettingsError(f"unknown problems {kind!r}; one of {', '.join(MOTION_PROBLEMS)}")
+    lifter, made = MotionLifter(), []
+    for name, held_out in (("train", False), ("held_out", True)):
+        path = folder / f"lifted_{name}.safetensors"
+        if not path.is_file():
+            save_motions(lifted_walks(walks(data, held_out), 1 if held_out else views, int(held_out), lifter), path)
+        stride = WINDOW_FRAMES if held_out else WINDOW_FRAMES // 2
+        windows = [part for motion in load_motions(path) for part in cut(motion, WINDOW_FRAMES, stride)]
+        problems, minima = WindowProblems(windows, lifter.points, batch), folder / f"minima_{name}.safetensors"
+        if minima.is_file():
+            problems.least = load_file(minima)["least"]
+        else:
+            save_file({"least": problems.find_minima(load_shipped("optimus"))}, minima)
+        made.append(problems)
+    return made[0], made[1]
