@@ -19,7 +19,6 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.body.urdf import read_urdf
 from diffmocap.errors import MotionFileError
-from diffmocap.keypoints.side_exchange import SideSettings
 from diffmocap.lifting.lifter import Lifter, LiftingSettings
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.ground import Ground, find_ground
@@ -81,8 +80,7 @@ class MotionLifter:
     def __init__(self, body: BodyModel | None = None, hypotheses: int = HYPOTHESES, steps: int = STEPS) -> None:
         self.body = body or BodyModel.load()
         settings = PipelineSettings(
-            sides=SideSettings(enabled=False), lifting=LiftingSettings(hypotheses=hypotheses, steps=steps),
-            refinement=SmootherSettings(enabled=False),
+            lifting=LiftingSettings(hypotheses=hypotheses, steps=steps), refinement=SmootherSettings(enabled=False)
         )  # fmt: skip
         self._pipeline = PosePipeline(Lifter.load(None, self.body), Smoother(self.body), self.body, settings)
         self.points = BodyPoints.from_body(
@@ -138,9 +136,10 @@ class MotionLifter:
 
 def window_of(motions: list[LiftedMotion]) -> Window:
     """Motions of equal length as one batch of windows, float32; the ground is given."""
-    stacked = {name: torch.stack([getattr(m, name) for m in motions]) for name in (
-        "rotations", "pelvis", "log_weights", "lifted", "rotation_spread", "pelvis_precision", "points_px", "confidence",
-    )}  # fmt: skip
+    names = (
+        "rotations", "pelvis", "log_weights", "lifted", "rotation_spread", "pelvis_precision", "points_px", "confidence"
+    )  # fmt: skip
+    stacked = {name: torch.stack([getattr(m, name) for m in motions]) for name in names}
     batch = len(motions)
     return Window(
         dt_s=FRAME_S, **stacked,
@@ -161,7 +160,7 @@ def save_motions(motions: list[LiftedMotion], path: Path) -> None:
     """Writes motions as safetensors."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(
-        {f"{i}.{f.name}": getattr(m, f.name).contiguous() for i, m in enumerate(motions) for f in fields(m)}, path
+        {f"{i}.{f.name}": getattr(m, f.name).clone() for i, m in enumerate(motions) for f in fields(m)}, path
     )  # fmt: skip
 
 
@@ -176,7 +175,8 @@ def load_motions(path: Path) -> list[LiftedMotion]:
         count = 1 + max(int(name.split(".")[0]) for name in tensors)
         return [LiftedMotion(**{f.name: tensors[f"{i}.{f.name}"] for f in fields(LiftedMotion)}) for i in range(count)]
     except (OSError, ValueError, KeyError) as e:
-        raise MotionFileError(f"{path} holds no lifted motions: {e}; make them again with python -m training.optim") from e
+        again = "make them again with python -m training.optim"
+        raise MotionFileError(f"{path} holds no lifted motions: {e}; {again}") from e
 
 
 def view_of(generator: torch.Generator) -> dict:

@@ -1,0 +1,127 @@
+"""Problems of the motion refinement for meta-training: lifted windows and clips on the floor."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from diffmocap.body.mocap import load_split, retarget
+from diffmocap.errors import MotionFileError, SettingsError
+from diffmocap.evaluation import mpjpe_mm
+from diffmocap.optim.adafactor_mlp import AdafactorMlp
+from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.window_reference import reference_motion
+from diffmocap.refinement.window_task import WindowTask
+from training.lifted_windows import UP, LiftedMotion, MotionLifter, cut, load_motions, save_motions, window_of
+from training.optim.episodes import Episode, EvaluatedOnce, backpropagated
+from training.optim.motion_problems import (
+    HELD_OUT, MARGIN, UNEVEN, DiffphyProblems, WindowProblems, diffphy_task, motion_problems, on_the_floor,
+    simulated_body, walks,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lifter() -> MotionLifter:
+    return MotionLifter(hypotheses=2, steps=2)
+
+
+@pytest.fixture(scope="module")
+def clips(shared_dir, lifter):
+    """Two validation walks that fit the body."""
+    chosen = [c for c in load_split(shared_dir / "data/cmu_smpl30_val.npz") if c.name in ("39_01", "43_01")]
+    return [retarget(c, lifter.body) for c in chosen]
+
+
+@pytest.fixture(scope="module")
+def motion(lifter, clips) -> LiftedMotion:
+    return lifter.lift(clips[0], yaw=0.3, frames=24, seed=1)
+
+
+def test_lifted_motion_is_near_the_truth_and_on_its_floor(lifter, motion) -> None:
+    assert len(motion) == 24 and bool(motion.lifted.all())
+    joints = [global_poses(r, p, lifter.points.bones)[1].numpy() for r, p in (
+        (motion.rotations[0], motion.pelvis[0]), (motion.true_rotations, motion.true_pelvis),
+    )]  # fmt: skip
+    assert mpjpe_mm(*joints, (0,)) < 90.0
+    # The followed hypothesis is no copy of the truth, and jitters more.
+    jitter = [np.linalg.norm(np.diff(j, n=2, axis=0), axis=-1).mean() for j in joints]
+    assert jitter[0] > 1.5 * jitter[1]
+    turned, _ = global_poses(motion.true_rotations, motion.true_pelvis, lifter.points.bones)
+    placed = lifter.points.positions(turned).split(lifter.points.sizes, -1)[2].transpose(-1, -2)
+    level = ((placed + motion.true_pelvis[:, None]) @ torch.tensor(UP)).amin(1) - motion.height
+    assert float(level.abs().max()) < 0.05, "one foot of a walker is always on the ground"
+
+
+def test_windows_are_cut_saved_and_read_again(motion, tmp_path) -> None:
+    parts = cut(motion, 10)
+    assert [len(p) for p in parts] == [10, 10] and torch.equal(parts[1].pelvis, motion.pelvis[:, 10:20])
+    save_motions(parts, tmp_path / "motions.safetensors")
+    again = load_motions(tmp_path / "motions.safetensors")
+    assert all(torch.equal(getattr(a, n), getattr(b, n)) for a, b in zip(parts, again) for n in vars(a))
+    window = window_of(again)
+    assert window.batch == 2 and window.frames == 10 and window.rotations.shape[1] == 2
+    with pytest.raises(MotionFileError, match="no lifted motions"):
+        load_motions(tmp_path / "nothing.safetensors")
+
+
+def test_minima_are_taken_off_and_nothing_else(lifter, motion) -> None:
+    problems = WindowProblems(cut(motion, 12), lifter.points, batch=2)
+    least = problems.find_minima(evaluations=12)
+    task, x = problems(torch.Generator().manual_seed(0))
+    index = torch.randperm(2, generator=torch.Generator().manual_seed(0))
+    window = window_of([problems.windows[i] for i in index.tolist()])
+    plain = WindowTask(window, lifter.points, reference_motion(window, 0))
+    torch.testing.assert_close(task.loss(x), plain.loss(x) - least[index])
+    assert bool((task.loss(x) > MARGIN * least[index]).all())
+
+
+def test_clips_rest_on_the_floor_and_rows_are_problems_of_their_own(lifter, clips) -> None:
+    body = simulated_body(lifter.body)
+    floored = [on_the_floor(c, body) for c in clips]
+    for clip in floored:
+        turned, joints = global_poses(clip.rotations, clip.pelvis, body.segments.offsets)
+        level = body.points.centres(turned, joints)[:, body.points.feet][..., 1].amin(1)
+        assert abs(float(level.median())) < 0.01
+    parts = [floored[0].frames(0, 6), floored[1].frames(3, 9)]
+    task = diffphy_task(parts, body)
+    x = 0.05 * torch.randn(2, task.dimension, generator=torch.Generator().manual_seed(0))
+    both = task.loss(x)
+    alone = [diffphy_task([part], body).loss(x[i : i + 1])[0] for i, part in enumerate(parts)]
+    torch.testing.assert_close(both, torch.stack(alone), rtol=1e-4, atol=1e-5)
+    task, start = DiffphyProblems(floored, body, frames=5, batch=3)(torch.Generator().manual_seed(0))
+    assert len(start) == 3 and not bool(start.any()) and bool(task.loss(start).isfinite().all())
+    with pytest.raises(SettingsError, match="at least 5000 frames"):
+        DiffphyProblems(floored, body, frames=5000)
+
+
+def test_held_out_walks_are_not_trained_on(shared_dir) -> None:
+    path = shared_dir / "data/cmu_smpl30_train.npz"
+    train, held_out = walks(path), walks(path, held_out=True)
+    assert train and held_out
+    assert {c.subject for c in held_out} == {HELD_OUT}
+    assert not {c.subject for c in train} & {HELD_OUT, *UNEVEN}
+    with pytest.raises(SettingsError, match="unknown problems"):
+        motion_problems("doors", path, 1, 1, path.parent)
+
+
+def test_evaluating_once_is_the_gradient_of_evaluating_twice(lifter, motion) -> None:
+    window = window_of(cut(motion, 8)[:2])
+    task = WindowTask(window, lifter.points)
+    x = (0.1 * torch.randn(2, task.dimension, generator=torch.Generator().manual_seed(0))).requires_grad_(True)
+    weight = torch.tensor([0.3, -2.0])
+    (wanted,) = torch.autograd.grad((weight * task.loss(x)).sum(), x)
+    loss, gradient = EvaluatedOnce.apply(x, task)
+    (got,) = torch.autograd.grad((weight * loss).sum(), x)
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(gradient * weight[:, None], wanted, rtol=1e-4, atol=1e-5)
+    assert not gradient.requires_grad
+
+
+def test_training_on_windows_leaves_gradients(lifter, motion) -> None:
+    problems = WindowProblems(cut(motion, 12), lifter.points, batch=2)
+    optimizer = AdafactorMlp()
+    task, x = problems(torch.Generator().manual_seed(0))
+    loss, _ = backpropagated(optimizer, [Episode.begin(optimizer, task, x, 4)], 1)
+    assert bool(torch.isfinite(loss))
+    assert sum(float(p.grad.abs().sum()) for p in optimizer.parameters() if p.grad is not None) > 0
