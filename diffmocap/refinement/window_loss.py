@@ -17,7 +17,6 @@ from diffmocap.errors import SettingsError
 from diffmocap.physics.contact_forces import ContactForces
 from diffmocap.physics.contact_state import ContactLevels
 from diffmocap.physics.motion import MIN_FRAMES
-from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.body_points import BodyPoints
 from diffmocap.refinement.joint_limits import LimitExcess
 from diffmocap.refinement.window import Window
@@ -188,8 +187,7 @@ class _Body:
 
     def __init__(self, loss: WindowLoss, rotations: torch.Tensor, pelvis: torch.Tensor) -> None:
         self.loss, points = loss, loss.points
-        turned, _ = global_poses(rotations, pelvis, points.bones)
-        relative = points.positions(turned)
+        relative = points.placed(rotations)
         absolute = relative + pelvis[..., None]
         sizes = points.sizes
         self._joints, self._masses, placed, _ = relative.split(sizes, -1)

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch.autograd.function import once_differentiable
 
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.errors import SettingsError
@@ -77,10 +78,42 @@ class WindowParameters:
         return WindowParameters(self.rotations[one], self.pelvis[one], self.spline)
 
     def decode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Local rotations [B, T, 24, 3, 3] and pelvis [B, T, 3] m for unknowns [B, knots * 75]; differentiable."""
-        steps = self.spline @ x.view(-1, *self.shape)
-        turns = steps[..., :-3].unflatten(-1, (NUM_JOINTS, 3))
-        return self.rotations @ exponential(ROTATION_UNIT * turns), self.pelvis + PELVIS_UNIT * steps[..., -3:]
+        """Local rotations [B, T, 24, 3, 3] and pelvis [B, T, 3] m for unknowns [B, knots * 75]; differentiable
+        once."""
+        return _Decoded.apply(x.view(-1, *self.shape), self.rotations, self.pelvis, self.spline)
+
+
+class _Decoded(torch.autograd.Function):
+    """:meth:`WindowParameters.decode` for knots [B, knots, 75].
+
+    With R = R_ref Exp(v) and G the gradient of R, turning R in the frame's axes is worth ``sum_c R_c x G_c`` over its
+    columns; what dv turns it by is ``R_ref J(v) dv``, J the left Jacobian of the exponential.
+    """
+
+    @staticmethod
+    def forward(ctx, knots, reference, pelvis, spline):
+        steps = spline @ knots
+        turns = (ROTATION_UNIT * steps[..., :-3]).unflatten(-1, (NUM_JOINTS, 3))
+        rotations = reference @ exponential(turns)
+        ctx.save_for_backward(turns, rotations, reference, spline)
+        return rotations, torch.add(pelvis, steps[..., -3:], alpha=PELVIS_UNIT)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, of_rotations, of_pelvis):
+        turns, rotations, reference, spline = ctx.saved_tensors
+        turning = torch.linalg.cross(rotations, of_rotations, dim=-2).sum(-1)
+        turning = (reference * turning[..., None]).sum(-2)
+        # J^T b = b - (1 - cos a) / a^2 v x b + (a - sin a) / a^3 v x (v x b) for the angle a of v.
+        square = turns.square().sum(-1, keepdim=True).add_(4e-20)
+        angle = square.sqrt()
+        once = torch.linalg.cross(turns, turning)
+        twice = torch.linalg.cross(turns, once)
+        half = (0.5 * angle).sin_() / angle
+        slope = torch.addcmul(turning, half.square().mul_(-2.0), once)
+        slope.addcmul_((1.0 - angle.sin() / angle).div_(square), twice)
+        steps = torch.cat([ROTATION_UNIT * slope.flatten(-2), PELVIS_UNIT * of_pelvis], -1)
+        return spline.T @ steps, None, None, None
 
 
 def exponential(vectors: torch.Tensor) -> torch.Tensor:

@@ -44,6 +44,18 @@ def test_points_are_those_of_the_body_model_and_the_contacts(points, body, segme
     torch.testing.assert_close(touching, contacts.to(dtype=torch.float64).centres(turned, places))
 
 
+def test_points_of_local_rotations_are_those_of_global_ones_and_turn_with_them(points):
+    """Gradients along rotations: those of products along the tree."""
+    rotations = swinging(torch.linspace(0, 2, 3, dtype=torch.float64))[0]
+    torch.testing.assert_close(points.placed(rotations), torch.cat(split(points, rotations), -1))
+    g = torch.Generator().manual_seed(4)
+    turns = torch.randn(1, 3, 24, 3, generator=g, dtype=torch.float64, requires_grad=True)
+    above = torch.randn(1, 3, 3, points.matrix.shape[1], generator=g, dtype=torch.float64)
+    moved = rotations @ roma.rotvec_to_rotmat(turns)
+    expected = torch.autograd.grad((torch.cat(split(points, moved), -1) * above).sum(), turns, retain_graph=True)
+    torch.testing.assert_close(torch.autograd.grad((points.placed(moved) * above).sum(), turns), expected)
+
+
 def test_mass_points_have_mass_centre_and_inertia_of_their_segments(points, segments):
     rotations = torch.eye(3, dtype=torch.float64).expand(1, 1, 24, 3, 3)
     joints, masses, *_ = (x[0, 0].T for x in split(points, rotations))

@@ -62,3 +62,24 @@ def test_zero_is_the_reference_and_units_are_what_they_say():
 def test_windows_of_no_frames_are_refused():
     with pytest.raises(SettingsError, match="at least 1 frame"):
         spline_matrix(0, 4)
+
+
+def test_gradients_of_decoded_motions_are_finite_differences():
+    """At zero, at small and at large angles; of what a rotation can follow, as the gradient knows no other way."""
+    g = torch.Generator().manual_seed(2)
+    reference = roma.rotvec_to_rotmat(torch.randn(2, 5, 24, 3, generator=g, dtype=torch.float64))
+    parameters = WindowParameters.around(reference, torch.randn(2, 5, 3, generator=g, dtype=torch.float64))
+    above = torch.randn(2, 5, 24, 3, 3, generator=g, dtype=torch.float64)
+    aside = torch.randn(2, 5, 3, generator=g, dtype=torch.float64)
+
+    def value(x):
+        rotations, pelvis = parameters.decode(x)
+        return (rotations * above).sum() + (pelvis * aside).sum()
+
+    count = parameters.shape[0] * parameters.shape[1]
+    for size in (0.0, 1e-4, 1.0, 20.0):
+        x = size * torch.randn(2, count, generator=g, dtype=torch.float64)
+        direction = torch.randn(2, count, generator=g, dtype=torch.float64)
+        (slope,) = torch.autograd.grad(value(x.requires_grad_()), x)
+        numeric = (value(x + 1e-5 * direction) - value(x - 1e-5 * direction)) / 2e-5
+        torch.testing.assert_close((slope * direction).sum(), numeric.detach(), rtol=1e-6, atol=1e-6)
