@@ -69,6 +69,16 @@ def test_empty_arguments_leave_the_parameter_file_alone():
     assert nodes["keypoint_node"].remappings == (("image_raw", "/usb/image"),)
 
 
+def test_the_physics_hears_of_a_camera_that_was_measured_only():
+    """The frames need some height; a guess must not become the floor that feet stand on."""
+    guessed = description.webcam().resolve()
+    assert not {"camera_height", "camera_pitch"} & set(by_name(guessed)["pose_node"].parameters)
+    assert guessed.static_transforms[0].xyz[2] == 1.0 and guessed.static_transforms[0].rpy == (0.0, 0.0, 0.0)
+    measured = description.webcam().resolve({"camera_height": 1.4, "camera_pitch": 0.2})
+    parameters = by_name(measured)["pose_node"].parameters
+    assert (parameters["camera_height"], parameters["camera_pitch"]) == (1.4, 0.2)
+
+
 def test_what_is_switched_off_does_not_start():
     graph = description.webcam().resolve({"rviz": False, "camera": "False", "static_transforms": "false"})
     assert set(by_name(graph)) == {"pose_node", "keypoint_node", "robot_state_publisher"}

@@ -27,8 +27,9 @@ MESSAGE_FIELDS = {
     "BodyPose": [
         ("std_msgs/Header", "header"), ("geometry_msgs/Pose", "root_pose"), ("float64[36]", "root_covariance"),
         ("geometry_msgs/Quaternion[24]", "rotations"), ("geometry_msgs/Point[24]", "joint_positions"),
-        ("float64[216]", "rotation_covariance"), ("string[]", "contacts"), ("float32", "loss_before"),
-        ("float32", "loss_after"), ("float32", "score"), ("uint8", "hypotheses"),
+        ("float64[216]", "rotation_covariance"), ("string[]", "contacts"),
+        ("geometry_msgs/Point[]", "contact_points"), ("geometry_msgs/Vector3[]", "contact_forces"),
+        ("float32", "loss_before"), ("float32", "loss_after"), ("float32", "score"), ("uint8", "hypotheses"),
     ],
 }  # fmt: skip
 

@@ -9,9 +9,10 @@ The video is played as fast as the graph keeps up and every frame is processed; 
 
 Figures of --json: fps (joint states a second from the first to the last), latency_p50_ms and latency_p99_ms (from the
 image to the receipt of its joint state), frames, poses, dropped (frames after the first pose that got no joint state:
-no_person, where too few keypoints were visible, plus lost, where the graph did not keep up), refined_frames, rss_mb
-(all nodes together, at most), start_s (until the first pose), stages; beside a truth mpjpe_mm and pa_mpjpe_mm over 24
-joints, pixel_error (projected keypoints, over the image size); and the paths of video and picture.
+no_person, where too few keypoints were visible, plus lost, where the graph did not keep up), refined_frames,
+physics_frames (poses that the physics made better, by its loss), rss_mb (all nodes together, at most), start_s (until
+the first pose), stages; beside a truth mpjpe_mm and pa_mpjpe_mm over 24 joints, pixel_error (projected keypoints, over
+the image size); and the paths of video and picture.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffmocap.cli.pose_options import add_pose_arguments, add_run_arguments, pose_parameters
+from diffmocap.cli.pose_options import add_pose_arguments, add_run_arguments, camera_arguments, pose_parameters
 from diffmocap.errors import CameraError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     play(
         Play(
             replay(),
-            {"video": source, "on_end": "exit", "rviz": False, "device": args.device},
+            {"video": source, "on_end": "exit", "rviz": False, "device": args.device, **camera_arguments(args)},
             log_folder=Path(f"{out}-logs"),
             parameters=parameters,
             frames=mode.frames,
@@ -140,7 +141,7 @@ def node_parameters(args: argparse.Namespace, truth: GroundTruth | None) -> dict
         # Motion and smoothing then do not depend on how fast this machine is.
         camera["stamps"] = "video"
         # With such stamps there is no latency to keep a budget of.
-        pose["budget_ms"] = 0.0
+        pose["budget_ms"] = pose["refinement_budget_ms"] = 0.0
     if truth is not None and truth.vertical_fov_deg:
         camera["vertical_fov_deg"] = truth.vertical_fov_deg
     return {"camera_node": camera, "pose_node": pose}

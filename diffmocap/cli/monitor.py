@@ -100,7 +100,8 @@ class Monitor:
             rotations_xyzw=np.array([(q.x, q.y, q.z, q.w) for q in message.rotations]),
             joint_positions_m=np.array([(p.x, p.y, p.z) for p in message.joint_positions]),
         )
-        self._recording.body_pose(ns_from_stamp(message.header.stamp), info["received_timestamp"], pose)
+        by_physics = message.loss_after < message.loss_before  # both NaN where no physics ran
+        self._recording.body_pose(ns_from_stamp(message.header.stamp), info["received_timestamp"], pose, by_physics)
 
     def _processed(self, message: Header) -> None:
         self._recording.processed(ns_from_stamp(message.stamp))

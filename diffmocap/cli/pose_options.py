@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from diffmocap.errors import ModelFileError
+from diffmocap.errors import ModelFileError, SettingsError
 
 
 def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +21,16 @@ def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
         help="lifting weights; student: the shipped few-step sampler (default: the shipped ones)",
     )  # fmt: skip
     group.add_argument("--body-model", type=Path, metavar="FILE", help="SMPL body as .npz (default: the shipped body)")
+    group = parser.add_argument_group("physics")
+    group.add_argument(
+        "--physics", action=argparse.BooleanOptionalAction,
+        help="refine poses by physics: contacts, forces, joint torques (default: as the parameter file says)",
+    )  # fmt: skip
+    group.add_argument("--lag", type=int, metavar="N", help="publish poses N frames late, smoother and surer")
+    group.add_argument(
+        "--camera-height", type=float, metavar="M", help="height above the floor (default: found from the motion)"
+    )
+    group.add_argument("--camera-pitch", type=float, metavar="RAD", help="positive looks down (default: 0)")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +58,7 @@ def pose_parameters(args: argparse.Namespace) -> dict[str, Any]:
         name: value for name in ("guidance", "steps", "hypotheses") if (value := getattr(args, name)) is not None
     }
     LiftingSettings(**parameters)
+    parameters |= _physics_parameters(args)
     if args.device:
         resolve_device(args.device)
     for name, load in (("weights", load_weights), ("body_model", BodyModel.load)):
@@ -60,6 +71,27 @@ def pose_parameters(args: argparse.Namespace) -> dict[str, Any]:
             raise ModelFileError(f"there is no file '{path}' (looked in {Path.cwd()}), given as {option}")
         load(path)
         parameters[name] = str(path if shipped else path.resolve())
+    return parameters
+
+
+def camera_arguments(args: argparse.Namespace) -> dict[str, float]:
+    """Arguments of the graph about where the camera stands, as far as they are given."""
+    return {
+        name: value for name in ("camera_height", "camera_pitch") if (value := getattr(args, name)) is not None
+    }
+
+
+def _physics_parameters(args: argparse.Namespace) -> dict[str, Any]:
+    from diffmocap.refinement.live_settings import LiveSettings
+
+    if args.camera_height is not None and not 0.0 < args.camera_height <= 100.0:
+        raise SettingsError(f"--camera-height must lie in (0, 100] m, got {args.camera_height}")
+    if args.camera_pitch is not None and not abs(args.camera_pitch) <= 1.57:
+        raise SettingsError(f"--camera-pitch must lie in [-1.57, 1.57] rad, got {args.camera_pitch}")
+    parameters: dict[str, Any] = {} if args.physics is None else {"physics": args.physics}
+    if args.lag is not None:
+        LiveSettings(lag_frames=args.lag)
+        parameters["refinement_lag"] = args.lag
     return parameters
 
 

@@ -80,6 +80,7 @@ class Recording:
         intrinsics: of the last camera_info, None before it.
         joint_names: of the joint states, empty before the first.
         images, poses, refined: how many images, joint states and body poses there were.
+        by_physics: body poses among them that the physics made better.
         first_pose_ns, last_pose_ns, started_ns: system clock, 0 before it happened.
         problems: node -> (level, message) of its diagnostics, where it has one.
         skipped_before_first_pose: images that the camera node had left out by then.
@@ -97,6 +98,7 @@ class Recording:
     images: int = 0
     poses: int = 0
     refined: int = 0
+    by_physics: int = 0
     skipped_before_first_pose: int = 0
     problems: dict[str, tuple[int, str]] = field(default_factory=dict)
     peak_rss_bytes: int = 0
@@ -151,12 +153,13 @@ class Recording:
                 frame.pose = frame.pose or RecordedPose()
                 frame.pose.angles_rad = angles_rad
 
-    def body_pose(self, stamp_ns: int, time_ns: int, pose: RecordedPose) -> None:
+    def body_pose(self, stamp_ns: int, time_ns: int, pose: RecordedPose, by_physics: bool = False) -> None:
         """A body pose was received; ``pose`` has everything but the angles."""
         with self._lock:
             frame = self._frame(stamp_ns)
             if not frame.body_pose_ns:
                 self.refined += 1
+                self.by_physics += by_physics
             frame.body_pose_ns = time_ns
             if self.keep_poses:
                 if frame.pose is not None:

@@ -14,7 +14,7 @@ from diffmocap.cli.recording import RecordedFrame, Recording, percentiles_ms
 _TIMED_BY_NODES = (
     ("  detection", "keypoint_node", "detect"),
     ("  lifting", "pose_node", "lift"),
-    ("  smoothing", "pose_node", "refine"),
+    ("  refinement", "pose_node", "refine"),
     ("  publishing", "pose_node", "publish"),
 )
 
@@ -39,7 +39,8 @@ class Summary:
         dropped: frames after the first pose that got no joint state: ``no_person`` + ``lost``.
         no_person: frames among them in which too few keypoints were visible for a pose.
         lost: frames among them that the graph did not get through.
-        refined_frames: poses that went through the refinement stage (today the temporal smoother).
+        refined_frames: poses that went through the refinement stage, whose last resort is a temporal smoother.
+        physics_frames: poses among them that the physics made better, by its loss.
         fps: joint states a second from the first to the last.
         latency_p50_ms, latency_p99_ms: from the image to the receipt of its joint state; None without poses.
         rss_mb: resident memory of the nodes together, at its highest.
@@ -55,6 +56,7 @@ class Summary:
     no_person: int
     lost: int
     refined_frames: int
+    physics_frames: int
     fps: float
     latency_p50_ms: float | None
     latency_p99_ms: float | None
@@ -76,6 +78,7 @@ class Summary:
             "no_person": self.no_person,
             "lost": self.lost,
             "refined_frames": self.refined_frames,
+            "physics_frames": self.physics_frames,
             "rss_mb": round(self.rss_mb, 1),
             "start_s": _rounded(self.start_s),
         }
@@ -107,6 +110,7 @@ def summarise(
         no_person=tally.no_person,
         lost=lost if recording.poses else 0,
         refined_frames=recording.refined,
+        physics_frames=recording.by_physics,
         fps=recording.fps,
         latency_p50_ms=total and total[0],
         latency_p99_ms=total and total[1],
@@ -161,7 +165,7 @@ def summary_table(summary: Summary) -> str:
     if s.poses:
         lost = f"{s.no_person} with nobody in view, {s.lost} lost"
         lines += [
-            f"  poses             {s.poses} ({s.refined_frames} refined); {lost} after the first pose",
+            f"  poses             {s.poses} ({s.physics_frames} refined by physics); {lost} after the first pose",
             f"  rate              {s.fps:.1f} joint states a second",
             f"  first pose        {s.start_s:.1f} s after the start",
         ]

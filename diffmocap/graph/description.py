@@ -24,6 +24,8 @@ from diffmocap.graph.elements import (
 )
 from diffmocap.resources import share_path
 
+#: Of a camera whose height nobody gave, for the frames alone [m].
+CAMERA_HEIGHT_M = 1.0
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 SIM_TIME = {"use_sim_time": Given("use_sim_time", bool)}
 
@@ -138,8 +140,14 @@ def _viewing_arguments() -> tuple[Argument, ...]:
             "Publish map -> camera_link -> camera_optical_frame; false where something else places the camera.",
             BOOLEANS,
         ),
-        Argument("camera_height", "1.0", "Height of the camera above the floor [m]."),
-        Argument("camera_pitch", "0.0", "Pitch of the camera [rad]; positive looks down."),
+        Argument(
+            "camera_height",
+            "",
+            f"Height of the camera above the floor [m]; empty: not known, for the frames {CAMERA_HEIGHT_M:g}.",
+        ),
+        Argument(
+            "camera_pitch", "", "Pitch of the camera [rad], positive looks down; empty: not known, for the frames 0."
+        ),
     )
 
 
@@ -161,7 +169,13 @@ def _pipeline_nodes() -> tuple[NodeProcess, ...]:
             "pose_node",
             lifecycle=True,
             reads_params_file=True,
-            parameters={"device": Given("device"), **SIM_TIME},
+            # What was measured of the camera tells the physics where the floor is; what was not, must not.
+            parameters={
+                "device": Given("device"),
+                "camera_height": Given("camera_height", float),
+                "camera_pitch": Given("camera_pitch", float),
+                **SIM_TIME,
+            },
             remappings=(calibration,),
         ),
         NodeProcess(
@@ -217,8 +231,8 @@ def _camera_frames() -> tuple[StaticTransform, ...]:
         StaticTransform(
             "map",
             "camera_link",
-            (0.0, 0.0, Given("camera_height", float)),
-            (0.0, Given("camera_pitch", float), 0.0),
+            (0.0, 0.0, Given("camera_height", float, CAMERA_HEIGHT_M)),
+            (0.0, Given("camera_pitch", float, 0.0), 0.0),
             when=wanted,
         ),
         # REP-103: from x forward, y left, z up to x right, y down, z forward.

@@ -37,10 +37,11 @@ class Argument:
 
 @dataclass(frozen=True)
 class Given:
-    """The value of a launch argument, as this type."""
+    """The value of a launch argument, as this type; ``otherwise`` where the argument is left empty."""
 
     argument: str
     type: type = str
+    otherwise: Any = None
 
 
 @dataclass(frozen=True)
@@ -211,12 +212,12 @@ def _starts(part: NodeProcess | ToolProcess | StaticTransform, values: Mapping[s
 
 
 def _resolved(value: Any, values: Mapping[str, str]) -> Any:
-    """A plain value; None for an argument left empty."""
+    """A plain value; for an argument left empty what stands in for it, usually None."""
     if not isinstance(value, Given):
         return value
     text = values[value.argument]
     if text == "":
-        return None
+        return value.otherwise
     try:
         return parse_bool(value.argument, text) if value.type is bool else value.type(text)
     except ValueError as error:

@@ -23,18 +23,22 @@ R_SMPL_URDF = URDF_FROM_SMPL.T
 
 
 def joint_state_message(result: PoseResult, header: Header) -> JointState:
-    """69 joint positions [rad] and velocities [rad/s]; efforts are empty as no physics ran."""
+    """69 joint positions [rad], velocities [rad/s] and efforts [N m]; these are empty where no physics ran."""
     return JointState(
         header=header,
         name=JOINT_ANGLE_NAMES,
         position=array("d", result.joint_angles),
         velocity=array("d", result.joint_velocities),
+        effort=array("d", [] if result.efforts is None else result.efforts),
     )
 
 
 def body_pose_message(result: PoseResult, header: Header) -> BodyPose:
-    """The pose in SMPL's terms, with its uncertainty."""
-    state = result.state
+    """The pose in SMPL's terms, with its uncertainty, contacts and forces."""
+    state, points, forces = result.state, [], []
+    if state.physics is not None and state.physics.contact_forces is not None:
+        points = [Point(x=x, y=y, z=z) for x, y, z in state.physics.contact_points.tolist()]
+        forces = [Vector3(x=x, y=y, z=z) for x, y, z in state.physics.contact_forces.tolist()]
     return BodyPose(
         header=header,
         root_pose=root_pose(state),
@@ -43,6 +47,8 @@ def body_pose_message(result: PoseResult, header: Header) -> BodyPose:
         joint_positions=[Point(x=x, y=y, z=z) for x, y, z in state.joint_positions.tolist()],
         rotation_covariance=_float64(state.rotation_covariance),
         contacts=list(state.contacts),
+        contact_points=points,
+        contact_forces=forces,
         loss_before=float(state.loss_before),
         loss_after=float(state.loss_after),
         score=float(state.score),

@@ -23,19 +23,25 @@ from diffmocap.graph.robot_description import robot_description
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.nodes.calibration import Calibration
 from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
-from diffmocap.nodes.messages import keypoints_from_message
+from diffmocap.nodes.ground_frame import GroundFrame
+from diffmocap.nodes.messages import keypoints_from_message, stamp_from_ns
 from diffmocap.nodes.parameters import Parameters
 from diffmocap.nodes.pose_markers import pose_markers
 from diffmocap.nodes.pose_messages import body_pose_message, joint_state_message, root_pose, transform_message
 from diffmocap.nodes.pose_settings import SETTINGS, pipeline_settings
+from diffmocap.nodes.refinement_report import RefinementReport
 from diffmocap.nodes.run import ManagedNode, run
-from diffmocap.nodes.step_budget import StepBudget
+from diffmocap.nodes.step_budget import StepBudget, refinement_end_ms
 from diffmocap.nodes.worker import LatestWorker
 from diffmocap.pipeline import Outcome, PosePipeline, PoseResult, load_lifter
 
 #: REP-103 name of the frame of keypoints that do not name theirs.
 DEFAULT_FRAME = "camera_optical_frame"
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+#: What to count where keypoints brought no pose to publish.
+WITHOUT_POSE = {Outcome.STALE: "stale", Outcome.DELAYED: "delayed"}
+#: Every publisher of static transforms has said something at some time.
+STATIC_FRAMES = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class PoseNode(ManagedNode):
@@ -51,6 +57,7 @@ class PoseNode(ManagedNode):
         self._worker: LatestWorker | None = None
         self._subscriptions_: list = []
         self._budget = StepBudget()
+        self._ground = GroundFrame()
         self._dropped = 0
         self._markers_due_s = 0.0
 
@@ -82,7 +89,8 @@ class PoseNode(ManagedNode):
         self._create_publishers()
         self._diagnostics = Diagnostics(self)
         for counter in (
-            "poses", "without_person", "bad_keypoints", "dropped", "stale", "tracks", "reinitialised", "switched",
+            "poses", "without_person", "delayed", "bad_keypoints", "dropped", "stale", "tracks", "reinitialised",
+            "switched",
         ):  # fmt: skip
             self._diagnostics.count(counter, 0)
         weights, body = p["weights"] or "shipped weights", p["body_model"] or "shipped body"
@@ -91,14 +99,16 @@ class PoseNode(ManagedNode):
         self.get_logger().info(f"{weights} and {body} loaded on {p['device']} in {time.monotonic() - started_s:.1f} s")
 
     def activate(self) -> None:
-        self._pipeline.reset()
-        self._budget = StepBudget()
+        self._pipeline.reset(camera_moved=True)
+        self._budget, self._refinement = StepBudget(), RefinementReport(self._diagnostics)
+        self._ground = GroundFrame()
         self._dropped = 0
         self._calibration = Calibration(self._warn_of_calibration)
         self._worker = LatestWorker(self._work, self._failed, self.parameters["queue_depth"], "pose")
         self._subscriptions_ = [
             self.create_subscription(CameraInfo, "camera_info", self._calibration.receive, qos_profile_sensor_data),
             self.create_subscription(Keypoints2DMsg, "keypoints", self._receive, 10),
+            self.create_subscription(TFMessage, "/tf_static", self._ground.frames.receive, STATIC_FRAMES),
         ]
 
     def deactivate(self) -> None:
@@ -144,27 +154,45 @@ class PoseNode(ManagedNode):
         p = self.parameters
         if torch.get_num_threads() != p["torch_threads"]:
             torch.set_num_threads(p["torch_threads"])  # counts for the thread that calls it
-        header = Header(stamp=message.header.stamp, frame_id=message.header.frame_id or DEFAULT_FRAME)
+        frame = message.header.frame_id or DEFAULT_FRAME
         try:
             keypoints = keypoints_from_message(message)
             intrinsics = self._calibration.intrinsics(keypoints.width, keypoints.height, p["vertical_fov_deg"])
-            self._pipeline.settings = self._affordable_settings(started_s)
-            result = self._pipeline.step(keypoints, intrinsics)
+            self._pipeline.settings = self._affordable_settings(started_s, frame)
+            result = self._pipeline.step(keypoints, intrinsics, self._refinement_deadline_s(keypoints.stamp_ns))
             if result.state is not None:
+                header = Header(stamp=stamp_from_ns(result.stamp_ns), frame_id=frame)
                 self._publish(result, header)
-                self._measure(result, received_s, started_s)
+                self._measure(result, keypoints.stamp_ns, received_s, started_s)
             else:
-                self._diagnostics.count("stale" if result.outcome is Outcome.STALE else "without_person")
+                self._diagnostics.count(WITHOUT_POSE.get(result.outcome, "without_person"))
         finally:
             self._processed.publish(message.header)  # whatever came of it, the camera may send the next image
         if result.state is not None:
             self._publish_markers(result, header)
 
-    def _affordable_settings(self, now_s: float):
+    def _affordable_settings(self, now_s: float, frame: str):
         p = self.parameters
-        settings = pipeline_settings(p.values())
-        steps = self._budget.steps(now_s, p["steps"], p["budget_ms"])
-        return replace(settings, lifting=replace(settings.lifting, steps=steps))
+        values = p.values()
+        ground = self._ground.known(values, frame)
+        settings = pipeline_settings(values, ground)
+        physics = settings.refinement.enabled
+        steps = self._budget.steps(now_s, p["steps"], p["budget_ms"], floor=0 if physics else 1)
+        return replace(
+            settings,
+            lifting=replace(settings.lifting, steps=max(steps, 1)),
+            refinement=replace(settings.refinement, enabled=physics and steps > 0),
+        )
+
+    def _refinement_deadline_s(self, stamp_ns: int) -> float | None:
+        """When the refinement of this image has to be done, on the pipeline's clock."""
+        budget_ms = self.parameters["budget_ms"]
+        if budget_ms <= 0.0:
+            return None
+        return time.perf_counter() + 1e-3 * refinement_end_ms(self._age_ms(stamp_ns), budget_ms)
+
+    def _age_ms(self, stamp_ns: int) -> float:
+        return (self.get_clock().now().nanoseconds - stamp_ns) / 1e6
 
     def _publish(self, result: PoseResult, header: Header) -> None:
         self._joint_states.publish(joint_state_message(result, header))
@@ -180,14 +208,12 @@ class PoseNode(ManagedNode):
         self._markers_due_s = now_s + 1.0 / p["markers_rate"]
         poses = result.tracked.poses
         _, ghosts = self._pipeline.body.forward_kinematics(poses.rotations, poses.pelvis)
-        joints = result.state.joint_positions
-        self._markers.publish(pose_markers(joints, ghosts, result.tracked.weights, header, p["ground_frame"]))
+        self._markers.publish(pose_markers(result.state, ghosts, result.tracked.weights, header, p["ground_frame"]))
 
-    def _measure(self, result: PoseResult, received_s: float, started_s: float) -> None:
-        """Diagnostics of one published pose, and what the step budget learns from it."""
+    def _measure(self, result: PoseResult, stamp_ns: int, received_s: float, started_s: float) -> None:
+        """Diagnostics of one published pose, and what the step budget learns from the image that brought it."""
         p, d = self.parameters, self._diagnostics
         processing_ms = 1e3 * (time.monotonic() - started_s)
-        latency_ms = (self.get_clock().now().nanoseconds - result.stamp_ns) / 1e6
         d.tick("pose")
         d.count("poses")
         d.count("tracks", int(result.outcome is not Outcome.TRACKED))
@@ -197,10 +223,11 @@ class PoseNode(ManagedNode):
         for stage in ("lift", "refine", "angles"):
             d.latency(stage, result.timings_ms[stage])
         d.latency("publish", processing_ms - result.timings_ms["total"])
-        d.latency("capture_to_publish", latency_ms)
+        d.latency("capture_to_publish", self._age_ms(result.stamp_ns))
+        self._refinement.tell(result.state, self._pipeline.settings.refinement, self._ground.missing)
 
         dropped = self._worker.dropped
-        self._budget.observe(latency_ms, processing_ms, dropped - self._dropped)
+        self._budget.observe(self._age_ms(stamp_ns), processing_ms, dropped - self._dropped)
         self._dropped = dropped
         steps = self._pipeline.settings.lifting.steps
         d.set("steps", f"{steps} of {p['steps']}")
@@ -208,6 +235,8 @@ class PoseNode(ManagedNode):
         d.set("budget_ms", p["budget_ms"])
         if self._budget.overrun:
             d.problem("budget", f"behind the budget of {p['budget_ms']:g} ms with a single sampler step")
+        elif p["physics"] and not self._pipeline.settings.refinement.enabled:
+            d.problem("budget", f"no physics, to keep the budget of {p['budget_ms']:g} ms")
         elif steps < p["steps"]:
             d.problem("budget", f"{steps} of {p['steps']} sampler steps, to keep the budget of {p['budget_ms']:g} ms")
         else:

@@ -13,7 +13,9 @@ from diffmocap.lifting.samplers import AUTO, SAMPLERS
 from diffmocap.lifting.track import TrackSettings
 from diffmocap.lifting.track_break import BreakSettings
 from diffmocap.nodes.parameters import Setting
+from diffmocap.nodes.physics_parameters import PHYSICS_SETTINGS, physics_settings
 from diffmocap.pipeline import PipelineSettings
+from diffmocap.refinement.known_ground import KnownGround
 from diffmocap.refinement.one_euro import OneEuroSettings
 from diffmocap.refinement.smoother import PELVIS_FILTER, ROTATION_FILTER, SmootherSettings
 
@@ -96,6 +98,7 @@ SETTINGS = (
     ),
     Setting("pelvis_min_cutoff", PELVIS_FILTER.min_cutoff_hz, "Cutoff of the resting pelvis [Hz].", 0.01, 100.0),
     Setting("pelvis_beta", PELVIS_FILTER.beta, "Rise of the pelvis's cutoff with its speed [Hz per m/s].", 0.0, 100.0),
+    *PHYSICS_SETTINGS,
     Setting("max_gap", _SMOOTHING.max_gap_s, "Longer gaps start a new track [s].", 0.05, 10.0),
     Setting(
         "vertical_fov_deg", 50.0, "Field of view to assume of a camera that nobody calibrated [degrees].", 5.0, 150.0
@@ -103,7 +106,7 @@ SETTINGS = (
     Setting(
         "budget_ms",
         50.0,
-        "Latency from image to joint states above which steps are given up [ms]; 0: never give up any.",
+        "Latency from image to joint states above which steps, and at last physics, are given up [ms]; 0: never.",
         0.0,
         10_000.0,
     ),
@@ -111,12 +114,12 @@ SETTINGS = (
     Setting("publish_tf", True, "Publish the pelvis on /tf."),
     Setting("publish_markers", True, "Publish markers where somebody subscribes to them."),
     Setting("markers_rate", 15.0, "Markers a second at most [Hz].", 0.1, 100.0),
-    Setting("ground_frame", "map", "Frame whose plane z = 0 is drawn as the floor; empty: none."),
+    Setting("ground_frame", "map", "Frame with z up; its plane z = 0 is drawn until the floor is found; empty: none."),
 )
 
 
-def pipeline_settings(values: dict[str, Any]) -> PipelineSettings:
-    """The pipeline's settings for these parameter values.
+def pipeline_settings(values: dict[str, Any], ground: KnownGround | None = None) -> PipelineSettings:
+    """The pipeline's settings for these parameter values, and what is known of the ground.
 
     Raises:
         SettingsError: a value outside its range.
@@ -136,7 +139,7 @@ def pipeline_settings(values: dict[str, Any]) -> PipelineSettings:
         use_previous=values["use_previous"],
         fresh_noise=values["fresh_noise"],
     )
-    refinement = SmootherSettings(
+    smoothing = SmootherSettings(
         enabled=values["smoothing"],
         rotation=OneEuroSettings(values["min_cutoff"], values["beta"], ROTATION_FILTER.speed_cutoff_hz),
         pelvis=OneEuroSettings(values["pelvis_min_cutoff"], values["pelvis_beta"], PELVIS_FILTER.speed_cutoff_hz),
@@ -149,4 +152,5 @@ def pipeline_settings(values: dict[str, Any]) -> PipelineSettings:
         fresh_share=values["fresh_share"],
         lost=BreakSettings(error=values["lost_error"]),
     )
+    refinement = physics_settings(values, smoothing, ground or KnownGround())
     return PipelineSettings(SideSettings(enabled=values["keep_sides"]), lifting, track, refinement)

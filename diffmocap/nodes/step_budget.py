@@ -1,5 +1,8 @@
 """How many sampler steps the machine can afford: fewer when poses come late, more again when there is time.
 
+Below one step stands the last thing to give up, the physics refinement. As long as it runs it fits its iterations into
+what is left of each image's time, by :func:`refinement_end_ms`: so much that there is still room for another step.
+
 A controller without a model of the machine: it looks at the latencies of a short window, gives up steps in
 proportion to the overrun at once, and takes one back at a time, waiting longer after each attempt that failed.
 """
@@ -14,6 +17,8 @@ WINDOW = 20
 GROSS_WINDOW, GROSS = 4, 2.0
 #: Below this share of the time allowed there is room for another step.
 ROOM = 0.7
+#: The refinement keeps this share of that room free, and this time for publishing [ms].
+KEPT_FREE, PUBLISHING_MS = 0.1, 3.0
 #: Share of images that may be lost before it counts as falling behind.
 TOLERATED_LOSS = 0.05
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
@@ -21,8 +26,25 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 PLAUSIBLE_LATENCY_MS = (0.0, 10_000.0)
 
 
+def refinement_end_ms(upstream_ms: float, budget_ms: float) -> float:
+    """When the refinement has to be done [ms], from when an image's keypoints were taken up.
+
+    Args:
+        upstream_ms: from the acquisition of the image to then.
+        budget_ms: from the acquisition to the publication.
+    """
+    if not PLAUSIBLE_LATENCY_MS[0] <= upstream_ms <= PLAUSIBLE_LATENCY_MS[1]:
+        upstream_ms = 0.0
+    return (1.0 - KEPT_FREE) * ROOM * _allowed_ms(upstream_ms, budget_ms) - PUBLISHING_MS
+
+
+def _allowed_ms(upstream_ms: float, budget_ms: float) -> float:
+    # However late the image came in, giving up accuracy below a quarter of the budget would not save it.
+    return max(budget_ms - upstream_ms, 0.25 * budget_ms)
+
+
 class StepBudget:
-    """Sampler steps between 1 and what the user asked for.
+    """Sampler steps between ``floor`` and what the user asked for; 0 is one step without physics.
 
     Call :meth:`observe` for every pose and :meth:`steps` before the next one. Not thread-safe.
     """
@@ -30,10 +52,11 @@ class StepBudget:
     def __init__(self) -> None:
         self._samples: deque[tuple[float, float, int]] = deque(maxlen=WINDOW)
         self._steps: int | None = None
+        self._floor = 1
         self._wait_s = FIRST_WAIT_S
         self._changed_s = 0.0
         self._attempting = False
-        self.overrun = False  #: behind the budget although only one step is left
+        self.overrun = False  #: behind the budget although nothing is left to give up
 
     def observe(self, latency_ms: float, processing_ms: float, dropped: int) -> None:
         """One pose.
@@ -47,12 +70,16 @@ class StepBudget:
             latency_ms = processing_ms
         self._samples.append((latency_ms, processing_ms, dropped))
 
-    def steps(self, now_s: float, requested: int, budget_ms: float) -> int:
+    def steps(self, now_s: float, requested: int, budget_ms: float, floor: int = 1) -> int:
         """Steps to use for the next pose; ``budget_ms`` 0 always gives ``requested``.
 
         Args:
             now_s: monotonic clock.
+            floor: 1, or 0 where there is physics to give up.
         """
+        self._floor = floor
+        if self._steps is not None and self._steps < floor:
+            self._change(floor, now_s)
         if self._steps is None or budget_ms <= 0.0 or requested < self._steps:
             self._steps = requested
         if budget_ms <= 0.0:
@@ -65,11 +92,11 @@ class StepBudget:
         return self._steps
 
     def _adapt(self, pressure: float, now_s: float, requested: int) -> None:
-        self.overrun = pressure > 1.0 and self._steps == 1
-        if pressure > 1.0 and self._steps > 1:
+        self.overrun = pressure > 1.0 and self._steps == self._floor
+        if pressure > 1.0 and self._steps > self._floor:
             if self._attempting:
                 self._wait_s = min(2.0 * self._wait_s, LONGEST_WAIT_S)
-            self._change(max(1, min(self._steps - 1, int(self._steps / pressure))), now_s)
+            self._change(max(self._floor, min(self._steps - 1, int(self._steps / pressure))), now_s)
         elif pressure < ROOM and self._steps < requested and now_s - self._changed_s > self._wait_s:
             self._wait_s = max(0.5 * self._wait_s, FIRST_WAIT_S)
             self._change(self._steps + 1, now_s)
@@ -79,8 +106,7 @@ class StepBudget:
         latencies, processing, dropped = zip(*self._samples)
         processing_ms = median(processing)
         upstream_ms = max(0.0, median(latencies) - processing_ms)
-        # However late the image came in, giving up accuracy below a quarter of the budget would not save it.
-        pressure = processing_ms / max(budget_ms - upstream_ms, 0.25 * budget_ms)
+        pressure = processing_ms / _allowed_ms(upstream_ms, budget_ms)
         lost = sum(dropped) / (sum(dropped) + len(dropped))
         return max(pressure, 1.0 + lost) if lost > TOLERATED_LOSS else pressure
 

@@ -222,9 +222,10 @@ class PhysicsRefiner:
         said += [result.ground_source] if known.height_m is None else []
         return BodyPhysics(
             angles=result.angles, angular_velocity=result.angular_velocity, pelvis_velocity=result.pelvis_velocity,
-            torques=result.torques, ground_up=None if ground is None else ground.up,
-            ground_height=None if ground is None else float(ground.height), ground_source="; ".join(said),
-            iterations=result.iterations,
+            torques=result.torques, contact_points=getattr(result, "contact_points", None),
+            contact_forces=getattr(result, "contact_forces", None), ground_up=None if ground is None else ground.up,
+            ground_height=None if ground is None else float(ground.height),
+            ground_source="; ".join(said), iterations=result.iterations,
         )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from diffmocap.nodes.step_budget import StepBudget
+from diffmocap.nodes.step_budget import ROOM, StepBudget, refinement_end_ms
 
 FRAME_S = 1 / 30
 
@@ -96,3 +96,36 @@ def test_asking_for_fewer_steps_takes_effect_at_once():
     machine, budget = Machine(per_step_ms=1.0), StepBudget()
     machine.run(budget, 5, requested=10)
     assert machine.run(budget, 1, requested=3)[0] == 3
+
+
+def test_physics_is_given_up_last_and_taken_back():
+    """One sampler step and the physics are too much; without the physics it is in time."""
+    budget, now_s, slow, used = StepBudget(), 0.0, True, []
+    for i in range(3000):
+        level = budget.steps(now_s, 2, 50.0, floor=0)
+        processing_ms = 8.0 + 2.0 * max(level, 1) + (40.0 if slow and level else 5.0 if level else 0.0)
+        budget.observe(10.0 + processing_ms, processing_ms, 0)
+        now_s += FRAME_S
+        used.append(level)
+        slow = i < 1500
+    assert used[0] == 2 and used[1499] == 0 and used[-1] == 2
+    assert sum(level == 0 for level in used[:1500]) > 1200
+    assert budget.steps(now_s, 2, 50.0, floor=1) == 2
+
+
+def test_without_physics_to_give_up_a_step_is_left():
+    budget = StepBudget()
+    for i in range(100):
+        level = budget.steps(i * FRAME_S, 2, 50.0, floor=0 if i < 60 else 1)
+        budget.observe(100.0, 90.0, 0)
+        assert level > 0 or 3 < i < 60
+    assert level == 1 and budget.overrun
+
+
+def test_a_refinement_that_ends_in_time_leaves_room_for_a_step():
+    """What the refinement may take never keeps the steps from coming back, nor makes them fall."""
+    for upstream_ms in (0.0, 15.0, 30.0, 45.0, 1e9):
+        end_ms = refinement_end_ms(upstream_ms, 50.0)
+        known = upstream_ms if upstream_ms < 1e4 else 0.0
+        assert (end_ms + 3.0) / max(50.0 - known, 12.5) < ROOM
+    assert refinement_end_ms(15.0, 50.0) > 15.0

@@ -124,7 +124,7 @@ def test_keypoints_become_joint_states_body_pose_transform_and_markers(graph, ac
     from std_msgs.msg import String
     from visualization_msgs.msg import MarkerArray
 
-    feed = active(hypotheses=3, markers_rate=100.0)
+    feed = active(hypotheses=3, markers_rate=100.0, physics=False)
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     descriptions = graph.collect(String, "robot_description", latched)
     first, _ = feed.pose()
@@ -277,6 +277,59 @@ def test_parameters_change_live_and_bad_values_are_refused(graph, active) -> Non
         result = graph.set_parameter("pose_node", name, value)
         assert not result.successful and name in result.reason, f"{name}: {result.reason}"
     feed.pose()
+
+
+def test_physics_brings_efforts_contacts_and_losses_and_is_steered_live(graph, active) -> None:
+    """A person who stands still before a level camera."""
+    from geometry_msgs.msg import TransformStamped
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from tf2_msgs.msg import TFMessage
+
+    feed = active(
+        weights="", physics=True, refinement_frames=10, refinement_budget_ms=0.0, refinement_iterations=1,
+        camera_height=0.95,
+    )  # fmt: skip
+    diagnostics = graph.diagnostics()
+    joint_state, body_pose = [feed.pose() for _ in range(14)][-1]
+    assert len(joint_state.effort) == 69 and np.isfinite(joint_state.effort).all() and np.any(joint_state.effort)
+    assert np.isfinite(joint_state.velocity).all() and np.abs(joint_state.velocity).max() < 5.0
+    assert 0.0 <= body_pose.loss_after <= body_pose.loss_before < 1e6
+    assert len(body_pose.contacts) == len(set(body_pose.contacts)) > 0
+
+    status = graph.spin_until(
+        lambda: diagnostics.get("pose_node", {}).get("ground") and diagnostics["pose_node"], 10.0, "the ground"
+    )
+    assert status["ground"] == "camera height and pitch given" and status["physics"] == "on"
+    assert int(status["refined"]) > 0 and "refine_p50_ms" in status
+
+    for name, value in (("refinement_lag", 10), ("physics_weights.slip", -1.0), ("ground_from", "guess")):
+        result = graph.set_parameter("pose_node", name, value)
+        assert not result.successful, name
+    for name, value in (("physics_weights.slip", 2.0), ("refinement_iterations", 0), ("refinement_lag", 3)):
+        assert graph.set_parameter("pose_node", name, value).successful, name
+    sent = [feed.send().header.stamp for _ in range(6)]
+    graph.spin_until(lambda: feed.joint_states[-1].header.stamp == sent[-4], 10.0, "the pose of three frames before")
+    assert feed.body_poses[-1].header.stamp == sent[-4]
+
+    assert graph.set_parameter("pose_node", "physics", False).successful
+    joint_state, body_pose = [feed.pose() for _ in range(2)][-1]
+    assert len(joint_state.effort) == 0 and not body_pose.contacts and np.isnan(body_pose.loss_after)
+
+    # The transform of a camera 2 m above the floor, as someone else may publish it.
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    transform = TransformStamped(child_frame_id="some_optical_frame")
+    transform.header.frame_id, transform.transform.translation.z = "map", 2.0
+    q = transform.transform.rotation
+    q.x, q.y, q.z, q.w = -0.5, 0.5, -0.5, 0.5
+    graph.node.create_publisher(TFMessage, "/tf_static", latched).publish(TFMessage(transforms=[transform]))
+    for name, value in (
+        ("ground_height_from_tf", True), ("ground_from", "tf"), ("refinement_lag", 0), ("physics", True)
+    ):  # fmt: skip
+        assert graph.set_parameter("pose_node", name, value).successful, name
+    graph.spin_until(
+        lambda: feed.pose() and diagnostics["pose_node"].get("ground") == "map on /tf_static", 20.0, "the ground of TF"
+    )
+    assert not feed.body_poses[-1].contacts, "the floor is a metre below the feet"
 
 
 def test_what_cannot_be_loaded_fails_configure_and_the_node_lives(graph, weights, tmp_path) -> None:

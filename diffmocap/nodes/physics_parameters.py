@@ -1,0 +1,77 @@
+"""The parameters of pose_node about the physics refinement, and its settings made from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from diffmocap.nodes.parameters import Setting
+from diffmocap.refinement.known_ground import KnownGround
+from diffmocap.refinement.live_settings import LiveSettings
+from diffmocap.refinement.physics_refiner import PhysicsSettings
+from diffmocap.refinement.smoother import SmootherSettings
+from diffmocap.refinement.window_weights import UNITS, RefinementWeights
+
+_PHYSICS = PhysicsSettings()
+_LIVE = LiveSettings()
+WEIGHT = "physics_weights."
+AUTO, TF, PARAMETERS, MOTION = GROUND_SOURCES = ("auto", "tf", "parameters", "motion")
+
+PHYSICS_SETTINGS = (
+    Setting("physics", _PHYSICS.enabled, "Refine poses by physics: contacts, forces, efforts; false: filter alone."),
+    Setting("refinement_iterations", _LIVE.iterations, "Steps of the refinement a frame at most.", 0, 100),
+    Setting(
+        "refinement_budget_ms",
+        _LIVE.budget_ms,
+        "Time that the refinement may take of a frame [ms], less where budget_ms leaves less; 0: all its iterations.",
+        0.0,
+        1000.0,
+    ),
+    Setting("refinement_frames", _LIVE.window_frames, "Frames that are refined together.", 1, 256),
+    Setting(
+        "refinement_lag",
+        _LIVE.lag_frames,
+        "Frames that the published pose is late by, below refinement_frames: smoother, with surer contacts.",
+        0,
+        255,
+    ),
+    *(
+        Setting(WEIGHT + term, 1.0, f"Factor on the default weight of the loss's term {term}; 0: none.", 0.0, 100.0)
+        for term in UNITS
+    ),
+    Setting(
+        "ground_from",
+        AUTO,
+        "Where gravity and floor come from; auto: camera_height and camera_pitch where one is given, else the "
+        "direction on /tf_static, else the motion.",
+        choices=GROUND_SOURCES,
+    ),
+    Setting("camera_height", 0.0, "Height of the camera above the floor [m]; 0: not known.", 0.0, 100.0),
+    Setting("camera_pitch", 0.0, "Pitch of the camera [rad]; positive looks down.", -0.5 * math.pi, 0.5 * math.pi),
+    Setting(
+        "ground_height_from_tf",
+        False,
+        "The plane z = 0 of ground_frame on /tf_static is the floor; false: only its direction is believed.",
+    ),
+)
+
+
+def physics_settings(values: dict[str, Any], smoothing: SmootherSettings, ground: KnownGround) -> PhysicsSettings:
+    """The refinement's settings for these parameter values.
+
+    Raises:
+        SettingsError: a value outside its range, or a lag that is not below the window's length.
+    """
+    default = RefinementWeights()
+    changed = {
+        term: values[WEIGHT + term] * getattr(default, term) for term in UNITS if values[WEIGHT + term] != 1.0
+    }
+    live = LiveSettings(
+        window_frames=values["refinement_frames"],
+        lag_frames=values["refinement_lag"],
+        budget_ms=values["refinement_budget_ms"],
+        iterations=values["refinement_iterations"],
+        weights=replace(_LIVE.weights, **changed),
+    )
+    return PhysicsSettings(values["physics"], live, smoothing, ground)

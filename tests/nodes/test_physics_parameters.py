@@ -1,0 +1,45 @@
+"""The refinement's settings from parameters."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from diffmocap.errors import SettingsError
+from diffmocap.nodes.physics_parameters import WEIGHT
+from diffmocap.nodes.pose_settings import SETTINGS, pipeline_settings
+from diffmocap.refinement.known_ground import KnownGround
+from diffmocap.refinement.physics_refiner import PhysicsSettings
+from diffmocap.refinement.window_weights import UNITS, RefinementWeights
+
+DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
+
+
+def test_defaults_are_those_of_the_refinement():
+    assert pipeline_settings(DEFAULTS).refinement == PhysicsSettings()
+
+
+def test_parameters_reach_the_refinement():
+    changed = DEFAULTS | {
+        "physics": False, "refinement_iterations": 7, "refinement_budget_ms": 3.0, "refinement_frames": 30,
+        "refinement_lag": 5, WEIGHT + "slip": 2.0, WEIGHT + "jerk": 0.0, "smoothing": False,
+    }  # fmt: skip
+    ground = KnownGround.from_camera(1.0, 0.1)
+    made, weights = pipeline_settings(changed, ground).refinement, RefinementWeights()
+    assert not made.enabled and made.ground == ground and not made.smoothing.enabled
+    live = made.live
+    assert (live.iterations, live.budget_ms, live.window_frames, live.lag_frames) == (7, 3.0, 30, 5)
+    expected = asdict(weights) | {"slip": 2 * weights.slip, "jerk": 0.0}
+    assert asdict(live.weights) == pytest.approx(expected)
+
+
+def test_every_term_has_its_factor():
+    assert {name for name in DEFAULTS if name.startswith(WEIGHT)} == {WEIGHT + term for term in UNITS}
+
+
+def test_a_lag_beyond_the_window_is_refused():
+    with pytest.raises(SettingsError, match="lag_frames"):
+        pipeline_settings(DEFAULTS | {"refinement_frames": 8, "refinement_lag": 8})
