@@ -168,30 +168,34 @@ class DiffphyProblems:
         return task, task.init(self.batch)
 
 
-MOTION_PROBLEMS = ("windows", "diffphy")
-#: Windows of a lifted walk overlap by half.
-WINDOW_FRAMES = 32
+#: Kinds of problems, and how many frames one has where nothing else is asked for.
+MOTION_PROBLEMS = {"windows": 32, "diffphy": 31}
 
 
-def motion_problems(kind: str, data: Path, batch: int, views: int, folder: Path) -> tuple[Problems, Problems]:
+def motion_problems(
+    kind: str, data: Path, batch: int, views: int, folder: Path, frames: int = 0
+) -> tuple[Problems, Problems]:
     """Problems to train on, and those of the held-out subject's walks to validate on.
+
+    ``frames``: of a window or a stretch, 0 for :data:`MOTION_PROBLEMS`. Windows to train on overlap by half.
 
     Lifted walks and the windows' minima take minutes to make; they are kept in ``folder``.
     """
+    if kind not in MOTION_PROBLEMS:
+        raise SettingsError(f"unknown problems {kind!r}; one of {', '.join(MOTION_PROBLEMS)}")
+    frames = frames or MOTION_PROBLEMS[kind]
     if kind == "diffphy":
         model = BodyModel.load()
         body = simulated_body(model)
         parts = [[on_the_floor(retarget(c, model), body) for c in walks(data, held_out)] for held_out in (False, True)]
-        return DiffphyProblems(parts[0], body, batch=batch), DiffphyProblems(parts[1], body, batch=batch)
-    if kind != "windows":
-        raise SettingsError(f"unknown problems {kind!r}; one of {', '.join(MOTION_PROBLEMS)}")
+        return DiffphyProblems(parts[0], body, frames, batch), DiffphyProblems(parts[1], body, frames, batch)
     lifter, made = MotionLifter(), []
     for name, held_out in (("train", False), ("held_out", True)):
         path = folder / f"lifted_{name}.safetensors"
         if not path.is_file():
             save_motions(lifted_walks(walks(data, held_out), 1 if held_out else views, int(held_out), lifter), path)
-        stride = WINDOW_FRAMES if held_out else WINDOW_FRAMES // 2
-        windows = [part for motion in load_motions(path) for part in cut(motion, WINDOW_FRAMES, stride)]
+        stride = frames if held_out else frames // 2
+        windows = [part for motion in load_motions(path) for part in cut(motion, frames, stride)]
         problems, minima = WindowProblems(windows, lifter.points, batch), folder / f"minima_{name}.safetensors"
         if minima.is_file():
             problems.least = load_file(minima)["least"]
