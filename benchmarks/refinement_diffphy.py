@@ -1,0 +1,153 @@
+"""The DiffPhy part of ``benchmarks.refinement``: controls whose simulation looks like motion capture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from benchmarks.refinement_cache import Cache
+from benchmarks.refinement_clips import Cut, stacked
+from benchmarks.refinement_metrics import Referee, Truth
+from benchmarks.refinement_scores import Curves
+from benchmarks.refinement_solvers import Solved, Solver, progress, solve, solve_alone
+from benchmarks.pybullet_rollout import PybulletCharacter
+from diffmocap.motion_metrics import mpjpe_global_mm
+from diffmocap.physics.articulated import ArticulatedBody
+from diffmocap.physics.ground import Ground, find_ground
+from diffmocap.physics.simulation import BodyMotionState, Simulator
+from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.diffphy_stages import minimize_in_stages
+from diffmocap.refinement.diffphy_task import DiffphyTask
+
+UP = torch.tensor([0.0, 1.0, 0.0])
+
+
+@dataclass(frozen=True)
+class DiffphyBench:
+    """Tasks of cuts, and what comes of solvers on them.
+
+    Args:
+        body: float32. batch: problems side by side.
+    """
+
+    body: ArticulatedBody
+    referee: Referee
+    cache: Cache
+    batch: int = 16
+
+    def observed(self, cuts: Sequence[Cut]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Motions of cuts, each lowered or lifted so that its soles rest on a floor at 0."""
+        rotations, pelvis = stacked(cuts)
+        pelvis = pelvis.clone()
+        turned, joints = global_poses(rotations, pelvis, self.body.segments.offsets)
+        soles = self.body.points.centres(turned, joints)[:, :, self.body.points.feet]
+        for b, cut in enumerate(cuts):
+            pelvis[b, :, 1] -= find_ground(soles[b], 1 / cut.take.fps, UP).height
+        return rotations, pelvis
+
+    def task(self, cuts: Sequence[Cut], checkpoint: bool = False) -> DiffphyTask:
+        """One batch."""
+        simulator = Simulator(self.body, Ground(UP, torch.tensor(0.0)), checkpoint=checkpoint)
+        return DiffphyTask(simulator, *self.observed(cuts), 1 / cuts[0].take.fps)
+
+    def tasks(self, cuts: Sequence[Cut], checkpoint: bool = False) -> tuple[list[DiffphyTask], list[int]]:
+        """All cuts in batches, and how many each has."""
+        parts = [cuts[a : a + self.batch] for a in range(0, len(cuts), self.batch)]
+        return [self.task(part, checkpoint) for part in parts], [len(part) for part in parts]
+
+    def solved(self, solver: Solver, cuts: Sequence[Cut], cap: int, stop=None) -> Solved:
+        """One solver's runs, kept."""
+        kept = self.cache.get(
+            lambda: solve(solver, *self.tasks(cuts), cap, stop).kept(), what="diffphy", solver=solver.name,
+            key=solver.key, cuts=[c.name for c in cuts], frames=cuts[0].frames, cap=cap, stop=repr(stop),
+        )  # fmt: skip
+        return Solved.from_kept(kept)
+
+    def timed(self, solver: Solver, cuts: Sequence[Cut], cap: int) -> Curves:
+        """Runs of one problem at a time, kept."""
+        def measure() -> dict:
+            curves = solve_alone(solver, [self.task([cut]) for cut in cuts], cap)
+            return {"best": curves.best, "seconds": curves.seconds}
+
+        return Curves(**self.cache.get(measure, what="diffphy timed", solver=solver.name, key=solver.key,
+                                       cuts=[c.name for c in cuts], frames=cuts[0].frames, cap=cap))  # fmt: skip
+
+    @torch.no_grad()
+    def simulated(self, cuts: Sequence[Cut], x: Sequence[torch.Tensor] | None) -> tuple[np.ndarray, np.ndarray]:
+        """Local rotations and pelvis of what parameters simulate; None: the observed poses as targets."""
+        tasks, counts = self.tasks(cuts)
+        rotations, pelvis = [], []
+        for i, (task, count) in enumerate(zip(tasks, counts, strict=True)):
+            motion = task.simulate(task.init(count) if x is None else x[i].to(task.pelvis))
+            rotations.append(motion.local_rotations(self.body))
+            pelvis.append(motion.pelvis)
+        return torch.cat(rotations).double().numpy(), torch.cat(pelvis).double().numpy()
+
+    def truth(self, cuts: Sequence[Cut]) -> Truth:
+        """What is observed, contacts labelled on the whole takes; the camera is of no meaning here."""
+        rotations, pelvis = (x.double().numpy() for x in self.observed(cuts))
+        return truth_of(cuts, rotations, pelvis, self.referee)
+
+    def mpjpe_g_mm(self, cuts: Sequence[Cut], x: Sequence[torch.Tensor]) -> np.ndarray:
+        """MPJPE-G [B] of parameters."""
+        found, (rotations, pelvis) = self.simulated(cuts, x), self.observed(cuts)
+        poses = self.referee.judge.poses
+        return np.array([
+            mpjpe_global_mm(poses(found[0][b], found[1][b])[1], poses(rotations[b].double().numpy(), pelvis[b])[1])
+            for b in range(len(cuts))
+        ])  # fmt: skip
+
+    def rollouts(self, solver: Solver, cuts: Sequence[Cut], evaluations: int) -> dict[str, np.ndarray]:
+        """PyBullet's seconds before and after the controls of long clips, found in stages, and whether censored."""
+        def measure() -> dict:
+            tasks, _ = self.tasks(cuts, checkpoint=True)
+            precise = ArticulatedBody(*(v.to(dtype=torch.float64) for v in (self.body.segments, self.body.points)))
+            rows = []
+            for task in progress(tasks, f"{solver.name}, stages"):
+                found = minimize_in_stages(task, solver.optimizer, evaluations).x
+                for b in range(len(task.pelvis)):
+                    row = [pybullet(task.row(b), x, precise) for x in (0 * found[b : b + 1], found[b : b + 1])]
+                    rows.append([v for rollout in row for v in (rollout.seconds, float(rollout.censored))])
+                with torch.no_grad():
+                    errors = (task.simulate(found).joints - task.joints).norm(dim=-1).mean((1, 2))
+                for row, error in zip(rows[-len(errors) :], errors.tolist(), strict=True):
+                    row.append(1e3 * error)
+            return {"rows": torch.tensor(rows, dtype=torch.float64)}
+
+        rows = self.cache.get(
+            measure, what="rollouts", solver=solver.name, key=solver.key, cuts=[c.name for c in cuts],
+            frames=cuts[0].frames, evaluations=evaluations,
+        )["rows"].numpy()  # fmt: skip
+        names = ("before_s", "before_censored", "after_s", "after_censored", "mpjpe_g_mm")
+        return dict(zip(names, rows.T, strict=True))
+
+
+def pybullet(task: DiffphyTask, x: torch.Tensor, precise: ArticulatedBody):
+    """A rollout of controls [1, N] from the task's own start, lost where the pelvis is 0.3 m off the observed one."""
+    ground = Ground(task.simulator.up.double(), task.simulator.height.double())
+    targets = task.controls.targets(task.rotations[:, :, 1:], x.to(task.pelvis))
+    start = BodyMotionState(*(value.double() for value in vars(task.start).values()))
+    with PybulletCharacter(precise, ground) as character:
+        return character.rollout(start, targets[0].double(), task.pelvis[0], task.dt_s)
+
+
+def truth_of(cuts: Sequence[Cut], rotations: np.ndarray, pelvis: np.ndarray, referee: Referee) -> Truth:
+    """Motions in the y-up world of their takes, with contacts of the takes; a camera four metres in front."""
+    judge, up, contacts, labelled = referee.judge, UP.double().numpy(), [], {}
+    for cut in cuts:
+        if cut.take.name not in labelled:
+            whole = cut.take.rotations.double().numpy(), cut.take.pelvis.double().numpy()
+            labelled[cut.take.name] = judge.contacts(*whole, 1 / cut.take.fps, up, 0.0)
+        contacts.append(labelled[cut.take.name][cut.start : cut.start + cut.frames])
+    count = len(cuts)
+    camera = np.zeros((count, 3, 4))
+    camera[:, :, :3] = np.diag([1.0, -1.0, -1.0])
+    camera[:, :, 3] = -np.einsum("ij,bj->bi", camera[0, :, :3], pelvis.mean(1) + [0.0, 0.3, 4.0])
+    K = np.broadcast_to([[600.0, 0.0, 320.0], [0.0, 600.0, 240.0], [0.0, 0.0, 1.0]], (count, 3, 3))
+    return Truth(
+        rotations, pelvis, 1 / cuts[0].take.fps, np.broadcast_to(up, (count, 3)), np.zeros(count), np.stack(contacts),
+        K, camera, tuple(c.take.name for c in cuts), tuple(c.take.subject for c in cuts),
+    )  # fmt: skip

@@ -1,0 +1,148 @@
+"""Every solver from the same start with the same cap of evaluations: together for curves, alone for seconds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from benchmarks.refinement_scores import BFGS, Curves, padded
+from diffmocap.optim.first_order import Adam, Momentum
+from diffmocap.optim.learned import LearnedOptimizer
+from diffmocap.optim.optimizer import Optimizer
+from diffmocap.optim.quasi_newton import Bfgs, Lbfgs
+from diffmocap.optim.result import Result
+from diffmocap.optim.stopping import Budget
+from diffmocap.optim.task import Task
+from diffmocap.optim.weights import load_optimizer
+from diffmocap.resources import sha256_of
+
+LBFGS, ADAM, MOMENTUM, ADAFACTOR_MLP, OPTIMUS = "L-BFGS", "Adam", "Momentum", "Adafactor MLP", "Optimus"
+#: The learning rates that are tried, in units of the unknowns.
+RATES = {ADAM: (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32), MOMENTUM: (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)}
+
+
+@dataclass(frozen=True)
+class Solver:
+    """An optimizer under the name that tables have for it.
+
+    Attributes:
+        together: whether problems may run side by side: those with SciPy's line search run one by one anyway.
+        key: what tells its results from those of other weights or rates. parameters: number of weights, 0 for none.
+    """
+
+    name: str
+    optimizer: Optimizer
+    together: bool
+    key: str
+    parameters: int = 0
+
+    @classmethod
+    def learned(cls, name: str, path: Path) -> Solver:
+        """From a weights file."""
+        optimizer: LearnedOptimizer = load_optimizer(path)
+        return cls(name, optimizer, True, sha256_of(path)[:12], sum(p.numel() for p in optimizer.parameters()))
+
+    @classmethod
+    def with_rate(cls, name: str, rate: float) -> Solver:
+        """Adam or momentum."""
+        return cls(name, {ADAM: Adam, MOMENTUM: Momentum}[name](rate), True, f"{rate:g}")
+
+
+def searching() -> list[Solver]:
+    """Those with a line search."""
+    return [Solver(BFGS, Bfgs(), False, "scipy"), Solver(LBFGS, Lbfgs(), False, "scipy")]
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What a solver made of B problems.
+
+    Attributes:
+        curves: by evaluation. x: the best points [b, N] of each task, in the order of tasks. loss: [B] there.
+        evaluations: [B] that were made.
+    """
+
+    curves: Curves
+    x: list[torch.Tensor]
+    loss: torch.Tensor
+    evaluations: torch.Tensor
+
+    def kept(self) -> dict:
+        """As tensors, for a file."""
+        return {"best": self.curves.best, "x": self.x, "loss": self.loss, "evaluations": self.evaluations}
+
+    @classmethod
+    def from_kept(cls, kept: dict) -> Solved:
+        """From :meth:`kept`."""
+        return cls(Curves(kept["best"]), kept["x"], kept["loss"], kept["evaluations"])
+
+
+def solve(
+    solver: Solver, tasks: Sequence[Task], counts: Sequence[int], cap: int,
+    stop: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> Solved:  # fmt: skip
+    """All problems of all tasks from their own starts, ``cap`` evaluations each; ``counts``: problems of each task."""
+    results = [solver.optimizer.minimize(task, task.init(count), Budget(evaluations=cap), stop)
+               for task, count in progress(list(zip(tasks, counts, strict=True)), solver.name)]  # fmt: skip
+    return Solved(
+        Curves(torch.cat([padded(r.best_so_far().double(), cap) for r in results], 1)), [r.x for r in results],
+        torch.cat([r.loss.double() for r in results]), torch.cat([r.evaluations for r in results]),
+    )  # fmt: skip
+
+
+def solve_alone(solver: Solver, problems: Sequence[Task], cap: int) -> Curves:
+    """Curves with seconds of tasks of one problem each, in this process's one thread.
+
+    A problem's preparation (what a task makes once) is a part of its first evaluation, for every solver alike.
+    """
+    warm_up(solver, problems[0])
+    results: list[Result] = []
+    for task in progress(problems, f"{solver.name}, timed"):
+        fresh = task.row(0)
+        results.append(solver.optimizer.minimize(fresh, fresh.init(1), Budget(evaluations=cap)))
+    return Curves(
+        torch.cat([padded(r.best_so_far().double(), cap) for r in results], 1),
+        torch.cat([padded(r.seconds.double(), cap) for r in results], 1),
+    )  # fmt: skip
+
+
+def warm_up(solver: Solver, task: Task) -> None:
+    """A few evaluations before the clock is looked at: the first call of anything loads code."""
+    task = task.row(0)
+    solver.optimizer.minimize(task, task.init(1), Budget(evaluations=3))
+
+
+def tuned_rate(name: str, tasks: Sequence[Task], counts: Sequence[int], cap: int) -> tuple[float, dict[str, float]]:
+    """The rate whose runs end lowest: mean logarithm of the final loss over the start's; and what each came to."""
+    found = {}
+    for rate in RATES[name]:
+        solver = Solver.with_rate(name, rate)
+        best = solve(solver, tasks, counts, cap).curves.best
+        found[f"{rate:g}"] = round(float((best[-1] / best[0]).log().mean()), 4)
+    return float(min(found, key=found.get)), found
+
+
+def step_ms(solver: Solver, task: Task, steps: int = 20) -> float | None:
+    """A learned or first-order optimizer's own time a step of one problem, without the loss: the least of ``steps``."""
+    if not solver.together:
+        return None
+    with torch.no_grad():
+        state = solver.optimizer.init(task, task.init(1))
+        least = float("inf")
+        for _ in range(steps):
+            loss, gradient = task.loss_and_gradient(state.x)
+            begin = time.perf_counter()
+            state = solver.optimizer.step(state, loss, gradient)
+            least = min(least, time.perf_counter() - begin)
+    return 1e3 * least
+
+
+def progress(items: Sequence, text: str) -> tqdm:
+    """A bar on stderr that leaves nothing behind."""
+    return tqdm(items, desc=text, file=sys.stderr, dynamic_ncols=True, leave=False)
