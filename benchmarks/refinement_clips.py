@@ -1,4 +1,4 @@
-"""The motions of ``benchmarks.refinement``: stretches of test subjects' takes, walks in domain and the rest out of it."""
+"""The motions of ``benchmarks.refinement``: stretches of test subjects' takes, walks in domain and the others out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.refinement_judge import RootJudge
 from benchmarks.report import mocap_file
 from diffmocap.body.mocap import load_split, retarget
 from diffmocap.body.model import BodyModel
@@ -19,7 +20,7 @@ WALKERS = ("17", "27", "38", "39", "43")
 #: They climb or walk on uneven ground.
 LEFT_OUT = ("01", "03", "127")
 #: Frames left out at the ends of takes, where people get up to speed.
-MARGIN = 5
+MARGIN = 3
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def _file(split: str) -> str:
     return f"cmu_smpl30_{split}.npz"
 
 
-def cuts_of(takes: Sequence[MotionClip], frames: int, a_take: int, limit: int | None = None, seed: int = 0) -> list[Cut]:
+def cuts_of(
+    takes: Sequence[MotionClip], frames: int, a_take: int, limit: int | None = None, seed: int = 0
+) -> list[Cut]:
     """Up to ``a_take`` evenly spread stretches of each take that is long enough, ``limit`` in all.
 
     A limit takes from the subjects in turn, and from the takes of each in a drawn order before any take again.
@@ -70,7 +73,9 @@ def cuts_of(takes: Sequence[MotionClip], frames: int, a_take: int, limit: int | 
         own = [take for take in takes if take.subject == subject and len(take) >= frames + 2 * MARGIN]
         order = rng.permutation(len(own))
         starts = {i: spread(len(own[i]), frames, a_take) for i in order}
-        rounds[subject] = [Cut(own[i], starts[i][k], frames) for k in range(a_take) for i in order if k < len(starts[i])]
+        rounds[subject] = [
+            Cut(own[i], starts[i][k], frames) for k in range(a_take) for i in order if k < len(starts[i])
+        ]
     in_turn = [cuts[k] for k in range(max(map(len, rounds.values()), default=0)) for cuts in rounds.values()
                if k < len(cuts)]  # fmt: skip
     return sorted(in_turn[:limit], key=lambda cut: (cut.take.subject, cut.take.name, cut.start))
@@ -85,7 +90,9 @@ def spread(length: int, frames: int, count: int) -> list[int]:
     return [MARGIN + round(room * k / (count - 1)) for k in range(count)]
 
 
-def domains(takes: Sequence[MotionClip], frames: int, a_take: int, limit: tuple[int, int] | None, seed: int) -> list[Cut]:
+def domains(
+    takes: Sequence[MotionClip], frames: int, a_take: int, limit: tuple[int, int] | None, seed: int = 0
+) -> list[Cut]:
     """Cuts in domain, then out of it; ``limit`` of each."""
     walks = [t for t in takes if Cut(t, 0, 0).in_domain]
     others = [t for t in takes if not Cut(t, 0, 0).in_domain]
@@ -97,3 +104,12 @@ def stacked(cuts: Sequence[Cut]) -> tuple[torch.Tensor, torch.Tensor]:
     """Rotations [B, T, 24, 3, 3] and pelvis [B, T, 3] m of cuts of equal length."""
     clips = [cut.clip for cut in cuts]
     return torch.stack([c.rotations for c in clips]), torch.stack([c.pelvis for c in clips])
+
+
+def labels(cuts: Sequence[Cut], judge: RootJudge) -> np.ndarray:
+    """Contacts [B, T, P] of cuts, labelled on the whole takes."""
+    of_take: dict[str, np.ndarray] = {}
+    for take in {cut.take.name: cut.take for cut in cuts}.values():
+        whole = take.rotations.double().numpy(), take.pelvis.double().numpy()
+        of_take[take.name] = judge.contacts(*whole, 1 / take.fps, np.array([0.0, 1.0, 0.0]), 0.0)
+    return np.stack([of_take[cut.take.name][cut.start : cut.start + cut.frames] for cut in cuts])

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from benchmarks.pybullet_rollout import PybulletCharacter, Rollout
 from benchmarks.refinement_cache import Cache
-from benchmarks.refinement_clips import Cut, stacked
+from benchmarks.refinement_clips import Cut, labels, stacked
 from benchmarks.refinement_metrics import Referee, Truth
 from benchmarks.refinement_scores import Curves
 from benchmarks.refinement_solvers import Solved, Solver, progress, solve, solve_alone
-from benchmarks.pybullet_rollout import PybulletCharacter
 from diffmocap.motion_metrics import mpjpe_global_mm
 from diffmocap.physics.articulated import ArticulatedBody
-from diffmocap.physics.ground import Ground, find_ground
+from diffmocap.physics.ground import Ground
 from diffmocap.physics.simulation import BodyMotionState, Simulator
-from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.diffphy_stages import minimize_in_stages
 from diffmocap.refinement.diffphy_task import DiffphyTask
 
@@ -38,20 +37,10 @@ class DiffphyBench:
     cache: Cache
     batch: int = 16
 
-    def observed(self, cuts: Sequence[Cut]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Motions of cuts, each lowered or lifted so that its soles rest on a floor at 0."""
-        rotations, pelvis = stacked(cuts)
-        pelvis = pelvis.clone()
-        turned, joints = global_poses(rotations, pelvis, self.body.segments.offsets)
-        soles = self.body.points.centres(turned, joints)[:, :, self.body.points.feet]
-        for b, cut in enumerate(cuts):
-            pelvis[b, :, 1] -= find_ground(soles[b], 1 / cut.take.fps, UP).height
-        return rotations, pelvis
-
     def task(self, cuts: Sequence[Cut], checkpoint: bool = False) -> DiffphyTask:
-        """One batch."""
+        """One batch; takes are on the floor already (:func:`training.optim.motion_problems.on_the_floor`)."""
         simulator = Simulator(self.body, Ground(UP, torch.tensor(0.0)), checkpoint=checkpoint)
-        return DiffphyTask(simulator, *self.observed(cuts), 1 / cuts[0].take.fps)
+        return DiffphyTask(simulator, *stacked(cuts), 1 / cuts[0].take.fps)
 
     def tasks(self, cuts: Sequence[Cut], checkpoint: bool = False) -> tuple[list[DiffphyTask], list[int]]:
         """All cuts in batches, and how many each has."""
@@ -87,13 +76,21 @@ class DiffphyBench:
         return torch.cat(rotations).double().numpy(), torch.cat(pelvis).double().numpy()
 
     def truth(self, cuts: Sequence[Cut]) -> Truth:
-        """What is observed, contacts labelled on the whole takes; the camera is of no meaning here."""
-        rotations, pelvis = (x.double().numpy() for x in self.observed(cuts))
-        return truth_of(cuts, rotations, pelvis, self.referee)
+        """What is observed; 2D errors are those before a camera four metres in front."""
+        rotations, pelvis = (x.double().numpy() for x in stacked(cuts))
+        count, contacts = len(cuts), labels(cuts, self.referee.judge)
+        camera = np.zeros((count, 3, 4))
+        camera[:, :, :3] = np.diag([1.0, -1.0, -1.0])
+        camera[:, :, 3] = -(pelvis.mean(1) + [0.0, 0.3, 4.0]) @ camera[0, :, :3].T
+        K = np.broadcast_to([[600.0, 0.0, 320.0], [0.0, 600.0, 240.0], [0.0, 0.0, 1.0]], (count, 3, 3))
+        return Truth(
+            rotations, pelvis, 1 / cuts[0].take.fps, np.broadcast_to(UP.double().numpy(), (count, 3)), np.zeros(count),
+            contacts, K, camera, tuple(c.take.name for c in cuts), tuple(c.take.subject for c in cuts),
+        )  # fmt: skip
 
     def mpjpe_g_mm(self, cuts: Sequence[Cut], x: Sequence[torch.Tensor]) -> np.ndarray:
         """MPJPE-G [B] of parameters."""
-        found, (rotations, pelvis) = self.simulated(cuts, x), self.observed(cuts)
+        found, (rotations, pelvis) = self.simulated(cuts, x), stacked(cuts)
         poses = self.referee.judge.poses
         return np.array([
             mpjpe_global_mm(poses(found[0][b], found[1][b])[1], poses(rotations[b].double().numpy(), pelvis[b])[1])
@@ -125,29 +122,10 @@ class DiffphyBench:
         return dict(zip(names, rows.T, strict=True))
 
 
-def pybullet(task: DiffphyTask, x: torch.Tensor, precise: ArticulatedBody):
+def pybullet(task: DiffphyTask, x: torch.Tensor, precise: ArticulatedBody) -> Rollout:
     """A rollout of controls [1, N] from the task's own start, lost where the pelvis is 0.3 m off the observed one."""
     ground = Ground(task.simulator.up.double(), task.simulator.height.double())
     targets = task.controls.targets(task.rotations[:, :, 1:], x.to(task.pelvis))
     start = BodyMotionState(*(value.double() for value in vars(task.start).values()))
     with PybulletCharacter(precise, ground) as character:
         return character.rollout(start, targets[0].double(), task.pelvis[0], task.dt_s)
-
-
-def truth_of(cuts: Sequence[Cut], rotations: np.ndarray, pelvis: np.ndarray, referee: Referee) -> Truth:
-    """Motions in the y-up world of their takes, with contacts of the takes; a camera four metres in front."""
-    judge, up, contacts, labelled = referee.judge, UP.double().numpy(), [], {}
-    for cut in cuts:
-        if cut.take.name not in labelled:
-            whole = cut.take.rotations.double().numpy(), cut.take.pelvis.double().numpy()
-            labelled[cut.take.name] = judge.contacts(*whole, 1 / cut.take.fps, up, 0.0)
-        contacts.append(labelled[cut.take.name][cut.start : cut.start + cut.frames])
-    count = len(cuts)
-    camera = np.zeros((count, 3, 4))
-    camera[:, :, :3] = np.diag([1.0, -1.0, -1.0])
-    camera[:, :, 3] = -np.einsum("ij,bj->bi", camera[0, :, :3], pelvis.mean(1) + [0.0, 0.3, 4.0])
-    K = np.broadcast_to([[600.0, 0.0, 320.0], [0.0, 600.0, 240.0], [0.0, 0.0, 1.0]], (count, 3, 3))
-    return Truth(
-        rotations, pelvis, 1 / cuts[0].take.fps, np.broadcast_to(up, (count, 3)), np.zeros(count), np.stack(contacts),
-        K, camera, tuple(c.take.name for c in cuts), tuple(c.take.subject for c in cuts),
-    )  # fmt: skip

@@ -1,14 +1,15 @@
 """What refinement is compared with: a one-euro filter and a Kalman smoother on the lifted poses, both tuned.
 
-Either has one strength. *Tuned* is chosen on validation motions for the least error of the joints; *at equal jitter* is
-the strength at which the total variation of the accelerations is the one that refinement leaves.
+*Tuned* is chosen on a held-out subject for the least error of the joints. *At equal jitter* has the strength at which
+the total variation of the accelerations is the one that refinement leaves, in the shape (of speeds to cutoffs, of pelvis to
+joints) that is then the best for the held-out subject.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -17,6 +18,8 @@ import torch
 
 from diffmocap.refinement.one_euro import OneEuroFilter, OneEuroSettings, Rotations, Vectors
 
+#: Rises of the cutoff with speed that are tried, in Hz per rad/s or m/s.
+ONE_EURO_BETAS = (0.0, 0.5, 1.5, 5.0, 15.0)
 #: Local rotations [B, T, 24, 3, 3] and pelvis [B, T, 3] m.
 Motions = tuple[torch.Tensor, torch.Tensor]
 
@@ -39,8 +42,12 @@ class OneEuro:
     @staticmethod
     def grid() -> list[OneEuro]:
         """Candidates of the tuning."""
-        cutoffs, rotation, pelvis = (0.3, 0.6, 1.2, 2.4, 4.8), (0.0, 0.5, 1.5, 5.0), (0.0, 1.0, 3.0, 10.0)
-        return [OneEuro(*values) for values in itertools.product(cutoffs, rotation, pelvis)]
+        return [OneEuro(*v) for v in itertools.product((0.5, 1.2, 2.4, 4.8, 10.0), ONE_EURO_BETAS, ONE_EURO_BETAS)]
+
+    @staticmethod
+    def shapes() -> list[OneEuro]:
+        """Candidates but for their strength."""
+        return [OneEuro(1.0, *betas) for betas in itertools.product(ONE_EURO_BETAS, repeat=2)]
 
     def __call__(self, motions: Motions, dt_s: float) -> Motions:
         rotations, pelvis = motions
@@ -76,6 +83,11 @@ class Kalman:
     def grid() -> list[Kalman]:
         """Candidates of the tuning."""
         return [Kalman(*values) for values in itertools.product((0.7, 1.0, 1.5, 2.2, 3.2, 4.7, 7.0), repeat=2)]
+
+    @staticmethod
+    def shapes() -> list[Kalman]:
+        """Candidates but for their strength."""
+        return [Kalman(2.0, hz) for hz in (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)]
 
     def __call__(self, motions: Motions, dt_s: float) -> Motions:
         rotations, pelvis = motions
@@ -138,22 +150,25 @@ def smoother_matrix(frames: int, cutoff_hz: float, dt_s: float) -> torch.Tensor:
     return torch.stack([mean[0] for mean in reversed(smooth)])
 
 
-def tune(kind: type[OneEuro] | type[Kalman], error: Callable[[OneEuro | Kalman], float]) -> OneEuro | Kalman:
+Filter = OneEuro | Kalman
+
+
+def tune(candidates: Sequence[Filter], error: Callable[[Filter], float]) -> Filter:
     """The candidate of least error."""
-    return min(kind.grid(), key=error)
+    return min(candidates, key=error)
 
 
 def at_equal_jitter(
-    tuned: OneEuro | Kalman, jitter: Callable[[OneEuro | Kalman], float], wanted: float, tolerance: float = 1e-3
-) -> OneEuro | Kalman:
-    """The strength whose jitter is ``wanted``, by bisection between a thousandth of the tuned strength and 1000 of it.
+    shape: Filter, jitter: Callable[[Filter], float], wanted: float, tolerance: float = 1e-3
+) -> Filter:
+    """The strength whose jitter is ``wanted``, by bisection between a thousandth of the shape's and 1000 of it.
 
     Where none leaves so much or so little, the nearest end.
     """
     low, high = -math.log(1e3), math.log(1e3)
-    middle = tuned
-    for _ in range(40):
-        middle = replace(tuned, strength=tuned.strength * math.exp(0.5 * (low + high)))
+    middle = shape
+    for _ in range(30):
+        middle = replace(shape, strength=shape.strength * math.exp(0.5 * (low + high)))
         found = jitter(middle)
         if abs(found - wanted) <= tolerance * wanted:
             break

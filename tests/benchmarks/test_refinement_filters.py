@@ -96,4 +96,4 @@ def test_the_strength_at_equal_jitter_is_found(kind):
 
 
 def test_tuning_takes_the_candidate_of_least_error():
-    assert tune(Kalman, lambda k: abs(k.rotation_hz - 2.2) + abs(k.pelvis_hz - 0.7)) == Kalman(2.2, 0.7)
+    assert tune(Kalman.grid(), lambda k: abs(k.rotation_hz - 2.2) + abs(k.pelvis_hz - 0.7)) == Kalman(2.2, 0.7)
