@@ -1,8 +1,8 @@
 """What refinement is compared with: a one-euro filter and a Kalman smoother on the lifted poses, both tuned.
 
 *Tuned* is chosen on a held-out subject for the least error of the joints. *At equal jitter* has the strength at which
-the total variation of the accelerations is the one that refinement leaves, in the shape (of speeds to cutoffs, of pelvis to
-joints) that is then the best for the held-out subject.
+the total variation of the accelerations is the one that refinement leaves, in the shape (of speeds to cutoffs, of
+pelvis to joints) that is then the best for the held-out subject.
 """
 
 from __future__ import annotations

@@ -150,16 +150,19 @@ class WindowBench:
         return {"solver": solver.name, "key": solver.key, "cuts": [c.name for c in windows.cuts], "seed": self.seed,
                 "frames": windows.cuts[0].frames, "batch": self.batch}  # fmt: skip
 
+    def jitter_of(self, motions: tuple[torch.Tensor, torch.Tensor], windows: Windows) -> float:
+        """Mean TV [m/s^2] of motions."""
+        joints = [self.referee.judge.poses(r.numpy(), p.numpy())[1] for r, p in zip(*motions, strict=True)]
+        return float(np.mean([acceleration_variation(j, 1 / windows.truth.dt_s) for j in joints]))
+
     def errors_of(self, candidate: OneEuro | Kalman, windows: Windows) -> tuple[float, float]:
         """Mean MPJPE-G [mm] and TV [m/s^2] of a filter's motions."""
         poses, truth = self.referee.judge.poses, windows.truth
-        rotations, pelvis = (x.numpy() for x in candidate(windows.raw(), truth.dt_s))
-        joints = [poses(rotations[b], pelvis[b])[1] for b in range(len(truth))]
+        motions = candidate(windows.raw(), truth.dt_s)
+        joints = [poses(r.numpy(), p.numpy())[1] for r, p in zip(*motions, strict=True)]
         wanted = [poses(truth.rotations[b], truth.pelvis[b])[1] for b in range(len(truth))]
-        return (
-            float(np.mean([mpjpe_global_mm(a, b) for a, b in zip(joints, wanted, strict=True)])),
-            float(np.mean([acceleration_variation(j, 1 / truth.dt_s) for j in joints])),
-        )
+        errors = [mpjpe_global_mm(a, b) for a, b in zip(joints, wanted, strict=True)]
+        return float(np.mean(errors)), self.jitter_of(motions, windows)
 
     def tuned(self, kind: type[OneEuro] | type[Kalman], windows: Windows) -> OneEuro | Kalman:
         """The filter of least MPJPE-G on windows of the held-out subject."""
