@@ -1,0 +1,225 @@
+"""The refinement benchmark's own logic: motions, cache, runs, page and JSON line; little is solved."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import refinement
+from benchmarks.refinement import headline, parser, part_figures
+from benchmarks.refinement_ablations import ABLATIONS, hopping, order
+from benchmarks.refinement_cache import Cache
+from benchmarks.refinement_clips import Cut, cuts_of, domains, spread
+from benchmarks.refinement_filters import Kalman
+from benchmarks.refinement_page import TARGETS, page
+from benchmarks.refinement_parts import Bench, races, tables
+from benchmarks.refinement_scores import BFGS, Curves
+from benchmarks.refinement_settings import SMALLEST, Settings
+from benchmarks.refinement_solvers import ADAM, OPTIMUS, Solver, searching, solve, solve_alone, tuned_rate
+from diffmocap.body.motion_clip import MotionClip
+from diffmocap.optim.first_order import Adam
+from diffmocap.optim.task import FunctionTask
+from training.lifted_windows import MotionLifter
+
+#: What the JSON line has of each loss.
+ASKED = {
+    "evals_to_bfgs_loss", "seconds_to_bfgs_loss", "mpjpe_g_in_domain_mm", "mpjpe_g_out_of_domain_mm", "before", "after",
+    "one_euro", "kalman", "loss_ms_32",
+}  # fmt: skip
+
+
+def take(name: str, subject: str, action: str, frames: int) -> MotionClip:
+    return MotionClip(name, subject, action, 30.0, torch.zeros(frames, 24, 3, 3), torch.zeros(frames, 3),
+                      torch.zeros(24, 3))  # fmt: skip
+
+
+def test_stretches_do_not_overlap_and_stay_off_the_ends():
+    for length in (40, 75, 100, 333):
+        starts = spread(length, 32, 4)
+        assert all(b - a >= 32 for a, b in zip(starts, starts[1:]))
+        assert starts[0] >= 3 and starts[-1] + 32 <= length - 3
+    assert len(spread(333, 32, 4)) == 4 and len(spread(40, 32, 4)) == 1
+
+
+def test_walks_of_test_subjects_are_in_domain_and_nothing_else():
+    takes = [take("39_01", "39", "walk", 90), take("17_03", "17", "walk stealthily", 90),
+             take("17_10", "17", "boxing", 90), take("94_01", "94", "Unknown", 90), take("135_02", "135", "Empi", 90),
+             take("94_02", "94", "Unknown", 20)]  # fmt: skip
+    found = domains(takes, 32, 2, None)
+    assert {(c.take.name, c.in_domain) for c in found} == {
+        ("39_01", True), ("17_03", True), ("17_10", False), ("94_01", False), ("135_02", False)
+    }  # fmt: skip
+
+
+def test_a_limit_takes_subjects_in_turn_and_is_the_same_every_time():
+    takes = [take(f"39_{i}", "39", "walk", 90) for i in range(9)] + [take("27_01", "27", "walk", 90)]
+    chosen = cuts_of(takes, 32, 2, 3, seed=1)
+    assert [c.name for c in chosen] == [c.name for c in cuts_of(takes, 32, 2, 3, seed=1)]
+    assert {c.take.subject for c in chosen} == {"27", "39"} and len(chosen) == 3
+
+
+def test_the_cache_computes_once_and_again_for_other_code(tmp_path):
+    calls = []
+
+    def compute() -> dict:
+        calls.append(1)
+        return {"x": torch.arange(3)}
+
+    cache = Cache(tmp_path, "a")
+    assert torch.equal(cache.get(compute, what="w", cap=3)["x"], cache.get(compute, what="w", cap=3)["x"])
+    assert len(calls) == 1
+    cache.get(compute, what="w", cap=4)
+    Cache(tmp_path, "b").get(compute, what="w", cap=3)
+    Cache(None, "a").get(compute, what="w", cap=3)
+    assert len(calls) == 4
+
+
+class Bowl(FunctionTask):
+    """A quadratic from 1."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda x: (x * torch.tensor([1.0, 9.0]).to(x)).square().sum(-1), 2)
+
+    def init(self, count: int, generator=None) -> torch.Tensor:
+        return torch.ones(count, 2)
+
+
+def test_curves_of_all_problems_stand_side_by_side_up_to_the_cap():
+    tasks, counts = [Bowl(), Bowl()], [2, 1]
+    for solver in (*searching(), Solver.with_rate(ADAM, 0.1)):
+        found = solve(solver, tasks, counts, 12)
+        assert found.curves.best.shape == (12, 3) and [len(x) for x in found.x] == [2, 1]
+        assert bool((found.curves.best.diff(dim=0) <= 0).all())
+        torch.testing.assert_close(found.curves.best[-1], found.loss.double())
+        assert float(found.curves.best[0, 0]) == pytest.approx(82.0)
+
+
+def test_seconds_grow_with_every_evaluation_of_each_problem_alone():
+    curves = solve_alone(Solver.with_rate(ADAM, 0.1), [Bowl(), Bowl()], 6)
+    assert curves.seconds.shape == (6, 2) and bool((curves.seconds.diff(dim=0) > 0).all())
+
+
+def test_the_rate_that_ends_lowest_is_chosen():
+    rate, tried = tuned_rate(ADAM, [Bowl()], [1], 10)
+    assert tried[f"{rate:g}"] == min(tried.values()) and rate > min(map(float, tried))
+
+
+def test_basin_hopping_ends_no_higher_than_the_run_it_begins_with():
+    solver = Solver("Adam", Adam(0.1), True, "")
+    alone = solve(solver, [Bowl()], [2], 12)
+    hopped = solve(hopping(solver, 0.1, 12), [Bowl()], [2], 20)
+    assert bool((hopped.loss <= alone.loss + 1e-9).all())
+    assert hopped.evaluations.tolist() == [20, 20]
+
+
+def test_the_papers_order_is_compared_by_neighbours():
+    rows = {name: {"mpjpe_g_mm": [30.0 + i, 0, 0]} for i, name in enumerate(ABLATIONS)}
+    rows |= {"Optimus, 50 evaluations": {"mpjpe_g_mm": [29.0, 0, 0]}}
+    assert len(order(rows)) == 5 and all(order(rows).values())
+    rows["Optimus, no state"] = {"mpjpe_g_mm": [50.0, 0, 0]}
+    assert order(rows)["Optimus, no state < Optimus, no structure"] is False
+
+
+def made_up() -> dict:
+    """A part as the window part returns it, with known figures."""
+    halving = Curves(torch.tensor([[8.0] * 4, [4.0] * 4, [2.0] * 4, [1.0] * 4], dtype=torch.float64),
+                     torch.arange(1.0, 5.0)[:, None].repeat(1, 4))  # fmt: skip
+    quick = Curves(torch.tensor([[8.0] * 4] + 3 * [[1.0] * 4], dtype=torch.float64), 0.1 * halving.seconds)
+    inside, clips = np.array([True, True, True, False]), ("a", "a", "b", "c")
+    part = races({BFGS: halving, OPTIMUS: quick}, {BFGS: halving, OPTIMUS: quick}, inside, 4)
+    keys = ("mpjpe_mm", "mpjpe_g_mm", "pa_mpjpe_mm", "mpjpe_2d_px", "tv", "foot_skate_pct", "foot_skate_raw_pct",
+            "root_residual", "root_residual_median", "root_force_pct", "root_moment_nm")  # fmt: skip
+    sizes = {"before": 100.0, BFGS: 20.0, OPTIMUS: 10.0, "one_euro": 40.0, "one_euro_tuned": 30.0, "kalman": 35.0,
+             "kalman_tuned": 30.0, "source motion": 1.0}  # fmt: skip
+    figures = {name: {k: np.array([size, size, size, 2 * size]) for k in keys} for name, size in sizes.items()}
+    part |= tables(figures, clips, inside, OPTIMUS)
+    tracked = {"clips": 2, "clip_s": 3.0, "in_domain": 1, "seconds": {"before": [0.5, 0.4, 0.6], "after": [1.5, 1, 2]},
+               "censored": {"before": 0, "after": 1}, "change": [3.0, 2.0, 4.0]}  # fmt: skip
+    mm = {BFGS: [20.0, 19.0, 21.0], OPTIMUS: [10.0, 9.0, 11.0]}
+    return part | {
+        "rates": {ADAM: 0.1}, "tuning": {}, "filters": {"one_euro": "OneEuro()", "kalman": "Kalman()"},
+        "after_by": OPTIMUS, "mpjpe_g_mm": {"in_domain": mm, "out_of_domain": mm}, "pybullet": tracked,
+        "motions": {"in_domain": {"39": 3}, "out_of_domain": {"94": 1}}, "loss_ms_32": {"1": [4.0, 3.9], "2": [6.0, 5]},
+    }  # fmt: skip
+
+
+def test_the_json_line_has_what_is_asked_for():
+    details = {"window": made_up(), "diffphy": made_up()}
+    found = json.loads(json.dumps(headline(details)))
+    for loss in ("window", "diffphy"):
+        assert set(found[loss]) == ASKED
+        assert set(found[loss]["after"]) == {"mpjpe_mm", "tv", "foot_skate_pct", "root_residual", "pybullet_seconds"}
+    window = part_figures(made_up())
+    assert window["evals_to_bfgs_loss"] == {BFGS: 1.0, OPTIMUS: 0.5}
+    assert window["seconds_to_bfgs_loss"][OPTIMUS] == pytest.approx(0.05)
+    assert window["after"]["root_residual"] == 12.5 and window["after"]["pybullet_seconds"] == 1.5
+    assert found["loss_ms_32"] == 4.0 and found["kalman"]["tv"] == 43.75
+
+
+def test_the_page_says_what_was_met_and_what_was_not_measured():
+    figures = headline({"window": made_up()}) | {
+        "subset": {"quick": True}, "details": {"window": made_up()}
+    }  # fmt: skip
+    images = {"window-convergence": "c.png", "window-trade": "t.png"}
+    text = page(figures, ["- head"], None, images)
+    rows = {row.split("|")[1].strip(): row for row in text.splitlines() if row.startswith("| ")}
+    assert rows[TARGETS[0].figure].endswith("| met |") and rows[TARGETS[1].figure].endswith("| – | – |")
+    assert "**missed**" not in rows["root wrench unexplained by contact"]
+    worse = json.loads(json.dumps(figures))
+    worse["window"]["after"]["root_residual"] = 99.0
+    assert "**missed**" in page(worse, [], None, images)
+
+
+def test_plots_are_drawn(tmp_path):
+    from benchmarks.refinement_plots import convergence_plot, trade_plot
+
+    part = made_up()
+    assert convergence_plot(part, tmp_path / "a.png").stat().st_size > 10_000
+    assert trade_plot(part["figures"]["all"], OPTIMUS, tmp_path / "b.png").stat().st_size > 10_000
+
+
+def test_help_names_the_parts(capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["--help"])
+    assert "--quick" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        refinement.main(["--parts", "nothing"])
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    return Bench.of(Settings(SMALLEST), Cache(None, ""))
+
+
+@pytest.fixture(scope="module")
+def walk(bench, shared_dir) -> Cut:
+    return replace(bench.cuts("window", 16, 1, (1, 0))[0], frames=16)
+
+
+def test_refined_windows_jitter_less_than_what_lifting_made(bench, walk, one_thread):
+    """The real chain on half a second: camera, noise, lifting, refinement, judge."""
+    windows = bench.windows.lifted([walk], MotionLifter(bench.model, hypotheses=2, steps=2))
+    solver = next(s for s in searching() if s.name == "L-BFGS")
+    motions = {"before": windows.raw(), "after": bench.windows.refined(solver, windows, 24)}
+    found = {k: bench.referee.figures(*(x.numpy() for x in m), windows.truth) for k, m in motions.items()}
+    assert float(found["after"]["tv"][0]) < 0.3 * float(found["before"]["tv"][0])
+    assert float(found["after"]["root_residual"][0]) < 0.5 * float(found["before"]["root_residual"][0])
+    assert 10.0 < float(found["before"]["mpjpe_mm"][0]) < 200.0
+    tv = bench.windows.jitter_of(motions["after"], windows)
+    equal = bench.windows.at_jitter(Kalman(), windows, tv)
+    assert bench.windows.errors_of(equal, windows)[1] == pytest.approx(tv, rel=5e-3)
+
+
+def test_simulated_clips_are_compared_with_what_was_observed(bench, shared_dir, one_thread):
+    cut = replace(bench.cuts("diffphy", 31, 1, (1, 0))[0], frames=5)
+    found = bench.diffphy.solved(Solver.with_rate(ADAM, 0.01), [cut], 3)
+    errors = bench.diffphy.mpjpe_g_mm([cut], found.x)
+    figures = bench.referee.figures(*bench.diffphy.simulated([cut], found.x), bench.diffphy.truth([cut]))
+    np.testing.assert_allclose(errors, figures["mpjpe_g_mm"], rtol=1e-4)
+    assert 0.1 < float(errors[0]) < 100.0
+    still = bench.diffphy.truth([cut])
+    assert float(bench.referee.figures(still.rotations, still.pelvis, still)["mpjpe_g_mm"][0]) == 0.0
