@@ -108,8 +108,10 @@ class _Forces(torch.autograd.Function):
     @staticmethod
     def forward(ctx, wrench, arms, activity, axes, friction, iterations, start):
         ctx.solution = ForceSolution(wrench, arms, activity, axes, friction, iterations, start)
-        ctx.mark_non_differentiable(ctx.solution.residual)
-        return ctx.solution.force, ctx.solution.residual
+        # What a graph returns and what it keeps must be two, or neither is ever let go.
+        force, residual = ctx.solution.force.clone(), ctx.solution.residual.clone()
+        ctx.mark_non_differentiable(residual)
+        return force, residual
 
     @staticmethod
     @once_differentiable
@@ -152,12 +154,20 @@ class ForceSolution:
         self._shares = axes.mT @ (self._cone.projected / REGULARISATION)
         self.force = self._activity * self._shares
 
-    def gradient(self, above: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Of the wrench, the arms and the activity for that of the forces, [N, 3, P]."""
+    def left(self, wrench: torch.Tensor) -> torch.Tensor:
+        """What the forces leave of the wrench [N, 6]: z, as far as the iterations came."""
+        pushed = self._cone.projected.flatten(1)[..., None]
+        return torch.baddbmm(wrench[..., None], self._matrix, pushed, alpha=-1.0 / REGULARISATION)[..., 0]
+
+    def gradient(
+        self, above: torch.Tensor, of_residual: torch.Tensor | float = 0.0
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Of the wrench, the arms and the activity for that of the forces, [N, 3, P], and of z [N, 6]."""
         jacobian = self._cone.derivative() / REGULARISATION
         scaled = self._activity * (self._axes @ above)
         pulled = (jacobian * scaled[:, None]).sum(2)
-        adjoint = _solve(self._hessian, self._matrix @ pulled.flatten(1)[..., None])[..., 0]
+        through = (self._matrix @ pulled.flatten(1)[..., None])[..., 0] + of_residual
+        adjoint = _solve(self._hessian, through[..., None])[..., 0]
         rest = scaled - (adjoint[:, None] @ self._matrix).view_as(scaled)
         slope = self._axes.mT @ (jacobian * rest[:, None]).sum(2)
         z_force, z_moment = self.residual[..., None].split(3, 1)

@@ -51,7 +51,13 @@ def activity(gap: torch.Tensor, speed: torch.Tensor, levels: ContactLevels | Non
     The softened complementarity of gap and force: at the middle between the levels the point carries half.
     Shapes as in :func:`touching`.
     """
+    of_gap, of_speed = activity_rates(levels)
+    return torch.exp(-(of_gap * gap.clamp_min(0.0).square() + of_speed * speed.square()))
+
+
+def activity_rates(levels: ContactLevels | None = None) -> tuple[float, float]:
+    """(p [1/m^2], q [s^2/m^2]) of ``activity = exp(-p gap^2 - q speed^2)`` above the ground."""
     levels = levels or ContactLevels()
     height = 0.5 * (levels.touch_height_m + levels.leave_height_m)
     pace = 0.5 * (levels.touch_speed_m_s + levels.leave_speed_m_s)
-    return torch.exp(-_LETTING_GO * ((gap.clamp_min(0.0) / height).square() + (speed / pace).square()))
+    return _LETTING_GO / height**2, _LETTING_GO / pace**2

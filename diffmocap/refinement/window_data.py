@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,9 @@ import torch
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.refinement.window import Window
 
+#: Takes the gradient of a term [B] to those of what it was computed from. Written out, as hundreds of small operations
+#: cost several times more to record than to do.
+Pull = Callable[[torch.Tensor], torch.Tensor | tuple[torch.Tensor, ...]]
 #: Errors of the joints of one hypothesis go together: 24 count as this many.
 INDEPENDENT_JOINTS = 6
 #: Nearer than this to the camera's plane a point has no image [m].
@@ -47,14 +51,26 @@ class ReprojectionTerm:
             depth[..., 0].clamp_min(NEAREST_M) / focal[:, None],
         )  # fmt: skip
 
-    def __call__(self, keypoints: torch.Tensor, robust_m: float) -> torch.Tensor:
-        """m^2 [B] for keypoints [B, T, 3, 25] m."""
-        pixels = self.camera[:, None, :, :3] @ keypoints + self.camera[:, None, :, 3:]
+    def evaluate(self, keypoints: torch.Tensor, robust_m: float) -> tuple[torch.Tensor, Pull]:
+        """m^2 [B] for keypoints [B, T, 3, 25] m, and the pull on them."""
+        turn = self.camera[:, None, :, :3]
+        pixels = turn @ keypoints + self.camera[:, None, :, 3:]
         depth = pixels[..., 2:, :]
-        image = pixels[..., :2, :] / depth.clamp_min(NEAREST_M)
-        error = ((image - self.observed) * self.metres_a_pixel[..., None, None]).square().sum(-2)
+        safe = depth.clamp_min(NEAREST_M)
+        image = pixels[..., :2, :] / safe
+        error = (image - self.observed) * self.metres_a_pixel[..., None, None]
+        relative = error.square().sum(-2).div_(robust_m**2)
         weight = self.weight * (depth[..., 0, :] > NEAREST_M)
-        return robust_m**2 * (weight * torch.log1p(error / robust_m**2)).sum((1, 2))
+
+        def pull(above: torch.Tensor) -> torch.Tensor:
+            share = (above[:, None, None] * weight).div_(relative + 1.0)[..., None, :]
+            slope = torch.empty_like(pixels)
+            scale = share.div_(safe) * (2.0 * self.metres_a_pixel[..., None, None])
+            across = torch.mul(error, scale, out=slope[..., :2, :])
+            torch.sum((across * image).neg_(), -2, keepdim=True, out=slope[..., 2:, :])
+            return turn.mT @ slope
+
+        return robust_m**2 * (weight * torch.log1p(relative)).sum((1, 2)), pull
 
 
 @dataclass(frozen=True)
@@ -96,16 +112,21 @@ class HypothesisTerm:
             (rotations * precision[:, :, None, :, None]).flatten(-2),
             3.0 * precision.sum(-1, keepdim=True),
             torch.where(used[..., None], window.pelvis.transpose(1, 2), 0.0),
-            torch.where(lifted[..., None, None], window.pelvis_precision, 0.0),
+            torch.where(lifted[..., None, None], 0.5 * (window.pelvis_precision + window.pelvis_precision.mT), 0.0),
             believed, lifted.to(believed) / window.frames,
         )  # fmt: skip
 
-    def __call__(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
-        """Nats [B] for local rotations [B, T, 24, 3, 3] and pelvis [B, T, 3]."""
+    def evaluate(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> tuple[torch.Tensor, Pull]:
+        """Nats [B] for local rotations [B, T, 24, 3, 3] and pelvis [B, T, 3], and the pull on both."""
         turned = self.constant - (self.target @ rotations.flatten(2)[..., None])[..., 0]
         away = pelvis[:, :, None] - self.pelvis
-        moved = ((away @ self.precision) * away).sum(-1)
+        weighed = away @ self.precision
         # Rounding may leave a little less than nothing of a difference of large numbers.
-        nats = -torch.logsumexp(self.log_weights - 0.5 * (turned.clamp_min(0.0) + moved), -1)
-        return (self.lifted * nats).sum(1)
+        exponent = torch.add(self.log_weights, turned.clamp_min(0.0) + (weighed * away).sum(-1), alpha=-0.5)
 
+        def pull(above: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            share = exponent.softmax(-1) * (above[:, None] * self.lifted)[..., None]
+            nearer = (-0.5 * share * (turned > 0))[..., None, :] @ self.target
+            return nearer.view_as(rotations), (share[..., None] * weighed).sum(2)
+
+        return -(self.lifted * torch.logsumexp(exponent, -1)).sum(1), pull
