@@ -30,7 +30,7 @@ from benchmarks.refinement_cache import FOLDER, Cache
 from benchmarks.refinement_page import FULL_RUN, REMARKS, page
 from benchmarks.refinement_parts import DOMAINS, Bench, diffphy_part, window_part
 from benchmarks.refinement_scores import BFGS
-from benchmarks.refinement_settings import FULL, LOSSES, QUICK, SMALLEST, SOLVERS, Settings
+from benchmarks.refinement_settings import FULL, LOSSES, QUICK, SMALLEST, SOLVERS, USUAL, Settings
 from benchmarks.report import REPOSITORY, RESULTS, commit, provenance, today
 from benchmarks.targets import load_full_run, load_remarks, save_full_run
 
@@ -100,7 +100,7 @@ def part_figures(part: dict) -> dict:
 def write_page(figures: dict, args: argparse.Namespace) -> None:
     """The page and its plots, and of a full run the record that stands beside quick ones."""
     quick, details = figures["subset"]["quick"], figures["details"]
-    complete = not quick and set(args.parts) == set(PARTS) and set(args.solvers) == set(SOLVERS)
+    complete = not quick and set(args.parts) == set(PARTS) and set(args.solvers) >= set(USUAL)
     name = f"{today()}-refinement{'-quick' if quick else ''}"
     args.out.mkdir(parents=True, exist_ok=True)
     images = {}
@@ -129,8 +129,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--smallest", action="store_true", help="a minute or two, to see that everything runs")
     p.add_argument("--json", action="store_true", help="end with one JSON line")
     p.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="which to run (default: all)")
-    p.add_argument("--solvers", nargs="+", choices=SOLVERS, default=list(SOLVERS), metavar="SOLVER",
-                   help=f"of {', '.join(SOLVERS)}; {BFGS} is always there (default: all)")  # fmt: skip
+    p.add_argument("--solvers", nargs="+", choices=SOLVERS, default=list(USUAL), metavar="SOLVER",
+                   help=f"of {', '.join(SOLVERS)}; {BFGS} is always there (default: all but momentum)")  # fmt: skip
     p.add_argument("--evaluations", type=int, default=0, help="cap of every run (default: the subset's)")
     p.add_argument("--weights", type=Path, default=REPOSITORY / "models", metavar="FOLDER",
                    help="of learned optimizers (default: models)")  # fmt: skip
