@@ -150,13 +150,17 @@ class PosePipeline:
         """Lift and refine a T-pose a few times and forget it: the first calls of a process are slow."""
         upright = torch.eye(3).repeat(1, 24, 1, 1)
         upright[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
-        intrinsics = CameraIntrinsics.from_fov(640, 480)
+        wanted, intrinsics = self.settings, CameraIntrinsics.from_fov(640, 480)
+        if isinstance(wanted.refinement, PhysicsSettings):
+            # Also where it is off: it may be turned on. And what one hurried step took would count as what steps take.
+            self.settings = replace(wanted, refinement=wanted.refinement.unhurried())
         points_m = self.body.keypoints(upright, torch.tensor([[0.0, 0.0, 3.0]]))
         points = project(points_m, torch.tensor(intrinsics.matrix).float())
         for i in range(steps):
             self.step(
                 Keypoints2D(points[0].numpy(), np.ones(25, np.float32), 640, 480, stamp_ns=i * 33_000_000), intrinsics
             )
+        self.settings = wanted
         self.reset(camera_moved=True)
 
     @torch.no_grad()

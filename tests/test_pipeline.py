@@ -267,6 +267,20 @@ def test_physics_gives_velocities_efforts_and_where_asked_a_lag(body):
         assert last.joint_velocities[KNEE_Y] == pytest.approx(0.5, abs=0.3)
 
 
+def test_warming_up_leaves_no_trace(body):
+    """Physics warms up, too, where it is off; settings, track and ground are those from before."""
+    settings = PipelineSettings(refinement=PhysicsSettings(False, LiveSettings(window_frames=4)))
+    pipeline = PosePipeline(KnownLifter(bent_knee(lambda t: 0.3)), PhysicsRefiner(body), body, settings)
+    seen = []
+    refine = pipeline._refiner.refine
+    pipeline._refiner.refine = lambda *given: seen.append(refine(*given)) or seen[-1]
+    pipeline.warm_up(5)
+    assert np.isfinite(seen[-1].loss_before), "no window was refined"
+    assert pipeline.settings is settings
+    result = pipeline.step(keypoints(0), INTRINSICS)
+    assert result.outcome is Outcome.STARTED and result.state.physics is None
+
+
 def test_the_real_lifter_fits_in(body):
     """An untrained network poses nobody sensibly, but everything is wired: shapes, warm start, hypotheses."""
     torch.manual_seed(0)

@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.noisy_keypoints import CAMERA, observe
 from diffmocap.body.joint_angles import angle_rates, angles_from_rotations
+from diffmocap.camera.projection import project
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.track import TrackedPoses
 from diffmocap.physics.revolute_torques import on_branch
@@ -183,6 +184,31 @@ def test_the_ground_is_found_kept_and_forgotten(make, stream):
     kept = stand(100, FIRST_FRAMES).physics
     assert kept.ground_height == found.ground_height
     assert stand(200, FIRST_FRAMES, CameraIntrinsics.from_fov(1280, 720)).physics.ground_up is None
+
+
+def test_a_person_who_sits_keeps_still(make, stream, body):
+    """Nothing under the thighs carries a body that sits: what the feet cannot explain must not move it."""
+    refiner = make(replace(SETTINGS, live=replace(SETTINGS.live, window_frames=8)))
+    tracked, keypoints, camera = stream[0][0]
+    bend = torch.zeros(24, 3)
+    bend[[1, 2], 0], bend[[4, 5], 0] = -1.4, 1.4
+    rotations = roma.rotvec_to_rotmat(bend)
+    rotations[0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    pelvis = torch.tensor([0.0, 0.0, 3.0])
+    toes = body.forward_kinematics(rotations[None], pelvis[None])[1][0, [10, 11], 1].max()
+    pelvis[1] = stream[1] - 0.03 - toes  # soles on the floor
+    places = body.keypoints(rotations[None], pelvis[None])
+    seen = replace(keypoints, points_px=project(places, torch.tensor(CAMERA.matrix).float())[0].numpy())
+    states = []
+    for t in range(20):
+        poses = PoseHypotheses(rotations[None], pelvis[None], torch.zeros(1), 33_000_000 * t)
+        sitting = TrackedPoses(poses, torch.ones(1), followed=0)
+        states.append(refiner.refine(sitting, replace(seen, stamp_ns=poses.stamp_ns), camera))
+    assert all(s.physics is not None for s in states[FIRST_FRAMES:])
+    assert float(steps(states).max()) < 0.03
+    away = roma.rotmat_geodesic_distance(states[-1].rotations, rotations).max()
+    assert float(away) < 0.2 and float((states[-1].pelvis - pelvis).norm()) < 0.08
+    assert float(states[-1].physics.torques.abs().max()) < 300.0
 
 
 def test_what_is_known_of_the_ground():
