@@ -93,7 +93,8 @@ def part_figures(part: dict) -> dict:
            for domain in DOMAINS},
         "before": motion("before", "before"), "after": motion(part["after_by"], "after"),
         "one_euro": motion("one_euro"), "kalman": motion("kalman"),
-        "loss_ms_32": min(median for median, _ in part["loss_ms_32"].values()),
+        # The slower of start and solution, with the better number of threads.
+        "loss_ms_32": max(min(median for median, _ in of.values()) for of in part["loss_ms_32"].values()),
     }  # fmt: skip
 
 

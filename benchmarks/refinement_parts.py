@@ -83,7 +83,8 @@ def window_part(bench: Bench) -> dict:
     rates, tuning = learning_rates("window", bench, lambda: w.tasks(held))
     solvers = bench.settings.chosen("window", rates)
     inside = np.array([cut.in_domain for cut in windows.cuts])
-    curves = {solver.name: w.solved(solver, windows, s.cap).curves for solver in solvers}
+    solved = {solver.name: w.solved(solver, windows, s.cap) for solver in solvers}
+    curves = {name: found.curves for name, found in solved.items()}
     which = spread(np.flatnonzero(inside), s.timed)
     timed = {solver.name: w.timed(solver, windows, which, s.cap) for solver in solvers}
     result = races(curves, timed, inside, s.cap) | {"rates": rates, "tuning": tuning}
@@ -101,7 +102,7 @@ def window_part(bench: Bench) -> dict:
         "filters": filters, "after_by": best.name, "mpjpe_g_mm": domain_means(
             {solver.name: figures[solver.name]["mpjpe_g_mm"] for solver in solvers}, inside, windows.truth.clips),
         "pybullet": long_windows(bench, best), "motions": described(windows.cuts),
-        "loss_ms_32": loss_ms(w.tasks(windows)[0][0].row(0)),
+        "loss_ms_32": loss_ms(w.tasks(windows)[0][0].row(0), solved[best.name].x[0][:1]),
     }  # fmt: skip
     return result
 
@@ -128,7 +129,7 @@ def diffphy_part(bench: Bench) -> dict:
     source = bench.referee.figures(truth.rotations, truth.pelvis, truth)
     result |= tables(figures | {"source motion": source}, clips, inside, best.name)
     return result | {
-        "after_by": best.name, "motions": described(cuts), "loss_ms_32": loss_ms(d.task(cuts[:1])),
+        "after_by": best.name, "motions": described(cuts), "loss_ms_32": loss_ms(d.task(cuts[:1]), solved[best.name].x[0][:1]),
         "mpjpe_g_mm": domain_means({x.name: figures[x.name]["mpjpe_g_mm"] for x in solvers}, inside, clips),
         "pybullet": long_clips(bench, best),
     }  # fmt: skip
@@ -273,18 +274,21 @@ def spread(rows: np.ndarray, count: int) -> list[int]:
     return [int(rows[round(k * (len(rows) - 1) / max(1, count - 1))]) for k in range(min(count, len(rows)))]
 
 
-def loss_ms(task: Task, repeats: int = 40) -> dict:
-    """Milliseconds of a loss with its gradient over one problem, float32, by threads: median and least."""
-    found, threads, x = {}, torch.get_num_threads(), task.init(1).float()
+def loss_ms(task: Task, solution: torch.Tensor, repeats: int = 40) -> dict:
+    """Milliseconds of a loss with its gradient over one problem, float32, at the start and at a solution [1, N], by
+    threads: median and least."""
+    found: dict[str, dict] = {"start": {}, "solution": {}}
+    threads, places = torch.get_num_threads(), {"start": task.init(1).float(), "solution": solution.float()}
     try:
         for count in (1, 2):
             torch.set_num_threads(count)
-            taken = []
-            for _ in range(repeats):
-                begin = time.perf_counter()
-                task.loss_and_gradient(x)
-                taken.append(1e3 * (time.perf_counter() - begin))
-            found[str(count)] = [round(float(np.median(taken)), 3), round(min(taken), 3)]
+            for place, x in places.items():
+                taken = []
+                for _ in range(repeats):
+                    begin = time.perf_counter()
+                    task.loss_and_gradient(x)
+                    taken.append(1e3 * (time.perf_counter() - begin))
+                found[place][str(count)] = [round(float(np.median(taken)), 3), round(min(taken), 3)]
     finally:
         torch.set_num_threads(threads)
     return found

@@ -143,7 +143,8 @@ def made_up() -> dict:
     return part | {
         "rates": {ADAM: 0.1}, "tuning": {}, "filters": {"one_euro": "OneEuro()", "kalman": "Kalman()"},
         "after_by": OPTIMUS, "mpjpe_g_mm": {"in_domain": mm, "out_of_domain": mm}, "pybullet": tracked,
-        "motions": {"in_domain": {"39": 3}, "out_of_domain": {"94": 1}}, "loss_ms_32": {"1": [4.0, 3.9], "2": [6.0, 5]},
+        "motions": {"in_domain": {"39": 3}, "out_of_domain": {"94": 1}},
+        "loss_ms_32": {"start": {"1": [3.5, 3.4], "2": [9, 8]}, "solution": {"1": [4.0, 3.9], "2": [6.0, 5]}},
     }  # fmt: skip
 
 
