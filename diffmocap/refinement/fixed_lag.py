@@ -1,16 +1,18 @@
 """Refinement of a stream: the last frames as a window, a few steps a frame from the last solution, one pose out.
 
-    frame -> buffer -> window, smooth reference -> steps while there is time -> pose at the newest frame, or some before
+    frame -> buffer -> window, smooth reference -> steps while there is time -> continuation of what was published
 
 The pose of the newest frame comes from a window in which it is the last: later frames correct it only for those who
 ask for a lag. In the words of estimation it is a fixed-lag smoother (Moore, "Discrete-time fixed-lag smoothing
-algorithms", 1973).
+algorithms", 1973). How published frames hang together although windows differ:
+:mod:`diffmocap.refinement.published_motion`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -22,8 +24,9 @@ from diffmocap.refinement.ground_watch import GroundWatch
 from diffmocap.refinement.live_reference import live_reference
 from diffmocap.refinement.live_result import LiveResult, pose_of
 from diffmocap.refinement.live_settings import LiveSettings
-from diffmocap.refinement.live_task import LiveTask, WindowSolution, live_window, without_ground
+from diffmocap.refinement.live_task import LiveTask, Motion, WindowSolution, live_window, without_ground
 from diffmocap.refinement.metric_descent import MetricDescent
+from diffmocap.refinement.published_motion import PublishedMotion
 from diffmocap.refinement.sliding_unknowns import SlidingKnots
 from diffmocap.refinement.time_budget import TimeBudget
 from diffmocap.refinement.window import Window
@@ -33,6 +36,21 @@ from diffmocap.refinement.window_parameters import KNOT_SIZE
 
 #: A last solution whose loss is this many times what it was fits the new frame less than the reference may.
 _STALE = 3.0
+#: The unrefined motion is assessed every so many frames while the published one costs less than this share of it.
+_RAW_EVERY, _FAR_BELOW = 4, 0.25
+#: Where refinement does not help, what was published fades to the input unless a joint is this far from it [m].
+_FARTHEST_M = 0.6
+#: Windows shorter than this have a metric of their own in every frame, longer ones when their knots move on.
+_SHORT = 8
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Unknowns [1, N], the window's motion that they stand for, and what would be published of it."""
+
+    x: torch.Tensor
+    solution: WindowSolution
+    published: WindowSolution
 
 
 class FixedLagRefiner:
@@ -79,9 +97,12 @@ class FixedLagRefiner:
         self._knots = SlidingKnots(settings.window_frames, settings.spacing)
         self._x = torch.zeros(1, self._knots.count * KNOT_SIZE)
         self._descent.forget()
+        self._metric: WindowMetric | None = None
         self._reference: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._multiplier: torch.Tensor | None = None
+        self._published = PublishedMotion(self._points, settings.window_frames)
         self._loss: float | None = None
+        self._before: float | None = None
+        self._before_age = 0
         self._angles: torch.Tensor | None = None
         self._result: LiveResult | None = None
         self._since_ground = 0
@@ -113,15 +134,16 @@ class FixedLagRefiner:
             self._begin()  # nothing to go on; wait for a pose
             return None
         task = self._task(window, moved)
+        self._bridge(task, moved)
         x, best, best_loss, iterations = self._descend(task)
         found = self._choose(task, x, best, best_loss)
         self._result = self._finish(task, found, iterations, restarted)
-        self._watch_ground(task, found, moved)
+        self._watch_ground(task, found.solution, moved)
         return self._result
 
     def _task(self, window: Window, moved: int) -> LiveTask:
         """The problem of this frame, ``moved`` frames after the last one."""
-        x, before, start = self._x, self._reference, self._multiplier
+        x, before = self._x, self._reference
         dropped = 0
         if before is not None:
             dropped = before[1].shape[1] + moved - window.frames
@@ -130,15 +152,13 @@ class FixedLagRefiner:
             x = self._knots.advance(x)
             if self._knots.phase == 0:
                 self._descent.knots_moved(KNOT_SIZE)
+                self._metric = None
         self._x = x
         self._reference = live_reference(window, before)
-        if start is not None:
-            start = torch.cat([start, start[:, -1:].expand(-1, moved, -1)], 1)[:, -(window.frames - 2) :]
-            start = start if start.shape[1] == window.frames - 2 else None
         weights = self.settings.weights
         weights = weights if self._ground.ground is not None else without_ground(weights)
         spline = self._knots.spline(window.frames)
-        return LiveTask(window, self._points, self._reference, spline, x, weights, start)
+        return LiveTask(window, self._points, self._reference, spline, x, weights)
 
     def _descend(self, task: LiveTask) -> tuple[torch.Tensor, torch.Tensor, float, int]:
         """Unknowns [1, N] to try, the best ones evaluated so far and their loss, and the steps taken."""
@@ -153,11 +173,10 @@ class FixedLagRefiner:
                 taken = settings.iterations
                 budget.iterated()
             return x, self._x, float("inf"), taken
-        metric, best, best_loss, step = None, x, float("inf"), None
+        best, best_loss, step = x, float("inf"), None
         while budget.another():
             loss, gradient = task.loss_and_gradient(x)
             value, slope = float(loss[0]), gradient[0]
-            metric = metric or self._metric(task)
             if step is not None:
                 self._descent.learn(step, slope - best_slope)
                 self._descent.judged(value < best_loss)
@@ -165,64 +184,105 @@ class FixedLagRefiner:
                 best, best_loss, best_slope = x, value, slope
             elif step is None:
                 break  # no number at the start: nothing to descend from
-            step = self._descent.step(metric, best_slope)
+            step = self._descent.step(self._metric_of(task), best_slope)
             x = best + step
             taken += 1
             budget.iterated()
         return x, best, best_loss, taken
 
-    def _metric(self, task: LiveTask) -> WindowMetric:
-        window, some = task.window, slice(None, None, 2 * self.settings.spacing)
-        poses = task.motion[0][0, some], task.motion[1][0, some]
-        weights = task.physics.weights
-        return WindowMetric.of(
-            window, self._points, poses, task.physics.touching[0], weights, task.parameters.spline
-        )  # fmt: skip
+    def _metric_of(self, task: LiveTask) -> WindowMetric:
+        """The metric, which holds until the knots move on or the ground is found."""
+        if self._metric is None or task.window.frames <= _SHORT:
+            some = slice(None, None, 2 * self.settings.spacing)
+            poses = task.motion[0][0, some], task.motion[1][0, some]
+            self._metric = WindowMetric.of(
+                task.window, self._points, poses, task.physics.touching[0], task.physics.weights, task.parameters.spline
+            )  # fmt: skip
+        return self._metric
 
-    def _choose(self, task: LiveTask, x: torch.Tensor, best: torch.Tensor, best_loss: float) -> WindowSolution:
+    def _choose(self, task: LiveTask, x: torch.Tensor, best: torch.Tensor, best_loss: float) -> _Found:
         """The last point tried if it is the best, and the reference itself where the last solution is out of date."""
-        found = task.assess(x)
-        if found.loss > best_loss:
-            found = task.assess(best)
+        self._before_age += 1
+        found = self._found(task, x, self._before is None or self._before_age >= _RAW_EVERY)
+        if found.solution.loss > best_loss:
+            found = self._found(task, best)
         if best is not x:
             self._descent.judged(found.x is x)
-        if self._loss is not None and not found.loss <= _STALE * self._loss:
-            reference = task.assess(torch.zeros_like(x))
-            if not reference.loss >= found.loss:
+        if self._loss is not None and not found.solution.loss <= _STALE * self._loss:
+            reference = self._found(task, torch.zeros_like(x))
+            if not reference.solution.loss >= found.solution.loss:
                 found = reference
                 self._descent.forget()
         return found
 
-    def _finish(self, task: LiveTask, found: WindowSolution, iterations: int, restarted: bool) -> LiveResult | None:
+    def _found(self, task: LiveTask, x: torch.Tensor, with_raw: bool = False) -> _Found:
+        """What x [1, N] comes to, and what would be published of it; ``with_raw`` assesses the unrefined motion too."""
+        motion = task.motion_of(x)
+        motions = [motion, self._continued(task, motion)]
+        solution, published, *raw = task.assess([*motions, task.unrefined()] if with_raw else motions)
+        if raw:
+            self._before, self._before_age = raw[0].loss, 0
+        return _Found(x, solution, published)
+
+    def _continued(self, task: LiveTask, motion: Motion, hold: bool = True) -> Motion:
+        """A window's motion as the continuation of what was published; ``hold`` keeps what stands in its place."""
+        index = task.window.frames - 1 - self.settings.lag_frames
+        return self._continued_at(task, motion, index, hold) if index >= 0 else motion
+
+    def _continued_at(self, task: LiveTask, motion: Motion, index: int, hold: bool = True) -> Motion:
+        settings, ground = self.settings, self._ground.ground
+        up = None if ground is None or not hold else ground.up.float()
+        touching, dt_s = task.physics.touching[0], task.window.dt_s
+        return self._published.continued(motion, index, touching, dt_s, settings.settle_s, settings.stance, up)
+
+    def _bridge(self, task: LiveTask, moved: int) -> None:
+        """Continue what was published over frames that were lost on the way."""
+        newest = task.window.frames - 1 - self.settings.lag_frames
+        for index in range(max(newest - moved + 1, 0), newest if len(self._published) else 0):
+            self._publish(task, self._continued_at(task, (task.motion[0][0], task.motion[1][0]), index), index)
+
+    def _publish(self, task: LiveTask, motion: Motion, index: int) -> None:
+        self._published.publish(motion[0][index], motion[1][index], task.physics.touching[0, index])
+
+    def _finish(self, task: LiveTask, found: _Found, iterations: int, restarted: bool) -> LiveResult | None:
         """Keep the solution if it helps, and the pose to publish."""
-        unrefined = task.unrefined()
-        raw = task.assess_motion(unrefined)
-        before = raw.loss
-        helps = found.loss <= before and self._change_m(found.motion, unrefined) < self.settings.most_change_m
+        unrefined, published = task.unrefined(), found.published
+        if self._before_age and not published.loss <= _FAR_BELOW * self._before:
+            self._before, self._before_age = task.assess([unrefined])[0].loss, 0
+        if not published.loss <= self._before:
+            published = found.solution  # the past is what is worse: go on from the solution itself
+        most_m = self.settings.most_change_m
+        helps = published.loss <= self._before and self._change_m(published.motion, unrefined) < most_m
         if helps:
-            self._x, self._loss = found.x, found.loss
+            self._x, self._loss = found.x, found.solution.loss
         else:
             self._x, self._loss = torch.zeros_like(found.x), None
             self._descent.forget()
-            found = raw
-        self._multiplier = None if found.dynamics is None else found.dynamics.contacts.multiplier.view(1, -1, 6)
+            raw, published = task.assess([unrefined, self._continued(task, unrefined, hold=False)])
+            self._before, self._before_age = raw.loss, 0
+            if not published.loss <= raw.loss or not self._change_m(published.motion, unrefined) < _FARTHEST_M:
+                published = raw
         lag = self.settings.lag_frames
         index = task.window.frames - 1 - lag
+        if index >= 0:
+            self._publish(task, published.motion, index)
         if index < 0 or not bool(task.window.lifted[0, index]):
             self._budget.end()
             return None
-        pose = pose_of(task, found, index, self._points, self._angles)
+        solution = found.solution if helps else replace(published, torques=None)
+        pose = pose_of(task, published, solution, index, self._points, self._angles)
         self._angles = pose["angles"]
         return LiveResult(
-            stamp_ns=self._buffer.stamp_ns(lag), **pose, loss_before=before, loss_after=found.loss,
+            stamp_ns=self._buffer.stamp_ns(lag), **pose, loss_before=self._before, loss_after=published.loss,
             iterations=iterations, refined=helps, restarted=restarted, ground_source=self._ground.source,
             milliseconds=self._budget.end(),
         )  # fmt: skip
 
-    def _change_m(self, a: tuple[torch.Tensor, torch.Tensor], b: tuple[torch.Tensor, torch.Tensor]) -> float:
+    def _change_m(self, a: Motion, b: Motion) -> float:
         """Largest distance of a joint between two motions in the frame to publish, else in the oldest."""
-        index = max(a[1].shape[1] - 1 - self.settings.lag_frames, 0)
-        joints = [global_poses(turns[0, index], pelvis[0, index], self._points.bones)[1] for turns, pelvis in (a, b)]
+        index = max(len(a[1]) - 1 - self.settings.lag_frames, 0)
+        rotations, pelvis = (torch.stack([x[index], y[index]]) for x, y in zip(a, b, strict=True))
+        joints = global_poses(rotations, pelvis, self._points.bones)[1]
         return float((joints[0] - joints[1]).norm(dim=-1).max().nan_to_num(torch.inf))
 
     def _watch_ground(self, task: LiveTask, found: WindowSolution, moved: int) -> None:
@@ -231,8 +291,8 @@ class FixedLagRefiner:
         if self._ground.ground is not None or self._since_ground < self.settings.window_frames:
             return
         self._since_ground = 0
-        turned, joints = global_poses(found.motion[0][0], found.motion[1][0], self._points.bones)
+        turned, joints = global_poses(*found.motion, self._points.bones)
         placed = self._points.positions(turned).split(self._points.sizes, -1)[2]
-        soles = placed[..., self._feet].transpose(-1, -2) + found.motion[1][0][:, None]
+        soles = placed[..., self._feet].transpose(-1, -2) + found.motion[1][:, None]
         if self._ground.observe(soles, joints, task.window.dt_s) is not None:
-            self._loss = None  # another loss from now on
+            self._loss = self._before = self._metric = None  # another loss from now on

@@ -24,12 +24,14 @@ class LiveResult:
         angles: [69] rad of the URDF's joints, continuous from result to result.
         angular_velocity: [24, 3] rad/s of each local rotation, in the joint's own axes. pelvis_velocity: [3] m/s. Both
             by central differences, at the newest frame by backward ones; zero without a neighbour.
-        torques: [69] N m of the URDF's joints, None without a ground or with fewer than 3 frames. Forces need a frame
-            before and one after: without lag they are those of the frame before.
+        torques: [69] N m of the URDF's joints, None without a ground, with fewer than 3 frames or where refinement did
+            not help. Forces need a frame before and one after: without lag they are those of the frame before.
         contacts: names of the touching contact points.
-        loss_before, loss_after: of the whole window, unrefined and as published: the second is never the larger.
+        loss_before, loss_after: of the whole window, unrefined and as published: the second is never the larger. The
+            first may be a few frames old while the second is far below it.
         iterations: steps taken for this frame.
-        refined: False where refinement did not help, and this is the heaviest hypothesis as it came.
+        refined: False where refinement did not help: this is the heaviest hypothesis, or on the way to it over some
+            frames where that is better by the loss than a jump.
         restarted: the track began anew with the newest frame.
         ground_source: where the ground comes from.
         milliseconds: what the newest frame took.
@@ -53,24 +55,29 @@ class LiveResult:
 
 
 def pose_of(
-    task: LiveTask, found: WindowSolution, index: int, points: BodyPoints, last_angles: torch.Tensor | None
-) -> dict:
-    """Those fields of :class:`LiveResult` that frame ``index`` of a solution has; angles continue ``last_angles``."""
-    rotations, pelvis = found.motion[0][0], found.motion[1][0]
+    task: LiveTask, published: WindowSolution, solution: WindowSolution, index: int, points: BodyPoints,
+    last_angles: torch.Tensor | None,
+) -> dict:  # fmt: skip
+    """Those fields of :class:`LiveResult` that frame ``index`` of a window has; angles continue ``last_angles``.
+
+    Args:
+        published: whose poses, velocities and contacts go out. solution: whose forces do; it is the smoother one.
+    """
+    rotations, pelvis = published.motion
     first, last = max(index - 1, 0), min(index + 1, len(pelvis) - 1)
     span_s = max(last - first, 1) * task.window.dt_s
     angles = angles_from_rotations(rotations[index], last_angles)
     torques = None
-    if found.dynamics is not None:
+    if solution.torques is not None:
         inner = min(max(index - 1, 0), len(pelvis) - 3)  # of the frames with a neighbour on either side
         at = inner + 1
-        on_child = torch.cat([torch.zeros(1, 3), found.dynamics.torques[0, inner].T])
-        turned, _ = global_poses(rotations[at], pelvis[at], points.bones)
-        branch = angles if at == index else angles_from_rotations(rotations[at], angles)
-        torques = revolute_torques(on_child, turned, branch)
+        local, place = solution.motion
+        on_child = torch.cat([torch.zeros(1, 3), solution.torques[inner].T])
+        turned, _ = global_poses(local[at], place[at], points.bones)
+        torques = revolute_torques(on_child, turned, angles_from_rotations(local[at], angles))
     return {
         "rotations": rotations[index], "pelvis": pelvis[index], "angles": angles,
         "angular_velocity": rotation_vector(rotations[first].transpose(-1, -2) @ rotations[last]) / span_s,
         "pelvis_velocity": (pelvis[last] - pelvis[first]) / span_s, "torques": torques,
-        "contacts": tuple(n for n, on in zip(points.contact_names, found.touching[0, index].tolist()) if on),
+        "contacts": tuple(n for n, on in zip(points.contact_names, published.touching[index].tolist()) if on),
     }  # fmt: skip

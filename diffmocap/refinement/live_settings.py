@@ -27,7 +27,12 @@ class LiveSettings:
         most_change_m: a refined joint farther than this from the unrefined one is taken for a failure [m].
         rotation_spread_rad: standard deviation of the hypotheses' rotations about each axis.
         across_m, along_m: of their pelvis, across the camera's view and along it.
-        weights: of the loss. Without a known ground those of contacts and forces are left out.
+        settle_s: time in which what was published fades to what the present window has instead, 0 to 1; longer is
+            smoother and lags behind changes of mind. 0 publishes every window's own pose.
+        stance: how much firmer a point in contact is held where it was published than the mean joint, 0 (not at all) to
+            100.
+        weights: of the loss; slip lighter than offline, as what stands is held afterwards. Without a known ground those
+            of contacts and forces are left out.
     """
 
     window_frames: int = 24
@@ -39,17 +44,19 @@ class LiveSettings:
     spacing: int = 4
     max_gap_s: float = 0.5
     most_change_m: float = 0.6
-    rotation_spread_rad: float = 0.1
+    rotation_spread_rad: float = 0.035
     across_m: float = 0.02
     along_m: float = 0.06
-    weights: RefinementWeights = field(default_factory=RefinementWeights)
+    settle_s: float = 0.05
+    stance: float = 3.0
+    weights: RefinementWeights = field(default_factory=lambda: RefinementWeights(slip=1 / 0.8**2))
 
     def __post_init__(self) -> None:
         ranges = {
             "window_frames": (1, 256), "lag_frames": (0, self.window_frames - 1), "budget_ms": (0.0, 1000.0),
             "iterations": (0, 1000), "hypotheses": (1, 64), "spacing": (1, 32), "max_gap_s": (0.01, 60.0),
             "most_change_m": (0.01, 10.0), "rotation_spread_rad": (1e-3, 3.0), "across_m": (1e-3, 10.0),
-            "along_m": (1e-3, 10.0),
+            "along_m": (1e-3, 10.0), "settle_s": (0.0, 1.0), "stance": (0.0, 100.0),
         }  # fmt: skip
         for name, (low, high) in ranges.items():
             value = getattr(self, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,12 +14,15 @@ from diffmocap.refinement.body_points import BodyPoints
 from diffmocap.refinement.live_settings import LiveSettings
 from diffmocap.refinement.window import Window
 from diffmocap.refinement.window_buffer import WindowBuffer
-from diffmocap.refinement.window_loss import WindowDynamics, WindowLoss
+from diffmocap.refinement.window_loss import WindowLoss
 from diffmocap.refinement.window_parameters import WindowParameters
 from diffmocap.refinement.window_weights import RefinementWeights
 
 #: Where no ground is known it is put so far below the camera that nothing touches it [m].
 _NOWHERE_M = -1e4
+
+#: Rotations [T, 24, 3, 3] and pelvis [T, 3] m.
+Motion = tuple[torch.Tensor, torch.Tensor]
 
 
 def live_window(buffer: WindowBuffer, ground: Ground | None, settings: LiveSettings) -> Window:
@@ -50,16 +54,15 @@ class WindowSolution:
     """A motion of a window and what it came to.
 
     Attributes:
-        x: [1, N]; None for a motion that no unknowns stand for.
-        motion: rotations [1, T, 24, 3, 3] and pelvis [1, T, 3] m.
-        loss: infinite where it is no number. touching: [1, T, P] bool. dynamics: None without a ground.
+        motion: rotations [T, 24, 3, 3] and pelvis [T, 3] m.
+        loss: infinite where it is no number. touching: [T, P] bool.
+        torques: [T-2, 3, 23] N m of joints 1 to 23 on their children, in the frame's axes; None without a ground.
     """
 
-    x: torch.Tensor | None
-    motion: tuple[torch.Tensor, torch.Tensor]
+    motion: Motion
     loss: float
     touching: torch.Tensor
-    dynamics: WindowDynamics | None
+    torques: torch.Tensor | None
 
 
 class LiveTask(Task):
@@ -71,7 +74,6 @@ class LiveTask(Task):
         window: of batch 1. points: the body, float32.
         reference: rotations [1, T, 24, 3, 3] and pelvis [1, T, 3] m. spline: [T, knots].
         x: [1, N] the last solution. weights: of the loss.
-        start: [1, T-2, 6] multipliers of the contact forces near it, or None.
     """
 
     minimum = 0.0
@@ -79,13 +81,13 @@ class LiveTask(Task):
 
     def __init__(
         self, window: Window, points: BodyPoints, reference: tuple[torch.Tensor, torch.Tensor], spline: torch.Tensor,
-        x: torch.Tensor, weights: RefinementWeights, start: torch.Tensor | None,
+        x: torch.Tensor, weights: RefinementWeights,
     ) -> None:  # fmt: skip
         self.window, self.x = window, x
         self.parameters = WindowParameters(*reference, spline)
         self.shape = self.parameters.shape
         self.motion = self.parameters.decode(x)
-        self.physics = WindowLoss(window, points, *self.motion, weights, start=start)
+        self.physics = WindowLoss(window, points, *self.motion, weights)
 
     def init(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
         return self.x.repeat(count, 1)
@@ -93,18 +95,21 @@ class LiveTask(Task):
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         return self.physics(*self.parameters.decode(x.to(self.x))).to(x)
 
-    def assess(self, x: torch.Tensor) -> WindowSolution:
-        """The motion that x [1, N] stands for."""
-        return replace(self.assess_motion(self.parameters.decode(x)), x=x)
+    def motion_of(self, x: torch.Tensor) -> Motion:
+        """The motion [T] that x [1, N] stands for."""
+        rotations, pelvis = self.parameters.decode(x)
+        return rotations[0], pelvis[0]
 
-    def assess_motion(self, motion: tuple[torch.Tensor, torch.Tensor]) -> WindowSolution:
-        """Any motion of the window."""
-        loss, touching, dynamics = self.physics.assess(*motion)
-        value = float(loss[0])
-        return WindowSolution(None, motion, value if math.isfinite(value) else math.inf, touching, dynamics)
+    def assess(self, motions: Sequence[Motion]) -> list[WindowSolution]:
+        """What motions [T] of the window come to; several cost little more than one."""
+        rotations, pelvis = (torch.stack(parts) for parts in zip(*motions, strict=True))
+        losses, touching, dynamics = self.physics.assess(rotations, pelvis)
+        values = [value if math.isfinite(value) else math.inf for value in losses.tolist()]
+        torques = [None] * len(values) if dynamics is None else dynamics.torques
+        return [WindowSolution(*parts) for parts in zip(motions, values, touching, torques, strict=True)]
 
-    def unrefined(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def unrefined(self) -> Motion:
         """The heaviest hypothesis of each frame as it came; where there is none, the reference."""
         window, lifted = self.window, self.window.lifted
         rotations = torch.where(lifted[..., None, None, None], window.rotations[:, 0], self.parameters.rotations)
-        return rotations, torch.where(lifted[..., None], window.pelvis[:, 0], self.parameters.pelvis)
+        return rotations[0], torch.where(lifted[..., None], window.pelvis[:, 0], self.parameters.pelvis)[0]

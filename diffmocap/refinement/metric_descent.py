@@ -13,6 +13,8 @@ PAIRS = 6
 #: Longest entry of a step, in units of the unknowns.
 _LONGEST = 0.5
 _SHORTER, _LONGER, _SHORTEST = 0.4, 1.6, 0.02
+#: Longest step in shares of the metric's own, which is a mean over poses: on streams half of it lowers the loss most.
+_FULL = 0.5
 #: A pair counts if the cosine between its parts is above this.
 _LEAST_COSINE = 1e-4
 
@@ -26,12 +28,12 @@ class MetricDescent:
 
     def __init__(self) -> None:
         self._pairs: deque[tuple[torch.Tensor, torch.Tensor]] = deque(maxlen=PAIRS)
-        self._length = 1.0
+        self._length = _FULL
 
     def forget(self) -> None:
         """A new stretch of motion: no pairs, full length."""
         self._pairs.clear()
-        self._length = 1.0
+        self._length = _FULL
 
     def knots_moved(self, by: int) -> None:
         """The first ``by`` unknowns have left the window, and as many new ones follow the last: pairs go along."""
@@ -44,7 +46,7 @@ class MetricDescent:
 
     def judged(self, fell: bool) -> None:
         """Whether the loss fell along the last step."""
-        self._length = min(1.0, _LONGER * self._length) if fell else max(_SHORTEST, _SHORTER * self._length)
+        self._length = min(_FULL, _LONGER * self._length) if fell else max(_SHORTEST, _SHORTER * self._length)
 
     def step(self, metric: WindowMetric, gradient: torch.Tensor) -> torch.Tensor:
         """The step [N] to take from a point with this gradient [N]."""
