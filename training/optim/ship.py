@@ -12,7 +12,7 @@ import torch
 
 from diffmocap.optim.weights import SHIPPED, kind_of, load_optimizer
 from diffmocap.resources import sha256_of
-from training.manifest import MODELS, write_entry
+from training.manifest import ACKNOWLEDGEMENT, MODELS, without_folders, write_entry
 
 
 def without_places(command: str) -> str:
@@ -26,19 +26,29 @@ def record_of(run: Path) -> dict:
     state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
     return {
         "recipe": json.loads((run / "recipe.json").read_text()),
-        "starts": [{**start, "command": without_places(start["command"])} for start in starts],
+        "starts": [{**start, "command": without_places(without_folders(start["command"]))} for start in starts],
         "step": state["step"], "processor_minutes": round(state["seconds"] / 60, 1),
         "validation": state["history"][-1] if state["history"] else None,
     }  # fmt: skip
 
 
+def data_of(commands: list[str]) -> str | dict:
+    """What a run was trained on, as its commands say."""
+    if not any("--data" in command for command in commands):
+        return "none: trained on the classical test functions with random offsets"
+    names = sorted({name for command in commands for name in re.findall(r"--data[ =](\S+)", command)})
+    used = "walks on flat ground, without those of the held-out subject"
+    return {"clips": names, "used": used, "acknowledgement": ACKNOWLEDGEMENT}
+
+
 def entry_of(run: Path, weights: Path, before: list[Path]) -> dict:
     """What the manifest says of an optimizer. ``before``: the runs that led to the weights that this one began with."""
     optimizer = load_optimizer(weights)
+    record = record_of(run)
     return {
         "kind": f"optimizer: {kind_of(optimizer)}", "licence": "Apache-2.0",
-        "data": "none: trained on the classical test functions with random offsets",
-        "parameters": optimizer.theta.numel(), "torch": torch.__version__, **record_of(run),
+        "data": data_of([start["command"] for start in record["starts"]]),
+        "parameters": optimizer.theta.numel(), "torch": torch.__version__, **record,
         "trained_before": [record_of(folder) for folder in before],
     }  # fmt: skip
 
