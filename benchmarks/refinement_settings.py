@@ -51,7 +51,7 @@ class Amounts:
 
 FULL = {
     "window": Amounts((48, 48), 3, 12, 100, 16, True, (8, 8), 100),
-    "diffphy": Amounts((17, 13), 1, 3, 100, 2, True, (4, 4), 80),
+    "diffphy": Amounts((10, 8), 1, 2, 100, 2, True, (4, 2), 80),
 }
 QUICK = {
     "window": Amounts((8, 4), 1, 3, 100, 4, False, (2, 1), 60),
