@@ -11,7 +11,7 @@ from diffmocap.refinement.known_ground import KnownGround
 from diffmocap.refinement.live_settings import LiveSettings
 from diffmocap.refinement.physics_refiner import PhysicsSettings
 from diffmocap.refinement.smoother import SmootherSettings
-from diffmocap.refinement.window_weights import UNITS, RefinementWeights
+from diffmocap.refinement.window_weights import UNITS
 
 _PHYSICS = PhysicsSettings()
 _LIVE = LiveSettings()
@@ -63,15 +63,13 @@ def physics_settings(values: dict[str, Any], smoothing: SmootherSettings, ground
     Raises:
         SettingsError: a value outside its range, or a lag that is not below the window's length.
     """
-    default = RefinementWeights()
-    changed = {
-        term: values[WEIGHT + term] * getattr(default, term) for term in UNITS if values[WEIGHT + term] != 1.0
-    }
+    weights = _LIVE.weights
+    changed = {term: values[WEIGHT + term] * getattr(weights, term) for term in UNITS}
     live = LiveSettings(
         window_frames=values["refinement_frames"],
         lag_frames=values["refinement_lag"],
         budget_ms=values["refinement_budget_ms"],
         iterations=values["refinement_iterations"],
-        weights=replace(_LIVE.weights, **changed),
+        weights=replace(weights, **changed),
     )
     return PhysicsSettings(values["physics"], live, smoothing, ground)

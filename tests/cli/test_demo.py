@@ -52,7 +52,7 @@ def nodes_of(domain_id: str) -> list[psutil.Process]:
 def test_demo_goes_from_images_to_joint_states_and_pictures(ros_env, excerpt, tmp_path):
     domain_id = ros_env["ROS_DOMAIN_ID"]
     done = subprocess.run(
-        command("demo", "--source", excerpt, "--out", tmp_path, "--domain-id", domain_id, "--json"),
+        command("demo", "--source", excerpt, "--out", tmp_path, "--domain-id", domain_id, "--json", "--physics"),
         env=ros_env, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -60,12 +60,13 @@ def test_demo_goes_from_images_to_joint_states_and_pictures(ros_env, excerpt, tm
     told = json.loads(done.stdout)
     assert told["frames"] == FRAMES
     assert told["poses"] == told["refined_frames"] == FRAMES
+    assert 0 < told["physics_frames"] < FRAMES, "a track's first frames are too few for a window"
     assert (told["dropped"], told["no_person"], told["lost"]) == (0, 0, 0)
     assert told["fps"] > 1
     assert 0 < told["latency_p50_ms"] <= told["latency_p99_ms"] < 60_000
     assert 100 < told["rss_mb"] < 2048
     assert told["start_s"] > 0
-    assert {"keypoints", "detection", "pose", "lifting", "smoothing", "total"} <= told["stages"].keys()
+    assert {"keypoints", "detection", "pose", "lifting", "refinement", "total"} <= told["stages"].keys()
     assert not {"mpjpe_mm", "pixel_error"} & told.keys(), "there is no truth beside this clip"
 
     video = cv2.VideoCapture(told["video"])

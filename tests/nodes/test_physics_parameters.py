@@ -12,8 +12,9 @@ from diffmocap.errors import SettingsError
 from diffmocap.nodes.physics_parameters import WEIGHT
 from diffmocap.nodes.pose_settings import SETTINGS, pipeline_settings
 from diffmocap.refinement.known_ground import KnownGround
+from diffmocap.refinement.live_settings import LiveSettings
 from diffmocap.refinement.physics_refiner import PhysicsSettings
-from diffmocap.refinement.window_weights import UNITS, RefinementWeights
+from diffmocap.refinement.window_weights import UNITS
 
 DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 
@@ -28,7 +29,7 @@ def test_parameters_reach_the_refinement():
         "refinement_lag": 5, WEIGHT + "slip": 2.0, WEIGHT + "jerk": 0.0, "smoothing": False,
     }  # fmt: skip
     ground = KnownGround.from_camera(1.0, 0.1)
-    made, weights = pipeline_settings(changed, ground).refinement, RefinementWeights()
+    made, weights = pipeline_settings(changed, ground).refinement, LiveSettings().weights
     assert not made.enabled and made.ground == ground and not made.smoothing.enabled
     live = made.live
     assert (live.iterations, live.budget_ms, live.window_frames, live.lag_frames) == (7, 3.0, 30, 5)
