@@ -253,8 +253,6 @@ def test_physics_gives_velocities_efforts_and_where_asked_a_lag(body):
     for lag in (0, 3):
         settings = PipelineSettings(refinement=replace(physics, live=replace(live, lag_frames=lag)))
         pipeline = PosePipeline(KnownLifter(pose), PhysicsRefiner(body), body, settings)
-        settings = replace(settings, lifting=LiftingSettings(min_keypoints=4))
-        pipeline.settings = settings
         pipeline._lifter.lift = lambda seen, *rest, lift=pipeline._lifter.lift: lift(
             replace(seen, confidence=np.ones(25, np.float32)), *rest
         )
@@ -264,7 +262,10 @@ def test_physics_gives_velocities_efforts_and_where_asked_a_lag(body):
         last = results[-1]
         assert last.efforts.shape == (69,) and np.isfinite(last.efforts).all() and np.abs(last.efforts).max() > 5.0
         assert last.state.physics is not None and results[lag].efforts is None
-        assert last.joint_velocities[KNEE_Y] == pytest.approx(0.5, abs=0.3)
+        # Of the window's motion: over some frames they come to the way that the angle went.
+        knee = np.array([(r.joint_angles[KNEE_Y], r.joint_velocities[KNEE_Y]) for r in results[lag + 8 :]])
+        slope = (knee[-1, 0] - knee[0, 0]) / (0.033 * (len(knee) - 1))
+        assert 0.2 < slope < 1.0 and knee[:, 1].mean() == pytest.approx(slope, abs=0.3)
 
 
 def test_warming_up_leaves_no_trace(body):
