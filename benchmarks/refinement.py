@@ -31,6 +31,7 @@ from benchmarks.refinement_page import FULL_RUN, REMARKS, page
 from benchmarks.refinement_parts import DOMAINS, Bench, diffphy_part, window_part
 from benchmarks.refinement_scores import BFGS
 from benchmarks.refinement_settings import FULL, LOSSES, QUICK, SMALLEST, SOLVERS, USUAL, Settings
+from benchmarks.refinement_solvers import OPTIMUS
 from benchmarks.report import REPOSITORY, RESULTS, commit, provenance, today
 from benchmarks.targets import load_full_run, load_remarks, save_full_run
 
@@ -44,7 +45,9 @@ def run(args: argparse.Namespace) -> dict:
     amounts = SMALLEST if args.smallest else QUICK if args.quick else FULL
     if args.evaluations:
         amounts = {loss: replace(a, cap=args.evaluations) for loss, a in amounts.items()}
-    settings = Settings(amounts, args.weights, args.data, tuple(args.solvers), args.seed)
+    args.parts = args.parts or [part for part in PARTS if not args.quick or part != "ablations"]
+    solvers = tuple(name for name in SOLVERS if name in {BFGS, args.after, *args.solvers})
+    settings = Settings(amounts, args.weights, args.data, solvers, args.after, args.seed)
     subset = {"quick": bool(args.quick or args.smallest), "parts": args.parts, "seed": args.seed,
               "amounts": {k: vars(a) for k, a in amounts.items()}}  # fmt: skip
     print(f"subset: {json.dumps(subset)}", flush=True)
@@ -129,9 +132,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--quick", action="store_true", help="a fixed subset: at most ten minutes on two idle cores")
     p.add_argument("--smallest", action="store_true", help="a minute or two, to see that everything runs")
     p.add_argument("--json", action="store_true", help="end with one JSON line")
-    p.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="which to run (default: all)")
+    p.add_argument("--parts", nargs="+", choices=PARTS,
+                   help="which to run (default: all; a quick run: no ablations)")  # fmt: skip
     p.add_argument("--solvers", nargs="+", choices=SOLVERS, default=list(USUAL), metavar="SOLVER",
                    help=f"of {', '.join(SOLVERS)}; {BFGS} is always there (default: all but momentum)")  # fmt: skip
+    p.add_argument("--after", choices=SOLVERS, default=OPTIMUS, metavar="SOLVER",
+                   help="whose motions are called after, and drive PyBullet (default %(default)s)")  # fmt: skip
     p.add_argument("--evaluations", type=int, default=0, help="cap of every run (default: the subset's)")
     p.add_argument("--weights", type=Path, default=REPOSITORY / "models", metavar="FOLDER",
                    help="of learned optimizers (default: models)")  # fmt: skip
@@ -147,8 +153,6 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> None:
     args = parser().parse_args(arguments)
-    if BFGS not in args.solvers:
-        args.solvers = [BFGS, *args.solvers]
     torch.set_num_threads(1)
     figures = run(args)
     if args.json:

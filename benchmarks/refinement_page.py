@@ -27,8 +27,8 @@ COLUMNS = {
     "root_residual_median": "its median", "root_force_pct": "force [%]", "root_moment_nm": "moment [N m]",
 }  # fmt: skip
 NAMES = {
-    "before": "before", "one_euro_tuned": "one-euro, tuned", "one_euro": "one-euro, equal jitter",
-    "kalman_tuned": "Kalman, tuned", "kalman": "Kalman, equal jitter",
+    "before": "before", "start": "start: smoothed", "one_euro_tuned": "one-euro, tuned",
+    "one_euro": "one-euro, equal jitter", "kalman_tuned": "Kalman, tuned", "kalman": "Kalman, equal jitter",
 }  # fmt: skip
 
 
@@ -143,7 +143,9 @@ def race_table(part: dict) -> list[str]:
         ]  # fmt: skip
         for solver, x in of.items():
             timed = "seconds" in x
-            cells = [f"{x['evaluations']:.0f}", f"{x['evaluations_ratio']:.2f}", f"{100 * x['reached']:.0f} %"]
+            low, high = x["evaluations_ratio_interval"]
+            cells = [f"{x['evaluations']:.0f}", f"{x['evaluations_ratio']:.2f} ({low:.2f} to {high:.2f})",
+                     f"{100 * x['reached']:.0f} %"]  # fmt: skip
             cells += [f"{x['seconds']:.2f}", f"{x['seconds_ratio']:.2f}", f"{100 * x['seconds_reached']:.0f} %",
                       f"{x['ms_an_evaluation']:.1f}"] if timed else ["–"] * 4  # fmt: skip
             lines.append(f"| {solver} | {' | '.join(cells)} | {x['final_loss']:.4g} |")

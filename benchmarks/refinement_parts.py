@@ -16,7 +16,7 @@ from benchmarks.refinement_filters import Kalman, OneEuro
 from benchmarks.refinement_judge import RootJudge
 from benchmarks.refinement_metrics import Referee, change, interval, summarise
 from benchmarks.refinement_scores import Curves, compare
-from benchmarks.refinement_settings import OPTIMUS, RATES, Settings
+from benchmarks.refinement_settings import RATES, Settings
 from benchmarks.refinement_solvers import ADAM, MOMENTUM, Solver, tuned_rate
 from benchmarks.refinement_windows import Windows, WindowBench
 from diffmocap.body.model import BodyModel
@@ -87,12 +87,12 @@ def window_part(bench: Bench) -> dict:
     curves = {name: found.curves for name, found in solved.items()}
     which = spread(np.flatnonzero(inside), s.timed)
     timed = {solver.name: w.timed(solver, windows, which, s.cap) for solver in solvers}
-    result = races(curves, timed, inside, s.cap) | {"rates": rates, "tuning": tuning}
+    result = races(curves, timed, inside, windows.truth.clips, s.cap) | {"rates": rates, "tuning": tuning}
 
-    motions = {"before": windows.raw()} | {
+    motions = {"before": windows.raw(), "start": w.start(windows)} | {
         solver.name: w.refined(solver, windows, s.cap) for solver in solvers
     }
-    best = next((solver for solver in solvers if solver.name == OPTIMUS), solvers[-1])
+    best = next(solver for solver in solvers if solver.name == bench.settings.after)
     filters, found = filtered(w, windows, held, motions[best.name], w.refined(best, held, s.cap))
     motions |= found
     figures = {name: bench.referee.figures(*(x.numpy() for x in m), windows.truth) for name, m in motions.items()}
@@ -119,10 +119,10 @@ def diffphy_part(bench: Bench) -> dict:
     solved = {solver.name: d.solved(solver, cuts, s.cap) for solver in solvers}
     which = [cuts[i] for i in spread(np.flatnonzero(inside), s.timed)]
     timed = {solver.name: d.timed(solver, which, s.cap) for solver in solvers}
-    result = races({n: x.curves for n, x in solved.items()}, timed, inside, s.cap) | {"rates": rates, "tuning": tuning}
-
     truth, clips = d.truth(cuts), tuple(cut.take.name for cut in cuts)
-    best = next((solver for solver in solvers if solver.name == OPTIMUS), solvers[-1])
+    result = races({n: x.curves for n, x in solved.items()}, timed, inside, clips, s.cap)
+    result |= {"rates": rates, "tuning": tuning}
+    best = next(solver for solver in solvers if solver.name == bench.settings.after)
     motions = {"before": d.simulated(cuts, None)}
     motions |= {name: d.simulated(cuts, x.x) for name, x in solved.items()}
     figures = {name: bench.referee.figures(*m, truth) for name, m in motions.items()}
@@ -166,14 +166,18 @@ def filtered(
     return settings, motions
 
 
-def races(curves: Mapping[str, Curves], timed: Mapping[str, Curves], inside: np.ndarray, cap: int) -> dict:
+def races(
+    curves: Mapping[str, Curves], timed: Mapping[str, Curves], inside: np.ndarray, clips: Sequence[str], cap: int
+) -> dict:
     """Evaluations and seconds to BFGS's final loss, in each domain and at smaller caps, and the curves to draw."""
     groups = {name: np.flatnonzero(inside == (name == DOMAINS[0])) for name in DOMAINS}
     groups = {name: rows for name, rows in groups.items() if len(rows)}
     some = {name: {k: Curves(c.best[:, rows]) for k, c in curves.items()} for name, rows in groups.items()}
     return {
-        "cap": cap, "race": {name: compare(of, cap, timed if name == DOMAINS[0] else None)
-                             for name, of in some.items()},
+        "cap": cap, "race": {
+            name: compare(of, cap, timed if name == DOMAINS[0] else None, [clips[i] for i in groups[name]])
+            for name, of in some.items()
+        },
         "race_at_cap": {str(c): {name: compare(of, c) for name, of in some.items()}
                         for c in (cap // 4, cap // 2) if c > 1},
         "curves": {name: {k: quartiles(c.best) for k, c in of.items()} for name, of in some.items()},

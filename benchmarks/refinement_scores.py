@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+
+from benchmarks.refinement_metrics import LEVEL, resampled
 
 BFGS = "BFGS"
 #: BFGS's final loss counts as reached within this share of it, for BFGS itself too.
@@ -55,12 +58,15 @@ def seconds_to(curves: Curves, target: torch.Tensor, cap: int) -> tuple[torch.Te
     return curves.seconds.gather(0, count[None] - 1)[0], found
 
 
-def compare(curves: Mapping[str, Curves], cap: int, timed: Mapping[str, Curves] | None = None) -> dict[str, dict]:
+def compare(
+    curves: Mapping[str, Curves], cap: int, timed: Mapping[str, Curves] | None = None,
+    clusters: Sequence[str] | None = None,
+) -> dict[str, dict]:  # fmt: skip
     """Of each solver: evaluations and seconds to BFGS's final loss, medians over problems, and over BFGS's medians.
 
     Args:
         curves: by solver, of the same problems in the same order. timed: the same of problems that each ran alone,
-            perhaps of fewer; BFGS's among them.
+            perhaps of fewer; BFGS's among them. clusters: [B] what a bootstrap of the ratios draws; None: no interval.
     """
     target = targets(curves[BFGS], cap)
     own, _ = evaluations_to(curves[BFGS].best, target, cap)
@@ -75,6 +81,8 @@ def compare(curves: Mapping[str, Curves], cap: int, timed: Mapping[str, Curves] 
             "reached": float(found.double().mean()), "final_loss": float(final.double().quantile(0.5)),
             "start_loss": float(curve.best[0].double().quantile(0.5)),
         }  # fmt: skip
+        if clusters is not None:
+            result[name]["evaluations_ratio_interval"] = median_ratio_interval(count.numpy(), own.numpy(), clusters)
     if timed:
         target = targets(timed[BFGS], cap)
         own, _ = seconds_to(timed[BFGS], target, cap)
@@ -88,6 +96,17 @@ def compare(curves: Mapping[str, Curves], cap: int, timed: Mapping[str, Curves] 
                 "timed_problems": int(curve.best.shape[1]),
             })  # fmt: skip
     return result
+
+
+def median_ratio_interval(
+    values: np.ndarray, reference: np.ndarray, clusters: Sequence[str], draws: int = 500
+) -> list[float]:
+    """Bootstrap interval of the ratio of medians over [B] rows, paired; see :func:`refinement_metrics.resampled`."""
+    found = []
+    for counts in resampled(clusters, draws):
+        rows = np.repeat(np.arange(len(counts)), counts)
+        found.append(np.median(values[rows]) / np.median(reference[rows]))
+    return [round(float(x), 4) for x in np.percentile(found, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])]
 
 
 def ran(curves: Curves) -> torch.Tensor:

@@ -55,7 +55,7 @@ FULL = {
 }
 QUICK = {
     "window": Amounts((8, 4), 1, 3, 100, 4, False, (2, 1), 60),
-    "diffphy": Amounts((2, 2), 1, 1, 60, 2, False, (1, 0), 40),
+    "diffphy": Amounts((2, 1), 1, 1, 50, 2, False, (1, 0), 25),
 }
 #: So little that a minute is enough: to see that everything runs.
 SMALLEST = {
@@ -66,12 +66,14 @@ SMALLEST = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Of a run: amounts by loss, folder of weights, of data, solvers that take part, and the seed."""
+    """Of a run: amounts by loss, folder of weights, of data, solvers that take part, whose motions are called *after*,
+    and the seed; ``seconds`` of PyBullet's clips. ``notes`` gather what the page must say."""
 
     amounts: dict[str, Amounts]
     weights: Path = REPOSITORY / "models"
     data: Path | None = None
     solvers: tuple[str, ...] = USUAL
+    after: str = OPTIMUS
     seed: int = 0
     seconds: float = 3.0
     notes: list[str] = field(default_factory=list)

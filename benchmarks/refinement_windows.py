@@ -109,6 +109,11 @@ class WindowBench:
         parts = [windows.window(slice(a, a + self.batch)) for a in range(0, len(windows.cuts), self.batch)]
         return [WindowTask(w, self.points, reference_motion(w, 0)) for w in parts], [w.batch for w in parts]
 
+    def start(self, windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
+        """The smoothed motions that every solver begins with, float64."""
+        references = [task.reference for task in self.tasks(windows)[0]]
+        return tuple(torch.cat(x).double() for x in zip(*references, strict=True))
+
     def solved(self, solver: Solver, windows: Windows, cap: int, stop=None) -> Solved:
         """One solver's runs from the reference, kept."""
         kept = self.cache.get(

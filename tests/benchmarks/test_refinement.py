@@ -130,7 +130,7 @@ def made_up() -> dict:
                      torch.arange(1.0, 5.0)[:, None].repeat(1, 4))  # fmt: skip
     quick = Curves(torch.tensor([[8.0] * 4] + 3 * [[1.0] * 4], dtype=torch.float64), 0.1 * halving.seconds)
     inside, clips = np.array([True, True, True, False]), ("a", "a", "b", "c")
-    part = races({BFGS: halving, OPTIMUS: quick}, {BFGS: halving, OPTIMUS: quick}, inside, 4)
+    part = races({BFGS: halving, OPTIMUS: quick}, {BFGS: halving, OPTIMUS: quick}, inside, clips, 4)
     keys = ("mpjpe_mm", "mpjpe_g_mm", "pa_mpjpe_mm", "mpjpe_2d_px", "tv", "foot_skate_pct", "foot_skate_raw_pct",
             "root_residual", "root_residual_median", "root_force_pct", "root_moment_nm")  # fmt: skip
     sizes = {"before": 100.0, BFGS: 20.0, OPTIMUS: 10.0, "one_euro": 40.0, "one_euro_tuned": 30.0, "kalman": 35.0,

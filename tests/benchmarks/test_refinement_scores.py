@@ -8,7 +8,15 @@ import torch
 
 from benchmarks.refinement_judge import RootJudge
 from benchmarks.refinement_metrics import Referee, Truth, change, interval, resampled
-from benchmarks.refinement_scores import Curves, compare, evaluations_to, ran, seconds_to, targets
+from benchmarks.refinement_scores import (
+    Curves,
+    compare,
+    evaluations_to,
+    median_ratio_interval,
+    ran,
+    seconds_to,
+    targets,
+)
 from diffmocap.body.model import BodyModel
 from diffmocap.body.urdf import read_urdf
 from diffmocap.physics.contact_points import ContactPoints
@@ -43,6 +51,12 @@ def test_ratios_are_of_medians_to_bfgs_own():
     assert found["quick"]["seconds_ratio"] == pytest.approx(1.5)
     assert found["never"]["seconds_ratio"] == pytest.approx(15.0) and found["never"]["reached"] == 0.0
     assert found["quick"]["ms_an_evaluation"] == pytest.approx(300.0)
+
+
+def test_the_interval_of_a_ratio_draws_clips_and_pairs():
+    values, own = np.array([2.0, 2.0, 9.0]), np.array([4.0, 4.0, 9.0])
+    assert median_ratio_interval(values, own, ["a", "a", "a"]) == [0.5, 0.5]
+    assert median_ratio_interval(values, own, ["a", "a", "b"]) == [0.5, 1.0]
 
 
 def test_seconds_of_a_run_that_ended_early_are_its_own():
