@@ -36,6 +36,8 @@ from benchmarks.report import REPOSITORY, RESULTS, commit, provenance, today
 from benchmarks.targets import load_full_run, load_remarks, save_full_run
 
 PARTS = ("window", "diffphy", "ablations")
+#: What is in the plots alone, not in the record of a full run.
+DRAWN = ("curves", "timed_curves")
 #: Of motions, in the JSON line.
 FIGURES = ("mpjpe_mm", "tv", "foot_skate_pct", "root_residual")
 
@@ -47,7 +49,8 @@ def run(args: argparse.Namespace) -> dict:
         amounts = {loss: replace(a, cap=args.evaluations) for loss, a in amounts.items()}
     args.parts = args.parts or [part for part in PARTS if not args.quick or part != "ablations"]
     solvers = tuple(name for name in SOLVERS if name in {BFGS, args.after, *args.solvers})
-    settings = Settings(amounts, args.weights, args.data, solvers, args.after, args.seed)
+    long_s = 1.2 if args.smallest else 3.0
+    settings = Settings(amounts, args.weights, args.data, solvers, args.after, args.seed, long_s)
     subset = {"quick": bool(args.quick or args.smallest), "parts": args.parts, "seed": args.seed,
               "amounts": {k: vars(a) for k, a in amounts.items()}}  # fmt: skip
     print(f"subset: {json.dumps(subset)}", flush=True)
@@ -123,7 +126,9 @@ def write_page(figures: dict, args: argparse.Namespace) -> None:
     (args.out / f"{name}.md").write_text(text)
     print(f"wrote {args.out / f'{name}.md'}")
     if complete and args.out == RESULTS:
-        save_full_run(FULL_RUN, figures, f"python -m benchmarks.refinement {shlex.join(sys.argv[1:])}")
+        kept = {part: {k: v for k, v in of.items() if k not in DRAWN} for part, of in details.items()}
+        command = f"python -m benchmarks.refinement {shlex.join(sys.argv[1:])}"
+        save_full_run(FULL_RUN, figures | {"details": kept}, command)
 
 
 def parser() -> argparse.ArgumentParser:

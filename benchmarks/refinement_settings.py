@@ -59,8 +59,8 @@ QUICK = {
 }
 #: So little that a minute is enough: to see that everything runs.
 SMALLEST = {
-    "window": Amounts((2, 2), 1, 1, 8, 2, True, (1, 0), 8),
-    "diffphy": Amounts((1, 1), 1, 1, 4, 1, False, (1, 0), 2),
+    "window": Amounts((2, 1), 1, 1, 8, 1, False, (1, 0), 8),
+    "diffphy": Amounts((1, 1), 1, 1, 3, 1, False, (1, 0), 2),
 }
 
 
