@@ -107,7 +107,7 @@ def part_figures(part: dict) -> dict:
 def write_page(figures: dict, args: argparse.Namespace) -> None:
     """The page and its plots, and of a full run the record that stands beside quick ones."""
     quick, details = figures["subset"]["quick"], figures["details"]
-    complete = not quick and set(args.parts) == set(PARTS) and set(args.solvers) >= set(USUAL)
+    complete = not quick and not args.evaluations and set(args.parts) == set(PARTS) and set(args.solvers) >= set(USUAL)
     name = f"{today()}-refinement{'-quick' if quick else ''}"
     args.out.mkdir(parents=True, exist_ok=True)
     images = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from benchmarks.refinement_judge import RootJudge
 from benchmarks.refinement_metrics import Referee, change, interval, summarise
 from benchmarks.refinement_scores import Curves, compare
 from benchmarks.refinement_settings import RATES, Settings
-from benchmarks.refinement_solvers import ADAM, MOMENTUM, Solver, tuned_rate
+from benchmarks.refinement_solvers import ADAM, MOMENTUM, Solver, loss_ms, tuned_rate
 from benchmarks.refinement_windows import Windows, WindowBench
 from diffmocap.body.model import BodyModel
 from diffmocap.body.urdf import read_urdf
@@ -129,7 +128,8 @@ def diffphy_part(bench: Bench) -> dict:
     source = bench.referee.figures(truth.rotations, truth.pelvis, truth)
     result |= tables(figures | {"source motion": source}, clips, inside, best.name)
     return result | {
-        "after_by": best.name, "motions": described(cuts), "loss_ms_32": loss_ms(d.task(cuts[:1]), solved[best.name].x[0][:1]),
+        "after_by": best.name, "motions": described(cuts),
+        "loss_ms_32": loss_ms(d.task(cuts[:1]), solved[best.name].x[0][:1]),
         "mpjpe_g_mm": domain_means({x.name: figures[x.name]["mpjpe_g_mm"] for x in solvers}, inside, clips),
         "pybullet": long_clips(bench, best),
     }  # fmt: skip
@@ -276,23 +276,3 @@ def described(cuts: Sequence[Cut]) -> dict:
 def spread(rows: np.ndarray, count: int) -> list[int]:
     """``count`` of the rows, evenly."""
     return [int(rows[round(k * (len(rows) - 1) / max(1, count - 1))]) for k in range(min(count, len(rows)))]
-
-
-def loss_ms(task: Task, solution: torch.Tensor, repeats: int = 40) -> dict:
-    """Milliseconds of a loss with its gradient over one problem, float32, at the start and at a solution [1, N], by
-    threads: median and least."""
-    found: dict[str, dict] = {"start": {}, "solution": {}}
-    threads, places = torch.get_num_threads(), {"start": task.init(1).float(), "solution": solution.float()}
-    try:
-        for count in (1, 2):
-            torch.set_num_threads(count)
-            for place, x in places.items():
-                taken = []
-                for _ in range(repeats):
-                    begin = time.perf_counter()
-                    task.loss_and_gradient(x)
-                    taken.append(1e3 * (time.perf_counter() - begin))
-                found[place][str(count)] = [round(float(np.median(taken)), 3), round(min(taken), 3)]
-    finally:
-        torch.set_num_threads(threads)
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -141,6 +142,28 @@ def step_ms(solver: Solver, task: Task, steps: int = 20) -> float | None:
             state = solver.optimizer.step(state, loss, gradient)
             least = min(least, time.perf_counter() - begin)
     return 1e3 * least
+
+
+def loss_ms(task: Task, solution: torch.Tensor, repeats: int = 40, most_s: float = 2.0) -> dict:
+    """Milliseconds of a loss with its gradient over one problem, float32, at the start and at a solution [1, N], by
+    threads: median and least of so many, or of those that fit into ``most_s`` seconds."""
+    found: dict[str, dict] = {"start": {}, "solution": {}}
+    threads, places = torch.get_num_threads(), {"start": task.init(1).float(), "solution": solution.float()}
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            for place, x in places.items():
+                taken = []
+                for _ in range(repeats):
+                    begin = time.perf_counter()
+                    task.loss_and_gradient(x)
+                    taken.append(1e3 * (time.perf_counter() - begin))
+                    if sum(taken) > 1e3 * most_s:
+                        break
+                found[place][str(count)] = [round(statistics.median(taken), 3), round(min(taken), 3)]
+    finally:
+        torch.set_num_threads(threads)
+    return found
 
 
 def progress(items: Sequence, text: str) -> tqdm:
