@@ -1,7 +1,7 @@
 """What the live physics refinement publishes, frame by frame: ``python -m benchmarks.live_refinement``.
 
 Validation motions before a level camera come as a stream: keypoints with a detector's noise, lifted as the pose node
-does with the smoother off (``--noise synthetic``: the true poses with errors that drift). Every row is what a listener
+does, before any smoothing (``--noise synthetic``: the true poses with errors that drift). Every row is what a listener
 receives: the poses as lifted, the one-euro filter with the shipped settings and at the jitter of the refinement without
 lag, and the refinement at each of ``--lags`` frames. The ground is given, there is no time limit but ``--iterations``.
 
@@ -89,7 +89,8 @@ class Judge:
             taken.append(1e3 * (time.process_time() - started))
         found = [r for r in results if r is not None]
         poses = torch.stack([r.rotations for r in found]), torch.stack([r.pelvis for r in found])
-        return poses, settings.lag_frames, taken[settings.window_frames :]
+        first = [f.stamp_ns for f in stream.frames].index(found[0].stamp_ns)
+        return poses, first, taken[settings.window_frames :]
 
 
 def unrefined(stream: LiveStream) -> Poses:

@@ -20,7 +20,6 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.lifting.lifter import LiftingSettings
 from diffmocap.pipeline import PipelineSettings, PosePipeline
-from diffmocap.refinement.smoother import SmootherSettings
 from diffmocap.refinement.window_buffer import LiveFrame
 
 #: Against gravity, in the optical frame of a level camera.
@@ -63,7 +62,7 @@ def live_stream(
     height = -(float(worn.pelvis[: len(seen), 1].mean()) + 0.1)  # ``observe`` puts the mean 0.1 m below the axis
     if noise == "lifting":
         pipeline = pipeline or PosePipeline.load()
-        pipeline.settings = PipelineSettings(refinement=SmootherSettings(enabled=False))
+        pipeline.settings = PipelineSettings()  # hypotheses are looked at, not what is published
         pipeline.reset()
         poses = [_lifted(pipeline, k) for k in seen.keypoints]
     else:

@@ -47,7 +47,7 @@ class LiveSettings:
     rotation_spread_rad: float = 0.035
     across_m: float = 0.02
     along_m: float = 0.06
-    settle_s: float = 0.05
+    settle_s: float = 0.03
     stance: float = 3.0
     weights: RefinementWeights = field(default_factory=lambda: RefinementWeights(slip=1 / 0.8**2))
 
