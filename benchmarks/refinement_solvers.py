@@ -25,7 +25,7 @@ from diffmocap.resources import sha256_of
 
 LBFGS, ADAM, MOMENTUM, ADAFACTOR_MLP, OPTIMUS = "L-BFGS", "Adam", "Momentum", "Adafactor MLP", "Optimus"
 #: The learning rates that are tried, in units of the unknowns.
-RATES = {ADAM: (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32), MOMENTUM: (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
+RATES = {ADAM: (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64), MOMENTUM: (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
 
 
 @dataclass(frozen=True)
