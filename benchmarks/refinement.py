@@ -98,7 +98,7 @@ def part_figures(part: dict) -> dict:
         **{f"mpjpe_g_{domain}_mm": {k: v[0] for k, v in part["mpjpe_g_mm"].get(domain, {}).items()}
            for domain in DOMAINS},
         "before": motion("before", "before"), "after": motion(part["after_by"], "after"),
-        "one_euro": motion("one_euro"), "kalman": motion("kalman"),
+        "one_euro": motion("one_euro", "one_euro"), "kalman": motion("kalman", "kalman"),
         # The slower of start and solution, with the better number of threads.
         "loss_ms_32": max(min(median for median, _ in of.values()) for of in part["loss_ms_32"].values()),
     }  # fmt: skip

@@ -188,12 +188,13 @@ def rollout_lines(tracked: dict, solver: str) -> list[str]:
     if not tracked:
         return []
     before, after = tracked["seconds"]["before"], tracked["seconds"]["after"]
+    beside = [f"{NAMES[k]} {v[0]:.2f} s" for k, v in tracked["seconds"].items() if k not in ("before", "after")]
     return [
         f"PyBullet, {tracked['clips']} clips of {tracked['clip_s']:g} s ({tracked['in_domain']} in domain), {solver}: "
         f"{before[0]:.2f} s ({before[1]:.2f} to {before[2]:.2f}) before, {after[0]:.2f} s ({after[1]:.2f} to "
         f"{after[2]:.2f}) after, {tracked['change'][0]:.2f} times ({tracked['change'][1]:.2f} to "
         f"{tracked['change'][2]:.2f}); tracked to the end: {tracked['censored']['before']} and "
-        f"{tracked['censored']['after']}.", "",
+        f"{tracked['censored']['after']}." + (f" Filters: {', '.join(beside)}." if beside else ""), "",
     ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import torch
 from benchmarks.refinement_cache import Cache
 from benchmarks.refinement_clips import Cut, cuts_of, domains, takes_of
 from benchmarks.refinement_diffphy import DiffphyBench
-from benchmarks.refinement_filters import Kalman, OneEuro
+from benchmarks.refinement_filters import Filter, Kalman, Motions, OneEuro
 from benchmarks.refinement_judge import RootJudge
 from benchmarks.refinement_metrics import Referee, change, interval, summarise
 from benchmarks.refinement_scores import Curves, compare
@@ -98,9 +98,10 @@ def window_part(bench: Bench) -> dict:
     truth = bench.referee.figures(windows.truth.rotations, windows.truth.pelvis, windows.truth)
     result |= tables(figures | {"source motion": truth}, windows.truth.clips, inside, best.name)
     result |= {
-        "filters": filters, "after_by": best.name, "mpjpe_g_mm": domain_means(
+        "filters": {name: repr(one) for name, one in filters.items()}, "after_by": best.name,
+        "mpjpe_g_mm": domain_means(
             {solver.name: figures[solver.name]["mpjpe_g_mm"] for solver in solvers}, inside, windows.truth.clips),
-        "pybullet": long_windows(bench, best), "motions": described(windows.cuts),
+        "pybullet": long_windows(bench, best, filters), "motions": described(windows.cuts),
         "loss_ms_32": loss_ms(w.tasks(windows)[0][0].row(0), solved[best.name].x[0][:1]),
     }  # fmt: skip
     return result
@@ -154,16 +155,16 @@ def learning_rates(
 def filtered(
     bench: WindowBench, windows: Windows, held: Windows, refined: tuple[torch.Tensor, torch.Tensor],
     refined_held: tuple[torch.Tensor, torch.Tensor],
-) -> tuple[dict, dict]:  # fmt: skip
-    """Settings and motions of both filters, tuned and at the jitter that refinement leaves."""
-    settings, motions = {}, {}
+) -> tuple[dict[str, Filter], dict[str, Motions]]:  # fmt: skip
+    """Both filters, tuned and at the jitter that refinement leaves, and their motions."""
+    chosen, motions = {}, {}
     tv, tv_held = bench.jitter_of(refined, windows), bench.jitter_of(refined_held, held)
     for key, kind in (("one_euro", OneEuro), ("kalman", Kalman)):
         tuned = bench.tuned(kind, held)
         equal = bench.at_jitter(bench.shaped(kind, held, tv_held), windows, tv)
-        for name, chosen in ((f"{key}_tuned", tuned), (key, equal)):
-            motions[name], settings[name] = chosen(windows.raw(), windows.truth.dt_s), repr(chosen)
-    return settings, motions
+        for name, one in ((f"{key}_tuned", tuned), (key, equal)):
+            motions[name], chosen[name] = one(windows.raw(), windows.truth.dt_s), one
+    return chosen, motions
 
 
 def races(
@@ -217,8 +218,8 @@ def domain_means(values: dict[str, np.ndarray], inside: np.ndarray, clips: Seque
     return found
 
 
-def long_windows(bench: Bench, solver: Solver) -> dict:
-    """PyBullet's character on 3 s windows, driven by the lifted poses and by the refined ones."""
+def long_windows(bench: Bench, solver: Solver, filters: Mapping[str, Filter]) -> dict:
+    """PyBullet's character on 3 s windows, driven by the lifted poses, the refined ones, and what filters make."""
     s, w = bench.settings.amounts["window"], bench.windows
     frames = round(30 * bench.settings.seconds) + 1
     cuts = bench.cuts("window", frames, 1, s.long)
@@ -226,9 +227,11 @@ def long_windows(bench: Bench, solver: Solver) -> dict:
         return {}
     windows = w.lifted(cuts)
     motions = {"before": windows.raw(), "after": w.refined(solver, windows, s.long_evaluations)}
+    motions |= {name: one(windows.raw(), windows.truth.dt_s) for name, one in filters.items()}
+    made_by = {key: repr(filters[key]) if key in filters else solver.key for key in motions}
     found = {
         key: bench.cache.get(lambda m=m: as_tensors(w.rollouts(m, windows, bench.precise)), what="window rollouts",
-                             cuts=[c.name for c in windows.cuts], frames=frames, of=key, key=solver.key,
+                             cuts=[c.name for c in windows.cuts], frames=frames, of=key, key=made_by[key],
                              evaluations=s.long_evaluations, seed=bench.settings.seed) for key, m in motions.items()
     }  # fmt: skip
     return tracking({k: (v["seconds"].numpy(), v["censored"].numpy()) for k, v in found.items()}, windows.cuts)

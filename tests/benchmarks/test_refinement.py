@@ -137,7 +137,8 @@ def made_up() -> dict:
              "kalman_tuned": 30.0, "source motion": 1.0}  # fmt: skip
     figures = {name: {k: np.array([size, size, size, 2 * size]) for k in keys} for name, size in sizes.items()}
     part |= tables(figures, clips, inside, OPTIMUS)
-    tracked = {"clips": 2, "clip_s": 3.0, "in_domain": 1, "seconds": {"before": [0.5, 0.4, 0.6], "after": [1.5, 1, 2]},
+    seconds = {"before": [0.5, 0.4, 0.6], "after": [1.5, 1.0, 2.0], "kalman": [0.7, 0.6, 0.8]}
+    tracked = {"clips": 2, "clip_s": 3.0, "in_domain": 1, "seconds": seconds,
                "censored": {"before": 0, "after": 1}, "change": [3.0, 2.0, 4.0]}  # fmt: skip
     mm = {BFGS: [20.0, 19.0, 21.0], OPTIMUS: [10.0, 9.0, 11.0]}
     return part | {
@@ -158,6 +159,7 @@ def test_the_json_line_has_what_is_asked_for():
     assert window["evals_to_bfgs_loss"] == {BFGS: 1.0, OPTIMUS: 0.5}
     assert window["seconds_to_bfgs_loss"][OPTIMUS] == pytest.approx(0.05)
     assert window["after"]["root_residual"] == 12.5 and window["after"]["pybullet_seconds"] == 1.5
+    assert window["kalman"]["pybullet_seconds"] == 0.7 and window["one_euro"]["pybullet_seconds"] is None
     assert found["loss_ms_32"] == 4.0 and found["kalman"]["tv"] == 43.75
 
 
