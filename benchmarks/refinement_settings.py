@@ -25,9 +25,9 @@ ABLATIONS = {
     "Adafactor MLP 512x4": "adafactor_mlp_512x4_{loss}.safetensors",
     "Adafactor MLP 128x4": "adafactor_mlp_{loss}.safetensors",
 }  # fmt: skip
-#: Learning rates for runs that do not tune. On walks of the held-out subject: Adam's for windows after 100 evaluations of
-#: 16; for DiffPhy the best of 0.01, 0.02, 0.04 and 0.08 for four clips of a second after 50. Momentum's for windows comes
-#: from runs of 8 evaluations, the one for DiffPhy is not chosen: tune where momentum counts.
+#: Learning rates for runs that do not tune. On walks of the held-out subject: Adam's for windows after 100 evaluations
+#: of 16; for DiffPhy the best of 0.01, 0.02, 0.04 and 0.08 for four clips of a second after 50. Momentum's for windows
+#: comes from runs of 8 evaluations, the one for DiffPhy is not chosen: tune where momentum counts.
 RATES = {"window": {ADAM: 0.32, MOMENTUM: 1e-2}, "diffphy": {ADAM: 0.02, MOMENTUM: 3e-4}}
 
 
