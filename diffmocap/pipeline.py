@@ -66,8 +66,8 @@ class PoseResult:
         state: refined pose.
         tracked: the hypotheses, and which of them was followed.
         joint_angles: [69] rad, float64, continuous within a track.
-        joint_velocities: [69] rad/s, float64: those of the physics where it ran, else over the step from the pose
-            before, zero at a start.
+        joint_velocities: [69] rad/s, float64: those of the physics where it ran without a lag, else over the step from
+            the pose before, zero at a start.
         efforts: [69] N m, float64, of the joints' motors; None where no physics ran or no ground is known.
     """
 
@@ -152,7 +152,7 @@ class PosePipeline:
         upright[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
         wanted, intrinsics = self.settings, CameraIntrinsics.from_fov(640, 480)
         if isinstance(wanted.refinement, PhysicsSettings):
-            # Also where it is off: it may be turned on. And what one hurried step took would count as what steps take.
+            # Also where it is off: it may be turned on. And the budget would remember what hurried first steps took.
             self.settings = replace(wanted, refinement=wanted.refinement.unhurried())
         points_m = self.body.keypoints(upright, torch.tensor([[0.0, 0.0, 3.0]]))
         points = project(points_m, torch.tensor(intrinsics.matrix).float())
@@ -164,13 +164,10 @@ class PosePipeline:
         self.reset(camera_moved=True)
 
     @torch.no_grad()
-    def step(
-        self, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, deadline_s: float | None = None
-    ) -> PoseResult:
+    def step(self, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, deadline_s: float | None = None) -> PoseResult:
         """Process the keypoints of the next image.
 
-        ``deadline_s`` on the clock of :func:`time.perf_counter` is when the refinement has to be done; lifting takes
-        what it takes.
+        ``deadline_s`` on the clock of :func:`time.perf_counter` is when the refinement has to be done.
 
         Images may be skipped and stamps may jump: a repeated or slightly older stamp is
         :attr:`Outcome.STALE`, a gap or a jump back of more than ``max_gap_s`` starts a new track.
@@ -230,8 +227,7 @@ class PosePipeline:
         outcome = Outcome.TRACKED
         if before is None:
             outcome = Outcome.RESTARTED if tracked.restarted else Outcome.STARTED
-        timings = clock.stop()
-        result = PoseResult(outcome, state.stamp_ns, timings, state, tracked, angles, velocities, efforts)
+        result = PoseResult(outcome, state.stamp_ns, clock.stop(), state, tracked, angles, velocities, efforts)
         self._previous = result
         return result
 
@@ -256,10 +252,10 @@ def _angles(state: BodyState, before: PoseResult | None) -> tuple[np.ndarray, np
     last = None if before is None else torch.from_numpy(before.joint_angles)
     angles = angles_from_rotations(state.rotations.double(), last)
     physics, efforts = state.physics, None
-    if physics is not None:
+    if physics is not None and physics.torques is not None:
+        efforts = on_branch(physics.torques.double(), physics.angles.double(), angles).numpy()
+    if physics is not None and physics.angular_velocity is not None:
         velocities = angle_rates(angles, physics.angular_velocity.double()).numpy()
-        if physics.torques is not None:
-            efforts = on_branch(physics.torques.double(), physics.angles.double(), angles).numpy()
     elif before is None:
         velocities = np.zeros(NUM_ANGLES)
     else:

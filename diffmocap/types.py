@@ -149,8 +149,9 @@ class BodyPhysics:
 
     Attributes:
         angles: [69] rad of the URDF's joints, of the branch that ``torques`` are about.
-        angular_velocity: [24, 3] rad/s of each local rotation, in the joint's own axes.
-        pelvis_velocity: [3] m/s.
+        angular_velocity: [24, 3] rad/s of each local rotation, in the joint's own axes; None with a lag, where poses
+            follow each other so smoothly that their differences tell better.
+        pelvis_velocity: [3] m/s, likewise.
         torques: [69] N m of the URDF's joints; None while no ground is known.
         contact_points: [C, 3] m, contact_forces: [C, 3] N on the body, a row for each of the state's ``contacts``;
             None where ``torques`` is.
@@ -160,8 +161,8 @@ class BodyPhysics:
     """
 
     angles: torch.Tensor
-    angular_velocity: torch.Tensor
-    pelvis_velocity: torch.Tensor
+    angular_velocity: torch.Tensor | None = None
+    pelvis_velocity: torch.Tensor | None = None
     torques: torch.Tensor | None = None
     contact_points: torch.Tensor | None = None
     contact_forces: torch.Tensor | None = None

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from diffmocap.cli.pictures import Pictures
     from diffmocap.cli.recording import RecordedFrame, Recording
 
+#: Steps of the refinement in each frame of a video that is played as fast as possible.
+ITERATIONS = 1
 SUMMARY = "the whole graph on the bundled video, or on another one"
 
 
@@ -138,10 +140,10 @@ def node_parameters(args: argparse.Namespace, truth: GroundTruth | None) -> dict
     camera: dict[str, Any] = {"pacing": "realtime" if args.realtime else "fast"}
     pose = pose_parameters(args)
     if not args.realtime:
-        # Motion and smoothing then do not depend on how fast this machine is.
+        # Motion, smoothing and refinement then do not depend on how fast this machine is.
         camera["stamps"] = "video"
         # With such stamps there is no latency to keep a budget of.
-        pose["budget_ms"] = pose["refinement_budget_ms"] = 0.0
+        pose |= {"budget_ms": 0.0, "refinement_budget_ms": 0.0, "refinement_iterations": ITERATIONS}
     if truth is not None and truth.vertical_fov_deg:
         camera["vertical_fov_deg"] = truth.vertical_fov_deg
     return {"camera_node": camera, "pose_node": pose}

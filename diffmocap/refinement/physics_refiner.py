@@ -56,7 +56,7 @@ class PhysicsSettings:
         ground: what is known of gravity and floor; a change starts the window again.
     """
 
-    enabled: bool = False
+    enabled: bool = True
     live: LiveSettings = field(default_factory=LiveSettings)
     smoothing: SmootherSettings = field(default_factory=SmootherSettings)
     ground: KnownGround = field(default_factory=KnownGround)
@@ -224,10 +224,13 @@ class PhysicsRefiner:
         ground, known = self._live.ground, self._ground
         said = [known.source] if known.source else []
         said += [result.ground_source] if known.height_m is None else []
+        now = self.settings.live.lag_frames == 0
         return BodyPhysics(
-            angles=result.angles, angular_velocity=result.angular_velocity, pelvis_velocity=result.pelvis_velocity,
-            torques=result.torques, contact_points=getattr(result, "contact_points", None),
-            contact_forces=getattr(result, "contact_forces", None), ground_up=None if ground is None else ground.up,
+            angles=result.angles, angular_velocity=result.angular_velocity if now else None,
+            pelvis_velocity=result.pelvis_velocity if now else None, torques=result.torques,
+            contact_points=getattr(result, "contact_points", None),
+            contact_forces=getattr(result, "contact_forces", None),
+            ground_up=None if ground is None else ground.up,
             ground_height=None if ground is None else float(ground.height),
             ground_source="; ".join(said), iterations=result.iterations,
         )  # fmt: skip
