@@ -23,6 +23,9 @@ FORMAT = "diffmocap-optimizer-1"
 SHIPPED = {
     "optimus": "optimus.safetensors", "optimus_rosenbrock": "optimus_rosenbrock.safetensors",
     "adafactor_mlp_128x4": "adafactor_mlp_128x4.safetensors", "adafactor_mlp_512x4": "adafactor_mlp_512x4.safetensors",
+    "optimus_window": "optimus_window.safetensors", "optimus_diffphy": "optimus_diffphy.safetensors",
+    "adafactor_mlp_window": "adafactor_mlp_window.safetensors",
+    "adafactor_mlp_diffphy": "adafactor_mlp_diffphy.safetensors",
 }  # fmt: skip
 #: What the header calls an optimizer.
 KINDS: dict[str, tuple[type[LearnedOptimizer], type]] = {

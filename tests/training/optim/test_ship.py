@@ -9,6 +9,8 @@ import pytest
 from diffmocap.errors import ModelFileError
 from diffmocap.optim.weights import SHIPPED, kind_of, load_optimizer, load_shipped
 from training.optim.__main__ import main as train
+from training.manifest import ACKNOWLEDGEMENT
+from training.optim.ship import data_of
 from training.optim.ship import main as ship
 
 
@@ -32,10 +34,16 @@ def test_a_run_is_shipped_with_its_record(tmp_path, capsys) -> None:
 def test_shipped_optimizers_are_what_they_are_called(name: str) -> None:
     optimizer = load_shipped(name)
     assert name.startswith(kind_of(optimizer)) and optimizer.theta.isfinite().all()
-    if kind_of(optimizer) == "adafactor_mlp":
+    if "x" in name.removeprefix("adafactor_mlp_"):
         assert f"{optimizer.settings.width}x{optimizer.settings.layers}" in name
 
 
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(ModelFileError, match="no optimizer 'adam' is shipped; one of optimus"):
         load_shipped("adam")
+
+
+def test_data_of_a_run_is_what_its_command_names() -> None:
+    assert str(data_of(["python -m training.optim --out run"])).startswith("none")
+    data = data_of(["python -m training.optim --problems windows --data walks.npz --out run"])
+    assert data["clips"] == ["walks.npz"] and data["acknowledgement"] == ACKNOWLEDGEMENT
