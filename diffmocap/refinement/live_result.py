@@ -26,7 +26,8 @@ class LiveResult:
             by central differences, at the newest frame by backward ones; zero without a neighbour.
         torques: [69] N m of the URDF's joints, None without a ground, with fewer than 3 frames or where refinement did
             not help. Forces need a frame before and one after: without lag they are those of the frame before.
-        contacts: names of the touching contact points.
+        contacts: names of the touching contact points. contact_points: [C, 3] m, where they are, and contact_forces:
+            [C, 3] N on the body there, a row for each of them; None where ``torques`` is.
         loss_before, loss_after: of the whole window, unrefined and as published: the second is never the larger. The
             first may be a few frames old while the second is far below it.
         iterations: steps taken for this frame.
@@ -45,6 +46,8 @@ class LiveResult:
     pelvis_velocity: torch.Tensor
     torques: torch.Tensor | None
     contacts: tuple[str, ...]
+    contact_points: torch.Tensor | None
+    contact_forces: torch.Tensor | None
     loss_before: float
     loss_after: float
     iterations: int
@@ -67,7 +70,8 @@ def pose_of(
     first, last = max(index - 1, 0), min(index + 1, len(pelvis) - 1)
     span_s = max(last - first, 1) * task.window.dt_s
     angles = angles_from_rotations(rotations[index], last_angles)
-    torques = None
+    torques = contact_points = contact_forces = None
+    touching = published.touching[index]
     if solution.torques is not None:
         inner = min(max(index - 1, 0), len(pelvis) - 3)  # of the frames with a neighbour on either side
         at = inner + 1
@@ -75,9 +79,14 @@ def pose_of(
         on_child = torch.cat([torch.zeros(1, 3), solution.torques[inner].T])
         turned, _ = global_poses(local[at], place[at], points.bones)
         torques = revolute_torques(on_child, turned, angles_from_rotations(local[at], angles))
+        turned, _ = global_poses(rotations[index], pelvis[index], points.bones)
+        centres = points.positions(turned).split(points.sizes, -1)[2].T + pelvis[index]
+        contact_points = (centres - points.radius[:, None] * task.window.ground.up)[touching]
+        contact_forces = solution.forces[inner][touching]
     return {
         "rotations": rotations[index], "pelvis": pelvis[index], "angles": angles,
         "angular_velocity": rotation_vector(rotations[first].transpose(-1, -2) @ rotations[last]) / span_s,
         "pelvis_velocity": (pelvis[last] - pelvis[first]) / span_s, "torques": torques,
-        "contacts": tuple(n for n, on in zip(points.contact_names, published.touching[index].tolist()) if on),
+        "contacts": tuple(n for n, on in zip(points.contact_names, touching.tolist()) if on),
+        "contact_points": contact_points, "contact_forces": contact_forces,
     }  # fmt: skip

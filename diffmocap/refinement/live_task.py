@@ -57,12 +57,14 @@ class WindowSolution:
         motion: rotations [T, 24, 3, 3] and pelvis [T, 3] m.
         loss: infinite where it is no number. touching: [T, P] bool.
         torques: [T-2, 3, 23] N m of joints 1 to 23 on their children, in the frame's axes; None without a ground.
+        forces: [T-2, P, 3] N of the contact points on the body; None where the torques are.
     """
 
     motion: Motion
     loss: float
     touching: torch.Tensor
     torques: torch.Tensor | None
+    forces: torch.Tensor | None = None
 
 
 class LiveTask(Task):
@@ -105,8 +107,10 @@ class LiveTask(Task):
         rotations, pelvis = (torch.stack(parts) for parts in zip(*motions, strict=True))
         losses, touching, dynamics = self.physics.assess(rotations, pelvis)
         values = [value if math.isfinite(value) else math.inf for value in losses.tolist()]
-        torques = [None] * len(values) if dynamics is None else dynamics.torques
-        return [WindowSolution(*parts) for parts in zip(motions, values, touching, torques, strict=True)]
+        nothing = [None] * len(values)
+        torques = nothing if dynamics is None else dynamics.torques
+        forces = nothing if dynamics is None else dynamics.contacts.force
+        return [WindowSolution(*parts) for parts in zip(motions, values, touching, torques, forces, strict=True)]
 
     def unrefined(self) -> Motion:
         """The heaviest hypothesis of each frame as it came; where there is none, the reference."""

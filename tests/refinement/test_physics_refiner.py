@@ -78,6 +78,15 @@ def test_a_walk_gets_poses_with_forces(walked, body, points):
         torch.testing.assert_close(joints, state.joint_positions)
     assert sum(s.loss_after for s in refined) < 0.2 * sum(s.loss_before for s in refined)
     assert any(s.contacts for s in refined)
+    up = torch.tensor([0.0, -1.0, 0.0])
+    for state in refined:
+        places, forces = state.physics.contact_points, state.physics.contact_forces
+        assert places.shape == forces.shape == (len(state.contacts), 3)
+        assert bool(((places @ up - state.physics.ground_height).abs() < 0.12).all()), "they are at the floor"
+        assert bool((forces @ up > -1e-3).all()), "the floor does not pull"
+    weight = 9.81 * float(points.mass.sum())
+    carried = [float((s.physics.contact_forces @ up).sum()) for s in refined]
+    assert 0.4 * weight < max(carried) < 2.5 * weight
 
 
 def test_off_it_is_the_filter(make, body, stream):
