@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from diffmocap.nodes.parameters import Setting
+from diffmocap.optim.optimizer import Optimizer
+from diffmocap.optim.weights import load_shipped
 from diffmocap.refinement.known_ground import KnownGround
 from diffmocap.refinement.live_settings import LiveSettings
 from diffmocap.refinement.physics_refiner import PhysicsSettings
@@ -16,11 +19,18 @@ from diffmocap.refinement.window_weights import UNITS
 _PHYSICS = PhysicsSettings()
 _LIVE = LiveSettings()
 WEIGHT = "physics_weights."
+METRIC, OPTIMUS = "metric", "optimus"
 AUTO, TF, PARAMETERS, MOTION = GROUND_SOURCES = ("auto", "tf", "parameters", "motion")
 
 PHYSICS_SETTINGS = (
     Setting("physics", _PHYSICS.enabled, "Refine poses by physics: contacts, forces, efforts; false: filter alone."),
     Setting("refinement_iterations", _LIVE.iterations, "Steps of the refinement a frame at most.", 0, 100),
+    Setting(
+        "refinement_optimizer",
+        METRIC,
+        "What takes the steps: metric, made for windows that slide; optimus, the learned optimizer, for seconds of time.",
+        choices=(METRIC, OPTIMUS),
+    ),
     Setting(
         "refinement_budget_ms",
         _LIVE.budget_ms,
@@ -57,6 +67,12 @@ PHYSICS_SETTINGS = (
 )
 
 
+@lru_cache(maxsize=1)
+def _optimus() -> Optimizer:
+    """Trained on windows; read once."""
+    return load_shipped("optimus_window").requires_grad_(False)
+
+
 def physics_settings(values: dict[str, Any], smoothing: SmootherSettings, ground: KnownGround) -> PhysicsSettings:
     """The refinement's settings for these parameter values.
 
@@ -70,6 +86,7 @@ def physics_settings(values: dict[str, Any], smoothing: SmootherSettings, ground
         lag_frames=values["refinement_lag"],
         budget_ms=values["refinement_budget_ms"],
         iterations=values["refinement_iterations"],
+        optimizer=_optimus() if values["refinement_optimizer"] == OPTIMUS else None,
         weights=replace(weights, **changed),
     )
     return PhysicsSettings(values["physics"], live, smoothing, ground)

@@ -12,6 +12,7 @@ from diffmocap.errors import SettingsError
 from diffmocap.nodes.physics_parameters import WEIGHT
 from diffmocap.nodes.pose_settings import SETTINGS, pipeline_settings
 from diffmocap.refinement.known_ground import KnownGround
+from diffmocap.optim.optimus import Optimus
 from diffmocap.refinement.live_settings import LiveSettings
 from diffmocap.refinement.physics_refiner import PhysicsSettings
 from diffmocap.refinement.window_weights import UNITS
@@ -44,3 +45,9 @@ def test_every_term_has_its_factor():
 def test_a_lag_beyond_the_window_is_refused():
     with pytest.raises(SettingsError, match="lag_frames"):
         pipeline_settings(DEFAULTS | {"refinement_frames": 8, "refinement_lag": 8})
+
+
+def test_the_learned_optimizer_is_chosen_by_name_and_read_once():
+    assert pipeline_settings(DEFAULTS).refinement.live.optimizer is None
+    chosen = [pipeline_settings(DEFAULTS | {"refinement_optimizer": "optimus"}).refinement.live for _ in range(2)]
+    assert isinstance(chosen[0].optimizer, Optimus) and chosen[0].optimizer is chosen[1].optimizer
