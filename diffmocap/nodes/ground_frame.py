@@ -73,7 +73,9 @@ class GroundFrame:
         wanted, height, pitch = values["ground_from"], values["camera_height"], values["camera_pitch"]
         if wanted == PARAMETERS or (wanted == AUTO and (height > 0.0 or pitch != 0.0)):
             return KnownGround.from_camera(height if height > 0.0 else None, pitch)
-        if wanted == MOTION:
+        # A static transform that nobody measured is level, as launch files guess; forces from a direction that is ten
+        # degrees off bend the body.
+        if wanted == MOTION or (wanted == AUTO and not values["ground_height_from_tf"]):
             return KnownGround()
         frame = values["ground_frame"]
         matrix = self.frames.transform(optical_frame, frame) if frame else None

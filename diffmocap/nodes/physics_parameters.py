@@ -53,8 +53,8 @@ PHYSICS_SETTINGS = (
     Setting(
         "ground_from",
         AUTO,
-        "Where gravity and floor come from; auto: camera_height and camera_pitch where one is given, else the "
-        "direction on /tf_static, else the motion.",
+        "Where gravity and floor come from; auto: camera_height and camera_pitch where one is given, else /tf_static "
+        "with ground_height_from_tf, else the motion; tf: the direction at least.",
         choices=GROUND_SOURCES,
     ),
     Setting("camera_height", 0.0, "Height of the camera above the floor [m]; 0: not known.", 0.0, 100.0),
@@ -62,7 +62,7 @@ PHYSICS_SETTINGS = (
     Setting(
         "ground_height_from_tf",
         False,
-        "The plane z = 0 of ground_frame on /tf_static is the floor; false: only its direction is believed.",
+        "ground_frame on /tf_static was measured: its plane z = 0 is the floor; false: at most its direction.",
     ),
 )
 

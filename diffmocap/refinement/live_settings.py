@@ -37,7 +37,7 @@ class LiveSettings:
 
     window_frames: int = 24
     lag_frames: int = 0
-    budget_ms: float = 16.0
+    budget_ms: float = 12.0
     iterations: int = 4
     optimizer: Optimizer | None = None
     hypotheses: int = 5

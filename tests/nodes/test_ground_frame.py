@@ -57,8 +57,13 @@ def test_transforms_say_what_height_and_pitch_say(ground):
 
 def test_a_height_on_tf_is_believed_only_where_told_so(ground):
     """Launch files publish a height that nobody may have measured."""
-    known = ground.known(VALUES, OPTICAL)
+    known = ground.known(VALUES | {"ground_from": "tf"}, OPTICAL)
     assert known.height_m is None and known.up == pytest.approx((0.0, -math.cos(0.3), -math.sin(0.3)))
+
+
+def test_a_direction_on_tf_is_a_guess_unless_said_otherwise(ground):
+    """A level camera of a launch file that is really pitched by ten degrees bent the body."""
+    assert ground.known(VALUES, OPTICAL) == KnownGround()
 
 
 def test_parameters_that_are_given_come_first(ground):
@@ -80,10 +85,10 @@ def test_what_is_not_on_tf_is_told_where_it_was_asked_for(ground):
 
 def test_a_transform_that_comes_later_is_taken_over():
     ground = GroundFrame()
-    assert ground.known(VALUES, OPTICAL) == KnownGround()
+    assert ground.known(VALUES | {"ground_from": "tf"}, OPTICAL) == KnownGround()
     for message in launched(1.0, 0.2):
         ground.frames.receive(message)
-    assert ground.known(VALUES, OPTICAL).up == pytest.approx((0.0, -math.cos(0.2), -math.sin(0.2)))
+    assert ground.known(VALUES | {"ground_from": "tf"}, OPTICAL).up == pytest.approx((0.0, -math.cos(0.2), -math.sin(0.2)))
 
 
 def test_frames_that_are_no_tree_hang_nobody():
