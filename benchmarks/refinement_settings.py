@@ -56,8 +56,8 @@ FULL = {
     "diffphy": Amounts((10, 8), 1, 2, 100, 2, False, (4, 2), 80),
 }
 QUICK = {
-    "window": Amounts((8, 4), 1, 3, 100, 4, False, (2, 1), 60),
-    "diffphy": Amounts((2, 1), 1, 1, 50, 2, False, (1, 0), 25),
+    "window": Amounts((6, 3), 1, 2, 100, 4, False, (1, 1), 60),
+    "diffphy": Amounts((2, 1), 1, 1, 50, 2, False, (1, 0), 30),
 }
 #: So little that a minute is enough: to see that everything runs.
 SMALLEST = {
