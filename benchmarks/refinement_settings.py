@@ -56,8 +56,8 @@ FULL = {
     "diffphy": Amounts((10, 8), 1, 2, 100, 2, False, (4, 2), 80),
 }
 QUICK = {
-    "window": Amounts((6, 3), 1, 2, 100, 4, False, (1, 1), 60),
-    "diffphy": Amounts((2, 1), 1, 1, 50, 2, False, (1, 0), 30),
+    "window": Amounts((5, 3), 1, 1, 100, 3, False, (1, 0), 60),
+    "diffphy": Amounts((2, 1), 1, 1, 50, 2, False, (1, 0), 20),
 }
 #: So little that a minute is enough: to see that everything runs.
 SMALLEST = {
