@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from benchmarks.pybullet_rollout import PybulletCharacter, Rollout
+from benchmarks.diffphy import judge
 from benchmarks.refinement_cache import Cache
 from benchmarks.refinement_clips import Cut, labels, stacked
 from benchmarks.refinement_metrics import Referee, Truth
@@ -17,7 +17,7 @@ from benchmarks.refinement_solvers import Solved, Solver, progress, solve, solve
 from diffmocap.motion_metrics import mpjpe_global_mm
 from diffmocap.physics.articulated import ArticulatedBody
 from diffmocap.physics.ground import Ground
-from diffmocap.physics.simulation import BodyMotionState, Simulator
+from diffmocap.physics.simulation import Simulator
 from diffmocap.refinement.diffphy_stages import minimize_in_stages
 from diffmocap.refinement.diffphy_task import DiffphyTask
 
@@ -106,7 +106,7 @@ class DiffphyBench:
             for task in progress(tasks, f"{solver.name}, stages"):
                 found = minimize_in_stages(task, solver.optimizer, evaluations).x
                 for b in range(len(task.pelvis)):
-                    row = [pybullet(task.row(b), x, precise) for x in (0 * found[b : b + 1], found[b : b + 1])]
+                    row = [judge(task.row(b), x, precise) for x in (0 * found[b : b + 1], found[b : b + 1])]
                     rows.append([v for rollout in row for v in (rollout.seconds, float(rollout.censored))])
                 with torch.no_grad():
                     errors = (task.simulate(found).joints - task.joints).norm(dim=-1).mean((1, 2))
@@ -120,12 +120,3 @@ class DiffphyBench:
         )["rows"].numpy()  # fmt: skip
         names = ("before_s", "before_censored", "after_s", "after_censored", "mpjpe_g_mm")
         return dict(zip(names, rows.T, strict=True))
-
-
-def pybullet(task: DiffphyTask, x: torch.Tensor, precise: ArticulatedBody) -> Rollout:
-    """A rollout of controls [1, N] from the task's own start, lost where the pelvis is 0.3 m off the observed one."""
-    ground = Ground(task.simulator.up.double(), task.simulator.height.double())
-    targets = task.controls.targets(task.rotations[:, :, 1:], x.to(task.pelvis))
-    start = BodyMotionState(*(value.double() for value in vars(task.start).values()))
-    with PybulletCharacter(precise, ground) as character:
-        return character.rollout(start, targets[0].double(), task.pelvis[0], task.dt_s)

@@ -123,8 +123,8 @@ class MotionLifter:
         """[] m: where the soles of the truth rest."""
         turned, joints = global_poses(observed.rotations, observed.pelvis, self.points.bones)
         placed = self.points.positions(turned).split(self.points.sizes, -1)[2].transpose(-1, -2)
-        feet = [i for i, n in enumerate(self.points.contact_names) if n.split("_", 1)[1] not in ("hand", "knee")]
-        return find_ground((placed + observed.pelvis[:, None])[:, feet], FRAME_S, torch.tensor(UP)).height.float()
+        soles = (placed + observed.pelvis[:, None])[:, self.points.feet]
+        return find_ground(soles, FRAME_S, torch.tensor(UP)).height.float()
 
     def _spreads(self, confidence: torch.Tensor, pelvis: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Standard deviations [T, 24] rad and precisions [T, 3, 3] 1/m^2 of poses as their errors were measured."""

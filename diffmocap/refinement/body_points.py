@@ -27,7 +27,7 @@ from diffmocap.body.skeleton import (
     PARENTS,
 )
 from diffmocap.errors import ModelFileError
-from diffmocap.physics.contact_points import ContactPoints
+from diffmocap.physics.contact_points import FOOT_POINTS, ContactPoints
 from diffmocap.physics.segments import BodySegments
 from diffmocap.physics.tree import ancestor_matrix, subtree_matrix
 
@@ -112,6 +112,11 @@ class BodyPoints:
     def sizes(self) -> tuple[int, int, int, int]:
         """How many joints, mass points, contact points and keypoints."""
         return NUM_JOINTS, len(self.mass), len(self.radius), NUM_KEYPOINTS
+
+    @property
+    def feet(self) -> list[int]:
+        """Indices of the contact points on the soles, the left foot's first."""
+        return [i for i, name in enumerate(self.contact_names) if name.split("_", 1)[1] in FOOT_POINTS]
 
     @property
     def total_mass(self) -> torch.Tensor:

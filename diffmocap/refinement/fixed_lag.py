@@ -69,7 +69,7 @@ class FixedLagRefiner:
     ) -> None:  # fmt: skip
         self.settings = settings or LiveSettings()
         self._points = points.to(dtype=torch.float32)
-        self._feet = [i for i, n in enumerate(points.contact_names) if n.split("_", 1)[1] not in ("hand", "knee")]
+        self._feet = points.feet
         self._ground = GroundWatch(up, ground_height)
         self._budget = TimeBudget(clock)
         self._descent = MetricDescent()
