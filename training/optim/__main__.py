@@ -41,6 +41,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--data", type=Path, help="motion capture to train on, for windows and diffphy")
     p.add_argument("--views", type=int, default=2, help="cameras a walk is lifted from (default %(default)s)")
     p.add_argument("--frames", type=int, default=0, help="of a window or a simulated stretch (0: about a second)")
+    p.add_argument("--speeds", type=float, nargs="+", default=[1.0], metavar="FACTOR",
+                   help="at which the clips of diffphy are played (default 1)")
     p.add_argument("--functions", nargs="+", default=list(TRAINED), choices=list(FUNCTIONS), metavar="NAME")
     p.add_argument("--smallest", type=int, default=2, help="smallest dimension (default %(default)s)")
     p.add_argument("--largest", type=int, default=100, help="largest dimension (default %(default)s)")
@@ -89,7 +91,9 @@ def problems_of(args: argparse.Namespace) -> tuple[Problems, Problems]:
     if args.problems != "functions":
         if args.data is None:
             raise SystemExit(f"--problems {args.problems} wants --data, the motion capture of the training split")
-        return motion_problems(args.problems, args.data, args.batch, args.views, args.out, args.frames)
+        return motion_problems(
+            args.problems, args.data, args.batch, args.views, args.out, args.frames, args.speeds
+        )
     kind, (low, high) = FunctionProblems if args.apart else MixedProblems, args.validation_dimensions
     names = tuple(args.functions)
     return kind(names, args.smallest, args.largest, args.batch), kind(names, low, high, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -154,6 +155,30 @@ def backpropagated(
         total = total + piece.detach()
         after.append(replace(e, state=detached(e.state), gradient=e.gradient.detach()))
     return total, after
+
+
+def side_by_side(
+    optimizer: LearnedOptimizer, episodes: list[Episode], together: Callable[[Sequence[Task]], Task], limit: float = 1.0
+) -> tuple[torch.Tensor, list[Episode]]:
+    """:func:`backpropagated` for pieces of one step, all tasks evaluated as one: a simulation takes little longer for
+    many bodies than for one, and runs at different iterations make better gradients than one run alone.
+
+    Args:
+        together: makes one task of those of the episodes, its rows in their order.
+    """
+    share = limit / sum(len(e.start) for e in episodes)
+    states = [optimizer.step(e.state, e.loss, e.gradient) for e in episodes]
+    states = [replace(s, x=bounded(s.x, e.state.x, share)) for s, e in zip(states, episodes)]
+    sizes = [len(e.start) for e in episodes]
+    found = EvaluatedOnce.apply(torch.cat([s.x for s in states]), together([e.task for e in episodes]))
+    total, after = torch.zeros(()), []
+    for e, state, loss, gradient in zip(episodes, states, *(part.split(sizes) for part in found)):
+        total = total + meta_loss(e.task, loss, e.start, e.reference).mean() / len(episodes)
+        e = e.after(state, loss, gradient)
+        after.append(replace(e, state=detached(e.state), gradient=e.gradient.detach()))
+    if total.requires_grad:
+        total.backward()
+    return total.detach(), after
 
 
 class EvaluatedOnce(torch.autograd.Function):

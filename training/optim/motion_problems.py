@@ -6,7 +6,8 @@ subjects on uneven ground are left out, whose feet rest where the flat floor is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from diffmocap.body.mocap import load_split, retarget
 from diffmocap.body.model import BodyModel
-from diffmocap.body.motion_clip import MotionClip
+from diffmocap.body.motion_clip import MotionClip, resample
 from diffmocap.body.urdf import read_urdf
 from diffmocap.errors import SettingsError
 from diffmocap.optim.first_order import Adam
@@ -25,7 +26,7 @@ from diffmocap.physics.articulated import ArticulatedBody
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.ground import Ground, find_ground
 from diffmocap.physics.segments import BodySegments
-from diffmocap.physics.simulation import Simulator
+from diffmocap.physics.simulation import BodyMotionState, Simulator
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.body_points import BodyPoints
 from diffmocap.refinement.diffphy_task import DiffphyTask
@@ -167,17 +168,31 @@ class DiffphyProblems:
         task = diffphy_task(parts, self.body)
         return task, task.init(self.batch)
 
+    @staticmethod
+    def together(tasks: Sequence[DiffphyTask]) -> DiffphyTask:
+        """One task of several drawn here."""
+        one, starts = tasks[0], zip(*(vars(task.start).values() for task in tasks))
+        rotations, pelvis = (torch.cat([getattr(task, name) for task in tasks]) for name in ("rotations", "pelvis"))
+        start = BodyMotionState(*(torch.cat(parts) for parts in starts))
+        return DiffphyTask(one.simulator, rotations, pelvis, one.dt_s, one.controls, one.weights, start)
+
 
 #: Kinds of problems, and how many frames one has where nothing else is asked for.
 MOTION_PROBLEMS = {"windows": 32, "diffphy": 31}
 
 
+def played(clip: MotionClip, speed: float) -> MotionClip:
+    """The clip so many times as fast, at its own rate of frames."""
+    return resample(replace(clip, fps=clip.fps * speed), clip.fps)
+
+
 def motion_problems(
-    kind: str, data: Path, batch: int, views: int, folder: Path, frames: int = 0
+    kind: str, data: Path, batch: int, views: int, folder: Path, frames: int = 0, speeds: Sequence[float] = (1.0,)
 ) -> tuple[Problems, Problems]:
     """Problems to train on, and those of the held-out subject's walks to validate on.
 
     ``frames``: of a window or a stretch, 0 for :data:`MOTION_PROBLEMS`. Windows to train on overlap by half.
+    ``speeds``: at which clips to train on are played, for DiffPhy.
 
     Lifted walks and the windows' minima take minutes to make; they are kept in ``folder``.
     """
@@ -188,6 +203,7 @@ def motion_problems(
         model = BodyModel.load()
         body = simulated_body(model)
         parts = [[on_the_floor(retarget(c, model), body) for c in walks(data, held_out)] for held_out in (False, True)]
+        parts[0] = [played(clip, speed) for speed in speeds for clip in parts[0]]
         return DiffphyProblems(parts[0], body, frames, batch), DiffphyProblems(parts[1], body, frames, batch)
     lifter, made = MotionLifter(), []
     for name, held_out in (("train", False), ("held_out", True)):

@@ -16,7 +16,7 @@ from diffmocap.errors import SettingsError
 from diffmocap.optim.learned import LearnedOptimizer
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.weights import save_optimizer
-from training.optim.episodes import Episode, PieceByPiece, backpropagated, meta_loss
+from training.optim.episodes import Episode, PieceByPiece, backpropagated, meta_loss, side_by_side
 from training.optim.pes import pes_gradient, without_finished
 from training.optim.problems import Problems
 from training.ranks import Ranks
@@ -153,7 +153,11 @@ class MetaTrainer:
         return result.losses.mean()
 
     def _truncated(self) -> torch.Tensor:
-        loss, episodes = backpropagated(self.optimizer, self.episodes, self.recipe.truncation, self.recipe.second_order)
+        c, together = self.recipe, getattr(self.problems, "together", None)
+        if together and c.truncation == 1:
+            loss, episodes = side_by_side(self.optimizer, self.episodes, together)
+        else:
+            loss, episodes = backpropagated(self.optimizer, self.episodes, c.truncation, c.second_order)
         self.episodes = [self._begin() if e.left <= 0 else e for e in episodes]
         return torch.as_tensor(loss)
 

@@ -14,10 +14,10 @@ from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.window_reference import reference_motion
 from diffmocap.refinement.window_task import WindowTask
 from training.lifted_windows import UP, LiftedMotion, MotionLifter, cut, load_motions, save_motions, window_of
-from training.optim.episodes import Episode, EvaluatedOnce, backpropagated
+from training.optim.episodes import Episode, EvaluatedOnce, backpropagated, side_by_side
 from training.optim.motion_problems import (
     HELD_OUT, MARGIN, UNEVEN, DiffphyProblems, WindowProblems, diffphy_task, motion_problems, on_the_floor,
-    simulated_body, walks,
+    played, simulated_body, walks,
 )  # fmt: skip
 
 
@@ -125,3 +125,29 @@ def test_training_on_windows_leaves_gradients(lifter, motion) -> None:
     loss, _ = backpropagated(optimizer, [Episode.begin(optimizer, task, x, 4)], 1)
     assert bool(torch.isfinite(loss))
     assert sum(float(p.grad.abs().sum()) for p in optimizer.parameters() if p.grad is not None) > 0
+
+
+def test_side_by_side_is_one_after_the_other(lifter, clips) -> None:
+    body = simulated_body(lifter.body)
+    problems = DiffphyProblems([on_the_floor(c, body) for c in clips], body, frames=5, batch=2)
+    optimizer, generator = AdafactorMlp(), torch.Generator().manual_seed(0)
+    episodes = [Episode.begin(optimizer, *problems(generator), 4) for _ in range(2)]
+    episodes[1:] = backpropagated(optimizer, episodes[1:], 1)[1]  # a step ahead of the other
+    found = []
+    for way in (
+        lambda e: backpropagated(optimizer, e, 1), lambda e: side_by_side(optimizer, e, problems.together)
+    ):  # fmt: skip
+        optimizer.zero_grad()
+        loss, after = way(episodes)
+        found.append((loss, [e.loss for e in after], [e.state.x for e in after], [e.gradient for e in after],
+                      [p.grad.clone() for p in optimizer.parameters() if p.grad is not None]))  # fmt: skip
+        assert [e.left for e in after] == [3, 2] and not any(e.state.x.requires_grad for e in after)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-5)
+    assert sum(float(g.abs().sum()) for g in found[0][-1]) > 0
+
+
+def test_a_clip_played_faster_is_shorter_and_moves_so_much_faster(clips) -> None:
+    fast = played(clips[0], 1.5)
+    assert fast.fps == clips[0].fps and abs(len(fast) - len(clips[0]) / 1.5) < 1
+    speeds = [float((c.pelvis[-1] - c.pelvis[0]).norm()) / (len(c) - 1) for c in (fast, clips[0])]
+    assert speeds[0] == pytest.approx(1.5 * speeds[1], rel=0.03)
