@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from benchmarks.lockstep import minimize_in_rounds
 from benchmarks.refinement_scores import BFGS, Curves, padded
 from diffmocap.optim.first_order import Adam, Momentum
 from diffmocap.optim.learned import LearnedOptimizer
@@ -33,7 +34,7 @@ class Solver:
     """An optimizer under the name that tables have for it.
 
     Attributes:
-        together: whether problems may run side by side: those with SciPy's line search run one by one anyway.
+        together: whether it takes a batch itself; those with SciPy's line search go in rounds.
         key: what tells its results from those of other weights or rates. parameters: number of weights, 0 for none.
     """
 
@@ -89,10 +90,14 @@ def solve(
     stop: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Solved:  # fmt: skip
     """All problems of all tasks from their own starts, ``cap`` evaluations each; ``counts``: problems of each task."""
-    results = [solver.optimizer.minimize(task, task.init(count), Budget(evaluations=cap), stop)
-               for task, count in progress(list(zip(tasks, counts, strict=True)), solver.name)]  # fmt: skip
+    budget, of_tasks = Budget(evaluations=cap), []
+    for task, count in progress(list(zip(tasks, counts, strict=True)), solver.name):
+        run = (solver.optimizer, task, task.init(count), budget, stop)
+        of_tasks.append([run[0].minimize(*run[1:])] if solver.together else minimize_in_rounds(*run))
+    results = [result for of_task in of_tasks for result in of_task]
     return Solved(
-        Curves(torch.cat([padded(r.best_so_far().double(), cap) for r in results], 1)), [r.x for r in results],
+        Curves(torch.cat([padded(r.best_so_far().double(), cap) for r in results], 1)),
+        [torch.cat([r.x for r in of_task]) for of_task in of_tasks],
         torch.cat([r.loss.double() for r in results]), torch.cat([r.evaluations for r in results]),
     )  # fmt: skip
 

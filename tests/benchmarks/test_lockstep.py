@@ -1,0 +1,59 @@
+"""Problems side by side are what they are alone, and one call answers a round."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.lockstep import minimize_in_rounds
+from diffmocap.optim.quasi_newton import Bfgs, Lbfgs
+from diffmocap.optim.stopping import Budget, RelativeDecrease
+from diffmocap.optim.task import FunctionTask
+
+CURVATURE = torch.tensor([[1.0, 4.0, 0.3], [2.0, 0.1, 9.0], [1.0, 1.0, 1.0]], dtype=torch.float64)
+
+
+class Bowls(FunctionTask):
+    """A bowl of its own in each row, with a bend; counts the calls."""
+
+    def __init__(self, rows: torch.Tensor) -> None:
+        self.rows, self.calls = rows, []
+        super().__init__(lambda x: (rows * (x - 1).square()).sum(-1) + 0.1 * (x**4).sum(-1), rows.shape[1])
+
+    def loss_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.calls.append(len(x))
+        return super().loss_and_gradient(x)
+
+    def row(self, index: int) -> Bowls:
+        return Bowls(self.rows[index : index + 1])
+
+
+@pytest.mark.parametrize("solver", [Bfgs(), Lbfgs()])
+@pytest.mark.parametrize("stop", [None, RelativeDecrease()])
+def test_rows_are_solved_as_they_are_alone(solver, stop) -> None:
+    task, x = Bowls(CURVATURE), torch.linspace(-2.0, 2.0, 9, dtype=torch.float64).view(3, 3)
+    found = minimize_in_rounds(solver, task, x, Budget(evaluations=30), stop)
+    for b, result in enumerate(found):
+        alone = solver.minimize(task.row(b), x[b : b + 1], Budget(evaluations=30), stop)
+        torch.testing.assert_close(result.x, alone.x, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(result.losses, alone.losses, rtol=1e-10, atol=1e-10)
+        assert int(result.evaluations[0]) == int(alone.evaluations[0])
+
+
+def test_a_round_is_one_call_and_ends_of_some_rows_hold_up_no_other() -> None:
+    task, x = Bowls(CURVATURE), torch.zeros(3, 3, dtype=torch.float64)
+    x[1] = Bfgs().minimize(task.row(1), x[1:2], Budget(evaluations=50)).x[0]  # a row that ends at once
+    task.calls.clear()
+    found = minimize_in_rounds(Bfgs(), task, x, Budget(evaluations=50))
+    counts = [int(r.evaluations[0]) for r in found]
+    assert counts[1] < min(counts[0], counts[2])
+    assert task.calls == [3] * max(counts)
+
+
+def test_what_a_task_raises_reaches_the_caller() -> None:
+    class Broken(Bowls):
+        def loss_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            raise ValueError("no ground")
+
+    with pytest.raises(ValueError, match="no ground"):
+        minimize_in_rounds(Bfgs(), Broken(CURVATURE), torch.zeros(3, 3), Budget(evaluations=5))
