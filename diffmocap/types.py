@@ -157,6 +157,7 @@ class BodyPhysics:
             None where ``torques`` is.
         ground_up: [3] against gravity, ground_height: of the floor along it [m]; None while no ground is known.
         ground_source: where both come from, in words.
+        ground_contradiction_m: how far above that ground feet have rested lately [m], where it cannot be right; else 0.
         iterations: steps that the refinement took for this image.
     """
 
@@ -169,6 +170,7 @@ class BodyPhysics:
     ground_up: torch.Tensor | None = None
     ground_height: float | None = None
     ground_source: str = ""
+    ground_contradiction_m: float = 0.0
     iterations: int = 0
 
 

@@ -80,7 +80,7 @@ def find_ground(
     if up is None and joints is None:
         raise SettingsError("to estimate which way is up the joints are needed; or give `up`")
     known = up is not None
-    direction = up.to(soles) if known else _upright(joints.detach())
+    direction = up.to(soles) if known else upright(joints.detach())
     if not float(direction.norm()) > 0:
         raise SettingsError("the direction `up` has no length")
     direction = torch.nn.functional.normalize(direction, dim=0)
@@ -114,7 +114,7 @@ def _low(soles: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
     return along < along.amin(1, keepdim=True) + _BAND
 
 
-def _upright(joints: torch.Tensor) -> torch.Tensor:
+def upright(joints: torch.Tensor) -> torch.Tensor:
     """Direction [3] from the hips to the neck, the median over time."""
     trunk = joints[:, _NECK] - 0.5 * (joints[:, _LEFT_HIP] + joints[:, _RIGHT_HIP])
     return torch.nn.functional.normalize(trunk, dim=-1).median(0).values

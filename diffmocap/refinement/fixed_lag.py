@@ -81,6 +81,11 @@ class FixedLagRefiner:
         """The ground in the optical frame, None while it is not known."""
         return self._ground.ground
 
+    @property
+    def ground_contradiction_m(self) -> float:
+        """See :attr:`~diffmocap.refinement.ground_watch.GroundWatch.contradiction_m`."""
+        return self._ground.contradiction_m
+
     def reset(self, camera_moved: bool = False) -> None:
         """Forget the track; where the camera has moved, the ground that was found, too."""
         if camera_moved:
@@ -138,7 +143,7 @@ class FixedLagRefiner:
         x, best, best_loss, iterations = self._descend(task)
         found = self._choose(task, x, best, best_loss)
         self._result = self._finish(task, found, iterations, restarted)
-        self._watch_ground(task, found.solution, moved)
+        self._watch_ground(task, moved)
         return self._result
 
     def _task(self, window: Window, moved: int) -> LiveTask:
@@ -285,14 +290,15 @@ class FixedLagRefiner:
         joints = global_poses(rotations, pelvis, self._points.bones)[1]
         return float((joints[0] - joints[1]).norm(dim=-1).max().nan_to_num(torch.inf))
 
-    def _watch_ground(self, task: LiveTask, found: WindowSolution, moved: int) -> None:
-        """Once a window's length, until the ground is known."""
+    def _watch_ground(self, task: LiveTask, moved: int) -> None:
+        """Once a window's length. Of the reference, which no ground has drawn to itself."""
         self._since_ground += moved
-        if self._ground.ground is not None or self._since_ground < self.settings.window_frames:
+        if self._since_ground < self.settings.window_frames:
             return
         self._since_ground = 0
-        turned, joints = global_poses(*found.motion, self._points.bones)
+        rotations, pelvis = task.parameters.rotations[0], task.parameters.pelvis[0]
+        turned, joints = global_poses(rotations, pelvis, self._points.bones)
         placed = self._points.positions(turned).split(self._points.sizes, -1)[2]
-        soles = placed[..., self._feet].transpose(-1, -2) + found.motion[1][:, None]
-        if self._ground.observe(soles, joints, task.window.dt_s) is not None:
+        soles = placed[..., self._feet].transpose(-1, -2) + pelvis[:, None]
+        if self._ground.observe(soles, joints, task.window.dt_s):
             self._loss = self._before = self._metric = None  # another loss from now on

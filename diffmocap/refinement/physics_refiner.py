@@ -232,7 +232,8 @@ class PhysicsRefiner:
             contact_forces=getattr(result, "contact_forces", None),
             ground_up=None if ground is None else ground.up,
             ground_height=None if ground is None else float(ground.height),
-            ground_source="; ".join(said), iterations=result.iterations,
+            ground_source="; ".join(said), ground_contradiction_m=self._live.ground_contradiction_m,
+            iterations=result.iterations,
         )  # fmt: skip
 
 

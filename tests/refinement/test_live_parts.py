@@ -7,7 +7,6 @@ import torch
 
 from diffmocap.errors import SettingsError
 from diffmocap.physics.tree import global_poses
-from diffmocap.refinement.ground_watch import GroundWatch
 from diffmocap.refinement.live_reference import smoothing_matrix
 from diffmocap.refinement.sliding_unknowns import SlidingKnots
 from diffmocap.refinement.window_buffer import LiveFrame, WindowBuffer
@@ -100,13 +99,3 @@ def test_the_metric_s_jacobian_is_that_of_finite_differences(points):
         step = torch.zeros(75, dtype=torch.float64)
         step[k] = 1e-4
         torch.testing.assert_close(moved[0, ..., k], (at(step) - at(-step)) / 2e-4, atol=1e-7, rtol=1e-5)
-
-
-def test_a_ground_needs_a_direction_and_is_kept_when_given():
-    with pytest.raises(SettingsError):
-        GroundWatch(height=1.0)
-    watch = GroundWatch(torch.tensor([0.0, -2.0, 0.0]), -1.2)
-    assert watch.source == "given" and float(watch.ground.height) == pytest.approx(-1.2)
-    torch.testing.assert_close(watch.ground.up, torch.tensor([0.0, -1.0, 0.0]))
-    watch.forget()
-    assert watch.ground is not None
