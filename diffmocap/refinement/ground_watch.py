@@ -30,7 +30,7 @@ _GIVEN_RAD = 1e-5
 #: The plane is known from so many windows on, with so little doubt about its tilt [rad], and points so near to it [m].
 _WINDOWS, _KNOWN_RAD, _NEAR_M = 3, 0.06, 0.05
 #: A foot rests on so many of its four points, in so many frames, so near to the lowest point of the frame [m].
-_POINTS, _FRAMES, _BAND = 2, 4, 0.06
+_POINTS, _FRAMES, _BAND = 2, 3, 0.06
 #: Windows that are remembered, and how many of the last ones have to disagree with a plane [m] for it to be wrong.
 _MEMORY, _LATELY, _APART_M = 75, 5, 0.12
 #: A plane that is found anew replaces one that differs by this much, below the person [m] or in direction (cosine).
@@ -140,7 +140,7 @@ def rested(soles: torch.Tensor, dt_s: float, up: torch.Tensor) -> torch.Tensor:
     """[0 to 2, 3] m where each foot of a window rested on average: soles [T, 8, 3], left foot first."""
     along = soles @ up
     low = along < along.amin(1, keepdim=True) + _BAND
-    still = (low & (speed(soles, 1.0 / dt_s) < 2 * RESTING_SPEED)).unflatten(1, (2, -1))
+    still = (low & (speed(soles, 1.0 / dt_s) < 3 * RESTING_SPEED)).unflatten(1, (2, -1))
     still = still & (still.sum(-1, keepdim=True) >= _POINTS)
     enough = still.any(-1).sum(0) >= _FRAMES
     weight = still.to(soles)[..., None]
