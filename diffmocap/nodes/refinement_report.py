@@ -29,8 +29,8 @@ class RefinementReport:
             d.problem("ground", missing)
         elif off_m:
             side = "above" if off_m > 0 else "below"
-            d.problem("ground", f"feet rest {abs(off_m):.2f} m {side} the floor that was given: check camera_height and "
-                                "camera_pitch, or the transform that it comes from")  # fmt: skip
+            d.problem("ground", f"feet rest {abs(off_m):.2f} m {side} the floor that was given: check camera_height "
+                                "and camera_pitch, or the transform that it comes from")  # fmt: skip
         elif physics is not None or not settings.enabled:
             d.solved("ground")
         self._refined.append(physics is not None)
