@@ -25,6 +25,7 @@ from diffmocap.physics.ground import Ground
 from diffmocap.physics.ground_contact import GroundContact
 from diffmocap.physics.joint_drives import JointDrives
 from diffmocap.physics.simulation import BodyMotionState, targets_between
+from diffmocap.refinement.diffphy_task import DiffphyTask
 
 #: A character that far from its reference has fallen, or is elsewhere [m].
 LOST_M = 0.3
@@ -227,6 +228,15 @@ class PybulletCharacter:
             if not float((path[-1] - reference[frame]).norm()) < LOST_M:
                 return Rollout(frame * dt_s, False, torch.stack(path).numpy())
         return Rollout((len(reference) - 1) * dt_s, True, torch.stack(path).numpy())
+
+
+def rollout_of(task: DiffphyTask, x: torch.Tensor, precise: ArticulatedBody) -> Rollout:
+    """A rollout of controls [1, N] from the task's own start; ``precise`` is its body in float64."""
+    ground = Ground(task.simulator.up.double(), task.simulator.height.double())
+    targets = task.controls.targets(task.rotations[:, :, 1:], x.to(task.pelvis))
+    start = BodyMotionState(*(value.double() for value in vars(task.start).values()))
+    with PybulletCharacter(precise, ground) as character:
+        return character.rollout(start, targets[0].double(), task.pelvis[0], task.dt_s)
 
 
 def _text(x: torch.Tensor) -> str:

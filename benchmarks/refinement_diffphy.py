@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from benchmarks.diffphy import judge
+from benchmarks.pybullet_rollout import rollout_of
 from benchmarks.refinement_cache import Cache
 from benchmarks.refinement_clips import Cut, labels, stacked
 from benchmarks.refinement_metrics import Referee, Truth
@@ -35,7 +35,7 @@ class DiffphyBench:
     body: ArticulatedBody
     referee: Referee
     cache: Cache
-    batch: int = 16
+    batch: int = 32
 
     def task(self, cuts: Sequence[Cut], checkpoint: bool = False) -> DiffphyTask:
         """One batch; takes are on the floor already (:func:`training.optim.motion_problems.on_the_floor`)."""
@@ -106,7 +106,7 @@ class DiffphyBench:
             for task in progress(tasks, f"{solver.name}, stages"):
                 found = minimize_in_stages(task, solver.optimizer, evaluations).x
                 for b in range(len(task.pelvis)):
-                    row = [judge(task.row(b), x, precise) for x in (0 * found[b : b + 1], found[b : b + 1])]
+                    row = [rollout_of(task.row(b), x, precise) for x in (0 * found[b : b + 1], found[b : b + 1])]
                     rows.append([v for rollout in row for v in (rollout.seconds, float(rollout.censored))])
                 with torch.no_grad():
                     errors = (task.simulate(found).joints - task.joints).norm(dim=-1).mean((1, 2))

@@ -22,10 +22,8 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.urdf import read_urdf
 from diffmocap.optim.task import Task
 from diffmocap.physics.articulated import ArticulatedBody
-from diffmocap.physics.contact_points import ContactPoints
-from diffmocap.physics.segments import BodySegments
 from diffmocap.refinement.body_points import BodyPoints
-from training.optim.motion_problems import HELD_OUT, on_the_floor
+from training.optim.motion_problems import HELD_OUT, on_the_floor, simulated_body
 
 #: Frames of a window, and of a second of DiffPhy with its first frame.
 FRAMES = {"window": 32, "diffphy": 31}
@@ -47,10 +45,10 @@ class Bench:
     @classmethod
     def of(cls, settings: Settings, cache: Cache) -> Bench:
         """With the shipped body."""
-        model, segments = BodyModel.load(), BodySegments.from_urdf(read_urdf())
-        contacts = ContactPoints.from_body(model)
-        referee, body = Referee(model, RootJudge(read_urdf(), contacts)), ArticulatedBody(segments, contacts)
-        points = BodyPoints.from_body(model, segments, contacts).to(dtype=torch.float32)
+        model = BodyModel.load()
+        body = simulated_body(model)
+        referee = Referee(model, RootJudge(read_urdf(), body.points))
+        points = BodyPoints.from_body(model, body.segments, body.points).to(dtype=torch.float32)
         windows = WindowBench(points, referee, cache, seed=settings.seed)
         return cls(settings, cache, referee, body, windows, DiffphyBench(body, referee, cache), model)
 

@@ -53,7 +53,7 @@ class Amounts:
 
 FULL = {
     "window": Amounts((24, 16), 2, 8, 100, 16, True, (5, 3), 100),
-    "diffphy": Amounts((10, 8), 1, 2, 100, 2, False, (4, 2), 80),
+    "diffphy": Amounts((17, 41), 1, 2, 100, 2, False, (8, 4), 80),
 }
 QUICK = {
     "window": Amounts((5, 3), 1, 1, 100, 3, False, (1, 0), 60),
