@@ -8,6 +8,7 @@ seconds are not those of one problem.
 from __future__ import annotations
 
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -93,5 +94,6 @@ def minimize_in_rounds(
         finally:
             rounds.leave(index)
 
-    with ThreadPoolExecutor(len(x)) as threads:
+    # Optimizers that silence warnings do so for the whole process, and end in another order than they began.
+    with warnings.catch_warnings(), ThreadPoolExecutor(len(x)) as threads:
         return list(threads.map(run, range(len(x))))

@@ -52,6 +52,7 @@ class DiffphyBench:
         kept = self.cache.get(
             lambda: solve(solver, *self.tasks(cuts), cap, stop).kept(), what="diffphy", solver=solver.name,
             key=solver.key, cuts=[c.name for c in cuts], frames=cuts[0].frames, cap=cap, stop=repr(stop),
+            batch=self.batch,
         )  # fmt: skip
         return Solved.from_kept(kept)
 

@@ -11,7 +11,7 @@ from benchmarks.report import REPOSITORY
 
 LOSSES = ("window", "diffphy")
 SOLVERS = (BFGS, LBFGS, ADAM, MOMENTUM, ADAFACTOR_MLP, OPTIMUS)
-#: Those of a full run, which takes an hour of two cores with them; momentum is asked for by name.
+#: Those of a full run, which takes hours with them; momentum is asked for by name.
 USUAL = tuple(name for name in SOLVERS if name != MOMENTUM)
 #: Weights by solver: those trained on a loss, and what stands in until there are any, trained on classical functions.
 WEIGHTS = {

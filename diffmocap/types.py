@@ -157,7 +157,8 @@ class BodyPhysics:
             None where ``torques`` is.
         ground_up: [3] against gravity, ground_height: of the floor along it [m]; None while no ground is known.
         ground_source: where both come from, in words.
-        ground_contradiction_m: how far above that ground feet have rested lately [m], where it cannot be right; else 0.
+        ground_contradiction_m: how far above a ground that was given feet have rested lately [m], where it cannot
+            be right; else 0.
         iterations: steps that the refinement took for this image.
     """
 

@@ -24,15 +24,17 @@ class RefinementReport:
         """One pose, the settings that it was made with, and what is missing to find the ground as asked for."""
         d, physics = self._diagnostics, state.physics
         d.set("physics", "on" if settings.enabled else "off")
-        off_m = 0.0 if physics is None else physics.ground_contradiction_m
         if missing and settings.enabled:
             d.problem("ground", missing)
-        elif off_m:
-            side = "above" if off_m > 0 else "below"
-            d.problem("ground", f"feet rest {abs(off_m):.2f} m {side} the floor that was given: check camera_height "
-                                "and camera_pitch, or the transform that it comes from")  # fmt: skip
-        elif physics is not None or not settings.enabled:
+        else:
             d.solved("ground")
+        off_m = 0.0 if physics is None else physics.ground_contradiction_m
+        if off_m:
+            side = "above" if off_m > 0 else "below"
+            d.problem("floor", f"feet rest {abs(off_m):.2f} m {side} the floor that was given: check camera_height "
+                               "and camera_pitch, or the transform that it comes from")  # fmt: skip
+        elif physics is not None or not settings.enabled:
+            d.solved("floor")
         self._refined.append(physics is not None)
         d.set("refined_share", sum(self._refined) / len(self._refined))
         d.set("refinement_fallback", state.fallback or "none")

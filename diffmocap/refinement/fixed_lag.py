@@ -196,7 +196,7 @@ class FixedLagRefiner:
         return x, best, best_loss, taken
 
     def _metric_of(self, task: LiveTask) -> WindowMetric:
-        """The metric, which holds until the knots move on or the ground is found."""
+        """The metric, which holds until the knots move on or the ground changes."""
         if self._metric is None or task.window.frames <= _SHORT:
             some = slice(None, None, 2 * self.settings.spacing)
             poses = task.motion[0][0, some], task.motion[1][0, some]
@@ -300,5 +300,6 @@ class FixedLagRefiner:
         turned, joints = global_poses(rotations, pelvis, self._points.bones)
         placed = self._points.positions(turned).split(self._points.sizes, -1)[2]
         soles = placed[..., self._feet].transpose(-1, -2) + pelvis[:, None]
-        if self._ground.observe(soles, joints, task.window.dt_s):
+        if self._ground.observe(soles, joints, task.window.dt_s, task.window.lifted[0]):
             self._loss = self._before = self._metric = None  # another loss from now on
+            self._descent.forget()

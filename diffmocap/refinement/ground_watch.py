@@ -1,19 +1,21 @@
 """The ground of a stream: given, or found from where feet have rested, and the better known the more the person moves.
 
 A lifted foot says little about the floor that it stands on: it is tilted by ten degrees and more. Where feet rest says
-much, once they have rested in places that are apart. So each window gives one point for each foot, and a plane is
-fitted to those of the last minute,
+much, once they have rested in places that are apart. So a plane is fitted to these places,
 
     min over tilt, height  sum_i rho((up . p_i - height) / s) + the tilt's priors,    up ~ rough + tilt
 
 with rho Cauchy's (iteratively reweighted least squares). Priors: the trunk points up within some ten degrees, and
-cameras are put up level from side to side. The fit's covariance says whether the plane is known well enough: a person
-who stays in one place does not show which way is up.
+cameras are put up level from side to side, unless the trunk says otherwise. Errors of lifting last as long as a foot
+stays, so a place counts once however long somebody stands there. The fit's covariance says whether the plane is known
+well enough: a person who stays in one place does not show which way is up.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from dataclasses import dataclass
 
 import torch
 
@@ -21,21 +23,34 @@ from diffmocap.body.feet import RESTING_SPEED, speed
 from diffmocap.errors import SettingsError
 from diffmocap.physics.ground import Ground, upright
 
-#: Standard deviations of a foot's rest [m], of the trunk's direction and of the camera's roll [rad].
-_REST_M, _TRUNK_RAD, _ROLL_RAD = 0.03, 0.15, 0.05
-#: A trunk that leans farther to the side than this in the image tells of a camera that is rolled, as for portraits.
-_LEVEL = 0.35
-#: A direction that is given is not fitted: so exactly is it known [rad].
-_GIVEN_RAD = 1e-5
-#: The plane is known from so many windows on, with so little doubt about its tilt [rad], and points so near to it [m].
-_WINDOWS, _KNOWN_RAD, _NEAR_M = 3, 0.06, 0.05
+#: Standard deviations of a place's height [m], of the trunk's direction and of a camera's roll [rad].
+_PLACE_M, _TRUNK_RAD, _ROLL_RAD = 0.03, 0.15, 0.05
+#: A trunk that leans to the side by this much in the image halves what the camera's being level counts [rad]; looking
+#: down so steeply that the direction up is shorter than this in the image, a camera has no level.
+_ODD_ROLL_RAD, _SHORTEST = 0.1, 0.3
+#: The plane is known from so many places on, with so little doubt about its tilt [rad], and places so near to it [m].
+_PLACES, _KNOWN_RAD, _NEAR_M = 4, 0.06, 0.05
+#: Of a known direction the height needs so many windows.
+_WINDOWS = 3
 #: A foot rests on so many of its four points, in so many frames, so near to the lowest point of the frame [m].
 _POINTS, _FRAMES, _BAND = 2, 3, 0.06
-#: Windows that are remembered, and how many of the last ones have to disagree with a plane [m] for it to be wrong.
-_MEMORY, _LATELY, _APART_M = 75, 5, 0.12
-#: A plane that is found anew replaces one that differs by this much, below the person [m] or in direction (cosine).
-_MOVED_M, _TURNED = 0.01, 1.0 - 0.5 * 0.01**2
-NOT_KNOWN = "unknown: no foot has rested long enough"
+#: Rests so near to each other are one place [m], whose position is a mean over the last of them; so many are kept.
+_SAME_M, _LAST_RESTS, _MOST_PLACES = 0.12, 10, 64
+#: Windows that the trunk's direction is a mean over, and the last ones, which all have to contradict a plane [m].
+_TRUNKS, _LATELY, _APART_M = 75, 5, 0.12
+#: A plane found anew replaces one that differs by this much, below the person [m] or in direction (cosine), unless it
+#: is less certain by this factor.
+_MOVED_M, _TURNED, _LESS_CERTAIN = 0.01, 1.0 - 0.5 * 0.01**2, 1.2
+NOT_KNOWN = "unknown: feet have not rested in places far enough apart"
+
+
+@dataclass
+class _Place:
+    """Where feet have rested: [3] m, how often, and in which window last."""
+
+    position: torch.Tensor
+    rests: int
+    window: int
 
 
 class GroundWatch:
@@ -55,9 +70,8 @@ class GroundWatch:
         if self._up is not None and not float(self._up.norm()) > 0.5:
             raise SettingsError("the direction `up` has no length")
         self._height = height
-        self._rests: deque[torch.Tensor] = deque(maxlen=_MEMORY)
-        self._trunks: deque[torch.Tensor] = deque(maxlen=_MEMORY)
-        self.ground: Ground | None = None
+        self._trunks: deque[torch.Tensor] = deque(maxlen=_TRUNKS)
+        self._lately: deque[torch.Tensor] = deque(maxlen=_LATELY)
         self.forget()
 
     @property
@@ -67,80 +81,112 @@ class GroundWatch:
 
     @property
     def contradiction_m(self) -> float:
-        """How far above the ground feet have rested lately [m], where that is too far to be one; else 0."""
-        if self.ground is None or len(self._rests) < _LATELY:
-            return 0.0
-        off = [float((rests @ self.ground.up - self.ground.height).median()) for rests in list(self._rests)[-_LATELY:]]
-        same = min(off) > _APART_M or max(off) < -_APART_M
-        return sorted(off)[_LATELY // 2] if same else 0.0
+        """How far above a ground that was given feet have rested lately [m], where it cannot be right; else 0."""
+        return 0.0 if self._height is None else self._off_m()
 
     def forget(self) -> None:
         """The camera has moved: what was found is void, what was given is not."""
-        self._rests.clear()
         self._trunks.clear()
-        self.ground = None
+        self._lately.clear()
+        self._places: list[_Place] = []
+        self._windows, self._doubt = 0, math.inf
+        self.ground: Ground | None = None
         if self._height is not None:
             self.ground = Ground(self._up, torch.tensor(float(self._height)))
 
-    def observe(self, soles: torch.Tensor, joints: torch.Tensor, dt_s: float) -> bool:
-        """Look at a window of motion that did not overlap the last one: soles [T, 8, 3], four points of the left foot
-        and four of the right, joints [T, 24, 3] m. Whether the ground is another one now."""
+    def observe(self, soles: torch.Tensor, joints: torch.Tensor, dt_s: float, seen: torch.Tensor | None = None) -> bool:
+        """Look at a window of motion that did not overlap the last one.
+
+        Args:
+            soles: [T, 8, 3] m, four points of the left foot and four of the right. joints: [T, 24, 3] m.
+            seen: [T] bool frames that were observed; None: all.
+
+        Returns:
+            Whether the ground is another one now.
+        """
         if len(soles) < 3 or not bool(torch.isfinite(soles).all() & torch.isfinite(joints).all()):
             return False
         trunk = upright(joints)
-        rests = rested(soles, dt_s, trunk if self.ground is None else self.ground.up)
+        rests = rested(soles, dt_s, trunk if self.ground is None else self.ground.up, seen)
         if not len(rests):
             return False
-        self._rests.append(rests)
+        self._windows += 1
         self._trunks.append(trunk)
+        self._lately.append(rests)
         if self._height is not None:
             return False
-        if self.contradiction_m:  # another floor: only what was seen lately counts
-            for kept in (self._rests, self._trunks):
-                while len(kept) > _LATELY:
-                    kept.popleft()
+        for rest in rests:
+            self._remember(rest)
+        if off := self._off_m():
+            return self._other_floor(off)
         found = self._fitted()
-        if found is None or not self._is_news(found, rests):
+        if found is None or not self._is_news(*found, rests):
             return False
-        self.ground = found
+        self.ground, self._doubt = found
         return True
 
-    def _is_news(self, found: Ground, rests: torch.Tensor) -> bool:
+    def _off_m(self) -> float:
+        """Median height [m] above the ground at which feet rested in the last windows if all say so, else 0."""
+        if self.ground is None or len(self._lately) < _LATELY:
+            return 0.0
+        off = sorted(float((rests @ self.ground.up - self.ground.height).median()) for rests in self._lately)
+        return off[_LATELY // 2] if off[0] > _APART_M or off[-1] < -_APART_M else 0.0
+
+    def _other_floor(self, off_m: float) -> bool:
+        """Cameras stand still, so the direction stays; what was seen of the floor before no longer counts."""
+        self._places = [place for place in self._places if self._windows - place.window < _LATELY]
+        ground = self.ground
+        self.ground = Ground(ground.up, ground.height + off_m, ground.source)
+        return True
+
+    def _remember(self, rest: torch.Tensor) -> None:
+        """A rest [3] joins the nearest place, or is a new one; what was not seen for longest goes."""
+        if self._places:
+            apart = (torch.stack([place.position for place in self._places]) - rest).norm(dim=-1)
+            nearest = self._places[int(apart.argmin())]
+            if float(apart.min()) < _SAME_M:
+                nearest.rests, nearest.window = nearest.rests + 1, self._windows
+                nearest.position = nearest.position + (rest - nearest.position) / min(nearest.rests, _LAST_RESTS)
+                return
+        self._places.append(_Place(rest, 1, self._windows))
+        if len(self._places) > _MOST_PLACES:
+            self._places.remove(min(self._places, key=lambda place: place.window))
+
+    def _is_news(self, found: Ground, doubt: float, rests: torch.Tensor) -> bool:
         before = self.ground
-        if before is None or float(found.up @ before.up) < _TURNED:
+        if before is None:
             return True
+        if doubt > _LESS_CERTAIN * self._doubt:
+            return False
         apart = rests @ (found.up - before.up) - (found.height - before.height)
-        return float(apart.abs().max()) > _MOVED_M
+        return float(found.up @ before.up) < _TURNED or float(apart.abs().max()) > _MOVED_M
 
-    def _fitted(self) -> Ground | None:
-        """The plane of the feet's rests, None while there is doubt."""
-        if len(self._rests) < _WINDOWS:
-            return None
-        points = torch.cat(list(self._rests)).double()
+    def _fitted(self) -> tuple[Ground, float] | None:
+        """The plane of the places and the doubt about its tilt [rad], None while that is too large."""
+        points = torch.stack([place.position for place in self._places]).double()
         if self._up is not None:
-            rough, priors = self._up.double(), torch.full((2,), _GIVEN_RAD)
-            lean = torch.zeros(2)
-        else:
-            rough = torch.nn.functional.normalize(torch.stack(list(self._trunks)).double().mean(0), dim=0)
-            level = abs(float(rough[0])) < _LEVEL
-            priors = torch.tensor([(_TRUNK_RAD**-2 + level * _ROLL_RAD**-2) ** -0.5, _TRUNK_RAD])
-            # Between the trunk, which says 0, and a level camera, which says -x, each by its precision.
-            lean = torch.tensor([-float(rough[0]) * level * (float(priors[0]) / _ROLL_RAD) ** 2, 0.0])
-        plane, doubt, residual = fitted_plane(points, rough, lean.double(), priors.double())
-        known = self._up is not None or doubt < _KNOWN_RAD
-        if not known or float(residual.abs().median()) > _NEAR_M:
+            if self._windows < _WINDOWS:
+                return None
+            height = (points @ self._up.double()).median().float()
+            return Ground(self._up, height, f"height from {len(points)} places where feet rested"), 0.0
+        if len(points) < _PLACES:
             return None
-        said = f"height from {len(points)} resting feet"
-        if self._up is None:
-            said = f"up, to {torch.rad2deg(torch.tensor(doubt)):.0f} degrees, and {said}"
-        return Ground(plane[:3].float() if self._up is None else self._up, plane[3].float(), said)
+        rough = torch.nn.functional.normalize(torch.stack(list(self._trunks)).double().mean(0), dim=0)
+        plane, doubt, residual = fitted_plane(points, rough, *level_prior(rough))
+        if doubt > _KNOWN_RAD or float(residual.abs().median()) > _NEAR_M:
+            return None
+        said = f"up, to {math.degrees(doubt):.0f} degrees, and height from {len(points)} places where feet rested"
+        return Ground(plane[:3].float(), plane[3].float(), said), doubt
 
 
-def rested(soles: torch.Tensor, dt_s: float, up: torch.Tensor) -> torch.Tensor:
+def rested(soles: torch.Tensor, dt_s: float, up: torch.Tensor, seen: torch.Tensor | None = None) -> torch.Tensor:
     """[0 to 2, 3] m where each foot of a window rested on average: soles [T, 8, 3], left foot first."""
     along = soles @ up
-    low = along < along.amin(1, keepdim=True) + _BAND
-    still = (low & (speed(soles, 1.0 / dt_s) < 3 * RESTING_SPEED)).unflatten(1, (2, -1))
+    still = (along < along.amin(1, keepdim=True) + _BAND) & (speed(soles, 1.0 / dt_s) < 3 * RESTING_SPEED)
+    if seen is not None:  # a speed is that of the frames beside, too
+        beside = torch.cat([seen[:1], seen, seen[-1:]])
+        still = still & (beside[:-2] & seen & beside[2:])[:, None]
+    still = still.unflatten(1, (2, -1))
     still = still & (still.sum(-1, keepdim=True) >= _POINTS)
     enough = still.any(-1).sum(0) >= _FRAMES
     weight = still.to(soles)[..., None]
@@ -148,34 +194,50 @@ def rested(soles: torch.Tensor, dt_s: float, up: torch.Tensor) -> torch.Tensor:
     return places[enough]
 
 
+def level_prior(rough: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What is known of the tilt of ``rough`` [3], the trunk's direction in the optical frame.
+
+    Returns:
+        The axes [2, 3] along which it tilts, the first of them a camera's roll, the tilts [2] that are expected, and their
+        standard deviations [2], rad. The trunk says 0; a level camera that ``rough`` has no roll. Where the two are far
+        apart the camera counts less, as in Cauchy's weights.
+    """
+    across = math.hypot(float(rough[0]), float(rough[1]))
+    roll = math.atan2(float(rough[0]), -float(rough[1])) if across > 1e-6 else 0.0
+    right = rough.new_tensor([math.cos(roll), math.sin(roll), 0.0])
+    level = 0.0
+    if across > _SHORTEST:
+        level = (across * _ROLL_RAD) ** -2 / (1.0 + (roll / _ODD_ROLL_RAD) ** 2)
+    precision = _TRUNK_RAD**-2 + level
+    lean = rough.new_tensor([-across * roll * level / precision, 0.0])
+    axes = torch.stack([right, torch.linalg.cross(rough, right)])
+    return axes, lean, rough.new_tensor([precision**-0.5, _TRUNK_RAD])
+
+
 def fitted_plane(
-    points: torch.Tensor, rough: torch.Tensor, lean: torch.Tensor, priors: torch.Tensor, iterations: int = 15
-) -> tuple[torch.Tensor, float, torch.Tensor]:
+    points: torch.Tensor, rough: torch.Tensor, axes: torch.Tensor, lean: torch.Tensor, priors: torch.Tensor,
+    iterations: int = 15,
+) -> tuple[torch.Tensor, float, torch.Tensor]:  # fmt: skip
     """A plane through most of the points [N, 3] m, near a rough normal [3].
 
     Args:
-        lean: [2] expected tilt to the right of the image and along it, with standard deviations ``priors`` [2] rad.
+        axes: [2, 3] square to ``rough`` and to each other. lean: [2] expected tilt along them, with standard deviations
+            ``priors`` [2], rad.
 
     Returns:
         Normal and height [4], the largest standard deviation of the tilt [rad], and residuals [N] m.
     """
-    right = torch.linalg.cross(torch.tensor([0.0, 0.0, 1.0], dtype=points.dtype), rough)
-    if float(right.norm()) < 1e-3:  # a camera that looks straight down
-        right = torch.tensor([1.0, 0.0, 0.0], dtype=points.dtype)
-    right = torch.nn.functional.normalize(right - (right @ rough) * rough, dim=0)
-    right = right if float(right[0]) >= 0 else -right
-    basis = torch.stack([right, torch.linalg.cross(rough, right)])
     centre = points.median(0).values
-    design = torch.cat([(points - centre) @ basis.T, -torch.ones(len(points), 1).to(points)], 1)
+    design = torch.cat([(points - centre) @ axes.T, -torch.ones(len(points), 1).to(points)], 1)
     target = -((points - centre) @ rough)
     precision = torch.diag(torch.cat([priors**-2, priors.new_tensor([1e-6])]))
     wanted = precision @ torch.cat([lean, lean.new_zeros(1)])
     solution = torch.cat([lean, target.median()[None].neg()])
     for _ in range(iterations):
-        weight = _REST_M**-2 / (1.0 + ((design @ solution - target) / _REST_M).square())
+        weight = _PLACE_M**-2 / (1.0 + ((design @ solution - target) / _PLACE_M).square())
         normal = design.T @ (weight[:, None] * design) + precision
         solution = torch.linalg.solve(normal, design.T @ (weight * target) + wanted)
-    up = rough + solution[:2] @ basis
+    up = rough + solution[:2] @ axes
     length = up.norm()
     height = (solution[2] + centre @ up) / length
     doubt = float(torch.linalg.eigvalsh(torch.linalg.inv(normal)[:2, :2])[-1].sqrt())

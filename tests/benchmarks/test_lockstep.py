@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 
@@ -44,10 +46,12 @@ def test_a_round_is_one_call_and_ends_of_some_rows_hold_up_no_other() -> None:
     task, x = Bowls(CURVATURE), torch.zeros(3, 3, dtype=torch.float64)
     x[1] = Bfgs().minimize(task.row(1), x[1:2], Budget(evaluations=50)).x[0]  # a row that ends at once
     task.calls.clear()
+    filters = list(warnings.filters)
     found = minimize_in_rounds(Bfgs(), task, x, Budget(evaluations=50))
     counts = [int(r.evaluations[0]) for r in found]
     assert counts[1] < min(counts[0], counts[2])
     assert task.calls == [3] * max(counts)
+    assert warnings.filters == filters
 
 
 def test_what_a_task_raises_reaches_the_caller() -> None:

@@ -43,7 +43,7 @@ def test_a_floor_that_feet_do_not_rest_on_is_a_problem_until_they_do(state, off_
     report = RefinementReport(board)
     state.physics.ground_contradiction_m = off_m
     report.tell(state, PhysicsSettings(), "")
-    assert said in board.problems["ground"] and "camera_height" in board.problems["ground"]
+    assert said in board.problems["floor"] and "camera_height" in board.problems["floor"]
     state.physics.ground_contradiction_m = 0.0
     report.tell(state, PhysicsSettings(), "")
     assert not board.problems and board.values["ground"] == "camera height and pitch given"
@@ -55,5 +55,8 @@ def test_what_is_missing_is_told_while_physics_is_on(state):
     report = RefinementReport(board)
     report.tell(state, PhysicsSettings(), "no transform of map")
     assert board.problems == {"ground": "no transform of map"}
+    state.physics = None  # no physics in this frame is no reason to go on about what has arrived
+    report.tell(state, PhysicsSettings(), "")
+    assert not board.problems
     report.tell(state, PhysicsSettings(enabled=False), "no transform of map")
     assert not board.problems and board.values["physics"] == "off"

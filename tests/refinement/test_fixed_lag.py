@@ -204,7 +204,7 @@ def test_without_a_floor_there_are_no_forces_until_feet_have_rested(points, stre
     results = [live.step(replace(still, stamp_ns=stamp(t))) for t in range(30)]
     assert all(finite(r) for r in results)
     assert results[6].torques is None and results[6].ground_source.startswith("unknown")
-    assert results[-1].torques is not None and "resting" in results[-1].ground_source
+    assert results[-1].torques is not None and "rested" in results[-1].ground_source
     assert abs(float(live.ground.height) - stream[1]) < 0.15
     assert not results[-1].restarted
 

@@ -171,6 +171,22 @@ def test_a_silence_begins_anew_and_a_repeated_stamp_holds(make, stream):
     torch.testing.assert_close(state.rotations, tracked.poses.rotations[0])
 
 
+def test_a_floor_that_was_given_too_low_is_contradicted(make, stream):
+    """A person stands half a metre above it: told once windows have seen it, and the floor stays what was given."""
+    live = replace(SETTINGS.live, window_frames=8)
+    refiner = make(replace(SETTINGS, live=live), known=False)
+    low = stream[1] + 0.5
+    refiner.settings = replace(refiner.settings, ground=KnownGround.from_camera(low, 0.0))
+    tracked, keypoints, camera = stream[0][0]
+    told = []
+    for t in range(1, 60):
+        still = replace(tracked, poses=replace(tracked.poses, stamp_ns=33_000_000 * t))
+        state = refiner.refine(still, keypoints, camera)
+        told.append(state.physics.ground_contradiction_m if state.physics is not None else 0.0)
+    assert not any(told[:30]) and 0.25 < max(told) < 0.75
+    assert state.physics is None or state.physics.ground_height == pytest.approx(-low)
+
+
 def test_the_ground_is_found_kept_and_forgotten(make, stream):
     """A person who stands still shows the floor; a new track keeps it, another camera does not."""
     live = replace(SETTINGS.live, window_frames=8)

@@ -171,6 +171,8 @@ class DiffphyProblems:
     @staticmethod
     def together(tasks: Sequence[DiffphyTask]) -> DiffphyTask:
         """One task of several drawn here."""
+        if len({task.dt_s for task in tasks}) > 1:
+            raise SettingsError("clips of different rates do not fit into one simulation: resample them")
         one, starts = tasks[0], zip(*(vars(task.start).values() for task in tasks))
         rotations, pelvis = (torch.cat([getattr(task, name) for task in tasks]) for name in ("rotations", "pelvis"))
         start = BodyMotionState(*(torch.cat(parts) for parts in starts))
@@ -183,6 +185,8 @@ MOTION_PROBLEMS = {"windows": 32, "diffphy": 31}
 
 def played(clip: MotionClip, speed: float) -> MotionClip:
     """The clip so many times as fast, at its own rate of frames."""
+    if not speed > 0:
+        raise SettingsError(f"clips are played at a positive speed, got {speed:g}")
     return resample(replace(clip, fps=clip.fps * speed), clip.fps)
 
 
