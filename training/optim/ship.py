@@ -60,10 +60,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--before", type=Path, nargs="+", default=[], metavar="RUN", help="runs that this one goes on from"
     )
+    parser.add_argument("--best", action="store_true", help="the weights of least validation loss")
     parser.add_argument("--models", type=Path, default=MODELS, help="folder to ship to (default: models/)")
     args = parser.parse_args(arguments)
-    weights = args.run / "last.safetensors"
+    weights = args.run / ("best.safetensors" if args.best else "last.safetensors")
     entry = entry_of(args.run, weights, args.before)  # refuses to ship what cannot be loaded
+    if args.best:
+        history = torch.load(args.run / "checkpoint.pt", map_location="cpu", weights_only=True)["history"]
+        entry["validation"] = min(history, key=lambda one: one["validation"])
     place = args.models / SHIPPED[args.name]
     shutil.copyfile(weights, place)
     write_entry(args.models, place.name, entry)

@@ -10,6 +10,7 @@ from diffmocap.errors import ModelFileError
 from diffmocap.optim.weights import SHIPPED, kind_of, load_optimizer, load_shipped
 from training.optim.__main__ import main as train
 from training.manifest import ACKNOWLEDGEMENT
+from diffmocap.resources import sha256_of
 from training.optim.ship import data_of
 from training.optim.ship import main as ship
 
@@ -28,6 +29,10 @@ def test_a_run_is_shipped_with_its_record(tmp_path, capsys) -> None:
     assert entry["parameters"] == load_optimizer(models / name).theta.numel() and len(entry["starts"]) == 1
     assert "--out run --kind" in entry["starts"][0]["command"] and str(tmp_path) not in json.dumps(entry)
     assert [earlier["step"] for earlier in entry["trained_before"]] == [2]
+    ship([str(run), "adafactor_mlp_128x4", "--models", str(models), "--best"])
+    entry = json.loads((models / "manifest.json").read_text())["files"][name]
+    assert sha256_of(run / "best.safetensors") == sha256_of(models / name) == entry["sha256"]
+    assert entry["validation"]["step"] <= 2 and entry["trained_before"] == []
 
 
 @pytest.mark.parametrize("name", SHIPPED)
