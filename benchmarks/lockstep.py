@@ -17,6 +17,7 @@ from diffmocap.optim.optimizer import Optimizer, StoppingCriterion
 from diffmocap.optim.result import Result
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.task import Task
+from training.optim.episodes import EvaluatedOnce
 
 
 class Rounds:
@@ -75,7 +76,7 @@ class _Row(Task):
         return self._start.repeat(count, 1)
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
-        raise NotImplementedError("rows in rounds answer loss_and_gradient alone")
+        return EvaluatedOnce.apply(x, self)[0]
 
     def loss_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self._rounds.ask(self._index, x)

@@ -92,8 +92,11 @@ def solve(
     """All problems of all tasks from their own starts, ``cap`` evaluations each; ``counts``: problems of each task."""
     budget, of_tasks = Budget(evaluations=cap), []
     for task, count in progress(list(zip(tasks, counts, strict=True)), solver.name):
-        run = (solver.optimizer, task, task.init(count), budget, stop)
-        of_tasks.append([run[0].minimize(*run[1:])] if solver.together else minimize_in_rounds(*run))
+        optimizer, x = solver.optimizer, task.init(count)
+        if solver.together:
+            of_tasks.append([optimizer.minimize(task, x, budget, stop)])
+        else:
+            of_tasks.append(minimize_in_rounds(optimizer, task, x, budget, stop))
     results = [result for of_task in of_tasks for result in of_task]
     return Solved(
         Curves(torch.cat([padded(r.best_so_far().double(), cap) for r in results], 1)),

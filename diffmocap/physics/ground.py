@@ -91,13 +91,13 @@ def find_ground(
     if not known:
         rough = direction
         for _ in range(4):  # the points that count as low depend on the direction
-            points = soles[_low(soles, direction) & resting]
+            points = soles[low_points(soles, direction) & resting]
             if len(points) >= _MIN_POINTS:
                 direction = _plane_normal(points, rough)
         fitted = len(points) >= _MIN_POINTS
         direction_from = f"up from {len(points)} resting sole points" if fitted else "up from the trunk"
     along = soles @ direction
-    low = _low(soles, direction) & resting
+    low = low_points(soles, direction) & resting
     if int(low.sum()) >= _MIN_POINTS:
         # Feet that rest on a step are not on the floor: keep what lies near the lowest resting heights.
         floor = torch.quantile(along[low][:: max(1, int(low.sum()) // 100_000)], 0.1)
@@ -108,10 +108,10 @@ def find_ground(
     return Ground(direction, lowest, f"{direction_from}, height from the lowest points: no foot rests")
 
 
-def _low(soles: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+def low_points(soles: torch.Tensor, up: torch.Tensor, band_m: float = _BAND) -> torch.Tensor:
     """Boolean [T, P]: near the lowest point of the frame."""
     along = soles @ up
-    return along < along.amin(1, keepdim=True) + _BAND
+    return along < along.amin(1, keepdim=True) + band_m
 
 
 def upright(joints: torch.Tensor) -> torch.Tensor:

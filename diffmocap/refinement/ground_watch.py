@@ -21,7 +21,7 @@ import torch
 
 from diffmocap.body.feet import RESTING_SPEED, speed
 from diffmocap.errors import SettingsError
-from diffmocap.physics.ground import Ground, upright
+from diffmocap.physics.ground import Ground, low_points, upright
 
 #: Standard deviations of a place's height [m], of the trunk's direction and of a camera's roll [rad].
 _PLACE_M, _TRUNK_RAD, _ROLL_RAD = 0.03, 0.15, 0.05
@@ -61,6 +61,8 @@ class GroundWatch:
 
     Attributes:
         ground: unbatched; None while it is not known.
+        contradiction_m: how far above a ground that was given feet have rested lately [m], where it cannot be right;
+            else 0.
     """
 
     def __init__(self, up: torch.Tensor | None = None, height: float | None = None) -> None:
@@ -79,17 +81,12 @@ class GroundWatch:
         """Where the ground comes from, for the log."""
         return NOT_KNOWN if self.ground is None else self.ground.source
 
-    @property
-    def contradiction_m(self) -> float:
-        """How far above a ground that was given feet have rested lately [m], where it cannot be right; else 0."""
-        return 0.0 if self._height is None else self._off_m()
-
     def forget(self) -> None:
         """The camera has moved: what was found is void, what was given is not."""
         self._trunks.clear()
         self._lately.clear()
         self._places: list[_Place] = []
-        self._windows, self._doubt = 0, math.inf
+        self._windows, self._doubt, self.contradiction_m = 0, math.inf, 0.0
         self.ground: Ground | None = None
         if self._height is not None:
             self.ground = Ground(self._up, torch.tensor(float(self._height)))
@@ -114,6 +111,7 @@ class GroundWatch:
         self._trunks.append(trunk)
         self._lately.append(rests)
         if self._height is not None:
+            self.contradiction_m = self._off_m()
             return False
         for rest in rests:
             self._remember(rest)
@@ -181,8 +179,7 @@ class GroundWatch:
 
 def rested(soles: torch.Tensor, dt_s: float, up: torch.Tensor, seen: torch.Tensor | None = None) -> torch.Tensor:
     """[0 to 2, 3] m where each foot of a window rested on average: soles [T, 8, 3], left foot first."""
-    along = soles @ up
-    still = (along < along.amin(1, keepdim=True) + _BAND) & (speed(soles, 1.0 / dt_s) < 3 * RESTING_SPEED)
+    still = low_points(soles, up, _BAND) & (speed(soles, 1.0 / dt_s) < 3 * RESTING_SPEED)
     if seen is not None:  # a speed is that of the frames beside, too
         beside = torch.cat([seen[:1], seen, seen[-1:]])
         still = still & (beside[:-2] & seen & beside[2:])[:, None]
@@ -198,9 +195,9 @@ def level_prior(rough: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.
     """What is known of the tilt of ``rough`` [3], the trunk's direction in the optical frame.
 
     Returns:
-        The axes [2, 3] along which it tilts, the first of them a camera's roll, the tilts [2] that are expected, and their
-        standard deviations [2], rad. The trunk says 0; a level camera that ``rough`` has no roll. Where the two are far
-        apart the camera counts less, as in Cauchy's weights.
+        The axes [2, 3] along which it tilts, the first of them a camera's roll, the tilts [2] that are expected, and
+        their standard deviations [2], rad. The trunk says 0; a level camera that ``rough`` has no roll. Where the two
+        are far apart the camera counts less, as in Cauchy's weights.
     """
     across = math.hypot(float(rough[0]), float(rough[1]))
     roll = math.atan2(float(rough[0]), -float(rough[1])) if across > 1e-6 else 0.0

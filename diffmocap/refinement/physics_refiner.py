@@ -228,8 +228,7 @@ class PhysicsRefiner:
         return BodyPhysics(
             angles=result.angles, angular_velocity=result.angular_velocity if now else None,
             pelvis_velocity=result.pelvis_velocity if now else None, torques=result.torques,
-            contact_points=getattr(result, "contact_points", None),
-            contact_forces=getattr(result, "contact_forces", None),
+            contact_points=result.contact_points, contact_forces=result.contact_forces,
             ground_up=None if ground is None else ground.up,
             ground_height=None if ground is None else float(ground.height),
             ground_source="; ".join(said), ground_contradiction_m=self._live.ground_contradiction_m,

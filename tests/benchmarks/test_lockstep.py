@@ -61,3 +61,22 @@ def test_what_a_task_raises_reaches_the_caller() -> None:
 
     with pytest.raises(ValueError, match="no ground"):
         minimize_in_rounds(Bfgs(), Broken(CURVATURE), torch.zeros(3, 3), Budget(evaluations=5))
+
+
+def test_a_row_is_a_task_like_any_other() -> None:
+    seen = []
+
+    class Asks(Bfgs):
+        def minimize(self, task, x, budget, stop=None):
+            at = x.clone().requires_grad_(True)
+            loss = task.loss(at)
+            seen.append((loss.detach(), torch.autograd.grad(loss.sum(), at)[0]))
+            return super().minimize(task, x, budget, stop)
+
+    task = Bowls(CURVATURE)
+    minimize_in_rounds(Asks(), task, torch.ones(3, 3, dtype=torch.float64) * 0.5, Budget(evaluations=3))
+    wanted = [task.row(b).loss_and_gradient(torch.full((1, 3), 0.5, dtype=torch.float64)) for b in range(3)]
+    found = sorted(((float(loss), gradient) for loss, gradient in seen), key=lambda pair: pair[0])
+    for (loss, gradient), (value, slope) in zip(found, sorted(wanted, key=lambda pair: float(pair[0])), strict=True):
+        assert loss == pytest.approx(float(value))
+        torch.testing.assert_close(gradient, slope)

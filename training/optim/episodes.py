@@ -140,8 +140,7 @@ def backpropagated(
     for e in episodes:
         piece = 0.0
         for k in range(steps):
-            state = optimizer.step(e.state, e.loss, e.gradient)
-            state = replace(state, x=bounded(state.x, e.state.x, limit / (len(episodes) * len(state.x))))
+            state = _stepped(optimizer, e, limit / (len(episodes) * len(e.start)))
             if second_order and k + 1 < steps:
                 loss = e.task.loss(state.x)
                 (gradient,) = torch.autograd.grad(loss.sum(), state.x, retain_graph=True, create_graph=True)
@@ -153,7 +152,7 @@ def backpropagated(
         if piece.requires_grad:  # a piece beyond the clamps has no gradient
             piece.backward()
         total = total + piece.detach()
-        after.append(replace(e, state=detached(e.state), gradient=e.gradient.detach()))
+        after.append(_cut(e))
     return total, after
 
 
@@ -167,18 +166,27 @@ def side_by_side(
         together: makes one task of those of the episodes, its rows in their order.
     """
     share = limit / sum(len(e.start) for e in episodes)
-    states = [optimizer.step(e.state, e.loss, e.gradient) for e in episodes]
-    states = [replace(s, x=bounded(s.x, e.state.x, share)) for s, e in zip(states, episodes)]
+    states = [_stepped(optimizer, e, share) for e in episodes]
     sizes = [len(e.start) for e in episodes]
     found = EvaluatedOnce.apply(torch.cat([s.x for s in states]), together([e.task for e in episodes]))
     total, after = torch.zeros(()), []
     for e, state, loss, gradient in zip(episodes, states, *(part.split(sizes) for part in found)):
         total = total + meta_loss(e.task, loss, e.start, e.reference).mean() / len(episodes)
-        e = e.after(state, loss, gradient)
-        after.append(replace(e, state=detached(e.state), gradient=e.gradient.detach()))
+        after.append(_cut(e.after(state, loss, gradient)))
     if total.requires_grad:
         total.backward()
     return total.detach(), after
+
+
+def _stepped(optimizer: LearnedOptimizer, e: Episode, limit: float) -> Any:
+    """The optimizer's state after a step, with what flows back through it :func:`bounded`."""
+    state = optimizer.step(e.state, e.loss, e.gradient)
+    return replace(state, x=bounded(state.x, e.state.x, limit))
+
+
+def _cut(e: Episode) -> Episode:
+    """The episode without what led to it."""
+    return replace(e, state=detached(e.state), gradient=e.gradient.detach())
 
 
 class EvaluatedOnce(torch.autograd.Function):

@@ -20,15 +20,16 @@ def without_places(command: str) -> str:
     return re.sub(r"(?<=\s)/\S*/(?=[^/\s]+)", "", command)
 
 
-def record_of(run: Path) -> dict:
-    """How a run was trained: commands, recipe, length, validation."""
+def record_of(run: Path, best: bool = False) -> dict:
+    """How a run was trained: commands, recipe, length, validation at its end, or the ``best`` one."""
     starts = [json.loads(line) for line in (run / "starts.jsonl").read_text().splitlines()]
     state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    history = sorted(state["history"], key=lambda one: -one["validation"]) if best else state["history"]
     return {
         "recipe": json.loads((run / "recipe.json").read_text()),
         "starts": [{**start, "command": without_places(without_folders(start["command"]))} for start in starts],
         "step": state["step"], "processor_minutes": round(state["seconds"] / 60, 1),
-        "validation": state["history"][-1] if state["history"] else None,
+        "validation": history[-1] if history else None,
     }  # fmt: skip
 
 
@@ -41,10 +42,11 @@ def data_of(commands: list[str]) -> str | dict:
     return {"clips": names, "used": used, "acknowledgement": ACKNOWLEDGEMENT}
 
 
-def entry_of(run: Path, weights: Path, before: list[Path]) -> dict:
-    """What the manifest says of an optimizer. ``before``: the runs that led to the weights that this one began with."""
+def entry_of(run: Path, weights: Path, before: list[Path], best: bool = False) -> dict:
+    """What the manifest says of an optimizer. ``before``: the runs that led to the weights that this one began with.
+    ``best``: the weights are those of the best validation."""
     optimizer = load_optimizer(weights)
-    record = record_of(run)
+    record = record_of(run, best)
     return {
         "kind": f"optimizer: {kind_of(optimizer)}", "licence": "Apache-2.0",
         "data": data_of([start["command"] for start in record["starts"]]),
@@ -64,10 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--models", type=Path, default=MODELS, help="folder to ship to (default: models/)")
     args = parser.parse_args(arguments)
     weights = args.run / ("best.safetensors" if args.best else "last.safetensors")
-    entry = entry_of(args.run, weights, args.before)  # refuses to ship what cannot be loaded
-    if args.best:
-        history = torch.load(args.run / "checkpoint.pt", map_location="cpu", weights_only=True)["history"]
-        entry["validation"] = min(history, key=lambda one: one["validation"])
+    entry = entry_of(args.run, weights, args.before, args.best)  # refuses to ship what cannot be loaded
     place = args.models / SHIPPED[args.name]
     shutil.copyfile(weights, place)
     write_entry(args.models, place.name, entry)
