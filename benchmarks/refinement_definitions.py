@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.pybullet_rollout import RATE_HZ, SURFACING_S
 from benchmarks.refinement_clips import LEFT_OUT, WALKERS
 from benchmarks.refinement_judge import ARM, EDGES, FRICTION, LEAVE, TOUCH
 from benchmarks.refinement_metrics import DRAWS, SLIDING
@@ -42,7 +43,9 @@ DEFINITIONS = f"""\
   motion's own is the floor of this measure.
 - **PyBullet**: the motion's poses (windows) or the controls (DiffPhy) drive a character in another engine, same gains
   for all, no force at the root; seconds until its pelvis is 0.3 m off the reference (windows: the motion's own,
-  DiffPhy: the observed). Clips of 3 s; those tracked to the end are censored and count with their length.
+  DiffPhy: the observed). Clips of 3 s; those tracked to the end are censored and count with their length. The engine
+  takes {RATE_HZ:g} steps a second, at which its toes hold as they do in the simulation, and lifts what begins in the
+  ground out of it within {SURFACING_S:g} s instead of throwing it off.
 - **Filters**: one-euro (causal) and a Rauch-Tung-Striebel smoother under white jerk, on the same 32 frames. *Tuned*:
   least MPJPE-G for subject {HELD_OUT}. *Equal jitter*: the strength at which their TV is that of the refined motions.
 - **Intervals**: 95 %, bootstrap over takes ({DRAWS} draws), all motions of a take together.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from benchmarks.pybullet_rollout import rollout_of
+from benchmarks.pybullet_rollout import JUDGE, rollout_of
 from benchmarks.refinement_cache import Cache
 from benchmarks.refinement_clips import Cut, labels, stacked
 from benchmarks.refinement_metrics import Referee, Truth
@@ -98,26 +98,38 @@ class DiffphyBench:
             for b in range(len(cuts))
         ])  # fmt: skip
 
+    def long_controls(self, solver: Solver, cuts: Sequence[Cut], evaluations: int) -> tuple[torch.Tensor, np.ndarray]:
+        """Controls [B, N] of long clips, found in stages, and the joints' mean distance [B] there [mm], kept."""
+        def measure() -> dict:
+            found, errors = [], []
+            for task in progress(self.tasks(cuts, checkpoint=True)[0], f"{solver.name}, stages"):
+                found.append(minimize_in_stages(task, solver.optimizer, evaluations).x)
+                with torch.no_grad():
+                    off = (task.simulate(found[-1]).joints - task.joints).norm(dim=-1).mean((1, 2))
+                errors.append(1e3 * off)
+            return {"x": torch.cat(found), "mpjpe_g_mm": torch.cat(errors).double()}
+
+        kept = self.cache.get(
+            measure, what="long controls", solver=solver.name, key=solver.key, cuts=[c.name for c in cuts],
+            frames=cuts[0].frames, evaluations=evaluations,
+        )  # fmt: skip
+        return kept["x"], kept["mpjpe_g_mm"].numpy()
+
     def rollouts(self, solver: Solver, cuts: Sequence[Cut], evaluations: int) -> dict[str, np.ndarray]:
         """PyBullet's seconds before and after the controls of long clips, found in stages, and whether censored."""
+        x, errors = self.long_controls(solver, cuts, evaluations)
+
         def measure() -> dict:
-            tasks, _ = self.tasks(cuts, checkpoint=True)
             precise = ArticulatedBody(*(v.to(dtype=torch.float64) for v in (self.body.segments, self.body.points)))
             rows = []
-            for task in progress(tasks, f"{solver.name}, stages"):
-                found = minimize_in_stages(task, solver.optimizer, evaluations).x
-                for b in range(len(task.pelvis)):
-                    row = [rollout_of(task.row(b), x, precise) for x in (0 * found[b : b + 1], found[b : b + 1])]
-                    rows.append([v for rollout in row for v in (rollout.seconds, float(rollout.censored))])
-                with torch.no_grad():
-                    errors = (task.simulate(found).joints - task.joints).norm(dim=-1).mean((1, 2))
-                for row, error in zip(rows[-len(errors) :], errors.tolist(), strict=True):
-                    row.append(1e3 * error)
+            for b in progress(range(len(cuts)), "PyBullet"):
+                row = [rollout_of(self.task(cuts[b : b + 1]), y, precise) for y in (0 * x[b : b + 1], x[b : b + 1])]
+                rows.append([v for rollout in row for v in (rollout.seconds, float(rollout.censored))])
             return {"rows": torch.tensor(rows, dtype=torch.float64)}
 
         rows = self.cache.get(
-            measure, what="rollouts", solver=solver.name, key=solver.key, cuts=[c.name for c in cuts],
+            measure, what="rollouts", judge=JUDGE, solver=solver.name, key=solver.key, cuts=[c.name for c in cuts],
             frames=cuts[0].frames, evaluations=evaluations,
         )["rows"].numpy()  # fmt: skip
-        names = ("before_s", "before_censored", "after_s", "after_censored", "mpjpe_g_mm")
-        return dict(zip(names, rows.T, strict=True))
+        names = ("before_s", "before_censored", "after_s", "after_censored")
+        return dict(zip(names, rows.T, strict=True)) | {"mpjpe_g_mm": errors}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from benchmarks.pybullet_rollout import JUDGE
 from benchmarks.refinement_cache import Cache
 from benchmarks.refinement_clips import Cut, cuts_of, domains, takes_of
 from benchmarks.refinement_diffphy import DiffphyBench
@@ -229,7 +230,7 @@ def long_windows(bench: Bench, solver: Solver, filters: Mapping[str, Filter]) ->
     made_by = {key: repr(filters[key]) if key in filters else solver.key for key in motions}
     found = {
         key: bench.cache.get(lambda m=m: as_tensors(w.rollouts(m, windows, bench.precise)), what="window rollouts",
-                             cuts=[c.name for c in windows.cuts], frames=frames, of=key, key=made_by[key],
+                             judge=JUDGE, cuts=[c.name for c in windows.cuts], frames=frames, of=key, key=made_by[key],
                              evaluations=s.long_evaluations, seed=bench.settings.seed) for key, m in motions.items()
     }  # fmt: skip
     return tracking({k: (v["seconds"].numpy(), v["censored"].numpy()) for k, v in found.items()}, windows.cuts)

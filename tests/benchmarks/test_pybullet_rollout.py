@@ -8,12 +8,14 @@ import torch
 
 from benchmarks.pybullet_rollout import PybulletCharacter
 from diffmocap.body.model import BodyModel
+from diffmocap.body.skeleton import JOINT_NAMES
 from diffmocap.body.urdf import read_urdf
 from diffmocap.physics.articulated import ArticulatedBody
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.ground import Ground
+from diffmocap.physics.ground_contact import GroundContact
 from diffmocap.physics.segments import BodySegments
-from diffmocap.physics.simulation import BodyMotionState
+from diffmocap.physics.simulation import BodyMotionState, Simulator
 
 UP = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
 DT = 1 / 30
@@ -68,3 +70,35 @@ def test_who_stands_is_censored_and_who_is_off_is_not(articulated):
     sway = abs(stood.pelvis - state.pelvis.numpy())
     assert sway[:, 1].max() < 0.01 and sway.max() < 0.08  # soles are not quite flat: it first tips onto its balls
     assert not left.censored and left.seconds == pytest.approx(10 * DT, abs=1.5 * DT)
+
+
+def test_toes_press_on_the_ground_as_in_the_simulation(articulated):
+    """Toes told to press 0.3 rad into the ground lift the foot as fast in both engines: light segments hold."""
+    ground, state = Ground(UP, torch.tensor(0.0)), standing(articulated)
+    foot, toes = JOINT_NAMES.index("left_ankle"), JOINT_NAMES.index("left_foot")
+    targets = torch.eye(3, dtype=torch.float64).repeat(1, 7, 23, 1, 1)
+    targets[:, :, [toes - 1, toes]] = roma.rotvec_to_rotmat(torch.tensor([0.3, 0.0, 0.0], dtype=torch.float64))
+
+    def short(rotations: torch.Tensor) -> float:
+        """Angle that the left toes are short of their target [rad]."""
+        turned = rotations[:, foot].transpose(-1, -2) @ rotations[:, toes]
+        return float(roma.rotmat_geodesic_distance(turned, targets[:, 0, toes - 1]))
+
+    hard = GroundContact(sink_m=0.001, softening_m=0.0005, slip_m_s=0.005)
+    with torch.no_grad():
+        ours = Simulator(articulated, ground, contact=hard, step_rate_hz=480).simulate(state, targets, DT)
+        with PybulletCharacter(articulated, ground) as character:
+            character.rollout(state, targets[0], state.pelvis.expand(7, 3), DT)
+            theirs = character.state()
+    assert 0.02 < short(ours.last.rotations) < 0.2
+    assert short(theirs.rotations) == pytest.approx(short(ours.last.rotations), abs=0.03)
+
+
+def test_who_begins_in_the_ground_is_lifted_and_not_thrown(articulated):
+    state = standing(articulated)
+    sunk = BodyMotionState(state.rotations, state.pelvis - 0.02 * UP, state.velocity)
+    pose = torch.eye(3, dtype=torch.float64).expand(7, 23, 3, 3)
+    with PybulletCharacter(articulated, Ground(UP, torch.tensor(0.0))) as character:
+        path = character.rollout(sunk, pose, sunk.pelvis.expand(7, 3), DT).pelvis[:, 1]
+    rise = path[1:] - path[:-1]
+    assert rise.max() < 0.3 * DT and 0.01 < path[-1] - path[0] < 0.025
