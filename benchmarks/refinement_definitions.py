@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from benchmarks.pybullet_rollout import RATE_HZ, SURFACING_S
 from benchmarks.refinement_clips import LEFT_OUT, WALKERS
+from benchmarks.refinement_diffphy import HARD_GROUND
 from benchmarks.refinement_judge import ARM, EDGES, FRICTION, LEAVE, TOUCH
 from benchmarks.refinement_metrics import DRAWS, SLIDING
 from benchmarks.refinement_scores import WITHIN
 from benchmarks.refinement_windows import LEAD, ROUNDS
+from diffmocap.physics.ground_contact import GroundContact
 from training.optim.motion_problems import HELD_OUT
 
 DEFINITIONS = f"""\
@@ -45,7 +47,9 @@ DEFINITIONS = f"""\
   for all, no force at the root; seconds until its pelvis is 0.3 m off the reference (windows: the motion's own,
   DiffPhy: the observed). Clips of 3 s; those tracked to the end are censored and count with their length. The engine
   takes {RATE_HZ:g} steps a second, at which its toes hold as they do in the simulation, and lifts what begins in the
-  ground out of it within {SURFACING_S:g} s instead of throwing it off.
+  ground out of it within {SURFACING_S:g} s instead of throwing it off. DiffPhy's long clips, before and after, begin
+  with soles lifted out of the ground, and their controls are found on a harder ground, which a standing foot sinks
+  {1e3 * HARD_GROUND.sink_m:g} mm into instead of {1e3 * GroundContact.sink_m:g}.
 - **Filters**: one-euro (causal) and a Rauch-Tung-Striebel smoother under white jerk, on the same 32 frames. *Tuned*:
   least MPJPE-G for subject {HELD_OUT}. *Equal jitter*: the strength at which their TV is that of the refined motions.
 - **Intervals**: 95 %, bootstrap over takes ({DRAWS} draws), all motions of a take together.

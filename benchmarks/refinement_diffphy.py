@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,14 +14,19 @@ from benchmarks.refinement_clips import Cut, labels, stacked
 from benchmarks.refinement_metrics import Referee, Truth
 from benchmarks.refinement_scores import Curves
 from benchmarks.refinement_solvers import Solved, Solver, progress, solve, solve_alone
+from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.motion_metrics import mpjpe_global_mm
 from diffmocap.physics.articulated import ArticulatedBody
 from diffmocap.physics.ground import Ground
-from diffmocap.physics.simulation import Simulator
+from diffmocap.physics.ground_contact import GroundContact
+from diffmocap.physics.simulation import BodyMotionState, Simulator
 from diffmocap.refinement.diffphy_stages import minimize_in_stages
 from diffmocap.refinement.diffphy_task import DiffphyTask
 
 UP = torch.tensor([0.0, 1.0, 0.0])
+#: The ground of controls that another engine is to follow. After 0.9 s on it the pelvises of both engines are 1 to 5 cm
+#: apart (held-out walks), on the default, which is softer, 1 to 30 cm.
+HARD_GROUND = GroundContact(sink_m=0.002, softening_m=0.001, slip_m_s=0.01)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,17 @@ class DiffphyBench:
         """One batch; takes are on the floor already (:func:`training.optim.motion_problems.on_the_floor`)."""
         simulator = Simulator(self.body, Ground(UP, torch.tensor(0.0)), checkpoint=checkpoint)
         return DiffphyTask(simulator, *stacked(cuts), 1 / cuts[0].take.fps)
+
+    def followed_elsewhere(self, cuts: Sequence[Cut]) -> DiffphyTask:
+        """One batch of long clips whose controls another engine is to follow: on :data:`HARD_GROUND`, begun with soles
+        that are not in it, since engines differ in how they get out."""
+        simulator = Simulator(self.body, Ground(UP, torch.tensor(0.0)), contact=HARD_GROUND, checkpoint=True)
+        rotations, pelvis = stacked(cuts)
+        start = BodyMotionState.of_motion(rotations, pelvis, 1 / cuts[0].take.fps, self.body)
+        placed = self.body.configuration(start.rotations, start.pelvis).positions[:, NUM_JOINTS:]
+        depth = (self.body.points.radius - placed @ UP).amax(1).clamp_min(0.0)
+        start = replace(start, pelvis=start.pelvis + depth[:, None] * UP)
+        return DiffphyTask(simulator, rotations, pelvis, 1 / cuts[0].take.fps, start=start)
 
     def tasks(self, cuts: Sequence[Cut], checkpoint: bool = False) -> tuple[list[DiffphyTask], list[int]]:
         """All cuts in batches, and how many each has."""
@@ -102,17 +118,16 @@ class DiffphyBench:
         """Controls [B, N] of long clips, found in stages, and the joints' mean distance [B] there [mm], kept."""
         def measure() -> dict:
             found, errors = [], []
-            for task in progress(self.tasks(cuts, checkpoint=True)[0], f"{solver.name}, stages"):
+            batches = [cuts[a : a + self.batch] for a in range(0, len(cuts), self.batch)]
+            for batch in progress(batches, f"{solver.name}, stages"):
+                task = self.followed_elsewhere(batch)
                 found.append(minimize_in_stages(task, solver.optimizer, evaluations).x)
                 with torch.no_grad():
                     off = (task.simulate(found[-1]).joints - task.joints).norm(dim=-1).mean((1, 2))
                 errors.append(1e3 * off)
             return {"x": torch.cat(found), "mpjpe_g_mm": torch.cat(errors).double()}
 
-        kept = self.cache.get(
-            measure, what="long controls", solver=solver.name, key=solver.key, cuts=[c.name for c in cuts],
-            frames=cuts[0].frames, evaluations=evaluations,
-        )  # fmt: skip
+        kept = self.cache.get(measure, what="long controls", **self._long_key(solver, cuts, evaluations))
         return kept["x"], kept["mpjpe_g_mm"].numpy()
 
     def rollouts(self, solver: Solver, cuts: Sequence[Cut], evaluations: int) -> dict[str, np.ndarray]:
@@ -123,13 +138,15 @@ class DiffphyBench:
             precise = ArticulatedBody(*(v.to(dtype=torch.float64) for v in (self.body.segments, self.body.points)))
             rows = []
             for b in progress(range(len(cuts)), "PyBullet"):
-                row = [rollout_of(self.task(cuts[b : b + 1]), y, precise) for y in (0 * x[b : b + 1], x[b : b + 1])]
+                task = self.followed_elsewhere(cuts[b : b + 1])
+                row = [rollout_of(task, y, precise) for y in (0 * x[b : b + 1], x[b : b + 1])]
                 rows.append([v for rollout in row for v in (rollout.seconds, float(rollout.censored))])
             return {"rows": torch.tensor(rows, dtype=torch.float64)}
 
-        rows = self.cache.get(
-            measure, what="rollouts", judge=JUDGE, solver=solver.name, key=solver.key, cuts=[c.name for c in cuts],
-            frames=cuts[0].frames, evaluations=evaluations,
-        )["rows"].numpy()  # fmt: skip
+        kept = self.cache.get(measure, what="rollouts", judge=JUDGE, **self._long_key(solver, cuts, evaluations))
         names = ("before_s", "before_censored", "after_s", "after_censored")
-        return dict(zip(names, rows.T, strict=True)) | {"mpjpe_g_mm": errors}
+        return dict(zip(names, kept["rows"].numpy().T, strict=True)) | {"mpjpe_g_mm": errors}
+
+    def _long_key(self, solver: Solver, cuts: Sequence[Cut], evaluations: int) -> dict:
+        return {"solver": solver.name, "key": solver.key, "cuts": [c.name for c in cuts], "frames": cuts[0].frames,
+                "evaluations": evaluations, "begins": f"on {HARD_GROUND}"}  # fmt: skip

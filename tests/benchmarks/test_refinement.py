@@ -14,6 +14,7 @@ from benchmarks.refinement import headline, parser, part_figures
 from benchmarks.refinement_ablations import ABLATIONS, hopping, order
 from benchmarks.refinement_cache import Cache
 from benchmarks.refinement_clips import Cut, cuts_of, domains, spread
+from benchmarks.refinement_diffphy import DiffphyBench
 from benchmarks.refinement_filters import Kalman
 from benchmarks.refinement_page import TARGETS, page
 from benchmarks.refinement_parts import Bench, races, tables
@@ -24,6 +25,7 @@ from diffmocap.body.motion_clip import MotionClip
 from diffmocap.optim.first_order import Adam
 from diffmocap.optim.task import FunctionTask
 from training.lifted_windows import MotionLifter
+from training.optim.motion_problems import simulated_body
 
 #: What the JSON line has of each loss.
 ASKED = {
@@ -60,6 +62,18 @@ def test_a_limit_takes_subjects_in_turn_and_is_the_same_every_time():
     chosen = cuts_of(takes, 32, 2, 3, seed=1)
     assert [c.name for c in chosen] == [c.name for c in cuts_of(takes, 32, 2, 3, seed=1)]
     assert {c.take.subject for c in chosen} == {"27", "39"} and len(chosen) == 3
+
+
+@pytest.mark.parametrize(("above", "lifted"), [(-0.03, 0.03), (0.05, 0.0)])
+def test_clips_to_follow_elsewhere_begin_out_of_the_ground_and_end_as_observed(above, lifted):
+    body = simulated_body()
+    standing = torch.eye(3).expand(4, 24, 3, 3).contiguous()
+    placed = body.configuration(standing[:1], torch.zeros(1, 3)).positions[0, 24:, 1] - body.points.radius
+    pelvis = torch.tensor([0.0, float(-placed.min()) + above, 0.0]).expand(4, 3).contiguous()
+    clip = MotionClip("39_01", "39", "walk", 30.0, standing, pelvis, torch.zeros(24, 3))
+    task = DiffphyBench(body, None, Cache(None, "")).followed_elsewhere([Cut(clip, 0, 4)])
+    assert torch.equal(task.pelvis[0], pelvis)
+    assert float(task.start.pelvis[0, 1] - pelvis[0, 1]) == pytest.approx(lifted, abs=1e-5)
 
 
 def test_the_cache_computes_once_and_again_for_other_code(tmp_path):
