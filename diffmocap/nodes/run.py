@@ -9,6 +9,7 @@ from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.task import Future
@@ -16,6 +17,8 @@ from rclpy.task import Future
 from diffmocap.errors import DiffmocapError
 from diffmocap.nodes.parameters import Parameters, Setting
 from diffmocap.ros_environment import prepare_process
+
+RCLError = rclpy_implementation.RCLError
 
 
 class ManagedNode(LifecycleNode):
@@ -143,6 +146,9 @@ def run(make_node: Callable[[], ManagedNode], args: Sequence[str] | None = None)
         code = node.exit_request.result() if node.exit_request.done() else 0
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RCLError:
+        if rclpy.ok():
+            raise  # else a signal has ended the context between the look at it and the executor's wait
     except DiffmocapError as error:
         get_logger("diffmocap").fatal(str(error))
         code = 1
