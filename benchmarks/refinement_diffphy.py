@@ -42,9 +42,9 @@ class DiffphyBench:
     cache: Cache
     batch: int = 32
 
-    def task(self, cuts: Sequence[Cut], checkpoint: bool = False) -> DiffphyTask:
+    def task(self, cuts: Sequence[Cut]) -> DiffphyTask:
         """One batch; takes are on the floor already (:func:`training.optim.motion_problems.on_the_floor`)."""
-        simulator = Simulator(self.body, Ground(UP, torch.tensor(0.0)), checkpoint=checkpoint)
+        simulator = Simulator(self.body, Ground(UP, torch.tensor(0.0)))
         return DiffphyTask(simulator, *stacked(cuts), 1 / cuts[0].take.fps)
 
     def followed_elsewhere(self, cuts: Sequence[Cut]) -> DiffphyTask:
@@ -58,10 +58,14 @@ class DiffphyBench:
         start = replace(start, pelvis=start.pelvis + depth[:, None] * UP)
         return DiffphyTask(simulator, rotations, pelvis, 1 / cuts[0].take.fps, start=start)
 
-    def tasks(self, cuts: Sequence[Cut], checkpoint: bool = False) -> tuple[list[DiffphyTask], list[int]]:
+    def batches(self, cuts: Sequence[Cut]) -> list[Sequence[Cut]]:
+        """The cuts, so many at a time."""
+        return [cuts[a : a + self.batch] for a in range(0, len(cuts), self.batch)]
+
+    def tasks(self, cuts: Sequence[Cut]) -> tuple[list[DiffphyTask], list[int]]:
         """All cuts in batches, and how many each has."""
-        parts = [cuts[a : a + self.batch] for a in range(0, len(cuts), self.batch)]
-        return [self.task(part, checkpoint) for part in parts], [len(part) for part in parts]
+        parts = self.batches(cuts)
+        return [self.task(part) for part in parts], [len(part) for part in parts]
 
     def solved(self, solver: Solver, cuts: Sequence[Cut], cap: int, stop=None) -> Solved:
         """One solver's runs, kept."""
@@ -118,8 +122,7 @@ class DiffphyBench:
         """Controls [B, N] of long clips, found in stages, and the joints' mean distance [B] there [mm], kept."""
         def measure() -> dict:
             found, errors = [], []
-            batches = [cuts[a : a + self.batch] for a in range(0, len(cuts), self.batch)]
-            for batch in progress(batches, f"{solver.name}, stages"):
+            for batch in progress(self.batches(cuts), f"{solver.name}, stages"):
                 task = self.followed_elsewhere(batch)
                 found.append(minimize_in_stages(task, solver.optimizer, evaluations).x)
                 with torch.no_grad():
