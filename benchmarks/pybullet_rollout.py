@@ -35,7 +35,7 @@ LOST_M = 0.3
 RATE_HZ = 3840.0
 #: Radius of the spheres at points of the skin [m]: they touch where the point is.
 POINT_RADIUS = 0.02
-#: Time in which the engine lifts out what is below the ground [s]. Soles of motion capture begin up to 2 cm below it;
+#: Time in which the engine lifts out what is below the ground [s]. Soles of motion capture begin 2 to 4 cm below it;
 #: the engine's default, a fifth in every step, throws a body off that stands so.
 SURFACING_S = 0.1
 #: What rollouts depend on beside the character and its motion, in words.

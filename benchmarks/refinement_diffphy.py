@@ -133,16 +133,18 @@ class DiffphyBench:
         kept = self.cache.get(measure, what="long controls", **self._long_key(solver, cuts, evaluations))
         return kept["x"], kept["mpjpe_g_mm"].numpy()
 
-    def rollouts(self, solver: Solver, cuts: Sequence[Cut], evaluations: int) -> dict[str, np.ndarray]:
-        """PyBullet's seconds before and after the controls of long clips, found in stages, and whether censored."""
+    def rollouts(
+        self, solver: Solver, cuts: Sequence[Cut], evaluations: int, precise: ArticulatedBody
+    ) -> dict[str, np.ndarray]:
+        """PyBullet's seconds before and after the controls of long clips, found in stages, and whether censored;
+        ``precise`` is the body in float64."""
         x, errors = self.long_controls(solver, cuts, evaluations)
 
         def measure() -> dict:
-            precise = ArticulatedBody(*(v.to(dtype=torch.float64) for v in (self.body.segments, self.body.points)))
             rows = []
             for b in progress(range(len(cuts)), "PyBullet"):
                 task = self.followed_elsewhere(cuts[b : b + 1])
-                row = [rollout_of(task, y, precise) for y in (0 * x[b : b + 1], x[b : b + 1])]
+                row = [rollout_of(task, y, precise) for y in (task.init(1), x[b : b + 1])]
                 rows.append([v for rollout in row for v in (rollout.seconds, float(rollout.censored))])
             return {"rows": torch.tensor(rows, dtype=torch.float64)}
 

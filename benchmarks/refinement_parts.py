@@ -242,7 +242,7 @@ def long_clips(bench: Bench, solver: Solver) -> dict:
     cuts = bench.cuts("diffphy", round(30 * bench.settings.seconds) + 1, 1, s.long)
     if not cuts:
         return {}
-    rows = bench.diffphy.rollouts(solver, cuts, s.long_evaluations)
+    rows = bench.diffphy.rollouts(solver, cuts, s.long_evaluations, bench.precise)
     found = {key: (rows[f"{key}_s"], rows[f"{key}_censored"]) for key in ("before", "after")}
     mm = summarise({"mpjpe_g_mm": rows["mpjpe_g_mm"]}, [c.take.name for c in cuts])
     return tracking(found, cuts) | {"mpjpe_g_mm": mm["mpjpe_g_mm"], "evaluations_a_stage": s.long_evaluations}
