@@ -25,6 +25,7 @@ from diffmocap.optim.weights import KINDS, build, load_optimizer
 from training.lifting import git_commit
 from training.optim.loop import run
 from training.optim.motion_problems import MOTION_PROBLEMS, motion_problems
+from training.optim.network_settings import settings_from, with_settings
 from training.optim.problems import TRAINED, FunctionProblems, MixedProblems, Problems
 from training.optim.trainer import METHODS, MetaRecipe, MetaTrainer
 from training.ranks import Ranks
@@ -35,8 +36,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", type=Path, required=True, help="folder of the run; an existing run is resumed")
     p.add_argument("--kind", choices=[k for k in KINDS if k != "learned_gradient_descent"], default="optimus")
-    p.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the network")
-    p.add_argument("--init", type=Path, help="start from these weights; kind and settings are theirs")
+    p.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                   help="a setting of the network; beside --init, one that its weights fit")
+    p.add_argument("--init", type=Path, help="start from these weights; their kind, and their settings but --set")
     p.add_argument("--problems", choices=("functions", *MOTION_PROBLEMS), default="functions")
     p.add_argument("--data", type=Path, help="motion capture to train on, for windows and diffphy")
     p.add_argument("--views", type=int, default=2, help="cameras a walk is lifted from (default %(default)s)")
@@ -67,25 +69,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return p.parse_args(arguments)
 
 
-def settings_from(pairs: list[str]) -> dict:
-    """``["norm=rms", "features.memory=true"]`` to {"norm": "rms", "features": {"memory": True}}."""
-    settings: dict = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise SettingsError(f"--set wants NAME=VALUE, got {pair!r}")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text  # a word without quotes
-        *outer, last = name.split(".")
-        place = settings
-        for part in outer:
-            place = place.setdefault(part, {})
-        place[last] = value
-    return settings
-
-
 def problems_of(args: argparse.Namespace) -> tuple[Problems, Problems]:
     """What to train on and what to validate on."""
     if args.problems != "functions":
@@ -108,7 +91,8 @@ def main(arguments: list[str] | None = None) -> None:
     recipe = MetaRecipe(**{f.name: getattr(args, f.name) for f in fields(MetaRecipe)})
     torch.manual_seed(recipe.seed)
     try:
-        optimizer = load_optimizer(args.init) if args.init else build(args.kind, settings_from(args.set))
+        settings = settings_from(args.set)
+        optimizer = with_settings(load_optimizer(args.init), settings) if args.init else build(args.kind, settings)
     except (TypeError, SettingsError) as e:
         raise SystemExit(f"--set: {e}") from e
     args.out.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ from diffmocap.optim.functions import FUNCTIONS, make_function
 from diffmocap.optim.optimus import Optimus, OptimusSettings
 from diffmocap.optim.task import FunctionTask
 from diffmocap.optim.weights import load_optimizer
-from training.optim.__main__ import main, settings_from
+from training.optim.__main__ import main
 from training.optim.episodes import Episode, PieceByPiece, advance, backpropagated, bounded, followed, meta_loss
 from training.optim.problems import TRAINED, FunctionProblems, MixedProblems, TaskProblems
 from training.optim.trainer import MetaRecipe, MetaTrainer, flat_gradient
@@ -288,16 +288,6 @@ def test_the_command_trains_and_resumes(tmp_path, capsys) -> None:
     starts = [json.loads(line) for line in (tmp_path / "starts.jsonl").read_text().splitlines()]
     assert [s["step"] for s in starts] == [0, 2] and all("--set norm=rms" in s["command"] for s in starts)
     assert list((tmp_path / "tensorboard").glob("events*"))
-
-
-def test_settings_on_the_command_line() -> None:
-    assert settings_from(["norm=rms", "width=64", "features.memory=true", "features.epsilon=1e-3"]) == {
-        "norm": "rms", "width": 64, "features": {"memory": True, "epsilon": 1e-3},
-    }  # fmt: skip
-    with pytest.raises(SettingsError, match="NAME=VALUE"):
-        settings_from(["norm"])
-    with pytest.raises(SystemExit, match="unknown norm"):
-        main(["--out", "unused", "--set", "norm=nothing"])
 
 
 @pytest.mark.parametrize(

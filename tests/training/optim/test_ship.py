@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from diffmocap.errors import ModelFileError
 from diffmocap.optim.weights import SHIPPED, kind_of, load_optimizer, load_shipped
@@ -32,7 +33,15 @@ def test_a_run_is_shipped_with_its_record(tmp_path, capsys) -> None:
     ship([str(run), "adafactor_mlp_128x4", "--models", str(models), "--best"])
     entry = json.loads((models / "manifest.json").read_text())["files"][name]
     assert sha256_of(run / "best.safetensors") == sha256_of(models / name) == entry["sha256"]
-    assert entry["validation"]["step"] <= 2 and entry["trained_before"] == []
+    assert entry["validation"]["step"] <= 2 and entry["trained_before"] == [] and entry["set_after_training"] == []
+    ship([str(run), "adafactor_mlp_128x4", "--models", str(models), "--set", "lambda_a=0.5"])
+    shipped, trained = load_optimizer(models / name), load_optimizer(run / "last.safetensors")
+    assert shipped.settings.lambda_a == 0.5 != trained.settings.lambda_a and torch.equal(shipped.theta, trained.theta)
+    entry = json.loads((models / "manifest.json").read_text())["files"][name]
+    assert entry["set_after_training"] == ["lambda_a=0.5"] and entry["sha256"] == sha256_of(models / name)
+    with pytest.raises(SystemExit, match="--set: trained weights do not fit"):
+        ship([str(run), "adafactor_mlp_128x4", "--models", str(models), "--set", "width=9"])
+    assert entry["sha256"] == sha256_of(models / name)  # refused before anything was written
 
 
 @pytest.mark.parametrize("name", SHIPPED)
