@@ -1,6 +1,7 @@
 """Look at a graph that runs elsewhere, or at the body model by itself.
 
     ros2 launch diffmocap view.launch.py
+    ros2 launch diffmocap view.launch.py robot_state_publisher:=true   # the graph has none: `diffmocap live`
     ros2 launch diffmocap view.launch.py joint_sliders:=true
 
 All arguments: ``ros2 launch diffmocap view.launch.py --show-args``.

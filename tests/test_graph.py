@@ -85,6 +85,30 @@ def test_what_is_switched_off_does_not_start():
     assert not graph.static_transforms
 
 
+def test_a_viewer_of_another_graph_publishes_none_of_its_frames():
+    """A second /tf_static with a guessed camera would win over the measured one."""
+    graph = description.view().resolve()
+    assert set(by_name(graph)) == {"rviz2"}, "robot_description comes from the graph that runs elsewhere"
+    assert not by_name(graph)["rviz2"].remappings and not graph.static_transforms
+    for off in ({"joint_sliders": "False"}, {"static_transforms": "false", "robot_state_publisher": ""}):
+        graph = description.view().resolve(off)
+        assert set(by_name(graph)) == {"rviz2"} and not graph.static_transforms
+    graph = description.view().resolve({"static_transforms": True, "camera_height": 1.6})
+    assert set(by_name(graph)) == {"rviz2"} and graph.static_transforms[0].xyz[2] == 1.6
+    limbs = description.view().resolve({"robot_state_publisher": "True"})
+    assert set(by_name(limbs)) == {"rviz2", "robot_state_publisher"} and not limbs.static_transforms
+
+
+@pytest.mark.parametrize("sliders", [True, "true", "1"])
+def test_joint_sliders_bring_all_frames_unless_told_otherwise(sliders):
+    graph = description.view().resolve({"joint_sliders": sliders})
+    assert set(by_name(graph)) == {"rviz2", "robot_state_publisher", "joint_state_publisher_gui"}
+    assert [t.child for t in graph.static_transforms] == ["camera_link", "camera_optical_frame", "pelvis"]
+    assert not by_name(graph)["robot_state_publisher"].remappings, "it is the one who publishes robot_description"
+    own = description.view().resolve({"joint_sliders": sliders, "robot_state_publisher": False})
+    assert "robot_state_publisher" not in by_name(own)
+
+
 def test_a_bag_brings_its_own_clock_and_a_video_does_not():
     graph = description.replay()
     bag = graph.resolve({"bag": "b", "on_end": "loop"})
@@ -121,7 +145,7 @@ def test_conditions_and_defaults_of_a_small_graph():
         arguments=(
             Argument("count", "3", "A number."),
             Argument("text", "", "A text."),
-            Argument("derived", "", "Depends.", default_with=("text", "7")),
+            Argument("derived", "", "Depends.", default_with=(When("text", None), "7")),
         ),
         nodes=(
             NodeProcess("a", "a", parameters={"n": Given("count", int), "d": Given("derived", float)}),

@@ -25,6 +25,8 @@ CASES = [
     ("replay", {"video": "squats.mp4", "on_end": "exit"}),
     ("replay", {"bag": "walk", "on_end": "loop"}),
     ("view", {}),
+    ("view", {"joint_sliders": "true"}),
+    ("view", {"static_transforms": "true", "camera_height": "1.6"}),
     ("view", {"joint_sliders": "true", "robot_state_publisher": "false"}),
 ]
 

@@ -70,7 +70,7 @@ def replay() -> Graph:
                 "",
                 "Take time from /clock; default: true for a bag, which publishes it, false for a video.",
                 ("", *BOOLEANS),
-                default_with=("bag", "true"),
+                default_with=(When("bag", None), "true"),
             ),
             *_common_arguments(),
         ),
@@ -93,7 +93,10 @@ def replay() -> Graph:
 
 
 def view() -> Graph:
-    """Nothing but the viewing: of a graph that runs elsewhere, or of the body with its joints moved by hand."""
+    """Nothing but the viewing: of a graph that runs elsewhere, or of the body with its joints moved by hand.
+
+    The graph elsewhere brings robot_description and all frames; RViz is the only thing that it lacks.
+    """
     return Graph(
         name="view",
         arguments=(
@@ -104,7 +107,7 @@ def view() -> Graph:
                 BOOLEANS,
             ),
             Argument("use_sim_time", "false", "Take time from /clock.", BOOLEANS),
-            *_viewing_arguments(),
+            *_viewing_arguments(beside_pose_node=False),
         ),
         nodes=(
             *_viewing_nodes(beside_pose_node=False),
@@ -123,22 +126,22 @@ def view() -> Graph:
     )
 
 
-def _viewing_arguments() -> tuple[Argument, ...]:
+def _viewing_arguments(beside_pose_node: bool) -> tuple[Argument, ...]:
     return (
         Argument("namespace", "", "Namespace of all nodes and topics."),
         Argument("log_level", "info", "Least severe messages that the nodes log.", LOG_LEVELS),
         Argument("rviz", "true", "Start RViz with robot model, frames, markers and annotated image.", BOOLEANS),
-        Argument(
+        _frames_argument(
             "robot_state_publisher",
-            "true",
-            "Publish the frames of the limbs; false where another computer does.",
-            BOOLEANS,
+            "Publish the frames of the limbs",
+            "false where another computer does",
+            beside_pose_node,
         ),
-        Argument(
+        _frames_argument(
             "static_transforms",
-            "true",
-            "Publish map -> camera_link -> camera_optical_frame; false where something else places the camera.",
-            BOOLEANS,
+            "Publish map -> camera_link -> camera_optical_frame from camera_height and camera_pitch",
+            "false where something else places the camera",
+            beside_pose_node,
         ),
         Argument(
             "camera_height",
@@ -151,13 +154,26 @@ def _viewing_arguments() -> tuple[Argument, ...]:
     )
 
 
+def _frames_argument(name: str, what: str, not_where: str, beside_pose_node: bool) -> Argument:
+    """Whether to publish frames: one graph does that once, and a viewer of it not again with guesses of its own."""
+    if beside_pose_node:
+        return Argument(name, "true", f"{what}; {not_where}.", BOOLEANS)
+    return Argument(
+        name,
+        "",
+        f"{what}; default: true with joint_sliders, else false: the graph that runs elsewhere does.",
+        ("", *BOOLEANS),
+        default_with=(When("joint_sliders"), "true"),
+    )
+
+
 def _common_arguments() -> tuple[Argument, ...]:
     return (
         Argument("device", "", "Where the models run: cpu, cuda or cuda:N; empty: as the parameter file says."),
         Argument("params_file", str(share_path("config", "diffmocap.yaml")), "Parameter file of all nodes."),
         Argument("image_topic", "", "Topic of the images, where another driver or a bag names it differently."),
         Argument("camera_info_topic", "", "Topic of the calibration, likewise."),
-        *_viewing_arguments(),
+        *_viewing_arguments(beside_pose_node=True),
     )
 
 

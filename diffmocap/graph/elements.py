@@ -25,14 +25,14 @@ class Argument:
         name, description: as shown by ``ros2 launch --show-args``.
         default: text; empty leaves the matter to the parameter file, or switches off what depends on it.
         choices: accepted values, or empty for any.
-        default_with: (other argument, text): the default where that other argument is given.
+        default_with: (condition, text): the default where that condition on another argument holds.
     """
 
     name: str
     default: str
     description: str
     choices: tuple[str, ...] = ()
-    default_with: tuple[str, str] | None = None
+    default_with: tuple["When", str] | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,8 @@ class Graph:
         for argument in self.arguments:
             if set(BOOLEANS) <= set(argument.choices) and values[argument.name]:
                 values[argument.name] = str(parse_bool(argument.name, values[argument.name])).lower()
-            if values[argument.name] == "" and argument.default_with and values[argument.default_with[0]]:
+        for argument in self.arguments:
+            if values[argument.name] == "" and argument.default_with and argument.default_with[0].holds(values):
                 values[argument.name] = argument.default_with[1]
             if argument.choices and values[argument.name] not in argument.choices:
                 raise SettingsError(
