@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import math
+import re
 import subprocess
 import sys
 
@@ -67,6 +68,47 @@ def test_empty_arguments_leave_the_parameter_file_alone():
     assert nodes["pose_node"].parameters["device"] == "cuda:1"
     assert nodes["camera_node"].parameters["source"] == "0"
     assert nodes["keypoint_node"].remappings == (("image_raw", "/usb/image"),)
+
+
+@pytest.mark.parametrize(
+    "image_topic, calibration",
+    [
+        ("/usb_cam/image_raw", "/usb_cam/camera_info"),
+        ("/usb_cam/image_raw/compressed", "/usb_cam/camera_info"),
+        ("usb_cam/image_raw", "usb_cam/camera_info"),
+        ("/image", "/camera_info"),
+        ("/compressed", "/camera_info"),
+    ],
+)
+def test_the_calibration_lies_beside_the_images(image_topic, calibration):
+    """As image_transport's publishers and subscribers of cameras have it."""
+    nodes = by_name(description.webcam().resolve({"camera": False, "image_topic": image_topic}))
+    assert nodes["pose_node"].remappings == (("camera_info", calibration),)
+    assert nodes["keypoint_node"].remappings == (("image_raw", image_topic),), "it reads no calibration"
+    own = {"image_topic": image_topic, "camera_info_topic": "/calibration"}
+    assert by_name(description.webcam().resolve(own))["pose_node"].remappings == (("camera_info", "/calibration"),)
+
+
+@pytest.mark.parametrize("given", [{}, {"image_topic": "", "camera_info_topic": ""}, {"image_topic": "images"}])
+def test_names_that_are_the_usual_ones_are_not_remapped(given):
+    assert by_name(description.webcam().resolve(given))["pose_node"].remappings == ()
+
+
+def test_the_static_transforms_reach_the_frame_of_the_images(graph):
+    given = COMPLETE[graph.name] | {"static_transforms": True}
+    for name, expected in (("default_cam", "default_cam"), ("", "camera_optical_frame")):
+        frames = graph.resolve(given | {"camera_frame": name}).static_transforms
+        assert [(t.parent, t.child) for t in frames] == [("map", "camera_link"), ("camera_link", expected)]
+    assert graph.resolve(given).static_transforms[1].child == "camera_optical_frame"
+    for taken in ("map", "camera_link"):
+        with pytest.raises(SettingsError, match=f"'{taken}' already.*static_transforms:=false"):
+            graph.resolve(given | {"camera_frame": taken})
+        assert not graph.resolve(given | {"camera_frame": taken, "static_transforms": False}).static_transforms
+
+
+def test_a_frame_of_any_name_is_published_by_a_node_with_a_valid_one():
+    for frame in ("0_cam", "robot/usb-cam.1", "kamera_ä"):
+        assert re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", StaticTransform("map", frame).publisher_name)
 
 
 def test_the_physics_hears_of_a_camera_that_was_measured_only():

@@ -22,6 +22,7 @@ CASES = [
     ("webcam", {}),
     ("webcam", {"source": "0", "device": "cuda", "namespace": "robot", "rviz": "false", "camera_pitch": "0.25"}),
     ("webcam", {"camera": "false", "image_topic": "/usb_cam/image_raw", "log_level": "debug"}),
+    ("webcam", {"camera": "false", "image_topic": "/usb_cam/image_raw/compressed", "camera_frame": "usb-cam"}),
     ("replay", {"video": "squats.mp4", "on_end": "exit"}),
     ("replay", {"bag": "walk", "on_end": "loop"}),
     ("view", {}),
@@ -77,7 +78,7 @@ def test_processes_are_those_of_the_graph(name, given):
     graph: Graph = GRAPHS[name]()
     values, resolved, entities = graph.values(given), graph.resolve(given), started(name, given)
     nodes = {n.name: n for n in entities if isinstance(n, stand_in.Node)}
-    assert set(nodes) == {n.name for n in resolved.nodes} | {f"{t.child}_publisher" for t in resolved.static_transforms}
+    assert set(nodes) == {n.name for n in resolved.nodes} | {t.publisher_name for t in resolved.static_transforms}
     for wanted in resolved.nodes:
         node = nodes[wanted.name]
         assert isinstance(node, stand_in.LifecycleNode) == wanted.lifecycle
@@ -100,7 +101,7 @@ def test_processes_are_those_of_the_graph(name, given):
                 assert launched == value and type(launched) is type(value)
     assert [tuple(p.cmd) for p in of_type(entities, stand_in.ExecuteProcess)] == [t.command for t in resolved.tools]
     for transform in resolved.static_transforms:
-        arguments = nodes[f"{transform.child}_publisher"].arguments
+        arguments = nodes[transform.publisher_name].arguments
         options = dict(zip(arguments[::2], arguments[1::2], strict=True))
         assert (options.pop("--frame-id"), options.pop("--child-frame-id")) == (transform.parent, transform.child)
         assert [float(v) for v in options.values()] == [*transform.xyz, *transform.rpy]

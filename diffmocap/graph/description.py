@@ -4,7 +4,8 @@ One description serves both ways to have ROS 2: the launch files turn it into la
 line's supervisor starts the same nodes itself.
 
 Frames (REP-103, REP-105): ``map`` stands on the floor below the camera, x forward as the camera looks, z up;
-``camera_link`` is the camera's body, x forward; ``camera_optical_frame`` looks along z, x right, y down.
+``camera_link`` is the camera's body, x forward; ``camera_optical_frame``, the frame of the images, which other drivers
+name otherwise, looks along z, x right, y down.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from diffmocap.resources import share_path
 
 #: Of a camera whose height nobody gave, for the frames alone [m].
 CAMERA_HEIGHT_M = 1.0
+OPTICAL_FRAME = "camera_optical_frame"
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 SIM_TIME = {"use_sim_time": Given("use_sim_time", bool)}
 
@@ -126,6 +128,13 @@ def view() -> Graph:
     )
 
 
+def camera_info_beside(image_topic: str) -> str:
+    """The topic of the calibration that belongs to these images, where image_transport's drivers publish it."""
+    base = image_topic.removesuffix("/compressed") or image_topic
+    folder, slash, _ = base.rpartition("/")
+    return f"{folder}{slash}camera_info"
+
+
 def _viewing_arguments(beside_pose_node: bool) -> tuple[Argument, ...]:
     return (
         Argument("namespace", "", "Namespace of all nodes and topics."),
@@ -139,9 +148,14 @@ def _viewing_arguments(beside_pose_node: bool) -> tuple[Argument, ...]:
         ),
         _frames_argument(
             "static_transforms",
-            "Publish map -> camera_link -> camera_optical_frame from camera_height and camera_pitch",
+            "Publish map -> camera_link -> camera_frame from camera_height and camera_pitch",
             "false where something else places the camera",
             beside_pose_node,
+        ),
+        Argument(
+            "camera_frame",
+            OPTICAL_FRAME,
+            "Frame of the images, as another driver or frame_id of camera_node names it, for the static transforms.",
         ),
         Argument(
             "camera_height",
@@ -172,13 +186,13 @@ def _common_arguments() -> tuple[Argument, ...]:
         Argument("device", "", "Where the models run: cpu, cuda or cuda:N; empty: as the parameter file says."),
         Argument("params_file", str(share_path("config", "diffmocap.yaml")), "Parameter file of all nodes."),
         Argument("image_topic", "", "Topic of the images, where another driver or a bag names it differently."),
-        Argument("camera_info_topic", "", "Topic of the calibration, likewise."),
+        Argument("camera_info_topic", "", "Topic of the calibration; empty: camera_info beside the images."),
         *_viewing_arguments(beside_pose_node=True),
     )
 
 
 def _pipeline_nodes() -> tuple[NodeProcess, ...]:
-    calibration = ("camera_info", Given("camera_info_topic"))
+    beside_images = Given("image_topic", camera_info_beside)
     return (
         NodeProcess(
             "pose_node",
@@ -192,7 +206,7 @@ def _pipeline_nodes() -> tuple[NodeProcess, ...]:
                 "camera_pitch": Given("camera_pitch", float),
                 **SIM_TIME,
             },
-            remappings=(calibration,),
+            remappings=(("camera_info", Given("camera_info_topic", otherwise=beside_images)),),
         ),
         NodeProcess(
             "keypoint_node",
@@ -200,7 +214,7 @@ def _pipeline_nodes() -> tuple[NodeProcess, ...]:
             lifecycle=True,
             reads_params_file=True,
             parameters=SIM_TIME,
-            remappings=(("image_raw", Given("image_topic")), calibration),
+            remappings=(("image_raw", Given("image_topic")),),
         ),
     )
 
@@ -252,5 +266,10 @@ def _camera_frames() -> tuple[StaticTransform, ...]:
             when=wanted,
         ),
         # REP-103: from x forward, y left, z up to x right, y down, z forward.
-        StaticTransform("camera_link", "camera_optical_frame", rpy=(-math.pi / 2, 0.0, -math.pi / 2), when=wanted),
+        StaticTransform(
+            "camera_link",
+            Given("camera_frame", otherwise=OPTICAL_FRAME),
+            rpy=(-math.pi / 2, 0.0, -math.pi / 2),
+            when=wanted,
+        ),
     )

@@ -7,7 +7,8 @@ leaves a parameter to the parameter file, so that what the user wrote there stan
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,10 +38,10 @@ class Argument:
 
 @dataclass(frozen=True)
 class Given:
-    """The value of a launch argument, as this type; ``otherwise`` where the argument is left empty."""
+    """The value of a launch argument, made by ``type``; ``otherwise``, a value or a Given, where it is left empty."""
 
     argument: str
-    type: type = str
+    type: Callable[[str], Any] = str
     otherwise: Any = None
 
 
@@ -109,10 +110,15 @@ class StaticTransform:
     """``T_parent_child``: translation [m]; roll, pitch, yaw [rad] about the parent's fixed x, y, z in that order."""
 
     parent: str
-    child: str
+    child: str | Given
     xyz: tuple[float | Given, float | Given, float | Given] = (0.0, 0.0, 0.0)
     rpy: tuple[float | Given, float | Given, float | Given] = (0.0, 0.0, 0.0)
     when: tuple[When, ...] = ()
+
+    @property
+    def publisher_name(self) -> str:
+        """Name for a node that publishes it; names of frames may hold what names of nodes must not."""
+        return "transform_to_" + re.sub(r"\W", "_", self.child, flags=re.ASCII)
 
     def quaternion(self) -> tuple[float, float, float, float]:
         """Rotation as x, y, z, w, of a resolved transform."""
@@ -177,22 +183,15 @@ class Graph:
         """The graph for these arguments: plain values, and only what then starts.
 
         Raises:
-            SettingsError: as :meth:`values`, or a value of the wrong type.
+            SettingsError: as :meth:`values`, a value of the wrong type, or frames that are no tree.
         """
         values = self.values(given)
         return replace(
             self,
             nodes=tuple(_resolved_node(node, values) for node in self.nodes if _starts(node, values)),
             tools=tuple(_resolved_tool(tool, values) for tool in self.tools if _starts(tool, values)),
-            static_transforms=tuple(
-                replace(
-                    transform,
-                    xyz=tuple(_resolved(v, values) for v in transform.xyz),
-                    rpy=tuple(_resolved(v, values) for v in transform.rpy),
-                    when=(),
-                )
-                for transform in self.static_transforms
-                if _starts(transform, values)
+            static_transforms=_tree(
+                tuple(_resolved_transform(t, values) for t in self.static_transforms if _starts(t, values))
             ),
         )
 
@@ -218,7 +217,7 @@ def _resolved(value: Any, values: Mapping[str, str]) -> Any:
         return value
     text = values[value.argument]
     if text == "":
-        return value.otherwise
+        return _resolved(value.otherwise, values)
     try:
         return parse_bool(value.argument, text) if value.type is bool else value.type(text)
     except ValueError as error:
@@ -236,6 +235,29 @@ def _resolved_node(node: NodeProcess, values: Mapping[str, str]) -> NodeProcess:
         when=(),
         ends_graph=_ends_graph(node, values),
     )
+
+
+def _resolved_transform(transform: StaticTransform, values: Mapping[str, str]) -> StaticTransform:
+    return replace(
+        transform,
+        child=_resolved(transform.child, values),
+        xyz=tuple(_resolved(v, values) for v in transform.xyz),
+        rpy=tuple(_resolved(v, values) for v in transform.rpy),
+        when=(),
+    )
+
+
+def _tree(transforms: tuple[StaticTransform, ...]) -> tuple[StaticTransform, ...]:
+    """The same, once it is sure that each frame has one place: a name that the user gives may be one of ours."""
+    placed = {transform.parent for transform in transforms[:1]}
+    for transform in transforms:
+        if transform.child in placed:
+            raise SettingsError(
+                f"the static transforms have a frame '{transform.child}' already; expected another name for the frame "
+                "of the images: rename it in the camera's driver, or set static_transforms:=false and publish your own"
+            )
+        placed.add(transform.child)
+    return transforms
 
 
 def _resolved_tool(tool: ToolProcess, values: Mapping[str, str]) -> ToolProcess:

@@ -112,8 +112,9 @@ class KeypointNode(ManagedNode):
         self._worker = LatestWorker(self._work, self._failed, p["queue_depth"], "keypoints")
         kind, topic = Image, "image_raw"
         if p["image_transport"] == "compressed":
-            # As image_transport does it: the suffix follows what the base topic is remapped to.
-            kind, topic = CompressedImage, self.resolve_topic_name("image_raw") + "/compressed"
+            # As image_transport does it: the suffix follows what the base topic is remapped to, where it is not in it.
+            base = self.resolve_topic_name("image_raw").removesuffix("/compressed")
+            kind, topic = CompressedImage, f"{base}/compressed"
         self._subscription = self.create_subscription(kind, topic, self._receive, sensor_qos(p["reliability"]))
         self._last_image_s = time.monotonic()
         self._watch = self.create_timer(1.0, self._watch_input)

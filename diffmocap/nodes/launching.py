@@ -146,7 +146,7 @@ def _static_transform_publisher(transform: StaticTransform, values: dict[str, st
     return Node(
         package="tf2_ros",
         executable="static_transform_publisher",
-        name=f"{transform.child}_publisher",
+        name=transform.publisher_name,
         namespace=values["namespace"],
         arguments=[
             *(text for option, value in options for text in (option, str(value))),

@@ -102,12 +102,13 @@ def test_images_in_keypoints_out(graph, warrior):
     assert "Traceback" not in node.log
 
 
-def test_compressed_images_on_another_topic(graph, warrior):
+@pytest.mark.parametrize("topic", ["/usb_cam/image_raw", "/usb_cam/image_raw/compressed"])
+def test_compressed_images_on_another_topic(graph, warrior, topic):
     from diffmocap_msgs.msg import Keypoints2D
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import CompressedImage
 
-    node = graph.start("keypoint_node", {"image_transport": "compressed"}, "-r", "image_raw:=/usb_cam/image_raw")
+    node = graph.start("keypoint_node", {"image_transport": "compressed"}, "-r", f"image_raw:={topic}")
     keypoints = graph.collect(Keypoints2D, "keypoints")
     publisher = graph.node.create_publisher(CompressedImage, "/usb_cam/image_raw/compressed", qos_profile_sensor_data)
     graph.bring_up("keypoint_node")

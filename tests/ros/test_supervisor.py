@@ -97,6 +97,27 @@ def test_a_node_that_dies_is_noticed(ros_env, tmp_path) -> None:
             supervisor.bring_up(timeout_s=60.0)
 
 
+def test_another_driver_is_heard_with_its_calibration_and_its_frame(ros_env, tmp_path) -> None:
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from tf2_msgs.msg import TFMessage
+
+    from diffmocap.cli.supervisor import Supervisor
+
+    statics = []
+    arguments = {"camera": False, "image_topic": "/usb_cam/image_raw", "camera_frame": "default_cam"}
+    with Supervisor(description.webcam(), arguments, tmp_path) as supervisor:
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        supervisor.node.create_subscription(TFMessage, "/tf_static", statics.append, latched)
+        supervisor.bring_up(timeout_s=90.0)
+        deadline_s = time.monotonic() + 20.0
+        count = supervisor.node.count_subscribers
+        while not (statics and count("/usb_cam/image_raw") == count("/usb_cam/camera_info") == 1):
+            supervisor.spin_once(0.1)
+            assert time.monotonic() < deadline_s, supervisor.node.get_topic_names_and_types()
+        assert count("/image_raw") == count("/camera_info") == 0
+    assert {t.child_frame_id for t in statics[0].transforms} == {"camera_link", "default_cam"}
+
+
 SCRIPT = """
 import sys, time
 from pathlib import Path
