@@ -121,6 +121,27 @@ def test_the_physics_hears_of_a_camera_that_was_measured_only():
     assert (parameters["camera_height"], parameters["camera_pitch"]) == (1.4, 0.2)
 
 
+@pytest.mark.parametrize("own", ["tf", "motion", "parameters"])
+def test_a_pitch_makes_gravity_come_from_parameters_unless_the_user_says_otherwise(own, tmp_path):
+    def ground_from(text: str | None, **given) -> str | None:
+        path = tmp_path / "own.yaml"
+        if text is not None:
+            path.write_text(text)
+        values = {"camera_pitch": "0.0", "params_file": str(path)} | given
+        return by_name(description.webcam().resolve(values))["pose_node"].parameters.get("ground_from")
+
+    assert ground_from(None) == "parameters", "the node will say what is wrong with its file"
+    for text in ("", "- a\n", "[", "/**/pose_node:\n", "/**/pose_node: {ros__parameters: {steps: 2}}"):
+        assert ground_from(text) == "parameters"
+    shipped = "/**/pose_node: {ros__parameters: {ground_from: auto}}"
+    assert ground_from(shipped) == "parameters"
+    chosen = f"/**/pose_node: {{ros__parameters: {{ground_from: {own}}}}}"
+    assert ground_from(chosen) is None and ground_from(chosen, namespace="/a/b/") is None
+    other = f"/robot/pose_node: {{ros__parameters: {{ground_from: {own}}}}}"
+    assert ground_from(other) == "parameters" and ground_from(other, namespace="robot") is None
+    assert ground_from("", camera_pitch="") is None and ground_from("", camera_pitch="", camera_height="1.4") is None
+
+
 def test_what_is_switched_off_does_not_start():
     graph = description.webcam().resolve({"rviz": False, "camera": "False", "static_transforms": "false"})
     assert set(by_name(graph)) == {"pose_node", "keypoint_node", "robot_state_publisher"}

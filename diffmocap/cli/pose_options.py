@@ -30,7 +30,10 @@ def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--camera-height", type=float, metavar="M", help="height above the floor (default: found from the motion)"
     )
-    group.add_argument("--camera-pitch", type=float, metavar="RAD", help="positive looks down (default: 0)")
+    group.add_argument(
+        "--camera-pitch", type=float, metavar="RAD",
+        help="positive looks down, 0 is level (default: not given; level beside a height, else found from the motion)",
+    )  # fmt: skip
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from diffmocap.graph.elements import (
     Argument,
     Given,
     Graph,
+    Implied,
     NodeProcess,
     StaticTransform,
     ToolProcess,
@@ -163,7 +164,9 @@ def _viewing_arguments(beside_pose_node: bool) -> tuple[Argument, ...]:
             f"Height of the camera above the floor [m]; empty: not known, for the frames {CAMERA_HEIGHT_M:g}.",
         ),
         Argument(
-            "camera_pitch", "", "Pitch of the camera [rad], positive looks down; empty: not known, for the frames 0."
+            "camera_pitch",
+            "",
+            "Pitch of the camera [rad], positive looks down, 0 is level; empty: not known, for the frames 0.",
         ),
     )
 
@@ -204,6 +207,8 @@ def _pipeline_nodes() -> tuple[NodeProcess, ...]:
                 "device": Given("device"),
                 "camera_height": Given("camera_height", float),
                 "camera_pitch": Given("camera_pitch", float),
+                # 0 is a pitch too, which the node cannot tell from its default.
+                "ground_from": Implied("parameters", When("camera_pitch", None), over="auto"),
                 **SIM_TIME,
             },
             remappings=(("camera_info", Given("camera_info_topic", otherwise=beside_images)),),

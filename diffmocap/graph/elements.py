@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from diffmocap.errors import SettingsError
+from diffmocap.graph.params_file import parameter_in_file
 
 PACKAGE = "diffmocap"
 BOOLEANS = ("true", "false", "True", "False")
@@ -55,6 +56,15 @@ class When:
     def holds(self, values: Mapping[str, str]) -> bool:
         value = values[self.argument]
         return bool(value) if self.is_ is None else value == self.is_
+
+
+@dataclass(frozen=True)
+class Implied:
+    """A parameter's value that follows from an argument; the parameter file's stands, if it is not ``over``."""
+
+    value: Any
+    when: When
+    over: Any
 
 
 class _Urdf:
@@ -225,7 +235,7 @@ def _resolved(value: Any, values: Mapping[str, str]) -> Any:
 
 
 def _resolved_node(node: NodeProcess, values: Mapping[str, str]) -> NodeProcess:
-    parameters = {name: _resolved(value, values) for name, value in node.parameters.items()}
+    parameters = {name: _resolved_parameter(node, name, value, values) for name, value in node.parameters.items()}
     remappings = ((source, _resolved(target, values)) for source, target in node.remappings)
     return replace(
         node,
@@ -235,6 +245,16 @@ def _resolved_node(node: NodeProcess, values: Mapping[str, str]) -> NodeProcess:
         when=(),
         ends_graph=_ends_graph(node, values),
     )
+
+
+def _resolved_parameter(node: NodeProcess, name: str, value: Any, values: Mapping[str, str]) -> Any:
+    if not isinstance(value, Implied):
+        return _resolved(value, values)
+    if not value.when.holds(values):
+        return None
+    full_name = f"/{values['namespace'].strip('/')}/{node.name}".replace("//", "/")
+    chosen = parameter_in_file(values["params_file"], full_name, name)
+    return value.value if chosen in (None, value.over) else None
 
 
 def _resolved_transform(transform: StaticTransform, values: Mapping[str, str]) -> StaticTransform:

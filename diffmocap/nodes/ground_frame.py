@@ -71,6 +71,7 @@ class GroundFrame:
 
     def _look(self, values: dict[str, Any], optical_frame: str) -> KnownGround:
         wanted, height, pitch = values["ground_from"], values["camera_height"], values["camera_pitch"]
+        # A pitch of 0 may be the default: graphs ask for parameters where the user gave it.
         if wanted == PARAMETERS or (wanted == AUTO and (height > 0.0 or pitch != 0.0)):
             return KnownGround.from_camera(height if height > 0.0 else None, pitch)
         # A static transform that nobody measured is level, as launch files guess; forces from a direction that is ten

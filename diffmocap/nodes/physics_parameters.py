@@ -53,12 +53,19 @@ PHYSICS_SETTINGS = (
     Setting(
         "ground_from",
         AUTO,
-        "Where gravity and floor come from; auto: camera_height and camera_pitch where one is given, else /tf_static "
+        "Where gravity and floor come from; auto: camera_height and camera_pitch where one is not 0, else /tf_static "
         "with ground_height_from_tf, else the motion; tf: the direction at least.",
         choices=GROUND_SOURCES,
     ),
     Setting("camera_height", 0.0, "Height of the camera above the floor [m]; 0: not known.", 0.0, 100.0),
-    Setting("camera_pitch", 0.0, "Pitch of the camera [rad]; positive looks down.", -0.5 * math.pi, 0.5 * math.pi),
+    Setting(
+        "camera_pitch",
+        0.0,
+        "Pitch of the camera [rad]; positive looks down; 0 without a height: not known, or a level camera where "
+        "ground_from is parameters.",
+        -0.5 * math.pi,
+        0.5 * math.pi,
+    ),
     Setting(
         "ground_height_from_tf",
         False,

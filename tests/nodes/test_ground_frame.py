@@ -75,6 +75,23 @@ def test_parameters_that_are_given_come_first(ground):
     assert ground.known(given | {"ground_from": "motion"}, OPTICAL) == KnownGround()
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"camera_pitch": "0"}, KnownGround.from_camera(None, 0.0)),
+        ({"camera_pitch": 0.0}, KnownGround.from_camera(None, 0.0)),
+        ({"camera_pitch": "-0.2"}, KnownGround.from_camera(None, -0.2)),
+        ({"camera_pitch": ""}, KnownGround()),
+        ({}, KnownGround()),
+    ],
+)
+def test_a_pitch_as_an_argument_is_one_even_if_it_is_0(given, expected):
+    """Without a height nothing else tells a level camera from one that nobody described."""
+    (node,) = (n for n in description.webcam().resolve(given).nodes if n.name == "pose_node")
+    values = VALUES | {name: value for name, value in node.parameters.items() if name in VALUES}
+    assert GroundFrame().known(values, OPTICAL) == expected
+
+
 def test_what_is_not_on_tf_is_told_where_it_was_asked_for(ground):
     assert ground.known(VALUES, "elsewhere") == KnownGround() and ground.missing == ""
     assert ground.known(VALUES | {"ground_from": "tf"}, "elsewhere") == KnownGround()

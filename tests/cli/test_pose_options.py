@@ -1,0 +1,42 @@
+"""What of the options reaches the nodes."""
+
+from __future__ import annotations
+
+import pytest
+
+from diffmocap.cli.main import main
+
+
+class Started(Exception):
+    """Instead of the nodes."""
+
+
+@pytest.mark.parametrize("command", ["live", "demo"])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], {}),
+        (["--camera-pitch", "0"], {"camera_pitch": 0.0, "ground_from": "parameters"}),
+        (["--camera-pitch", "0.2", "--camera-height", "1.4"],
+         {"camera_pitch": 0.2, "camera_height": 1.4, "ground_from": "parameters"}),
+        (["--camera-height", "1.4"], {"camera_height": 1.4}),
+    ],
+)  # fmt: skip
+def test_a_level_camera_is_described_too(monkeypatch, tiny_video, tmp_path, command, options, expected):
+    def play(what, recording) -> None:
+        graph = what.graph.resolve(what.arguments)
+        (node,) = (node for node in graph.nodes if node.name == "pose_node")
+        raise Started({k: v for k, v in node.parameters.items() if k.startswith(("camera_", "ground_"))})
+
+    monkeypatch.setattr("diffmocap.cli.play.play", play)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Started) as started:
+        main([command, "--source", str(tiny_video), *options])
+    assert started.value.args == (expected,)
+
+
+def test_what_is_not_given_is_said_to_be_so(capsys):
+    with pytest.raises(SystemExit):
+        main(["live", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "0 is level (default: not given" in text
