@@ -26,6 +26,15 @@ def shared_dir() -> Path:
     return path
 
 
+@pytest.fixture()
+def mjpeg_stream() -> Iterator[str]:
+    """Address of a network camera's stream."""
+    from tests.mjpeg_stream import streaming
+
+    with streaming() as address:
+        yield address
+
+
 @pytest.fixture(scope="session")
 def ros_domain_id() -> int:
     """A ROS domain that no other graph on this machine uses, so that test runs do not hear each other."""

@@ -91,6 +91,7 @@ class CameraNode(ManagedNode):
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._flow: FlowControl | None = None
+        self._skipped = 0
         self._acknowledgements = None
 
     def configure(self) -> None:
@@ -111,6 +112,7 @@ class CameraNode(ManagedNode):
         if self._capture.ended:
             self._open()
         self._diagnostics.solved("end")
+        self._skipped = self._capture.skipped  # a camera runs from configure on, and nobody reads before
         self._stop = threading.Event()
         self._flow = None
         if self.parameters["pacing"] == "fast" and not self._capture.live:
@@ -201,7 +203,8 @@ class CameraNode(ManagedNode):
         self._images.publish(image_to_message(frame.image, stamp_ns, frame_id))
         self._diagnostics.tick("image")
         self._diagnostics.count("frames")
-        self._diagnostics.set("skipped", self._capture.skipped)
+        skipped, self._skipped = self._skipped, self._capture.skipped
+        self._diagnostics.count("skipped", self._skipped - skipped)
         if self._flow is None or self.parameters["stamps"] == "clock":
             self._diagnostics.latency("capture_to_publish", (self._now_ns() - stamp_ns) / 1e6)
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
 import numpy as np
@@ -238,38 +237,11 @@ def test_close_wakes_a_waiting_read():
         assert not reader.is_alive() and result == [None]
 
 
-class _Stream(BaseHTTPRequestHandler):
-    """Motion JPEG without an end, as network cameras send it."""
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        for index in range(10_000):
-            jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), index % 200, np.uint8))[1].tobytes()
-            try:
-                self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\n")
-                self.wfile.write(f"Content-Length: {len(jpeg)}\r\n\r\n".encode() + jpeg + b"\r\n")
-            except OSError:
-                return
-            time.sleep(0.005)
-
-    def log_message(self, *_):
-        pass
-
-
-def test_a_network_stream_is_live():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Stream)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        with Capture(f"http://127.0.0.1:{server.server_port}/stream.mjpg") as capture:
-            frames = [capture.read(timeout_s=10.0) for _ in range(5)]
-            assert capture.live
-        assert all(frame is not None and frame.image.shape == (48, 64, 3) for frame in frames)
-    finally:
-        server.shutdown()
-        server.server_close()
+def test_a_network_stream_is_live(mjpeg_stream):
+    with Capture(mjpeg_stream) as capture:
+        frames = [capture.read(timeout_s=10.0) for _ in range(5)]
+        assert capture.live
+    assert all(frame is not None and frame.image.shape == (48, 64, 3) for frame in frames)
 
 
 def test_a_stream_that_does_not_answer():

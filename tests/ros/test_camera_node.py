@@ -118,6 +118,22 @@ def test_without_a_camera_the_node_says_so_and_lives_on(graph, clip, tmp_path):
     assert camera.end(signal.SIGTERM) == 0
 
 
+def test_what_a_camera_gives_before_anybody_reads_is_not_skipped(graph, mjpeg_stream):
+    """A live source runs from configure on; a launch activates it seconds later, when the models are loaded."""
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import Image
+
+    graph.start("camera_node", {"source": mjpeg_stream})
+    assert graph.transition("camera_node", "configure")
+    graph.spin_for(2.0)  # 400 images at most; 200 on a busy machine
+    images, diagnostics = graph.collect(Image, "image_raw", qos_profile_sensor_data), graph.diagnostics()
+    assert graph.transition("camera_node", "activate")
+    graph.spin_until(lambda: images, 30.0, "an image")
+    graph.spin_until(lambda: int(diagnostics.get("camera_node", {}).get("frames", 0)) > 5, 30.0, "diagnostics")
+    skipped = int(diagnostics["camera_node"]["skipped"])
+    assert skipped < int(diagnostics["camera_node"]["frames"])
+
+
 def test_a_bad_parameter_at_the_start_ends_the_process_with_a_reason(graph):
     camera = graph.start("camera_node", {"pacing": "warp"})
     graph.spin_until(lambda: camera.process.poll() is not None, 60.0, "the end of the process")
