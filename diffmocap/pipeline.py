@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -64,7 +65,7 @@ class PoseResult:
         stamp_ns: acquisition time of the image that the pose is of: with a lag, not the one just given.
         timings_ms: duration of each stage by name, and "total".
         state: refined pose.
-        tracked: the hypotheses, and which of them was followed.
+        tracked: the hypotheses of the image that the pose is of, and which of them was followed.
         joint_angles: [69] rad, float64, continuous within a track.
         joint_velocities: [69] rad/s, float64: those of the physics where it ran without a lag, else over the step from
             the pose before, zero at a start.
@@ -111,6 +112,7 @@ class PosePipeline:
         self._track = HypothesisTrack(body)
         self._lock = threading.Lock()
         self._previous: PoseResult | None = None
+        self._unpublished: deque[TrackedPoses] = deque()  # a refiner with a lag publishes them later
         self._newest_ns: int | None = None  # of what was lifted
 
     @classmethod
@@ -215,11 +217,16 @@ class PosePipeline:
         if tracked.restarted:
             self._previous = None
             self._refiner.reset()
+            self._unpublished.clear()
         budget_ms = None if deadline_s is None else max(1e3 * (deadline_s - time.perf_counter()), 0.0)
+        self._unpublished.append(tracked)
         state = self._refiner.refine(tracked, seen, intrinsics, budget_ms)
         clock.lap("refine")
         if state is None:
             return PoseResult(Outcome.DELAYED, keypoints.stamp_ns, clock.stop())
+        while len(self._unpublished) > 1 and self._unpublished[0].poses.stamp_ns < state.stamp_ns:
+            self._unpublished.popleft()
+        tracked = self._unpublished[0]
 
         before = self._previous
         angles, velocities, efforts = _angles(state, before)
@@ -244,6 +251,7 @@ class PosePipeline:
         self._sides.reset()
         self._track.reset()
         self._refiner.reset(camera_moved)
+        self._unpublished.clear()
         self._previous = self._newest_ns = None
 
 

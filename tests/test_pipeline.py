@@ -259,6 +259,7 @@ def test_physics_gives_velocities_efforts_and_where_asked_a_lag(body):
         results = [pipeline.step(replace(unseen, stamp_ns=33 * i * MS), INTRINSICS) for i in range(18)]
         assert [r.outcome for r in results[: lag + 1]] == [Outcome.DELAYED] * lag + [Outcome.STARTED]
         assert [r.stamp_ns for r in results[lag:]] == [33 * i * MS for i in range(18 - lag)]
+        assert all(r.tracked.poses.stamp_ns == r.stamp_ns for r in results[lag:])
         last = results[-1]
         assert last.efforts.shape == (69,) and np.isfinite(last.efforts).all() and np.abs(last.efforts).max() > 5.0
         assert last.state.physics is not None and results[lag].efforts is None

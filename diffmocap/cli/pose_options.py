@@ -93,7 +93,10 @@ def _physics_parameters(args: argparse.Namespace) -> dict[str, Any]:
         raise SettingsError(f"--camera-pitch must lie in [-1.57, 1.57] rad, got {args.camera_pitch}")
     parameters: dict[str, Any] = {} if args.physics is None else {"physics": args.physics}
     if args.lag is not None:
-        LiveSettings(lag_frames=args.lag)
+        # A parameter file may ask for a longer window; the node compares both then.
+        most = 255 if getattr(args, "params_file", None) else LiveSettings().window_frames - 1
+        if not 0 <= args.lag <= most:
+            raise SettingsError(f"--lag must lie in [0, {most}] frames, got {args.lag}")
         parameters["refinement_lag"] = args.lag
     return parameters
 

@@ -22,10 +22,11 @@ class Calibration:
 
     Args:
         warn: gets that text; called again only after a calibration came and another fault began.
+        solved: called when a calibration comes that takes the warning back.
     """
 
-    def __init__(self, warn: Callable[[str], None]) -> None:
-        self._warn = warn
+    def __init__(self, warn: Callable[[str], None], solved: Callable[[], None] = lambda: None) -> None:
+        self._warn, self._solved = warn, solved
         self._warned = ""
         self._info: CameraInfo | None = None
         self._started_s = time.monotonic()
@@ -59,8 +60,9 @@ class Calibration:
                 f"the camera is not calibrated (K is zero): assuming a vertical field of view of {vertical_fov_deg:g} "
                 "degrees"
             )
-        else:
+        elif self._warned:
             self._warned = ""
+            self._solved()
         return made
 
     def _say(self, text: str) -> None:

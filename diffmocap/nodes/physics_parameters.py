@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from diffmocap.errors import SettingsError
 from diffmocap.nodes.parameters import Setting
 from diffmocap.optim.optimizer import Optimizer
 from diffmocap.optim.weights import load_shipped
@@ -86,11 +87,13 @@ def physics_settings(values: dict[str, Any], smoothing: SmootherSettings, ground
     Raises:
         SettingsError: a value outside its range, or a lag that is not below the window's length.
     """
-    weights = _LIVE.weights
+    frames, lag, weights = values["refinement_frames"], values["refinement_lag"], _LIVE.weights
+    if lag >= frames:
+        raise SettingsError(f"refinement_lag must be below refinement_frames, {frames} now; got {lag}")
     changed = {term: values[WEIGHT + term] * getattr(weights, term) for term in UNITS}
     live = LiveSettings(
-        window_frames=values["refinement_frames"],
-        lag_frames=values["refinement_lag"],
+        window_frames=frames,
+        lag_frames=lag,
         budget_ms=values["refinement_budget_ms"],
         iterations=values["refinement_iterations"],
         optimizer=_optimus() if values["refinement_optimizer"] == OPTIMUS else None,

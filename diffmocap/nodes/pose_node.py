@@ -18,7 +18,7 @@ from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from diffmocap.device import resolve_device
-from diffmocap.errors import DiffmocapError, KeypointError
+from diffmocap.errors import DeviceError, DiffmocapError, KeypointError
 from diffmocap.graph.robot_description import robot_description
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.nodes.calibration import Calibration
@@ -68,7 +68,10 @@ class PoseNode(ManagedNode):
             return  # at the start configure will tell, so that the node lives
         resolve_device(values["device"])
         if self._pipeline is not None:
-            self._next_lifter = load_lifter(values["weights"], values["body_model"], values["device"])
+            try:
+                self._next_lifter = load_lifter(values["weights"], values["body_model"], values["device"])
+            except RuntimeError as error:  # of a driver, or where a GPU's memory is full
+                raise DeviceError(f"the model cannot be loaded on '{values['device']}': {error}") from error
 
     def parameters_changed(self, names: set[str]) -> None:
         if self._worker is not None:
@@ -103,7 +106,8 @@ class PoseNode(ManagedNode):
         self._budget, self._refinement = StepBudget(), RefinementReport(self._diagnostics)
         self._ground = GroundFrame()
         self._dropped = 0
-        self._calibration = Calibration(self._warn_of_calibration)
+        self._diagnostics.solved("calibration")
+        self._calibration = Calibration(self._warn_of_calibration, lambda: self._diagnostics.solved("calibration"))
         self._worker = LatestWorker(self._work, self._failed, self.parameters["queue_depth"], "pose")
         self._subscriptions_ = [
             self.create_subscription(CameraInfo, "camera_info", self._calibration.receive, qos_profile_sensor_data),

@@ -174,8 +174,8 @@ class FixedLagRefiner:
             if settings.iterations and budget.another():
                 left = budget.left_s()
                 limit = Budget(evaluations=settings.iterations + 1, seconds=left)
-                x = settings.optimizer.minimize(task, x, limit).x.to(x)
-                taken = settings.iterations
+                result = settings.optimizer.minimize(task, x, limit)
+                x, taken = result.x.to(x), int(result.iterations.max())
                 budget.iterated()
             return x, self._x, float("inf"), taken
         best, best_loss, step = x, float("inf"), None

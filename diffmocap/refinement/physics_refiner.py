@@ -26,7 +26,7 @@ from diffmocap.refinement.body_points import BodyPoints
 from diffmocap.refinement.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.known_ground import KnownGround
 from diffmocap.refinement.live_result import LiveResult
-from diffmocap.refinement.live_settings import LiveSettings
+from diffmocap.refinement.live_settings import MOST_BUDGET_MS, LiveSettings
 from diffmocap.refinement.pose_covariance import PoseErrors
 from diffmocap.refinement.smoother import Smoother, SmootherSettings
 from diffmocap.refinement.source_blend import SourceBlend
@@ -167,7 +167,7 @@ class PhysicsRefiner:
             return None, NO_TIME
         limits = [ms for ms in (settings.live.budget_ms, budget_ms) if ms]
         self._live.settings = replace(
-            settings.live, budget_ms=min(limits, default=0.0), max_gap_s=max(settings.max_gap_s, 0.01)
+            settings.live, budget_ms=min(*limits, MOST_BUDGET_MS) if limits else 0.0, max_gap_s=max(settings.max_gap_s, 0.01)
         )
         result = self._live.step(live_frame(tracked, keypoints, intrinsics))
         if result is None:

@@ -45,6 +45,15 @@ def test_zero_k_falls_back_loudly_but_once(calibration, said):
     assert len(said) == 1 and "60 degrees" in said[0] and "vertical_fov_deg" in said[0]
 
 
+def test_a_calibration_takes_the_warning_back_once(said):
+    solved = []
+    calibration = Calibration(said.append, lambda: solved.append(True))
+    for k in (K, np.zeros((3, 3)), K, K):
+        calibration.receive(info(k))
+        calibration.intrinsics(640, 480, 50.0)
+    assert len(said) == len(solved) == 1
+
+
 def test_a_calibration_that_cannot_be_used_names_the_reason(calibration, said):
     calibration.receive(info(distortion_model="equidistant", d=[0.1] * 4))
     assert calibration.intrinsics(640, 480, 50.0).is_default

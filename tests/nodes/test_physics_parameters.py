@@ -43,8 +43,13 @@ def test_every_term_has_its_factor():
 
 
 def test_a_lag_beyond_the_window_is_refused():
-    with pytest.raises(SettingsError, match="lag_frames"):
+    with pytest.raises(SettingsError, match="refinement_lag must be below refinement_frames, 8 now; got 8"):
         pipeline_settings(DEFAULTS | {"refinement_frames": 8, "refinement_lag": 8})
+
+
+def test_a_lag_fits_the_window_that_is_asked_for():
+    live = pipeline_settings(DEFAULTS | {"refinement_frames": 48, "refinement_lag": 30}).refinement.live
+    assert (live.window_frames, live.lag_frames) == (48, 30)
 
 
 def test_the_learned_optimizer_is_chosen_by_name_and_read_once():

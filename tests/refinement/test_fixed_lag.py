@@ -226,6 +226,12 @@ def test_another_optimizer_of_the_package_does_it_too(points, stream):
     assert all(finite(r) and r.loss_after <= r.loss_before for r in results) and results[-1].iterations == 3
 
 
+def test_an_optimizer_that_time_ended_says_how_far_it_came(points, stream):
+    settings = replace(SETTINGS, window_frames=8, iterations=1000, budget_ms=30.0, optimizer=Adam(0.05))
+    live = refiner(points, stream, settings)
+    assert all(live.step(frame).iterations < 1000 for frame in stream[0][:6])
+
+
 @pytest.mark.parametrize("wrong", [
     {"window_frames": 0}, {"lag_frames": 24}, {"lag_frames": -1}, {"budget_ms": float("nan")}, {"iterations": -1},
     {"most_change_m": 0.0}, {"optimizer": "adam"},

@@ -159,6 +159,13 @@ def test_without_time_the_filter_goes_out(make, body, stream):
         assert state.fallback == NO_TIME and torch.equal(state.rotations, expected.rotations)
 
 
+def test_a_long_deadline_without_a_budget_of_its_own_is_no_error(make, stream):
+    """``budget_ms`` of the node may be longer than the longest one that the live refinement takes."""
+    refiner = make(replace(SETTINGS, live=replace(SETTINGS.live, budget_ms=0.0)))
+    states = [refiner.refine(*frame, budget_ms=3000.0) for frame in stream[0][: FIRST_FRAMES + 2]]
+    assert states[-1].physics is not None and states[-1].physics.iterations == SETTINGS.live.iterations
+
+
 def test_a_silence_begins_anew_and_a_repeated_stamp_holds(make, stream):
     refiner = make()
     states = [refiner.refine(*frame) for frame in stream[0][: FIRST_FRAMES + 2]]
