@@ -167,7 +167,8 @@ class PhysicsRefiner:
             return None, NO_TIME
         limits = [ms for ms in (settings.live.budget_ms, budget_ms) if ms]
         self._live.settings = replace(
-            settings.live, budget_ms=min(*limits, MOST_BUDGET_MS) if limits else 0.0, max_gap_s=max(settings.max_gap_s, 0.01)
+            settings.live, budget_ms=min(*limits, MOST_BUDGET_MS) if limits else 0.0,
+            max_gap_s=max(settings.max_gap_s, 0.01),
         )
         result = self._live.step(live_frame(tracked, keypoints, intrinsics))
         if result is None:
