@@ -85,7 +85,7 @@ def camera_arguments(args: argparse.Namespace) -> dict[str, float]:
 
 
 def _physics_parameters(args: argparse.Namespace) -> dict[str, Any]:
-    from diffmocap.refinement.live_settings import LiveSettings
+    from diffmocap.refinement.live_settings import MOST_FRAMES, LiveSettings
 
     if args.camera_height is not None and not 0.0 < args.camera_height <= 100.0:
         raise SettingsError(f"--camera-height must lie in (0, 100] m, got {args.camera_height}")
@@ -94,7 +94,7 @@ def _physics_parameters(args: argparse.Namespace) -> dict[str, Any]:
     parameters: dict[str, Any] = {} if args.physics is None else {"physics": args.physics}
     if args.lag is not None:
         # A parameter file may ask for a longer window; the node compares both then.
-        most = 255 if getattr(args, "params_file", None) else LiveSettings().window_frames - 1
+        most = (MOST_FRAMES if getattr(args, "params_file", None) else LiveSettings().window_frames) - 1
         if not 0 <= args.lag <= most:
             raise SettingsError(f"--lag must lie in [0, {most}] frames, got {args.lag}")
         parameters["refinement_lag"] = args.lag

@@ -28,6 +28,7 @@ from diffmocap.resources import share_path
 
 #: Of a camera whose height nobody gave, for the frames alone [m].
 CAMERA_HEIGHT_M = 1.0
+#: REP-103 name of the frame of images.
 OPTICAL_FRAME = "camera_optical_frame"
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 SIM_TIME = {"use_sim_time": Given("use_sim_time", bool)}

@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 from diffmocap.camera.capture import Capture
 from diffmocap.camera.intrinsics import load_calibration, scaled
 from diffmocap.errors import CameraError
+from diffmocap.graph.description import OPTICAL_FRAME
 from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
 from diffmocap.nodes.flow_control import FlowControl
 from diffmocap.nodes.messages import camera_info_to_message, image_to_message, ns_from_stamp
@@ -66,7 +67,7 @@ SETTINGS = (
     ),
     Setting("ack_timeout_s", 2.0, "After this time pacing fast takes a frame for lost [s].", 0.05, 60.0),
     Setting("wait_for_subscribers_s", 10.0, "A file waits this long for somebody to listen [s].", 0.0, 600.0),
-    Setting("frame_id", "camera_optical_frame", "Frame of the images.", live=False),
+    Setting("frame_id", OPTICAL_FRAME, "Frame of the images.", live=False),
     Setting("calibration_file", "", "YAML of camera_calibration; empty: not calibrated.", live=False),
     Setting(
         "vertical_fov_deg",

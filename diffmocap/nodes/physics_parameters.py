@@ -12,7 +12,7 @@ from diffmocap.nodes.parameters import Setting
 from diffmocap.optim.optimizer import Optimizer
 from diffmocap.optim.weights import load_shipped
 from diffmocap.refinement.known_ground import KnownGround
-from diffmocap.refinement.live_settings import LiveSettings
+from diffmocap.refinement.live_settings import MOST_BUDGET_MS, MOST_FRAMES, LiveSettings
 from diffmocap.refinement.physics_refiner import PhysicsSettings
 from diffmocap.refinement.smoother import SmootherSettings
 from diffmocap.refinement.window_weights import UNITS
@@ -37,15 +37,15 @@ PHYSICS_SETTINGS = (
         _LIVE.budget_ms,
         "Time that the refinement may take of a frame [ms], less where budget_ms leaves less; 0: all its iterations.",
         0.0,
-        1000.0,
+        MOST_BUDGET_MS,
     ),
-    Setting("refinement_frames", _LIVE.window_frames, "Frames that are refined together.", 1, 256),
+    Setting("refinement_frames", _LIVE.window_frames, "Frames that are refined together.", 1, MOST_FRAMES),
     Setting(
         "refinement_lag",
         _LIVE.lag_frames,
         "Frames that the published pose is late by, below refinement_frames: smoother, with surer contacts.",
         0,
-        255,
+        MOST_FRAMES - 1,
     ),
     *(
         Setting(WEIGHT + term, 1.0, f"Factor on the default weight of the loss's term {term}; 0: none.", 0.0, 100.0)

@@ -19,6 +19,7 @@ from visualization_msgs.msg import MarkerArray
 
 from diffmocap.device import resolve_device
 from diffmocap.errors import DeviceError, DiffmocapError, KeypointError
+from diffmocap.graph.description import OPTICAL_FRAME
 from diffmocap.graph.robot_description import robot_description
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.nodes.calibration import Calibration
@@ -35,8 +36,6 @@ from diffmocap.nodes.step_budget import StepBudget, refinement_end_ms
 from diffmocap.nodes.worker import LatestWorker
 from diffmocap.pipeline import Outcome, PosePipeline, PoseResult, load_lifter
 
-#: REP-103 name of the frame of keypoints that do not name theirs.
-DEFAULT_FRAME = "camera_optical_frame"
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: What to count where keypoints brought no pose to publish.
 WITHOUT_POSE = {Outcome.STALE: "stale", Outcome.DELAYED: "delayed"}
@@ -158,7 +157,7 @@ class PoseNode(ManagedNode):
         p = self.parameters
         if torch.get_num_threads() != p["torch_threads"]:
             torch.set_num_threads(p["torch_threads"])  # counts for the thread that calls it
-        frame = message.header.frame_id or DEFAULT_FRAME
+        frame = message.header.frame_id or OPTICAL_FRAME
         try:
             keypoints = keypoints_from_message(message)
             intrinsics = self._calibration.intrinsics(keypoints.width, keypoints.height, p["vertical_fov_deg"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -55,9 +55,7 @@ def kind_of(optimizer: LearnedOptimizer) -> str:
 def save_optimizer(optimizer: LearnedOptimizer, path: Path, info: dict | None = None) -> None:
     """Writes weights, kind and settings, with ``info`` (data, command, figures) beside them."""
     tensors = {k: v.detach().contiguous().cpu() for k, v in optimizer.state_dict().items()}
-    settings = {f.name: getattr(optimizer.settings, f.name) for f in fields(optimizer.settings)}
-    settings = {k: asdict(v) if isinstance(v, FeatureSettings) else v for k, v in settings.items()}
-    header = {"kind": kind_of(optimizer), "settings": settings, "info": info or {}}
+    header = {"kind": kind_of(optimizer), "settings": asdict(optimizer.settings), "info": info or {}}
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, {"format": FORMAT, **{k: json.dumps(v) for k, v in header.items()}})
     partial.replace(path)

@@ -8,8 +8,8 @@ from diffmocap.errors import SettingsError
 from diffmocap.optim.optimizer import Optimizer
 from diffmocap.refinement.window_weights import RefinementWeights
 
-#: Longest time that a frame may take where there is a limit [ms].
-MOST_BUDGET_MS = 1000.0
+#: Longest window, and longest time that a frame may take where there is a limit [ms].
+MOST_FRAMES, MOST_BUDGET_MS = 256, 1000.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class LiveSettings:
 
     def __post_init__(self) -> None:
         ranges = {
-            "window_frames": (1, 256), "lag_frames": (0, self.window_frames - 1), "budget_ms": (0.0, MOST_BUDGET_MS),
+            "window_frames": (1, MOST_FRAMES), "lag_frames": (0, self.window_frames - 1),
+            "budget_ms": (0.0, MOST_BUDGET_MS),
             "iterations": (0, 1000), "hypotheses": (1, 64), "spacing": (1, 32), "max_gap_s": (0.01, 60.0),
             "most_change_m": (0.01, 10.0), "rotation_spread_rad": (1e-3, 3.0), "across_m": (1e-3, 10.0),
             "along_m": (1e-3, 10.0), "settle_s": (0.0, 1.0), "stance": (0.0, 100.0),

@@ -49,4 +49,4 @@ def with_settings(optimizer: LearnedOptimizer, changes: dict) -> LearnedOptimize
         other.load_state_dict(optimizer.state_dict())
     except (TypeError, RuntimeError) as e:
         raise SettingsError(f"trained weights do not fit the settings {changes}: {e}") from e
-    return other.to(optimizer.theta.device)
+    return other.to(next(optimizer.parameters()).device)
