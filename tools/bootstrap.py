@@ -266,6 +266,18 @@ def install_package(steps: Steps) -> None:
     steps.run("package", digest(str(REPOSITORY), *inputs), "installing diffmocap", action)
 
 
+def compile_physics(steps: Steps) -> None:
+    """Compile the physics loss for this processor, or the first start would."""
+    sources = sorted((REPOSITORY / "diffmocap/refinement/compiled").glob("*.py"))
+
+    def action() -> None:
+        command = (steps.venv / "bin/python", "-m", "diffmocap.refinement.compiled")
+        steps.command(*command, what="compiling the physics")
+
+    key = digest(REQUIREMENTS / "base.txt", platform.processor(), *sources)
+    steps.run("physics", key, "compiling the physics for this processor", action)
+
+
 def main() -> int:
     """Parse the command line and run the steps; 1 on a failure that the user can mend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -290,6 +302,7 @@ def main() -> int:
                 install(steps, "test")
             generate_messages(steps)
             install_package(steps)
+            compile_physics(steps)
     except (BootstrapError, OSError) as error:
         advice = explain(str(error)) if isinstance(error, OSError) else ""
         print(f"\n[setup] error: {error}\n{advice}", file=sys.stderr)

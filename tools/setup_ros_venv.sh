@@ -125,6 +125,8 @@ if "$build"; then
   # Older releases of colcon do not read ros_ws/colcon_defaults.yaml by themselves.
   run cd "$repository/ros_ws"
   run env "COLCON_DEFAULTS_FILE=$repository/ros_ws/colcon_defaults.yaml" "$venv/bin/python" -m colcon build
+  # What colcon installed is a copy of its own; each keeps its compiled code beside it.
+  run bash -c "source '$repository/ros_ws/install/setup.bash' && '$venv/bin/python' -m diffmocap.refinement.compiled"
 fi
 
 cat <<EOF

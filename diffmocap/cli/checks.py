@@ -20,6 +20,7 @@ from diffmocap.resources import manifest, share_path, verified_model
 #: Distribution -> what it is for; all of them are needed.
 _PACKAGES = {
     "numpy": "arrays; below 2, as MediaPipe wants it",
+    "numba": "compiles the physics loss",
     "roma": "rotations",
     "safetensors": "weights files",
     "pyyaml": "parameter files",

@@ -13,7 +13,9 @@ Newton's law for points then covers turning as well, and no rotation need be dif
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
@@ -106,7 +108,16 @@ class BodyPoints:
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> BodyPoints:
         """The same on another device or in another floating-point type."""
         tensors = (self.matrix, self.mass, self.carried, self.contact_carried, self.radius, self.bones)
+        if all(x is x.to(device=device, dtype=dtype) for x in tensors):
+            return self
         return BodyPoints(*(x.to(device=device, dtype=dtype) for x in tensors), self.contact_names)
+
+    @cached_property
+    def constants(self) -> tuple[np.ndarray, ...]:
+        """What the compiled loss wants of the body."""
+        from diffmocap.refinement.compiled.window import body_constants
+
+        return body_constants(self)
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:

@@ -28,32 +28,36 @@ class LimitExcess:
     """Like :func:`diffmocap.body.joint_angles.limit_excess` where no joint is in gimbal lock; there, finite gradients.
 
     A joint in lock is beyond its limits already, as middle angles are limited to less than 90 degrees.
+
+    Attributes:
+        places: [5 * 23] of the entries of R that matter in a pose's 216 numbers. signs: [3, 23] of the sines.
+        middle, half: [3, 23] rad, the range of each angle.
     """
 
     def __init__(self, like: torch.Tensor) -> None:
-        self._places = _PLACES.flatten().to(like.device)
-        self._signs = _SIGNS.to(like)
+        self.places = _PLACES.flatten().to(like.device)
+        self.signs = _SIGNS.to(like)
         low, high = angle_limits().to(like).unflatten(0, (NUM_JOINTS - 1, 3)).permute(2, 1, 0)
-        self._middle, self._half = 0.5 * (low + high), 0.5 * (high - low)
+        self.middle, self.half = 0.5 * (low + high), 0.5 * (high - low)
 
     def evaluate(self, rotations: torch.Tensor) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
         """Excess [..., 3, 23] rad of the three angles of joints 1 to 23, for local rotations [..., 24, 3, 3], and
         what takes its gradient to that of the rotations."""
         flat = rotations.flatten(-3)
-        ac, bc, cc, ab, aa = flat.index_select(-1, self._places).unflatten(-1, (5, NUM_JOINTS - 1)).unbind(-2)
+        ac, bc, cc, ab, aa = flat.index_select(-1, self.places).unflatten(-1, (5, NUM_JOINTS - 1)).unbind(-2)
         across = torch.addcmul(aa.square().add_(1e-12), ab, ab).sqrt_()
-        sines, cosines = torch.stack([bc, ac, ab], -2) * self._signs, torch.stack([cc, across, aa], -2)
-        beyond = torch.atan2(sines, cosines) - self._middle
-        excess = (beyond.abs() - self._half).clamp_min_(0.0)
+        sines, cosines = torch.stack([bc, ac, ab], -2) * self.signs, torch.stack([cc, across, aa], -2)
+        beyond = torch.atan2(sines, cosines) - self.middle
+        excess = (beyond.abs() - self.half).clamp_min_(0.0)
 
         def pull(above: torch.Tensor) -> torch.Tensor:
             # No excess, no gradient: where there is none, ``above`` counts for nothing.
             turning = above * beyond.sign() * (excess > 0)
             turning = turning / torch.addcmul(sines.square(), cosines, cosines).clamp_min_(1e-30)
-            of_bc, of_ac, of_ab = (turning * cosines * self._signs).unbind(-2)
+            of_bc, of_ac, of_ab = (turning * cosines * self.signs).unbind(-2)
             of_cc, of_across, of_aa = (turning * sines).neg_().unbind(-2)
             ratio = of_across / across
             of_places = torch.stack([of_ac, of_bc, of_cc, of_ab + ratio * ab, of_aa + ratio * aa], -2)
-            return torch.zeros_like(flat).index_copy_(-1, self._places, of_places.flatten(-2)).view_as(rotations)
+            return torch.zeros_like(flat).index_copy_(-1, self.places, of_places.flatten(-2)).view_as(rotations)
 
         return excess, pull

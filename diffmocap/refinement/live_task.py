@@ -16,6 +16,7 @@ from diffmocap.refinement.window import Window
 from diffmocap.refinement.window_buffer import WindowBuffer
 from diffmocap.refinement.window_loss import WindowLoss
 from diffmocap.refinement.window_parameters import WindowParameters
+from diffmocap.refinement.window_task import gradient_by_rows
 from diffmocap.refinement.window_weights import RefinementWeights
 
 #: Where no ground is known it is put so far below the camera that nothing touches it [m].
@@ -97,13 +98,18 @@ class LiveTask(Task):
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         return self.physics(*self.parameters.decode(x.to(self.x))).to(x)
 
+    def loss_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return gradient_by_rows(self.parameters, self.physics, x) or super().loss_and_gradient(x)
+
     def motion_of(self, x: torch.Tensor) -> Motion:
         """The motion [T] that x [1, N] stands for."""
         rotations, pelvis = self.parameters.decode(x)
         return rotations[0], pelvis[0]
 
     def assess(self, motions: Sequence[Motion]) -> list[WindowSolution]:
-        """What motions [T] of the window come to; several cost little more than one."""
+        """What motions [T] of the window come to."""
+        if self.physics.rows is not None:
+            return [self._assessed(motion) for motion in motions]
         rotations, pelvis = (torch.stack(parts) for parts in zip(*motions, strict=True))
         losses, touching, dynamics = self.physics.assess(rotations, pelvis)
         values = [value if math.isfinite(value) else math.inf for value in losses.tolist()]
@@ -111,6 +117,17 @@ class LiveTask(Task):
         torques = nothing if dynamics is None else dynamics.torques
         forces = nothing if dynamics is None else dynamics.contacts.force
         return [WindowSolution(*parts) for parts in zip(motions, values, touching, torques, forces, strict=True)]
+
+    def _assessed(self, motion: Motion) -> WindowSolution:
+        """:meth:`assess` of one, by machine code."""
+        loss = self.physics.rows[0]
+        found = loss.evaluate(*(x.double().contiguous().numpy() for x in motion))
+        torques = forces = None
+        if loss.weighs_forces and len(found.torques):
+            torques, forces = (torch.from_numpy(x).to(motion[1]) for x in (found.torques, found.forces))
+            forces = forces.mT
+        value = found.loss if math.isfinite(found.loss) else math.inf
+        return WindowSolution(motion, value, torch.from_numpy(loss.touching(found)), torques, forces)
 
     def unrefined(self) -> Motion:
         """The heaviest hypothesis of each frame as it came; where there is none, the reference."""

@@ -10,6 +10,8 @@ read off the reference motion once, with hysteresis; how readily they take force
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -18,6 +20,7 @@ from diffmocap.errors import SettingsError
 from diffmocap.physics.contact_forces import ground_axes
 from diffmocap.physics.contact_state import ContactLevels
 from diffmocap.physics.motion import MIN_FRAMES
+from diffmocap.refinement import compiled
 from diffmocap.refinement.body_points import BodyPoints
 from diffmocap.refinement.joint_limits import LimitExcess
 from diffmocap.refinement.window import Window
@@ -25,6 +28,9 @@ from diffmocap.refinement.window_contacts import LIFTED_LEVELS, ContactMotion
 from diffmocap.refinement.window_data import HypothesisTerm, Pull, ReprojectionTerm
 from diffmocap.refinement.window_dynamics import STRENGTH, WindowDynamics, WindowForces
 from diffmocap.refinement.window_weights import UNITS, RefinementWeights
+
+if TYPE_CHECKING:
+    from diffmocap.refinement.compiled.window import CompiledLoss
 
 #: Newton iterations of the contact forces at most; five are the rule for the hardest of 30 frames.
 CONTACT_ITERATIONS = 12
@@ -119,6 +125,15 @@ class WindowLoss:
     def squares(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
         """Terms [B, 11] before they are weighed, in squares of their units and in the order of ``UNITS``."""
         return _Squares.apply(rotations, self.points.placed(rotations), pelvis, self)
+
+    @cached_property
+    def rows(self) -> list[CompiledLoss] | None:
+        """The loss of each window as machine code; None on another device, with a ``start`` or without a compiler."""
+        if self._weight.device.type != "cpu" or self._start is not None or not compiled.available():
+            return None
+        from diffmocap.refinement.compiled.window import CompiledLoss  # compiling may take a while
+
+        return [CompiledLoss(self, row) for row in range(len(self.touching))]
 
     @property
     def _weighs_forces(self) -> bool:

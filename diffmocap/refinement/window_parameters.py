@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -17,6 +19,9 @@ from torch.autograd.function import once_differentiable
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.errors import SettingsError
 from diffmocap.refinement.b_splines import cubic_b_splines
+
+if TYPE_CHECKING:
+    from diffmocap.refinement.compiled.window import CompiledUnknowns
 
 #: Unknowns of one knot: an increment of 24 rotations [rad] and of the pelvis.
 KNOT_SIZE = 3 * NUM_JOINTS + 3
@@ -76,6 +81,13 @@ class WindowParameters:
         """Those of window ``index`` alone, a batch of one."""
         one = slice(index, index + 1) if index >= 0 else slice(index, index + 1 or None)
         return WindowParameters(self.rotations[one], self.pelvis[one], self.spline)
+
+    @cached_property
+    def rows(self) -> list[CompiledUnknowns]:
+        """Each window's for the compiled loss."""
+        from diffmocap.refinement.compiled.window import CompiledUnknowns
+
+        return [CompiledUnknowns(self, row) for row in range(len(self.pelvis))]
 
     def decode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Local rotations [B, T, 24, 3, 3] and pelvis [B, T, 3] m for unknowns [B, knots * 75]; differentiable

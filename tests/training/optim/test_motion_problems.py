@@ -108,8 +108,8 @@ def test_held_out_walks_are_not_trained_on(shared_dir) -> None:
 def test_evaluating_once_is_the_gradient_of_evaluating_twice(lifter, motion) -> None:
     window = window_of(cut(motion, 8)[:2])
     task = WindowTask(window, lifter.points)
-    x = (0.1 * torch.randn(2, task.dimension, generator=torch.Generator().manual_seed(0))).requires_grad_(True)
-    weight = torch.tensor([0.3, -2.0])
+    x = 0.1 * torch.randn(2, task.dimension, generator=torch.Generator().manual_seed(0)).double()
+    x, weight = x.requires_grad_(True), torch.tensor([0.3, -2.0]).double()
     (wanted,) = torch.autograd.grad((weight * task.loss(x)).sum(), x)
     loss, gradient = EvaluatedOnce.apply(x, task)
     (got,) = torch.autograd.grad((weight * loss).sum(), x)

@@ -1,0 +1,242 @@
+"""Contact forces of one frame and their gradient: :mod:`diffmocap.physics.contact_forces` for one problem.
+
+Notation is that of :class:`diffmocap.physics.contact_forces.ForceSolution`: M [6, 3, P] the columns a_p G_p, z the
+multiplier, y = M^T z, p the projection of y onto the cones, J its derivative.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from diffmocap.physics.contact_forces import _ROUNDING, _STEPS, _TOLERANCE, REGULARISATION
+from diffmocap.refinement.compiled.compiler import compiled
+
+_LENGTHS = np.array(_STEPS)
+_DAMPING = 1.0 / REGULARISATION
+
+
+@compiled
+def columns_of(arms, activity, axes, matrix):
+    """M [6, 3, P] of arms [3, P] and activity [P], with the ground's axes as rows [3, 3]."""
+    for p in range(len(activity)):
+        a = activity[p]
+        for i in range(3):
+            for c in range(3):
+                d, e = (c + 1) % 3, (c + 2) % 3
+                matrix[c, i, p] = a * axes[i, c]
+                matrix[3 + c, i, p] = a * (arms[d, p] * axes[i, e] - arms[e, p] * axes[i, d])
+
+
+@compiled
+def solve_positive(matrix, right, out):
+    """x [6] with A x = y for symmetric positive definite A [6, 6], of which the lower half counts."""
+    low = np.empty((6, 6))
+    for i in range(6):
+        for j in range(i + 1):
+            rest = matrix[i, j]
+            for k in range(j):
+                rest -= low[i, k] * low[j, k]
+            low[i, j] = math.sqrt(rest) if i == j else rest / low[j, j]
+    for i in range(6):
+        rest = right[i]
+        for k in range(i):
+            rest -= low[i, k] * out[k]
+        out[i] = rest / low[i, i]
+    for i in range(5, -1, -1):
+        rest = out[i]
+        for k in range(i + 1, 6):
+            rest -= low[k, i] * out[k]
+        out[i] = rest / low[i, i]
+
+
+@compiled
+def projected(y0, y1, y2, friction):
+    """Nearest point of the cone: its part along the axis and by what tangents are multiplied; and their length."""
+    size = max(math.sqrt(y1 * y1 + y2 * y2), 1e-30)
+    along = max(y0, (y0 + friction * size) / (1.0 + friction * friction), 0.0)
+    return along, min(friction * along / size, 1.0), size
+
+
+@compiled
+def derivative(y0, y1, y2, friction, out):
+    """J [3, 3] at y, symmetric."""
+    along, scale, size = projected(y0, y1, y2, friction)
+    d1, d2 = y1 / size, y2 / size
+    inside = 1.0 if scale >= 1.0 else 0.0
+    rim = ((1.0 if along > 0.0 else 0.0) - inside) / math.sqrt(1.0 + friction * friction)
+    a, b = inside + rim, rim * friction
+    weight = inside - scale + b * b
+    out[0, 0] = a * a
+    out[0, 1] = out[1, 0] = a * b * d1
+    out[0, 2] = out[2, 0] = a * b * d2
+    out[1, 1], out[2, 2] = weight * d1 * d1 + scale, weight * d2 * d2 + scale
+    out[1, 2] = out[2, 1] = weight * d1 * d2
+
+
+@compiled
+def pulls(matrix, z, y):
+    """y = M^T z [3, P]."""
+    for i in range(3):
+        for p in range(matrix.shape[2]):
+            total = 0.0
+            for r in range(6):
+                total += matrix[r, i, p] * z[r]
+            y[i, p] = total
+
+
+@compiled
+def gradient_at(matrix, wrench, z, y, friction, out):
+    """Gradient [6] of what z minimises, and its value."""
+    for r in range(6):
+        out[r] = z[r] - wrench[r]
+    square = 0.0
+    for p in range(matrix.shape[2]):
+        along, scale, _ = projected(y[0, p], y[1, p], y[2, p], friction)
+        if along > 0.0:
+            one, two = scale * y[1, p], scale * y[2, p]
+            square += along * along + one * one + two * two
+            for r in range(6):
+                out[r] += _DAMPING * (matrix[r, 0, p] * along + matrix[r, 1, p] * one + matrix[r, 2, p] * two)
+    return square - 2.0 * REGULARISATION * linear(wrench, z)
+
+
+@compiled
+def linear(wrench, z):
+    """z (w - z / 2)."""
+    total = 0.0
+    for r in range(6):
+        total += z[r] * (wrench[r] - 0.5 * z[r])
+    return total
+
+
+@compiled
+def hessian_at(matrix, y, friction, everywhere, out):
+    """1 + M J M^T / rho [6, 6]; ``everywhere``: J = 1, as if all forces were inside their cones."""
+    jacobian, row = np.empty((3, 3)), np.empty((6, 3))
+    for r in range(6):
+        for s in range(6):
+            out[r, s] = 1.0 if r == s else 0.0
+    for p in range(matrix.shape[2]):
+        if everywhere:
+            for r in range(6):
+                for i in range(3):
+                    row[r, i] = matrix[r, i, p]
+        else:
+            derivative(y[0, p], y[1, p], y[2, p], friction, jacobian)
+            if jacobian[0, 0] == 0.0:
+                continue
+            for r in range(6):
+                for i in range(3):
+                    row[r, i] = (
+                        matrix[r, 0, p] * jacobian[0, i]
+                        + matrix[r, 1, p] * jacobian[1, i]
+                        + matrix[r, 2, p] * jacobian[2, i]
+                    )
+        for r in range(6):
+            for s in range(r + 1):
+                out[r, s] += _DAMPING * (
+                    row[r, 0] * matrix[s, 0, p] + row[r, 1] * matrix[s, 1, p] + row[r, 2] * matrix[s, 2, p]
+                )
+
+
+@compiled
+def solve_forces(matrix, wrench, friction, iterations, z, hessian):
+    """The multiplier z [6] of a wrench [6]: semismooth Newton with a line search, and one more step at the end.
+
+    ``hessian`` [6, 6] receives the last one.
+    """
+    count = matrix.shape[2]
+    y, turn, tried = np.empty((3, count)), np.empty((3, count)), np.empty((3, count))
+    step, slope, moved = np.empty(6), np.empty(6), np.empty(6)
+    hessian_at(matrix, y, friction, True, hessian)
+    solve_positive(hessian, wrench, z)
+    pulls(matrix, z, y)
+    value = gradient_at(matrix, wrench, z, y, friction, slope)
+    for k in range(iterations + 1):
+        hessian_at(matrix, y, friction, False, hessian)
+        solve_positive(hessian, slope, step)
+        if k == iterations or not np.abs(slope).max() >= _TOLERANCE:
+            break
+        pulls(matrix, step, turn)
+        least, best = np.inf, 0
+        for n in range(len(_LENGTHS)):
+            for r in range(6):
+                moved[r] = z[r] - _LENGTHS[n] * step[r]
+            for i in range(3):
+                for p in range(count):
+                    tried[i, p] = y[i, p] - _LENGTHS[n] * turn[i, p]
+            after = gradient_at(matrix, wrench, moved, tried, friction, slope)
+            if after < least:
+                least, best = after, n
+            if n == 0 and not after > value + _ROUNDING:
+                least, best = after, 0
+                break
+        for r in range(6):
+            z[r] -= _LENGTHS[best] * step[r]
+        for i in range(3):
+            for p in range(count):
+                y[i, p] -= _LENGTHS[best] * turn[i, p]
+        value = gradient_at(matrix, wrench, z, y, friction, slope)
+    for r in range(6):
+        z[r] -= step[r]
+
+
+@compiled
+def forces_of(matrix, wrench, activity, axes, friction, z, y, shares, forces, left):
+    """Forces over the weight [3, P] of a multiplier, always inside their cones, and what they ``left`` [6] of the
+    wrench; ``y`` [3, P] receives M^T z, ``shares`` the forces before the activity."""
+    pulls(matrix, z, y)
+    for r in range(6):
+        left[r] = wrench[r]
+    for p in range(len(activity)):
+        along, scale, _ = projected(y[0, p], y[1, p], y[2, p], friction)
+        one, two = scale * y[1, p], scale * y[2, p]
+        for c in range(3):
+            shares[c, p] = _DAMPING * (axes[0, c] * along + axes[1, c] * one + axes[2, c] * two)
+            forces[c, p] = activity[p] * shares[c, p]
+        for r in range(6):
+            left[r] -= _DAMPING * (matrix[r, 0, p] * along + matrix[r, 1, p] * one + matrix[r, 2, p] * two)
+
+
+@compiled
+def pull_forces(matrix, arms, activity, axes, friction, z, y, shares, hessian, of_forces, of_left, of_wrench, of_arms,
+                of_activity):  # fmt: skip
+    """Gradients of wrench [6], arms [3, P] and activity [P] for those of forces [3, P] and of what is left [6]."""
+    count = len(activity)
+    jacobian, scaled = np.empty((count, 3, 3)), np.empty((3, count))
+    through = of_left.copy()
+    for p in range(count):
+        derivative(y[0, p], y[1, p], y[2, p], friction, jacobian[p])
+        for i in range(3):
+            scaled[i, p] = 0.0
+            for c in range(3):
+                scaled[i, p] += activity[p] * axes[i, c] * of_forces[c, p]
+        for i in range(3):
+            pulled = 0.0
+            for k in range(3):
+                pulled += jacobian[p, k, i] * scaled[k, p]
+            for r in range(6):
+                through[r] += _DAMPING * matrix[r, i, p] * pulled
+    solve_positive(hessian, through, of_wrench)
+    rest, slope = np.empty(3), np.empty(3)
+    for p in range(count):
+        for i in range(3):
+            rest[i] = scaled[i, p]
+            for r in range(6):
+                rest[i] -= matrix[r, i, p] * of_wrench[r]
+        for c in range(3):
+            slope[c] = 0.0
+            for i in range(3):
+                turned = jacobian[p, i, 0] * rest[0] + jacobian[p, i, 1] * rest[1] + jacobian[p, i, 2] * rest[2]
+                slope[c] += _DAMPING * axes[i, c] * turned
+        of_activity[p] = 0.0
+        for c in range(3):
+            d, e = (c + 1) % 3, (c + 2) % 3
+            in_arm = slope[d] * z[3 + e] - slope[e] * z[3 + d]
+            in_arm -= shares[d, p] * of_wrench[3 + e] - shares[e, p] * of_wrench[3 + d]
+            of_arms[c, p] = activity[p] * in_arm
+            turned = z[3 + d] * arms[e, p] - z[3 + e] * arms[d, p]
+            pushed = of_wrench[3 + d] * arms[e, p] - of_wrench[3 + e] * arms[d, p]
+            of_activity[p] += slope[c] * (z[c] + turned) + shares[c, p] * (of_forces[c, p] - of_wrench[c] - pushed)
