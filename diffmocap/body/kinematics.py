@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 
 from diffmocap.body.skeleton import LEVELS, PARENTS
 
-#: Joints reordered by depth, so that a level is a contiguous slice and its parents one lookup.
 _ORDER = [j for level in LEVELS for j in level]
-_SLOT = {j: i for i, j in enumerate(_ORDER)}
-_INVERSE = [_SLOT[j] for j in range(len(_ORDER))]
-_PARENT_SLOTS = [[_SLOT[PARENTS[j]] for j in level] for level in LEVELS[1:]]
+_INVERSE = [_ORDER.index(j) for j in range(len(_ORDER))]
+
+
+# What is kept must not be made in inference mode: no gradient could ever pass it.
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _indices(device: torch.device) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
+    """Parents of joints 1 to 23, where each joint is in the order of levels, each level's joints, and where in the
+    level before it their parents are."""
+    levels = [torch.tensor(level, device=device) for level in LEVELS]
+    parents = [
+        torch.tensor([before.index(PARENTS[j]) for j in level], device=device)
+        for before, level in zip(LEVELS, LEVELS[1:])
+    ]
+    return torch.tensor(PARENTS[1:], device=device), torch.tensor(_INVERSE, device=device), levels, parents
 
 
 def forward_kinematics(
@@ -26,17 +39,12 @@ def forward_kinematics(
     Returns:
         Global rotations [B, 24, 3, 3] and joint positions [B, 24, 3] in the target frame.
     """
-    parents = torch.tensor(PARENTS[1:], device=rest_joints.device)
-    offsets = (rest_joints[:, 1:] - rest_joints[:, parents]).expand(len(rotations), -1, -1)
-    offsets = torch.cat([pelvis[:, None], offsets], 1)[:, _ORDER]
-    local = rotations[:, _ORDER]
-    all_rotations, all_positions = local[:, :1], offsets[:, :1]
-    start = 1
-    for parent_slots in _PARENT_SLOTS:
-        end = start + len(parent_slots)
-        parent_rotation = all_rotations[:, parent_slots]
-        position = all_positions[:, parent_slots] + (parent_rotation @ offsets[:, start:end, :, None])[..., 0]
-        all_rotations = torch.cat([all_rotations, parent_rotation @ local[:, start:end]], 1)
-        all_positions = torch.cat([all_positions, position], 1)
-        start = end
-    return all_rotations[:, _INVERSE], all_positions[:, _INVERSE]
+    of_joint, inverse, levels, parents = _indices(rest_joints.device)
+    offsets = (rest_joints[:, 1:] - rest_joints.index_select(1, of_joint)).expand(len(rotations), -1, -1)
+    turned, placed = [rotations[:, :1]], [pelvis[:, None]]
+    for level, parent in zip(levels[1:], parents, strict=True):
+        turn = turned[-1].index_select(1, parent)
+        step = turn @ offsets.index_select(1, level - 1)[..., None]
+        placed.append(placed[-1].index_select(1, parent) + step[..., 0])
+        turned.append(turn @ rotations.index_select(1, level))
+    return torch.cat(turned, 1).index_select(1, inverse), torch.cat(placed, 1).index_select(1, inverse)

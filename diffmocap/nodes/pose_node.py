@@ -192,7 +192,8 @@ class PoseNode(ManagedNode):
         budget_ms = self.parameters["budget_ms"]
         if budget_ms <= 0.0:
             return None
-        return time.perf_counter() + 1e-3 * refinement_end_ms(self._age_ms(stamp_ns), budget_ms)
+        all_steps = self._pipeline.settings.lifting.steps >= self.parameters["steps"]
+        return time.perf_counter() + 1e-3 * refinement_end_ms(self._age_ms(stamp_ns), budget_ms, all_steps)
 
     def _age_ms(self, stamp_ns: int) -> float:
         return (self.get_clock().now().nanoseconds - stamp_ns) / 1e6

@@ -1,7 +1,8 @@
 """How many sampler steps the machine can afford: fewer when poses come late, more again when there is time.
 
 Below one step stands the last thing to give up, the physics refinement. As long as it runs it fits its iterations into
-what is left of each image's time, by :func:`refinement_end_ms`: so much that there is still room for another step.
+what is left of each image's time, by :func:`refinement_end_ms`: so much that, where steps were given up, there is still
+room for another one.
 
 A controller without a model of the machine: it looks at the latencies of a short window, gives up steps in
 proportion to the overrun at once, and takes one back at a time, waiting longer after each attempt that failed.
@@ -17,8 +18,10 @@ WINDOW = 20
 GROSS_WINDOW, GROSS = 4, 2.0
 #: Below this share of the time allowed there is room for another step.
 ROOM = 0.7
-#: The refinement keeps this share of that room free, and this time for publishing [ms].
+#: The refinement keeps this share of its room free, and this time for publishing [ms].
 KEPT_FREE, PUBLISHING_MS = 0.1, 3.0
+#: However late an image comes in, so much of the budget is the pose's: to give up more would not save it.
+LEAST_SHARE = 0.5
 #: Share of images that may be lost before it counts as falling behind.
 TOLERATED_LOSS = 0.05
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
@@ -26,21 +29,22 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 PLAUSIBLE_LATENCY_MS = (0.0, 10_000.0)
 
 
-def refinement_end_ms(upstream_ms: float, budget_ms: float) -> float:
+def refinement_end_ms(upstream_ms: float, budget_ms: float, all_steps: bool = False) -> float:
     """When the refinement has to be done [ms], from when an image's keypoints were taken up.
 
     Args:
         upstream_ms: from the acquisition of the image to then.
         budget_ms: from the acquisition to the publication.
+        all_steps: the sampler takes all its steps, so that no room need be left for another one.
     """
     if not PLAUSIBLE_LATENCY_MS[0] <= upstream_ms <= PLAUSIBLE_LATENCY_MS[1]:
         upstream_ms = 0.0
-    return (1.0 - KEPT_FREE) * ROOM * _allowed_ms(upstream_ms, budget_ms) - PUBLISHING_MS
+    room = 1.0 if all_steps else ROOM
+    return (1.0 - KEPT_FREE) * room * _allowed_ms(upstream_ms, budget_ms) - PUBLISHING_MS
 
 
 def _allowed_ms(upstream_ms: float, budget_ms: float) -> float:
-    # However late the image came in, giving up accuracy below a quarter of the budget would not save it.
-    return max(budget_ms - upstream_ms, 0.25 * budget_ms)
+    return max(budget_ms - upstream_ms, LEAST_SHARE * budget_ms)
 
 
 class StepBudget:

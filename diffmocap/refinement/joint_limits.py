@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 
@@ -24,6 +25,13 @@ def _chain() -> tuple[torch.Tensor, torch.Tensor]:
 _PLACES, _SIGNS = _chain()
 
 
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _constants(device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+    low, high = angle_limits().to(device, dtype).unflatten(0, (NUM_JOINTS - 1, 3)).permute(2, 1, 0)
+    return _PLACES.flatten().to(device), _SIGNS.to(device, dtype), 0.5 * (low + high), 0.5 * (high - low)
+
+
 class LimitExcess:
     """Like :func:`diffmocap.body.joint_angles.limit_excess` where no joint is in gimbal lock; there, finite gradients.
 
@@ -35,10 +43,7 @@ class LimitExcess:
     """
 
     def __init__(self, like: torch.Tensor) -> None:
-        self.places = _PLACES.flatten().to(like.device)
-        self.signs = _SIGNS.to(like)
-        low, high = angle_limits().to(like).unflatten(0, (NUM_JOINTS - 1, 3)).permute(2, 1, 0)
-        self.middle, self.half = 0.5 * (low + high), 0.5 * (high - low)
+        self.places, self.signs, self.middle, self.half = _constants(like.device, like.dtype)
 
     def evaluate(self, rotations: torch.Tensor) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
         """Excess [..., 3, 23] rad of the three angles of joints 1 to 23, for local rotations [..., 24, 3, 3], and

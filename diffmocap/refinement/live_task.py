@@ -89,7 +89,7 @@ class LiveTask(Task):
         self.window, self.x = window, x
         self.parameters = WindowParameters(*reference, spline)
         self.shape = self.parameters.shape
-        self.motion = self.parameters.decode(x)
+        self.motion = self.parameters.motion(x)
         self.physics = WindowLoss(window, points, *self.motion, weights)
 
     def init(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
@@ -103,7 +103,7 @@ class LiveTask(Task):
 
     def motion_of(self, x: torch.Tensor) -> Motion:
         """The motion [T] that x [1, N] stands for."""
-        rotations, pelvis = self.parameters.decode(x)
+        rotations, pelvis = self.parameters.motion(x)
         return rotations[0], pelvis[0]
 
     def assess(self, motions: Sequence[Motion]) -> list[WindowSolution]:
@@ -121,7 +121,7 @@ class LiveTask(Task):
     def _assessed(self, motion: Motion) -> WindowSolution:
         """:meth:`assess` of one, by machine code."""
         loss = self.physics.rows[0]
-        found = loss.evaluate(*(x.double().contiguous().numpy() for x in motion))
+        found = loss.evaluate(*(x.double().contiguous().numpy() for x in motion), with_gradient=False)
         torques = forces = None
         if loss.weighs_forces and len(found.torques):
             torques, forces = (torch.from_numpy(x).to(motion[1]) for x in (found.torques, found.forces))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
+import numpy as np
 import torch
 
 from diffmocap.refinement.window_metric import WindowMetric
@@ -27,7 +29,7 @@ class MetricDescent:
     """
 
     def __init__(self) -> None:
-        self._pairs: deque[tuple[torch.Tensor, torch.Tensor]] = deque(maxlen=PAIRS)
+        self._pairs: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=PAIRS)
         self._length = _FULL
 
     def forget(self) -> None:
@@ -38,11 +40,11 @@ class MetricDescent:
     def knots_moved(self, by: int) -> None:
         """The first ``by`` unknowns have left the window, and as many new ones follow the last: pairs go along."""
         for i, pair in enumerate(self._pairs):
-            self._pairs[i] = tuple(torch.cat([part[by:], torch.zeros_like(part[:by])]) for part in pair)
+            self._pairs[i] = tuple(np.concatenate([part[by:], np.zeros(by)]) for part in pair)
 
     def learn(self, step: torch.Tensor, change: torch.Tensor) -> None:
         """A step [N] and the change of the gradient [N] along it, of one loss."""
-        self._pairs.append((step, change))
+        self._pairs.append((step.double().numpy(), change.double().numpy()))
 
     def judged(self, fell: bool) -> None:
         """Whether the loss fell along the last step."""
@@ -50,13 +52,15 @@ class MetricDescent:
 
     def step(self, metric: WindowMetric, gradient: torch.Tensor) -> torch.Tensor:
         """The step [N] to take from a point with this gradient [N]."""
-        q, shares = gradient, []
-        pairs = [(s, y) for s, y in self._pairs if float(s @ y) > _LEAST_COSINE * float(s.norm() * y.norm())]
-        for s, y in reversed(pairs):
-            shares.append((s @ q) / (s @ y))
+        q, shares, pairs = gradient.double().numpy(), [], []
+        for s, y in self._pairs:
+            product = s @ y
+            if product > _LEAST_COSINE * math.sqrt((s @ s) * (y @ y)):
+                pairs.append((s, y, product))
+        for s, y, product in reversed(pairs):
+            shares.append((s @ q) / product)
             q = q - shares[-1] * y
         r = metric.solve(q)
-        for (s, y), share in zip(pairs, reversed(shares), strict=True):
-            r = r + (share - (y @ r) / (s @ y)) * s
-        step = -self._length * r
-        return step.clamp(-_LONGEST, _LONGEST)
+        for (s, y, product), share in zip(pairs, reversed(shares), strict=True):
+            r = r + (share - (y @ r) / product) * s
+        return torch.from_numpy(np.clip(-self._length * r, -_LONGEST, _LONGEST)).to(gradient)

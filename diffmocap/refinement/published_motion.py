@@ -28,6 +28,7 @@ import torch
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.physics.motion import rotation_vector
 from diffmocap.physics.tree import global_poses
+from diffmocap.refinement import compiled
 from diffmocap.refinement.body_points import BodyPoints
 from diffmocap.refinement.window_metric import jacobian
 from diffmocap.refinement.window_parameters import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT, exponential
@@ -125,11 +126,15 @@ class PublishedMotion:
         self, now: Motion, before: Motion, solved: Motion, firm: torch.Tensor, dt_s: float, up: torch.Tensor
     ) -> Motion:
         """The pose ``now`` [24, 3, 3], [3] with points of firmness [P] where they were ``before``."""
+        creep = 1.0 - (1.0 - _CREEP) ** (dt_s / _CREEP_S)
+        if compiled.available():
+            from diffmocap.refinement.compiled.window import held_standing
+
+            return held_standing(self._points, (now, before, solved), firm, creep, _STIFFNESS_M, up)
         moved, places = jacobian(self._points, now[0][None])
         along = torch.eye(3) - up[:, None] * up
         held = (along @ moved[0, self._contacts]) * firm.sqrt()[:, None, None]
         both = self._places(before, solved)
-        creep = 1.0 - (1.0 - _CREEP) ** (dt_s / _CREEP_S)
         away = both[0] + creep * (both[1] - both[0]) - (places[0, self._contacts] + now[1])
         away = (away @ along) * firm.sqrt()[:, None]
         whole = moved[0, self._joints].flatten(0, 1)

@@ -80,8 +80,7 @@ class WindowLoss:
         self._start = None if start is None else start.detach().reshape(-1, 6)
         self._axes, self._gravity = ground_axes(window.ground.up.double()), window.ground.gravity
         with torch.no_grad():
-            body = _Motion(self, rotations, self.points.placed(rotations), pelvis)
-            self.touching = body.contacts.touching(self.levels)
+            self.touching = self.contacts_of(rotations, pelvis)
             held = self.touching.to(like)
             both = held[:, 1:] * held[:, :-1]
             # Shares of each contact in the mean over all contacts of the window; none: no mean, no cost.
@@ -120,6 +119,10 @@ class WindowLoss:
     @torch.no_grad()
     def contacts_of(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
         """Contact state [B, T, P] bool of motions, with hysteresis."""
+        if self._machine_code:
+            from diffmocap.refinement.compiled.window import contacts_of
+
+            return contacts_of(self.points, rotations, pelvis, self.ground, self.dt_s, self.levels)
         return self._motion(rotations, pelvis).contacts.touching(self.levels)
 
     def squares(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
@@ -129,11 +132,15 @@ class WindowLoss:
     @cached_property
     def rows(self) -> list[CompiledLoss] | None:
         """The loss of each window as machine code; None on another device, with a ``start`` or without a compiler."""
-        if self._weight.device.type != "cpu" or self._start is not None or not compiled.available():
+        if not self._machine_code or self._start is not None:
             return None
         from diffmocap.refinement.compiled.window import CompiledLoss  # compiling may take a while
 
         return [CompiledLoss(self, row) for row in range(len(self.touching))]
+
+    @property
+    def _machine_code(self) -> bool:
+        return self._weight.device.type == "cpu" and compiled.available()
 
     @property
     def _weighs_forces(self) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 
 from diffmocap.body.skeleton import NUM_JOINTS
@@ -44,11 +45,11 @@ class WindowMetric:
 
     Attributes:
         basis: [knots, knots] its columns are the vectors of knots.
-        factors: [knots, 75, 75] lower Cholesky factors.
+        inverses: [knots, 75, 75] of the matrix of each.
     """
 
-    basis: torch.Tensor
-    factors: torch.Tensor
+    basis: np.ndarray
+    inverses: np.ndarray
 
     @classmethod
     def of(
@@ -66,14 +67,13 @@ class WindowMetric:
         blocks = _blocks(window, points, poses, touching, weights)
         matrices = torch.einsum("qk,qij->kij", spectrum, blocks)
         ridge = _DAMPING * matrices.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None].expand(-1, KNOT_SIZE) + 1e-3
-        factors = torch.linalg.cholesky_ex((matrices + torch.diag_embed(ridge)).double())[0].to(spline)
-        return cls(basis.to(spline), factors)
+        factors = torch.linalg.cholesky_ex((matrices + torch.diag_embed(ridge)).double())[0]
+        return cls(basis.numpy(), torch.cholesky_inverse(factors).numpy())
 
-    def solve(self, gradient: torch.Tensor) -> torch.Tensor:
+    def solve(self, gradient: np.ndarray) -> np.ndarray:
         """H^-1 g [N] for a gradient [N]."""
-        in_basis = self.basis.T @ gradient.view(-1, KNOT_SIZE)
-        solved = torch.cholesky_solve(in_basis[..., None], self.factors)[..., 0]
-        return (self.basis @ solved).flatten()
+        in_basis = self.basis.T @ gradient.reshape(-1, KNOT_SIZE)
+        return (self.basis @ (self.inverses @ in_basis[..., None])[..., 0]).ravel()
 
 
 def jacobian(points: BodyPoints, rotations: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.errors import SettingsError
+from diffmocap.refinement import compiled
 from diffmocap.refinement.b_splines import cubic_b_splines
 
 if TYPE_CHECKING:
@@ -88,6 +90,15 @@ class WindowParameters:
         from diffmocap.refinement.compiled.window import CompiledUnknowns
 
         return [CompiledUnknowns(self, row) for row in range(len(self.pelvis))]
+
+    def motion(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """:meth:`decode` without a graph, by machine code where there is any."""
+        if x.device.type != "cpu" or not compiled.available():
+            with torch.no_grad():
+                return self.decode(x)
+        knots = x.detach().double().view(-1, *self.shape).contiguous().numpy()
+        parts = zip(*(row.decode(k)[:2] for row, k in zip(self.rows, knots, strict=True)), strict=True)
+        return tuple(torch.from_numpy(np.stack(part)).to(self.pelvis) for part in parts)
 
     def decode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Local rotations [B, T, 24, 3, 3] and pelvis [B, T, 3] m for unknowns [B, knots * 75]; differentiable

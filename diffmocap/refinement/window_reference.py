@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import roma
 import torch
 
 from diffmocap.errors import SettingsError
+from diffmocap.refinement import compiled
 from diffmocap.refinement.window import Window
 
 #: Width of the kernel [s], two frames at 30 a second. What is too smooth comes back with the unknowns; what is not
@@ -51,4 +53,11 @@ def reference_motion(
 
 def nearest_rotations(matrices: torch.Tensor) -> torch.Tensor:
     """Rotations [..., 3, 3] nearest to matrices in the Frobenius norm."""
+    if matrices.device.type == "cpu" and compiled.available() and not matrices.requires_grad:
+        from diffmocap.refinement.compiled import poses
+
+        flat = matrices.detach().double().reshape(-1, 3, 3).contiguous().numpy()
+        found = np.empty_like(flat)
+        if poses.nearest_rotations(flat, found):
+            return torch.from_numpy(found).to(matrices).view(matrices.shape)
     return roma.special_procrustes(matrices)

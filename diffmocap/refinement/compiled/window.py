@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from diffmocap.body.skeleton import NUM_JOINTS
-from diffmocap.physics.contact_state import activity_rates
+from diffmocap.physics.contact_state import ContactLevels, activity_rates
+from diffmocap.physics.ground import Ground
 from diffmocap.refinement.body_points import BodyPoints
-from diffmocap.refinement.compiled.contacts import touching_state
-from diffmocap.refinement.compiled.kinematics import decode, pull_decode
+from diffmocap.refinement.compiled.contacts import contact_motion, touching_state
+from diffmocap.refinement.compiled.kinematics import decode, place, pull_decode
+from diffmocap.refinement.compiled.poses import hold_standing
 from diffmocap.refinement.compiled.window_kernel import evaluate
 from diffmocap.refinement.joint_limits import LimitExcess
 from diffmocap.refinement.window_dynamics import STRENGTH
@@ -37,6 +40,49 @@ def body_constants(points: BodyPoints) -> tuple[np.ndarray, ...]:
     )  # fmt: skip
 
 
+def contacts_of(
+    points: BodyPoints, rotations: torch.Tensor, pelvis: torch.Tensor, ground: Ground, dt_s: float,
+    levels: ContactLevels,
+) -> torch.Tensor:  # fmt: skip
+    """Contact states [B, T, P] bool of motions [B, T, 24, 3, 3] and [B, T, 3] m, with hysteresis both ways."""
+    batch, frames = pelvis.shape[:2]
+    matrix, radius = points.constants[0], points.constants[4]
+    first, count = sum(points.sizes[:2]), len(radius)
+    matrix = np.ascontiguousarray(matrix[:, first : first + count])
+    columns, places = np.empty((3 * frames, 3 * NUM_JOINTS)), np.empty((3 * frames, count))
+    gap, steps = np.empty((frames, count)), np.empty((max(frames - 1, 0), 3, count))
+    on = np.empty((batch, frames, count), bool)
+    for b, (turns, moves) in enumerate(zip(array(rotations), array(pelvis), strict=True)):
+        place(turns, matrix, columns, places)
+        centres = places.reshape(frames, 3, count) + moves[..., None]
+        contact_motion(centres, radius, array(ground.up[b]), float(ground.height[b]), float(dt_s), gap, steps)
+        on[b] = _state_of(gap, steps, levels)
+    return torch.from_numpy(on)
+
+
+def _state_of(gap: np.ndarray, steps: np.ndarray, levels: ContactLevels) -> np.ndarray:
+    on = np.zeros(gap.shape, bool)
+    touching_state(
+        gap, steps, levels.touch_height_m, levels.leave_height_m, levels.touch_speed_m_s, levels.leave_speed_m_s, on
+    )  # fmt: skip
+    return on
+
+
+def held_standing(
+    points: BodyPoints, poses: Sequence[tuple[torch.Tensor, torch.Tensor]], firm: torch.Tensor, creep: float,
+    stiffness_m: float, up: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """The first of three poses with its standing points held; see :func:`hold_standing`."""
+    rotations, pelvis = (array(torch.stack(parts)) for parts in zip(*poses, strict=True))
+    turned, moved = np.empty_like(rotations[0]), np.empty(3)
+    matrix, contact_segment = points.constants[0], points.constants[3]
+    hold_standing(
+        rotations, pelvis, array(firm), creep, stiffness_m, array(up), matrix, contact_segment, sum(points.sizes[:2]),
+        turned, moved,
+    )  # fmt: skip
+    return tuple(torch.from_numpy(x).to(poses[0][1]) for x in (turned, moved))
+
+
 @dataclass(frozen=True)
 class Evaluated:
     """A motion's terms [11], weighted sum, gradients, and what forces act in it; NumPy, float64."""
@@ -59,9 +105,7 @@ class CompiledLoss:
 
         reprojection, hypotheses, levels = loss._reprojection, loss._hypotheses, loss.levels
         self._body = loss.points.constants
-        self._levels = (
-            levels.touch_height_m, levels.leave_height_m, levels.touch_speed_m_s, levels.leave_speed_m_s
-        )  # fmt: skip
+        self._levels = levels
         self._window = (
             float(loss.dt_s), array(loss.ground.up[row]), float(loss.ground.height[row]), array(loss._axes[row]),
             array(loss._gravity[row, 0]), array(reprojection.camera[row]), array(reprojection.observed[row]),
@@ -80,7 +124,7 @@ class CompiledLoss:
         """Whether contact forces are looked for."""
         return self._iterations > 0
 
-    def evaluate(self, rotations: np.ndarray, pelvis: np.ndarray) -> Evaluated:
+    def evaluate(self, rotations: np.ndarray, pelvis: np.ndarray, with_gradient: bool = True) -> Evaluated:
         """A motion [T, 24, 3, 3], [T, 3] m, float64 and in one piece."""
         frames, count = len(pelvis), len(self._body[4])
         inner = max(frames - 2, 0)
@@ -90,17 +134,15 @@ class CompiledLoss:
             np.empty((inner, 3, NUM_JOINTS - 1)), np.empty((inner, 3, count)),
         )  # fmt: skip
         evaluate(
-            rotations, pelvis, self._body, self._window, self._weights, self._robust, self._iterations, found.squares,
-            found.of_turns, found.of_pelvis, found.gap, found.steps, found.torques, found.forces,
+            rotations, pelvis, self._body, self._window, self._weights, self._robust, self._iterations, with_gradient,
+            found.squares, found.of_turns, found.of_pelvis, found.gap, found.steps, found.torques, found.forces,
         )  # fmt: skip
         object.__setattr__(found, "loss", float(found.squares @ self._weights))
         return found
 
     def touching(self, found: Evaluated) -> np.ndarray:
         """Contact state [T, P] bool."""
-        on = np.zeros(found.gap.shape, bool)
-        touching_state(found.gap, found.steps, *self._levels, on)
-        return on
+        return _state_of(found.gap, found.steps, self._levels)
 
 
 class CompiledUnknowns:
@@ -110,11 +152,17 @@ class CompiledUnknowns:
         self._spline = array(parameters.spline)
         self._reference, self._pelvis = array(parameters.rotations[row]), array(parameters.pelvis[row])
 
-    def loss_and_gradient(self, loss: CompiledLoss, x: np.ndarray) -> tuple[float, np.ndarray]:
-        """Of knots x [K, 75], float64 and in one piece."""
+    def decode(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Local rotations [T, 24, 3, 3], pelvis [T, 3] m and increments [T, 75] of knots x [K, 75], float64 and in one
+        piece."""
         steps = np.empty((len(self._spline), x.shape[1]))
         rotations, pelvis = np.empty_like(self._reference), np.empty_like(self._pelvis)
         decode(x, self._spline, self._reference, self._pelvis, steps, rotations, pelvis)
+        return rotations, pelvis, steps
+
+    def loss_and_gradient(self, loss: CompiledLoss, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Of knots x [K, 75]."""
+        rotations, pelvis, steps = self.decode(x)
         found = loss.evaluate(rotations, pelvis)
         gradient = np.empty_like(x)
         pull_decode(found.of_turns, found.of_pelvis, self._spline, self._reference, steps, gradient)

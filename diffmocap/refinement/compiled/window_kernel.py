@@ -18,14 +18,15 @@ REPROJECTION, HYPOTHESES, ROOT_FORCE, ROOT_MOMENT, SLIP, GAP, PENETRATION, TORQU
 
 
 @compiled
-def evaluate(rotations, pelvis, body, window, weights, robust, iterations, squares, of_turns, of_pelvis, gap, steps,
-             torques, forces):  # fmt: skip
+def evaluate(rotations, pelvis, body, window, weights, robust, iterations, with_gradient, squares, of_turns, of_pelvis,
+             gap, steps, torques, forces):  # fmt: skip
     """Terms ``squares`` [11] of a motion, and the gradient of their weighted sum.
 
     Args:
         rotations: [T, 24, 3, 3] local. pelvis: [T, 3] m.
         body, window: constants as :class:`diffmocap.refinement.compiled.window.CompiledLoss` makes them.
         weights: [11]. robust: [3] m, N/kg, N m/kg. iterations: of the contact forces; 0: no forces.
+        with_gradient: whether the gradient is wanted; else the two are left as they are.
         of_turns: [T, 24, 3] of each local rotation's turn, in its parent's axes. of_pelvis: [T, 3].
         gap, steps: [T, P] m and [T-1, 3, P] m/s. torques, forces: [T-2, 3, 23] N m and [T-2, 3, P] N; all filled.
     """
@@ -75,9 +76,11 @@ def evaluate(rotations, pelvis, body, window, weights, robust, iterations, squar
                     of_steps[t - 1, c, p] = 2.0 * weights[SLIP] * held_steps[t - 1, p] * step
     if iterations and frames > 2:
         _forces(
-            relative, absolute, gap, steps, body, window, weights, robust, iterations, squares, of_gap, of_steps,
-            of_absolute, of_relative, torques, forces,
+            relative, absolute, gap, steps, body, window, weights, robust, iterations, with_gradient, squares, of_gap,
+            of_steps, of_absolute, of_relative, torques, forces,
         )  # fmt: skip
+    if not with_gradient:
+        return
     pull_contact_motion(of_gap, of_steps, up, dt_s, of_absolute[:, :, first_contact:first_keypoint])
 
     for t in range(frames):
@@ -126,8 +129,8 @@ def _turns_of(rotations, of_rotations, of_turns):
 
 @compiled
 def _forces(
-    relative, absolute, gap, steps, body, window, weights, robust, iterations, squares, of_gap, of_steps, of_absolute,
-    of_relative, torques, forces,
+    relative, absolute, gap, steps, body, window, weights, robust, iterations, with_gradient, squares, of_gap, of_steps,
+    of_absolute, of_relative, torques, forces,
 ):  # fmt: skip
     """The terms of forces and torques, and what their gradient adds to those of gaps, steps and points."""
     _, mass, mass_segment, contact_segment, radius, strength, _, _, _, _ = body
@@ -194,6 +197,8 @@ def _forces(
                     of_share[t, c, j] += slope
                     of_share[t - 1, c, j] -= slope
 
+    if not with_gradient:
+        return
     of_torques, of_acceleration, of_activity = np.empty((3, NUM_JOINTS - 1)), np.empty((3, masses)), np.empty(count)
     for t in range(inner):
         for c in range(3):
