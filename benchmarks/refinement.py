@@ -64,11 +64,28 @@ def run(args: argparse.Namespace) -> dict:
         begin = time.perf_counter()
         details[name] = measure()
         print(f"{name}: {time.perf_counter() - begin:.0f} s", flush=True)
+    if args.complete:
+        settings.notes.append(taken_over(details))
     figures = headline(details) | {"subset": subset, "commit": commit(), "details": details,
                                    "notes": sorted(set(settings.notes))}  # fmt: skip
     if not args.no_page:
         write_page(figures, args)
     return figures
+
+
+def taken_over(details: dict) -> str:
+    """Adds the parts that were not run from the last full run, and says where they are from.
+
+    Raises:
+        SystemExit: there is no record of one.
+    """
+    full = load_full_run(FULL_RUN)
+    if full is None:
+        raise SystemExit(f"--complete takes parts from {FULL_RUN}, which is not there: run all parts")
+    missing = [part for part in PARTS if part not in details]
+    details |= {part: full["figures"]["details"][part] for part in missing}
+    origin = f"{full['date']}, commit `{full['commit']}`, {full['hardware']}"
+    return f"{', '.join(missing)}: not run again, taken over from the full run of {origin}"
 
 
 def headline(details: dict) -> dict:
@@ -108,20 +125,22 @@ def part_figures(part: dict) -> dict:
 def write_page(figures: dict, args: argparse.Namespace) -> None:
     """The page and its plots, and of a full run the record that stands beside quick ones."""
     quick, details = figures["subset"]["quick"], figures["details"]
-    complete = not quick and not args.evaluations and set(args.parts) == set(PARTS) and set(args.solvers) >= set(USUAL)
+    complete = not quick and not args.evaluations and set(details) == set(PARTS) and set(args.solvers) >= set(USUAL)
     name = f"{today()}-refinement{'-quick' if quick else ''}"
     args.out.mkdir(parents=True, exist_ok=True)
     images = {}
     for loss in LOSSES:
-        if loss in details:
+        if "curves" in details.get(loss, {}):
             path = args.out / f"{name}-{loss}.png"
             images[f"{loss}-convergence"] = plots.convergence_plot(details[loss], path).name
+        elif loss in details:  # taken over, and so is its plot
+            images[f"{loss}-convergence"] = f"{load_full_run(FULL_RUN)['date']}-refinement-{loss}.png"
     if "window" in details:
         of = details["window"]["figures"]["all"], details["window"]["after_by"]
         images["window-trade"] = plots.trade_plot(*of, args.out / f"{name}-trade.png").name
     data = "CMU motion capture, validation and test files" + (f" in `{args.data}`" if args.data else "")
     head = provenance("benchmarks.refinement", data) + [f"- subset: `{json.dumps(figures['subset'])}`"]
-    head += [f"- weights: {note}" for note in figures["notes"]]
+    head += [f"- note: {note}" for note in figures["notes"]]
     full = None if complete else load_full_run(FULL_RUN)
     text = page(figures, head, full, images, load_remarks(REMARKS))
     (args.out / f"{name}.md").write_text(text)
@@ -140,6 +159,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--json", action="store_true", help="end with one JSON line")
     p.add_argument("--parts", nargs="+", choices=PARTS,
                    help="which to run (default: all; a quick run: no ablations)")  # fmt: skip
+    p.add_argument("--complete", action="store_true",
+                   help="take the parts that are not run from the last full run; the page says so")  # fmt: skip
     p.add_argument("--solvers", nargs="+", choices=SOLVERS, default=list(USUAL), metavar="SOLVER",
                    help=f"of {', '.join(SOLVERS)}; {BFGS} is always there (default: all but momentum)")  # fmt: skip
     p.add_argument("--after", choices=SOLVERS, default=OPTIMUS, metavar="SOLVER",

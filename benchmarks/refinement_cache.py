@@ -22,7 +22,7 @@ def code_version(root: Path = REPOSITORY) -> str:
     """Of the sources and of the body, in a few letters."""
     digest = hashlib.sha256()
     for part in CODE:
-        for path in sorted((root / "diffmocap" / part).glob("*.py")):
+        for path in sorted((root / "diffmocap" / part).rglob("*.py")):
             digest.update(path.name.encode() + path.read_bytes())
     digest.update((root / "models" / "human.urdf").read_bytes())
     return digest.hexdigest()[:16]

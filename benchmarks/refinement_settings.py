@@ -18,7 +18,9 @@ WEIGHTS = {
     OPTIMUS: ("optimus_{loss}.safetensors", "optimus.safetensors"),
     ADAFACTOR_MLP: ("adafactor_mlp_{loss}.safetensors", "adafactor_mlp_128x4.safetensors"),
 }
-#: The paper's table 4, top: its networks, trained for equal times.
+#: The paper's table 4, top: its networks, trained for equal times. What Optimus adds to the paper goes with what it
+#: belongs to: without state nothing of the curvature is remembered, neither B nor pairs of steps; without structure
+#: there is neither B nor a quasi-Newton step, the encoders alone make the step. Adafactor MLP has the paper's features.
 ABLATIONS = {
     OPTIMUS: "optimus_{loss}.safetensors", "Optimus, no state": "optimus_no_state_{loss}.safetensors",
     "Optimus, no structure": "optimus_no_structure_{loss}.safetensors",

@@ -12,7 +12,7 @@ import torch
 from benchmarks import refinement
 from benchmarks.refinement import headline, parser, part_figures
 from benchmarks.refinement_ablations import ABLATIONS, hopping, order
-from benchmarks.refinement_cache import Cache
+from benchmarks.refinement_cache import Cache, code_version
 from benchmarks.refinement_clips import Cut, cuts_of, domains, spread
 from benchmarks.refinement_diffphy import DiffphyBench
 from benchmarks.refinement_filters import Kalman
@@ -90,6 +90,33 @@ def test_the_cache_computes_once_and_again_for_other_code(tmp_path):
     Cache(tmp_path, "b").get(compute, what="w", cap=3)
     Cache(None, "a").get(compute, what="w", cap=3)
     assert len(calls) == 4
+
+
+def test_compiled_code_is_code_too(tmp_path):
+    """A change anywhere below a package makes what was kept out of date."""
+    for part in ("optim", "physics", "refinement/compiled", "lifting", "body"):
+        (tmp_path / "diffmocap" / part).mkdir(parents=True)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/human.urdf").write_text("<robot/>")
+    deep = tmp_path / "diffmocap/refinement/compiled/loss.py"
+    deep.write_text("a = 1")
+    before = code_version(tmp_path)
+    deep.write_text("a = 2")
+    assert code_version(tmp_path) != before
+
+
+def test_parts_that_are_not_run_come_from_the_last_full_run(tmp_path, monkeypatch):
+    record = {"date": "2020-01-02", "commit": "abc", "hardware": "an abacus",
+              "figures": {"details": {part: {"of": part} for part in refinement.PARTS}}}  # fmt: skip
+    (tmp_path / "full.json").write_text(json.dumps(record))
+    monkeypatch.setattr(refinement, "FULL_RUN", tmp_path / "full.json")
+    details = {"window": {"of": "now"}}
+    said = refinement.taken_over(details)
+    assert details == {"window": {"of": "now"}, "diffphy": {"of": "diffphy"}, "ablations": {"of": "ablations"}}
+    assert all(word in said for word in ("diffphy, ablations", "2020-01-02", "abc", "an abacus"))
+    monkeypatch.setattr(refinement, "FULL_RUN", tmp_path / "none.json")
+    with pytest.raises(SystemExit, match="run all parts"):
+        refinement.taken_over({})
 
 
 class Bowl(FunctionTask):
