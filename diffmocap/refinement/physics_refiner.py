@@ -75,9 +75,14 @@ class PhysicsSettings:
 class _Pending:
     """A pose of the filter that may be published yet, and what its covariances are made of."""
 
-    smooth: BodyState
+    smooth: tuple[torch.Tensor, torch.Tensor]
     tracked: TrackedPoses
     confidence: torch.Tensor
+
+    @property
+    def stamp_ns(self) -> int:
+        """Of the image."""
+        return self.tracked.poses.stamp_ns
 
 
 class PhysicsRefiner:
@@ -94,11 +99,9 @@ class PhysicsRefiner:
         errors: PoseErrors | None = None, clock: Callable[[], float] = time.perf_counter,
     ) -> None:  # fmt: skip
         self.settings = settings or PhysicsSettings()
-        self._body = body
         self._points = points or points_of(body)
-        self._errors = errors or PoseErrors.load()
         self._clock = clock
-        self._smoother = Smoother(body, self.settings.smoothing, self._errors)
+        self._smoother = Smoother(body, self.settings.smoothing, errors)
         self._blend = SourceBlend()
         self._camera: tuple | None = None
         self._ground = self.settings.ground
@@ -145,8 +148,7 @@ class PhysicsRefiner:
         self._newest_ns = stamp_ns
         self._smoother.settings = settings.smoothing
         confidence = torch.from_numpy(keypoints.confidence)
-        smooth = self._smoother.refine(tracked, keypoints, intrinsics)
-        self._pending.append(_Pending(smooth, tracked, confidence))
+        self._pending.append(_Pending(self._smoother.filter(tracked), tracked, confidence))
         result, fallback = self._by_window(tracked, keypoints, intrinsics, budget_ms)
         return self._publish(result, fallback)
 
@@ -185,7 +187,7 @@ class PhysicsRefiner:
         lag = settings.live.lag_frames if settings.enabled else 0
         entry = None
         if result is not None:
-            entry = next((p for p in self._pending if p.smooth.stamp_ns == result.stamp_ns), None)
+            entry = next((p for p in self._pending if p.stamp_ns == result.stamp_ns), None)
         if entry is None:
             if len(self._pending) <= lag:
                 return None
@@ -193,13 +195,12 @@ class PhysicsRefiner:
             fallback = fallback or BEGINS
         while self._pending.popleft() is not entry:
             pass
-        smooth, use = entry.smooth, not fallback
-        last_ns = smooth.stamp_ns if self._output is None else self._output.stamp_ns
-        source = (result.rotations, result.pelvis) if use else (smooth.rotations, smooth.pelvis)
+        use = not fallback
+        last_ns = entry.stamp_ns if self._output is None else self._output.stamp_ns
+        source = (result.rotations, result.pelvis) if use else entry.smooth
         changed = use != self._by_physics or (use and result.restarted)
         self._by_physics = use
-        steady = (smooth.rotations, smooth.pelvis)
-        pose = self._blend.step(source, steady, changed, (smooth.stamp_ns - last_ns) * 1e-9)
+        pose = self._blend.step(source, entry.smooth, changed, (entry.stamp_ns - last_ns) * 1e-9)
         self._output = self._state(entry, pose, result, fallback)
         return self._output
 
@@ -209,15 +210,9 @@ class PhysicsRefiner:
         losses = {} if result is None else {"loss_before": result.loss_before, "loss_after": result.loss_after}
         if fallback and result is not None:
             losses["loss_after"] = result.loss_before
-        if pose[0] is entry.smooth.rotations:
-            return replace(entry.smooth, fallback="" if fallback == OFF else fallback, **losses)
-        rotations, pelvis = pose
-        covariances = self._errors.covariances(entry.tracked, rotations, pelvis, entry.confidence)
-        _, joints = self._body.forward_kinematics(rotations[None], pelvis[None])
+        state = self._smoother.state_of(entry.tracked, *pose, entry.confidence)
         return replace(
-            entry.smooth, rotations=rotations, pelvis=pelvis, rotation_covariance=covariances[0],
-            pelvis_covariance=covariances[1], joint_positions=joints[0],
-            contacts=() if fallback else result.contacts, physics=None if fallback else self._physics(result),
+            state, contacts=() if fallback else result.contacts, physics=None if fallback else self._physics(result),
             fallback="" if fallback == OFF else fallback, **losses,
         )  # fmt: skip
 

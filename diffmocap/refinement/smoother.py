@@ -62,13 +62,14 @@ class Smoother:
         self._errors = errors or PoseErrors.load()
         self._rotations = OneEuroFilter(Rotations())
         self._pelvis = OneEuroFilter(Vectors())
+        self._stamp_ns: int | None = None
         self._output: BodyState | None = None
 
     def reset(self, camera_moved: bool = False) -> None:
         """Forget the track; the next pose passes unfiltered."""
         self._rotations.reset()
         self._pelvis.reset()
-        self._output = None
+        self._stamp_ns = self._output = None
 
     @torch.no_grad()
     def refine(
@@ -83,32 +84,40 @@ class Smoother:
         A stamp that repeats, or lies before the last one by less than ``max_gap_s``, returns the last
         output again; one that jumps further back (a looped recording, a reset clock) starts a new track.
         """
-        settings, previous, poses = self.settings, self._output, tracked.poses
-        dt_s = 0.0
-        if previous is not None:
-            dt_s = (poses.stamp_ns - previous.stamp_ns) * 1e-9
+        pose = self.filter(tracked)
+        if pose is not None:
+            self._output = self.state_of(tracked, *pose, torch.from_numpy(keypoints.confidence))
+        return self._output
+
+    def filter(self, tracked: TrackedPoses) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Rotations [24, 3, 3] and pelvis [3] m of the followed hypothesis, filtered; None for a stamp that is not newer
+        by less than ``max_gap_s``."""
+        settings, poses, dt_s = self.settings, tracked.poses, 0.0
+        if self._stamp_ns is not None:
+            dt_s = (poses.stamp_ns - self._stamp_ns) * 1e-9
             if abs(dt_s) > settings.max_gap_s:
                 self.reset()
             elif dt_s <= 0.0:
-                return previous
-
+                return None
+        self._stamp_ns = poses.stamp_ns
         rotations, pelvis = poses.rotations[tracked.followed], poses.pelvis[tracked.followed]
         # The filter runs where it is off, too: it is ready to be turned on.
         smooth_rotations = self._rotations.filter(rotations, dt_s, settings.rotation)
         smooth_pelvis = self._pelvis.filter(pelvis[None], dt_s, settings.pelvis)[0]
-        if settings.enabled:
-            rotations, pelvis = smooth_rotations, smooth_pelvis
-        rotation_covariance, pelvis_covariance = self._errors.covariances(
-            tracked, rotations, pelvis, torch.from_numpy(keypoints.confidence)
-        )
+        return (smooth_rotations, smooth_pelvis) if settings.enabled else (rotations, pelvis)
+
+    def state_of(
+        self, tracked: TrackedPoses, rotations: torch.Tensor, pelvis: torch.Tensor, confidence: torch.Tensor
+    ) -> BodyState:
+        """What is published of a pose made from the hypotheses, with keypoints of ``confidence`` [25] behind them."""
+        covariances = self._errors.covariances(tracked, rotations, pelvis, confidence)
         _, joints = self._body.forward_kinematics(rotations[None], pelvis[None])
-        self._output = BodyState(
+        return BodyState(
             rotations=rotations,
             pelvis=pelvis,
-            rotation_covariance=rotation_covariance,
-            pelvis_covariance=pelvis_covariance,
+            rotation_covariance=covariances[0],
+            pelvis_covariance=covariances[1],
             joint_positions=joints[0],
-            stamp_ns=poses.stamp_ns,
-            score=float(poses.score[tracked.followed]),
+            stamp_ns=tracked.poses.stamp_ns,
+            score=float(tracked.poses.score[tracked.followed]),
         )
-        return self._output
