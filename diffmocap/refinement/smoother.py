@@ -90,8 +90,8 @@ class Smoother:
         return self._output
 
     def filter(self, tracked: TrackedPoses) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Rotations [24, 3, 3] and pelvis [3] m of the followed hypothesis, filtered; None for a stamp that is not newer
-        by less than ``max_gap_s``."""
+        """Rotations [24, 3, 3] and pelvis [3] m of the followed hypothesis, filtered; None for a stamp that repeats, or
+        lies before the last one by less than ``max_gap_s``."""
         settings, poses, dt_s = self.settings, tracked.poses, 0.0
         if self._stamp_ns is not None:
             dt_s = (poses.stamp_ns - self._stamp_ns) * 1e-9

@@ -163,6 +163,9 @@ def test_the_papers_order_is_compared_by_neighbours():
     assert len(order(rows)) == 5 and all(order(rows).values())
     rows["Optimus, no state"] = {"mpjpe_g_mm": [50.0, 0, 0]}
     assert order(rows)["Optimus, no state < Optimus, no structure"] is False
+    for name in ("Optimus, 50 evaluations", "Optimus"):  # the criterion ended none
+        rows[name] = {"mpjpe_g_mm": [29.0, 0, 0], "loss": [1.0, 0, 0], "evaluations": 50.0}
+    assert "Optimus, 50 evaluations < Optimus" not in order(rows)
 
 
 def made_up() -> dict:

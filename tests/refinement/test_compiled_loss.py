@@ -125,6 +125,29 @@ def test_nothing_is_compiled_before_it_is_needed():
     assert out.strip() == "False"
 
 
+def test_a_compiler_that_cannot_be_loaded_is_none(monkeypatch):
+    compiled.available.cache_clear()
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.warns(UserWarning, match="ten times slower"):
+        assert not compiled.available()
+    monkeypatch.undo()
+    compiled.available.cache_clear()
+    assert compiled.available()
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same():
+    """A read-only install of a user without a home: Numba finds no place for its cache."""
+    text = (
+        "import numba.core.caching as c; c.CacheImpl._locator_classes = []\n"
+        "from diffmocap.refinement.compiled.contacts import contact_motion as f; import numpy as np\n"
+        "gap = np.zeros((1, 2)); f(np.ones((1, 3, 2)), np.zeros(2), np.array([0.0, 1.0, 0.0]), 0.25, 0.1, gap, "
+        "np.zeros((0, 3, 2)))\n"
+        "print(gap.tolist())"
+    )
+    out = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[[0.75, 0.75]]"
+
+
 def test_compiling_ahead_says_what_it_took():
     command = [sys.executable, "-m", "diffmocap.refinement.compiled"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout

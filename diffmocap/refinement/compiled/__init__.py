@@ -8,11 +8,16 @@ numbers are float64.
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
-from importlib.util import find_spec
 
 
 @cache
 def available() -> bool:
-    """Whether there is a compiler; without one torch does the same, more slowly."""
-    return find_spec("numba") is not None
+    """Whether there is a compiler that works; without one torch does the same, more slowly, and a warning says why."""
+    try:
+        import numba  # noqa: F401
+    except Exception as error:  # Numba refuses a NumPy that it does not know with an error of its own
+        warnings.warn(f"the physics runs without its compiled code, some ten times slower: {error}", stacklevel=2)
+        return False
+    return True

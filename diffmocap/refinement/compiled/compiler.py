@@ -8,12 +8,13 @@ from collections.abc import Callable
 _FAST = {"contract", "reassoc", "arcp", "nsz"}
 
 
-def _compiler() -> Callable[[Callable], Callable]:
+def compiled(function: Callable) -> Callable:
+    """Decorates a function that is compiled when first called and kept on disk: beside the source, or in the user's
+    cache where that cannot be written, or not at all. Another processor compiles it again."""
     from numba import njit  # here, so that nothing that only reads this module's name needs Numba
 
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-
-
-#: Decorates a function that is compiled when first called and kept on disk: beside the source, or in the user's cache
-#: where that cannot be written. Another processor compiles it again.
-compiled = _compiler()
+    options = {"nogil": True, "error_model": "numpy", "fastmath": _FAST}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # nowhere to keep it
+        return njit(**options)(function)
