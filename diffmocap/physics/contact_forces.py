@@ -34,11 +34,11 @@ REGULARISATION = 1e-3
 FRICTION = 0.8
 
 #: Lengths that are tried where a whole step goes up.
-_STEPS = (1.0, 0.5, 0.2, 0.05, 0.01)
+STEP_LENGTHS = (1.0, 0.5, 0.2, 0.05, 0.01)
 #: Of the gradient, in units of the weight; one more step after it squares what is left.
-_TOLERANCE = 1e-6
+TOLERANCE = 1e-6
 #: What values may grow by rounding.
-_ROUNDING = 1e-14
+ROUNDING = 1e-14
 #: So many frames are iterated until the last is solved; of more, those that are not.
 _ALL_TOGETHER = 64
 
@@ -242,9 +242,9 @@ class _Iterate:
         whole = _Iterate(problem, self.residual + step, self.pulls + turn)
         before = problem.values(self.residual, self.cone.projected)
         after = problem.values(whole.residual, whole.cone.projected)
-        if not bool((after > before + _ROUNDING).any()):
+        if not bool((after > before + ROUNDING).any()):
             return whole
-        lengths = torch.tensor(_STEPS, device=step.device, dtype=step.dtype)[:, None, None]
+        lengths = torch.tensor(STEP_LENGTHS, device=step.device, dtype=step.dtype)[:, None, None]
         moved, tried = self.residual + lengths * step, self.pulls + lengths[..., None] * turn
         values = problem.values(moved, ConeProjection(tried, problem.friction).projected)
         length = lengths[values.argmin(0), 0]
@@ -256,7 +256,7 @@ def _descend(problem: _Problem, start: torch.Tensor, iterations: int) -> _Iterat
     here = _Iterate(problem, start, problem.pulls(start))
     for k in range(iterations):
         slope = here.gradient.abs().amax((1, 2))
-        unsolved = slope >= _TOLERANCE
+        unsolved = slope >= TOLERANCE
         left = int(unsolved.sum())
         if not left:
             break

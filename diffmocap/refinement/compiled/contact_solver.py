@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from diffmocap.physics.contact_forces import _ROUNDING, _STEPS, _TOLERANCE, REGULARISATION
+from diffmocap.physics.contact_forces import REGULARISATION, ROUNDING, STEP_LENGTHS, TOLERANCE
 from diffmocap.refinement.compiled.compiler import compiled
 
-_LENGTHS = np.array(_STEPS)
+_LENGTHS = np.array(STEP_LENGTHS)
 _DAMPING = 1.0 / REGULARISATION
 
 
@@ -157,7 +157,7 @@ def solve_forces(matrix, wrench, friction, iterations, z, hessian):
     for k in range(iterations + 1):
         hessian_at(matrix, y, friction, False, hessian)
         solve_positive(hessian, slope, step)
-        if k == iterations or not np.abs(slope).max() >= _TOLERANCE:
+        if k == iterations or not np.abs(slope).max() >= TOLERANCE:
             break
         pulls(matrix, step, turn)
         least, best = np.inf, 0
@@ -170,7 +170,7 @@ def solve_forces(matrix, wrench, friction, iterations, z, hessian):
             after = gradient_at(matrix, wrench, moved, tried, friction, slope)
             if after < least:
                 least, best = after, n
-            if n == 0 and not after > value + _ROUNDING:
+            if n == 0 and not after > value + ROUNDING:
                 least, best = after, 0
                 break
         for r in range(6):
