@@ -153,6 +153,8 @@ class PosePipeline:
         upright = torch.eye(3).repeat(1, 24, 1, 1)
         upright[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
         wanted, intrinsics = self.settings, CameraIntrinsics.from_fov(640, 480)
+        if isinstance(self._refiner, PhysicsRefiner):
+            self._refiner.prepare()
         if isinstance(wanted.refinement, PhysicsSettings):
             # Also where it is off: it may be turned on. And the budget would remember what hurried first steps took.
             self.settings = replace(wanted, refinement=wanted.refinement.unhurried())

@@ -23,6 +23,7 @@ from diffmocap.lifting.track import TrackedPoses
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.segments import BodySegments
 from diffmocap.refinement.body_points import BodyPoints
+from diffmocap.refinement.compiled.ahead import compile_all
 from diffmocap.refinement.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.known_ground import KnownGround
 from diffmocap.refinement.live_result import LiveResult
@@ -113,6 +114,10 @@ class PhysicsRefiner:
         self._live.reset(camera_moved)
         self._smoother.reset()
         self._begin()
+
+    def prepare(self) -> None:
+        """Compile what is not compiled yet, so that no frame waits for it."""
+        compile_all(self._points)
 
     def _begin(self) -> None:
         self._blend.reset()

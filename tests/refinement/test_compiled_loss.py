@@ -148,6 +148,39 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same():
     assert out.strip() == "[[0.75, 0.75]]"
 
 
+#: Prepares a refiner and plays a stream: three hypotheses, gaps, an unknown floor that is then given.
+STREAM = """
+import roma, torch
+from diffmocap.body.model import BodyModel
+from diffmocap.refinement.compiled import poses, window
+from diffmocap.refinement.fixed_lag import FixedLagRefiner
+from diffmocap.refinement.physics_refiner import PhysicsRefiner
+from diffmocap.refinement.window_buffer import LiveFrame
+
+refiner = PhysicsRefiner(BodyModel.load())
+refiner.prepare()
+called = (window.evaluate, window.decode, window.pull_decode, window.place, window.contact_motion,
+          window.touching_state, window.hold_standing, poses.nearest_rotations)
+before = [len(f.signatures) for f in called]
+for up, height in ((None, None), (torch.tensor([0.0, -1.0, 0.0]), -1.3)):
+    live, results = FixedLagRefiner(refiner._points, up=up, ground_height=height), []
+    for i in range(30):
+        turns = roma.rotvec_to_rotmat(0.1 * torch.randn(3, 24, 3))
+        pelvis = 0.02 * torch.randn(3, 3) + torch.tensor([0.0, 0.0, 3.0])
+        lifted = (None, None, None) if i % 7 == 3 else (turns, pelvis, torch.zeros(3))
+        seen = torch.rand(25, 2), torch.rand(25), torch.eye(3)
+        results.append(live.step(LiveFrame(33_000_000 * (i + 1), *lifted, *seen)))
+    assert any(results)
+print(before, before == [len(f.signatures) for f in called])
+"""
+
+
+def test_nothing_is_left_to_compile_in_a_stream():
+    """What is compiled in the middle of a stream stops it for seconds."""
+    out = subprocess.run([sys.executable, "-c", STREAM], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[1, 1, 1, 1, 1, 1, 1, 1] True"
+
+
 def test_compiling_ahead_says_what_it_took():
     command = [sys.executable, "-m", "diffmocap.refinement.compiled"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
