@@ -28,7 +28,7 @@ import torch
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.physics.motion import rotation_vector
 from diffmocap.physics.tree import global_poses
-from diffmocap.refinement import compiled
+from diffmocap import compiler
 from diffmocap.refinement.body_points import BodyPoints
 from diffmocap.refinement.window_metric import jacobian
 from diffmocap.refinement.window_parameters import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT, exponential
@@ -127,7 +127,7 @@ class PublishedMotion:
     ) -> Motion:
         """The pose ``now`` [24, 3, 3], [3] with points of firmness [P] where they were ``before``."""
         creep = 1.0 - (1.0 - _CREEP) ** (dt_s / _CREEP_S)
-        if compiled.available():
+        if compiler.available():
             from diffmocap.refinement.compiled.window import held_standing
 
             return held_standing(self._points, (now, before, solved), firm, creep, _STIFFNESS_M, up)

@@ -20,7 +20,7 @@ from diffmocap.errors import SettingsError
 from diffmocap.physics.contact_forces import ground_axes
 from diffmocap.physics.contact_state import ContactLevels
 from diffmocap.physics.motion import MIN_FRAMES
-from diffmocap.refinement import compiled
+from diffmocap import compiler
 from diffmocap.refinement.body_points import BodyPoints
 from diffmocap.refinement.joint_limits import LimitExcess
 from diffmocap.refinement.window import Window
@@ -140,7 +140,7 @@ class WindowLoss:
 
     @property
     def _machine_code(self) -> bool:
-        return self._weight.device.type == "cpu" and compiled.available()
+        return self._weight.device.type == "cpu" and compiler.available()
 
     @property
     def _weighs_forces(self) -> bool:

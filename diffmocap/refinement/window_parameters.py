@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.errors import SettingsError
-from diffmocap.refinement import compiled
+from diffmocap import compiler
 from diffmocap.refinement.b_splines import cubic_b_splines
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class WindowParameters:
 
     def motion(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """:meth:`decode` without a graph, by machine code where there is any."""
-        if x.device.type != "cpu" or not compiled.available():
+        if x.device.type != "cpu" or not compiler.available():
             with torch.no_grad():
                 return self.decode(x)
         knots = x.detach().double().view(-1, *self.shape).contiguous().numpy()

@@ -7,7 +7,7 @@ import roma
 import torch
 
 from diffmocap.errors import SettingsError
-from diffmocap.refinement import compiled
+from diffmocap import compiler
 from diffmocap.refinement.window import Window
 
 #: Width of the kernel [s], two frames at 30 a second. What is too smooth comes back with the unknowns; what is not
@@ -53,7 +53,7 @@ def reference_motion(
 
 def nearest_rotations(matrices: torch.Tensor) -> torch.Tensor:
     """Rotations [..., 3, 3] nearest to matrices in the Frobenius norm."""
-    if matrices.device.type == "cpu" and compiled.available() and not matrices.requires_grad:
+    if matrices.device.type == "cpu" and compiler.available() and not matrices.requires_grad:
         from diffmocap.refinement.compiled import poses
 
         flat = matrices.detach().double().reshape(-1, 3, 3).contiguous().numpy()

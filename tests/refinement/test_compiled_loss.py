@@ -12,7 +12,7 @@ import torch
 
 from diffmocap.optim.task import Task
 from diffmocap.physics.ground import Ground
-from diffmocap.refinement import compiled
+from diffmocap import compiler
 from diffmocap.refinement.window_task import WindowTask
 from diffmocap.refinement.window_weights import UNITS, RefinementWeights
 from tests.refinement.windows import cut, seen
@@ -110,7 +110,7 @@ def test_what_is_no_number_stays_none(noisy, points):
 
 def test_without_a_compiler_torch_does_it(noisy, points, monkeypatch):
     found = WindowTask(noisy, points).loss_and_gradient(torch.zeros(3, WindowTask(noisy, points).dimension).double())
-    monkeypatch.setattr(compiled, "available", lambda: False)
+    monkeypatch.setattr(compiler, "available", lambda: False)
     task = WindowTask(noisy, points)
     assert task.compiled_gradient(somewhere(task)) is None
     wanted = task.loss_and_gradient(task.init(3))
@@ -123,16 +123,6 @@ def test_nothing_is_compiled_before_it_is_needed():
     text = f"import {modules}; print('numba' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "False"
-
-
-def test_a_compiler_that_cannot_be_loaded_is_none(monkeypatch):
-    compiled.available.cache_clear()
-    monkeypatch.setitem(sys.modules, "numba", None)
-    with pytest.warns(UserWarning, match="ten times slower"):
-        assert not compiled.available()
-    monkeypatch.undo()
-    compiled.available.cache_clear()
-    assert compiled.available()
 
 
 def test_where_nothing_can_be_kept_it_is_compiled_all_the_same():

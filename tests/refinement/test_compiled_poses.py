@@ -8,7 +8,7 @@ import roma
 import torch
 from scipy.linalg import polar
 
-from diffmocap.refinement import compiled
+from diffmocap import compiler
 from diffmocap.refinement.published_motion import PublishedMotion
 from diffmocap.refinement.window_loss import WindowLoss
 from diffmocap.refinement.window_parameters import WindowParameters
@@ -22,7 +22,7 @@ def by_torch(monkeypatch):
 
     def call(function, *arguments):
         with monkeypatch.context() as patch:
-            patch.setattr(compiled, "available", lambda: False)
+            patch.setattr(compiler, "available", lambda: False)
             return function(*arguments)
 
     return call

@@ -5,19 +5,3 @@ other devices and everything that is to be differentiated by autograd. A window 
 take ten times longer to dispatch than to compute; here they are loops that Numba compiles once and keeps on disk. All
 numbers are float64.
 """
-
-from __future__ import annotations
-
-import warnings
-from functools import cache
-
-
-@cache
-def available() -> bool:
-    """Whether there is a compiler that works; without one torch does the same, more slowly, and a warning says why."""
-    try:
-        import numba  # noqa: F401
-    except Exception as error:  # Numba refuses a NumPy that it does not know with an error of its own
-        warnings.warn(f"the physics runs without its compiled code, some ten times slower: {error}", stacklevel=2)
-        return False
-    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from diffmocap.refinement import compiled
+from diffmocap import compiler
 from diffmocap.refinement.body_points import BodyPoints
 from diffmocap.refinement.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.live_settings import LiveSettings
@@ -16,7 +16,7 @@ def compile_all(points: BodyPoints) -> None:
 
     A T-pose stands on a known floor for some frames, as all of it is called then.
     """
-    if not compiled.available():
+    if not compiler.available():
         return
     points = points.to(dtype=torch.float32)
     turn = torch.diag(torch.tensor([1.0, -1.0, -1.0]))  # the camera's y looks down, and the person to the camera

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from diffmocap.physics.contact_forces import REGULARISATION, ROUNDING, STEP_LENGTHS, TOLERANCE
-from diffmocap.refinement.compiled.compiler import compiled
+from diffmocap.compiler import compiled
 
 _LENGTHS = np.array(STEP_LENGTHS)
 _DAMPING = 1.0 / REGULARISATION

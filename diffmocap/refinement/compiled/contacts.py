@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from diffmocap.refinement.compiled.compiler import compiled
+from diffmocap.compiler import compiled
 
 
 @compiled

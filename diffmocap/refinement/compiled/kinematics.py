@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
-from diffmocap.refinement.compiled.compiler import compiled
+from diffmocap.compiler import compiled
 from diffmocap.refinement.window_parameters import PELVIS_UNIT, ROTATION_UNIT
 
 _PARENTS = np.array(PARENTS)

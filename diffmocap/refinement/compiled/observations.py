@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
-from diffmocap.refinement.compiled.compiler import compiled
+from diffmocap.compiler import compiled
 from diffmocap.refinement.window_data import NEAREST_M
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
-from diffmocap.refinement.compiled.compiler import compiled
+from diffmocap.compiler import compiled
 from diffmocap.refinement.compiled.kinematics import exponential, place
 from diffmocap.refinement.window_parameters import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT
 

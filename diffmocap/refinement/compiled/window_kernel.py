@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS
-from diffmocap.refinement.compiled.compiler import compiled
+from diffmocap.compiler import compiled
 from diffmocap.refinement.compiled.contacts import contact_motion, pull_contact_motion
 from diffmocap.refinement.compiled.dynamics import frame_forces, pull_frame_forces
 from diffmocap.refinement.compiled.kinematics import place, pull_place

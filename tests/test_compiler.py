@@ -1,0 +1,63 @@
+"""What is kept of compiled functions: used again for the same code, and never for other code."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diffmocap import compiler
+
+SOURCE = """
+from diffmocap.compiler import compiled
+
+@compiled
+def doubled(x):
+    return 2.0 * x.sum()
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Imports the same file anew."""
+    path = tmp_path / "doubled.py"
+    path.write_text(SOURCE)
+
+    def fresh():
+        spec = importlib.util.spec_from_file_location("doubled", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.doubled
+
+    return fresh
+
+
+def test_code_is_kept_until_any_of_it_changes(load, monkeypatch):
+    found = []
+    for state in ("a", "a", "b", "b", "a"):
+        monkeypatch.setattr(compiler, "sources", lambda state=state: state)
+        function = load()
+        assert function(np.ones(3)) == 6.0
+        found.append(sum(function.stats.cache_hits.values()))
+    assert found == [0, 1, 0, 1, 0]
+
+
+def test_sources_are_those_of_the_compiled_parts():
+    assert len(compiler.sources()) == 16 and compiler.sources() == compiler.sources()
+    root = Path(compiler.__file__).parent
+    for path in root.rglob("*.py"):  # whoever compiles is looked at
+        if "@compiled" in path.read_text() and path.name != "compiler.py":
+            assert path.relative_to(root).parts[0] in ("body", "physics", "refinement"), path
+
+
+def test_a_compiler_that_cannot_be_loaded_is_none(monkeypatch):
+    compiler.available.cache_clear()
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.warns(UserWarning, match="ten times slower"):
+        assert not compiler.available()
+    monkeypatch.undo()
+    compiler.available.cache_clear()
+    assert compiler.available()
