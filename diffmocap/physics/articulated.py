@@ -65,6 +65,9 @@ class ArticulatedBody:
 
     Args:
         segments, points: of the same dtype and device, which become those of everything computed.
+
+    Attributes:
+        moment: [24, 3] kg m, s of each joint. inertia: [24, 3, 3] kg m^2, I of each; both in the segments' own axes.
     """
 
     def __init__(self, segments: BodySegments, points: ContactPoints) -> None:
@@ -81,8 +84,8 @@ class ArticulatedBody:
         self._parent = children.T
         self._ancestors = ancestors
         moment = segments.mass[:, None] * segments.centre + children @ (beyond[:, None] * segments.offsets)
-        self._moment = moment[..., None]
-        self._inertia = (
+        self.moment = moment
+        self.inertia = (
             segments.inertia
             + segments.mass[:, None, None] * _point_inertia(segments.centre)
             + torch.einsum("pj,j,jrc->prc", children, beyond, _point_inertia(segments.offsets))
@@ -129,9 +132,9 @@ class ArticulatedBody:
         limbs = ((self._skew_rows @ rotations) @ self._path).view(batch, NUM_JOINTS, 3, 3, count)
         limbs = limbs.permute(0, 4, 2, 1, 3).reshape(batch, count, 3, 3 * NUM_JOINTS)
         jacobian = torch.cat([self._root.expand(batch, -1, -1, -1), limbs], -1)
-        moment = (rotations @ self._moment)[..., 0]
+        moment = (rotations @ self.moment[..., None])[..., 0]
         return Configuration(
-            rotations, pelvis, positions, jacobian, moment, rotations @ self._inertia @ rotations.transpose(-1, -2)
+            rotations, pelvis, positions, jacobian, moment, rotations @ self.inertia @ rotations.transpose(-1, -2)
         )
 
     def mass_matrix(self, at: Configuration) -> torch.Tensor:

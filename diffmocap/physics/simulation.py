@@ -18,6 +18,7 @@ import roma
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from diffmocap import compiler
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.errors import SettingsError
 from diffmocap.physics.articulated import ArticulatedBody, SolvePositive
@@ -117,6 +118,7 @@ class Simulator:
         self.gravity = -ground.gravity_m_s2 * self.up
         self._stiffness = self.contact.stiffness(body)
         self._normal = self.up[:, None] * self.up
+        self._constants = None
 
     def simulate(self, state: BodyMotionState, targets: torch.Tensor, dt_s: float) -> SimulatedMotion:
         """Motion under local targets [B, T, 23, 3, 3] of the joints at frames dt_s apart, beginning at the first.
@@ -129,6 +131,12 @@ class Simulator:
         dt = dt_s / steps
         between, rates = targets_between(targets, dt_s, steps)
         now = (state.rotations, state.pelvis, state.velocity)
+        if self.body.device.type == "cpu" and compiler.available():
+            from diffmocap.physics.compiled.simulated import Constants, Simulated  # compiling may take a while
+
+            self._constants = self._constants or Constants(self)
+            rotations, pelvis, velocity, torque = Simulated.apply(*now, between, rates, self._constants, dt)
+            return SimulatedMotion(rotations, pelvis, velocity, *self._contacts_of(rotations, pelvis, velocity), torque)
         frames, torques = [now], []
         for aims, rate in zip(between.unbind(1), rates.unbind(1), strict=True):
             if self.checkpoint and torch.is_grad_enabled():

@@ -1,0 +1,8 @@
+"""The simulation and its gradient as machine code, for the CPU.
+
+The same equations as :mod:`diffmocap.physics.simulation` and what it is made of, whose torch code is the reference and
+runs on other devices. There a step is some hundred small operations and dense 75 x 75 matrices; here it follows the
+tree, and the matrix is factorised without filling in its zeros. All numbers are float64.
+
+Gradients with respect to rotations are those of turns: a vector [3] for each segment, in the motion's axes.
+"""
