@@ -12,9 +12,10 @@ with their segments, so the state is 24 global rotations and the position of the
 operations on a whole batch, forward kinematics included. What is implicit (drives, contacts) adds to M.
 
 Why plain batched torch: it is what the rest of the package runs on, CPU and GPU, float32 and float64, and its gradients
-are exact, those of the friction and the drives included. At batch one it is the overhead of the operations that counts:
-NVIDIA Warp launches a kernel in 7 us on a CPU, where a step here takes half a millisecond. That gain did not earn 390
-MB of dependency, compilation on first use and kernels beside the reference in torch; a batch makes up for most of it.
+are exact, those of the friction and the drives included. At batch one it is the overhead of the operations that counts.
+So on the CPU a step and its gradient are machine code beside it (:mod:`diffmocap.physics.compiled`), 29 times faster for
+one clip of a second and six times for sixteen. NVIDIA Warp launches a kernel in 7 us on a CPU and is 390 MB; Numba, which
+the live refinement needs anyway, launches the whole simulation at once.
 """
 
 from __future__ import annotations

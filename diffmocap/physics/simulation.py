@@ -6,7 +6,8 @@ beginning, then positions with the new velocities,
     (M + dt (dt kp + kd) + dt J^T C J) (u' - u) = dt (tau + J^T f - bias).
 
 Gradients are autograd's through every step: those of what is computed, exactly. They grow with the length of the
-motion, as those of anything do that balances on its feet.
+motion, as those of anything do that balances on its feet. On the CPU the same steps and their gradient are machine code
+(:mod:`diffmocap.physics.compiled`), whose gradients with respect to rotations are those of turns.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Simulator:
         body: with its contact points. drives: None for :meth:`JointDrives.of_body`.
         ground: one plane for all bodies, ``up`` [3]. contact: the ground's law.
         step_rate_hz: least steps a second. checkpoint: keep the states of frames only and compute each frame again for
-            its gradient: a third slower, memory of one frame instead of all.
+            its gradient: a third slower, memory of one frame instead of all. Machine code keeps states alone.
     """
 
     def __init__(

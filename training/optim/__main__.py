@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from dataclasses import fields
 from pathlib import Path
 
@@ -89,6 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
         torch.set_num_threads(args.threads)
     # Gradients of episodes that stand still are full of denormals, which made a backward pass take four times as long.
     torch.set_flush_denormal(True)
+    warnings.filterwarnings("ignore", message="The value of the smallest subnormal")  # NumPy wonders at that
     ranks = Ranks.join(args.device)
     recipe = MetaRecipe(**{f.name: getattr(args, f.name) for f in fields(MetaRecipe)})
     torch.manual_seed(recipe.seed)

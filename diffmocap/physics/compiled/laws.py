@@ -91,7 +91,7 @@ def contact(gap, velocity, up, stiffness, softening, ahead, friction, slip, out)
 @compiled
 def pull_contact(gap, velocity, up, stiffness, softening, ahead, friction, slip, of_force, of_resistance, of_drag,
                  of_velocity):  # fmt: skip
-    """Fills the gradient of the velocity [3], and returns that of the gap, for those of force [3], resistance and drag."""
+    """Fills the gradient of the velocity [3], and returns that of the gap, for those of force [3] and resistances."""
     rise = dot(velocity, up)
     depth = -(gap + ahead * rise) / softening
     push = stiffness * softening * (math.log1p(math.exp(depth)) if depth < 30.0 else depth)

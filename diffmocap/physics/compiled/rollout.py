@@ -1,4 +1,4 @@
-"""Steps one after the other, and the way back."""
+"""The simulation, step after step."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.compiler import compiled
-from diffmocap.physics.compiled.laws import chord, contact, drive, pull_chord, pull_contact, pull_drive
+from diffmocap.physics.compiled.laws import chord, contact, drive
 from diffmocap.physics.compiled.step import (
     bounded,
     loads,
     placed,
-    pull_bounded,
-    pull_turned,
-    pull_velocities,
     system,
     turned,
     velocities,
@@ -26,8 +23,6 @@ from diffmocap.physics.compiled.vectors import (
     product,
     times,
     times_transposed,
-    transposed_times,
-    turn_of,
 )
 
 _PARENTS = np.array(PARENTS)
@@ -43,8 +38,8 @@ def simulate(rotations, pelvis, u, aims, rates, body, drives, ground, dt, kept_r
         body: offsets [24, 3], segment [P], offset [P, 3], radius [P], moment [24, 3], inertia [24, 3, 3], mass.
         drives: stiffness, damping, strength [24]. ground: up [3], height, gravity [3], stiffness, softening,
             relaxation, friction, slip.
-        kept_r, kept_p, kept_u: [F S + 1, ...] the states, the first included; kept_w: [F S, 25, 3] the velocities before
-            they were bounded. torque: [F, 24, 3] of the drives at the end of each frame; all filled.
+        kept_r, kept_p, kept_u: [F S + 1, ...] the states, the first included; kept_w: [F S, 25, 3] the velocities
+            before they were bounded. torque: [F, 24, 3] of the drives at the end of each frame; all filled.
     """
     kept_r[0], kept_p[0], kept_u[0] = rotations, pelvis, u
     n = 0
@@ -58,21 +53,21 @@ def simulate(rotations, pelvis, u, aims, rates, body, drives, ground, dt, kept_r
 
 
 @compiled
-def _error(rotations, aim, joint, reached, out):
-    """What turns joint ``joint`` to its target [3, 3]: ``out`` [3, 3], with the target's global rotation ``reached``."""
+def error_of(rotations, aim, joint, reached, out):
+    """What turns a joint to its target: ``out`` [3, 3], and the target's global rotation ``reached`` [3, 3]."""
     product(rotations[_PARENTS[joint]], aim[joint - 1], reached)
     times_transposed(reached, rotations[joint], out)
 
 
 @compiled
-def _driven(rotations, u, aim, rate, drives, dt, errors, wanted, relative, torques, resistance):
+def driven(rotations, u, aim, rate, drives, dt, errors, wanted, relative, torques, resistance):
     """Fills chords, wanted and actual relative rates, torques [24, 3] and resistances [24] of the drives."""
     stiffness, damping, strength = drives
     reached, error = np.empty((3, 3)), np.empty((3, 3))
     errors[0], wanted[0], relative[0], torques[0], resistance[0] = 0.0, 0.0, u[1], 0.0, 0.0
     for j in range(1, NUM_JOINTS):
         up = _PARENTS[j]
-        _error(rotations, aim, j, reached, error)
+        error_of(rotations, aim, j, reached, error)
         chord(error, errors[j])
         times(rotations[up], rate[j], wanted[j])
         for c in range(3):
@@ -83,7 +78,7 @@ def _driven(rotations, u, aim, rate, drives, dt, errors, wanted, relative, torqu
 
 
 @compiled
-def _touched(centres, speeds, radius, ground, dt, forces, push, drag):
+def touched(centres, speeds, radius, ground, dt, forces, push, drag):
     """Fills forces [P, 3] on the contact points and their resistances [P]."""
     up, height, _, stiffness, softening, relaxation, friction, slip = ground
     for k in range(len(radius)):
@@ -103,16 +98,16 @@ def _step(rotations, pelvis, u, aim, rate, body, drives, ground, dt, w, next_r, 
     placed(rotations, pelvis, body, edges, joints, levers, centres, moments, inertias)
     errors, wanted, relative = np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3))
     torques, resistance = np.empty((NUM_JOINTS, 3)), np.empty(NUM_JOINTS)
-    _driven(rotations, u, aim, rate, drives, dt, errors, wanted, relative, torques, resistance)
+    driven(rotations, u, aim, rate, drives, dt, errors, wanted, relative, torques, resistance)
     moving, speeds = np.empty((NUM_JOINTS, 3)), np.empty((count, 3))
     velocities(u, edges, levers, segment, moving, speeds)
     forces, push, drag = np.empty((count, 3)), np.empty(count), np.empty(count)
-    _touched(centres, speeds, radius, ground, dt, forces, push, drag)
+    touched(centres, speeds, radius, ground, dt, forces, push, drag)
     h = np.empty((SIZE, SIZE))
     system(body, edges, moments, inertias, levers, resistance, drag, push, up, dt, h)
     factorise(h)
     carried, own = np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3))
-    loads(u, edges, moments, inertias, gravity, total, carried, own)
+    loads(u, edges, moments, inertias, gravity, carried, own)
     gain = np.zeros((NUM_JOINTS + 1, 3))
     for j in range(NUM_JOINTS):
         add(torques[j], 1.0, gain[1 + j])
@@ -143,200 +138,3 @@ def _step(rotations, pelvis, u, aim, rate, body, drives, ground, dt, w, next_r, 
             add(gain[1 + _PARENTS[j]], resistance[j], torque[j])
     for c in range(3):
         next_p[c] = pelvis[c] + dt * next_u[0, c]
-
-
-@compiled
-def pull_simulate(aims, rates, body, drives, ground, dt, kept_r, kept_p, kept_u, kept_w, of_r, of_p, of_u, of_torque,
-                  of_aims, of_rates, of_turns, of_pelvis, of_velocity):  # fmt: skip
-    """The gradients of aims [F, S, 23, 3, 3], rates [F, 24, 3] and the first state, for those of the frames.
-
-    Args:
-        of_r: [F + 1, 24, 3] of the frames' turns. of_p: [F + 1, 3]. of_u: [F + 1, 25, 3]. of_torque: [F, 24, 3].
-        of_turns, of_pelvis, of_velocity: [24, 3], [3] and [25, 3] of the first state; all ``of_`` from of_aims on are
-            filled.
-    """
-    frames, steps = aims.shape[:2]
-    of_turns[:], of_pelvis[:], of_velocity[:], of_rates[:] = of_r[frames], of_p[frames], of_u[frames], 0.0
-    none = np.zeros((NUM_JOINTS, 3))
-    n = frames * steps
-    for f in range(frames - 1, -1, -1):
-        for s in range(steps - 1, -1, -1):
-            n -= 1
-            _pull_step(
-                kept_r[n], kept_p[n], kept_u[n], aims[f, s], rates[f], body, drives, ground, dt, kept_w[n],
-                kept_u[n + 1], of_torque[f] if s == steps - 1 else none, of_turns, of_pelvis, of_velocity,
-                of_aims[f, s], of_rates[f],
-            )  # fmt: skip
-        of_turns += of_r[f]
-        of_pelvis += of_p[f]
-        of_velocity += of_u[f]
-
-
-@compiled
-def _pull_step(rotations, pelvis, u, aim, rate, body, drives, ground, dt, w, next_u, of_end, of_turns, of_pelvis,
-               of_velocity, of_aim, of_rate):  # fmt: skip
-    """Replaces the gradient of the state after a step by that of the one before, fills that of the targets and adds to
-    that of the rates."""
-    _, segment, _, radius, _, _, total = body
-    stiffness, damping, strength = drives
-    up, height, gravity, spring, softening, relaxation, friction, slip = ground
-    count = len(segment)
-    # What the step computed.
-    edges, joints, moments = np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3))
-    inertias, levers, centres = np.empty((NUM_JOINTS, 3, 3)), np.empty((count, 3)), np.empty((count, 3))
-    placed(rotations, pelvis, body, edges, joints, levers, centres, moments, inertias)
-    errors, wanted, relative = np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3))
-    torques, resistance = np.empty((NUM_JOINTS, 3)), np.empty(NUM_JOINTS)
-    _driven(rotations, u, aim, rate, drives, dt, errors, wanted, relative, torques, resistance)
-    moving, speeds = np.empty((NUM_JOINTS, 3)), np.empty((count, 3))
-    velocities(u, edges, levers, segment, moving, speeds)
-    forces, push, drag = np.empty((count, 3)), np.empty(count), np.empty(count)
-    _touched(centres, speeds, radius, ground, dt, forces, push, drag)
-    h = np.empty((SIZE, SIZE))
-    system(body, edges, moments, inertias, levers, resistance, drag, push, up, dt, h)
-    factorise(h)
-    carried, own = np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3))
-    reached = loads(u, edges, moments, inertias, gravity, total, carried, own)
-    gain = w - u
-    # Positions, turns, bounds.
-    add(of_pelvis, dt, of_velocity[0])
-    for j in range(NUM_JOINTS):
-        pull_turned(next_u[1 + j], dt, of_turns[j], of_velocity[1 + j])
-    adjoint, of_u = np.empty((NUM_JOINTS + 1, 3)), np.empty((NUM_JOINTS + 1, 3))
-    pull_bounded(w, of_velocity, of_u)
-    adjoint[:] = of_u
-    of_torques, of_resistance, slack = of_end.copy(), np.zeros(NUM_JOINTS), np.empty(3)
-    for j in range(1, NUM_JOINTS):  # the torque at the end is that at the beginning, less what the gain takes
-        up_j = _PARENTS[j]
-        add(of_end[j], -resistance[j], adjoint[1 + j])
-        add(of_end[j], resistance[j], adjoint[1 + up_j])
-        for c in range(3):
-            of_resistance[j] -= of_end[j, c] * (gain[1 + j, c] - gain[1 + up_j, c])
-    solve(h, adjoint.reshape(SIZE))
-    # Velocities of what follows from both.
-    of_edges, of_moments = np.zeros((NUM_JOINTS, 3)), np.zeros((NUM_JOINTS, 3))
-    of_levers, of_places = np.zeros((count, 3)), np.zeros((NUM_JOINTS, 3))
-    run, run_points = np.empty((NUM_JOINTS, 3)), np.empty((count, 3))
-    ran, ran_points = np.empty((NUM_JOINTS, 3)), np.empty((count, 3))
-    velocities(adjoint, edges, levers, segment, run, run_points)
-    velocities(gain, edges, levers, segment, ran, ran_points)
-    of_run, of_run_points = np.zeros((NUM_JOINTS, 3)), np.zeros((count, 3))
-    of_ran, of_ran_points = np.zeros((NUM_JOINTS, 3)), np.zeros((count, 3))
-    of_speeds = np.zeros((count, 3))
-    of_force = np.empty(3)
-    for k in range(count):
-        if push[k] == 0.0 and drag[k] == 0.0:
-            continue
-        one, other = run_points[k], ran_points[k]
-        rise, risen = dot(one, up), dot(other, up)
-        rest = push[k] - drag[k]
-        for c in range(3):
-            of_force[c] = dt * one[c]
-            of_run_points[k, c] = dt * (forces[k, c] - drag[k] * other[c] - rest * risen * up[c])
-            of_ran_points[k, c] = -dt * (drag[k] * one[c] + rest * rise * up[c])
-        of_drag, of_push = -dt * (dot(one, other) - rise * risen), -dt * rise * risen
-        gap = dot(centres[k], up) - (radius[k] + height)
-        of_gap = pull_contact(
-            gap, speeds[k], up, spring, softening, dt + relaxation, friction, slip, of_force, of_push, of_drag,
-            of_speeds[k],
-        )  # fmt: skip
-        add(up, of_gap, of_places[segment[k]])
-        add(up, of_gap, of_levers[k])
-    _pull_inertia(u, adjoint, gain, moments, inertias, edges, carried, reached, run, ran, dt, of_run, of_ran, of_moments,
-                  of_edges, of_u, of_turns)  # fmt: skip
-    idle = np.zeros((NUM_JOINTS + 1, 3))
-    pull_velocities(adjoint, edges, levers, segment, of_run, of_run_points, of_edges, of_levers, idle)
-    pull_velocities(gain, edges, levers, segment, of_ran, of_ran_points, of_edges, of_levers, idle)
-    of_moving = np.zeros((NUM_JOINTS, 3))
-    pull_velocities(u, edges, levers, segment, of_moving, of_speeds, of_edges, of_levers, of_u)
-    # Drives.
-    reach, error, of_error = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
-    of_chord, of_wanted, of_relative, turn = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
-    between = np.empty((3, 3))
-    for j in range(1, NUM_JOINTS):
-        up_j = _PARENTS[j]
-        for c in range(3):
-            lag = adjoint[1 + j, c] - adjoint[1 + up_j, c]
-            of_torques[j, c] += dt * lag
-            of_resistance[j] -= dt * lag * (gain[1 + j, c] - gain[1 + up_j, c])
-        pull_drive(
-            errors[j], wanted[j], relative[j], stiffness[j], damping[j], strength[j], dt, of_torques[j],
-            of_resistance[j], of_chord, of_wanted, of_relative,
-        )  # fmt: skip
-        add(of_relative, 1.0, of_u[1 + j])
-        add(of_relative, -1.0, of_u[1 + up_j])
-        add_cross(wanted[j], of_wanted, 1.0, of_turns[up_j])
-        transposed_times(rotations[up_j], of_wanted, turn)
-        add(turn, 1.0, of_rate[j])
-        _error(rotations, aim, j, reach, error)
-        pull_chord(error, of_chord, of_error)
-        turn[:] = 0.0
-        turn_of(error, of_error, 1.0, turn)
-        add(turn, 1.0, of_turns[up_j])
-        transposed_times(error, turn, slack)
-        add(slack, -1.0, of_turns[j])
-        product(of_error, rotations[j], between)
-        for r in range(3):
-            for c in range(3):
-                of_aim[j - 1, r, c] = (
-                    rotations[up_j, 0, r] * between[0, c]
-                    + rotations[up_j, 1, r] * between[1, c]
-                    + rotations[up_j, 2, r] * between[2, c]
-                )
-    # Everything that turns with its segment, and places that hang on edges.
-    for j in range(NUM_JOINTS - 1, 0, -1):
-        add(of_places[j], 1.0, of_edges[j])
-        add(of_places[j], 1.0, of_places[_PARENTS[j]])
-        add_cross(edges[j], of_edges[j], 1.0, of_turns[_PARENTS[j]])
-    add(of_places[0], 1.0, of_pelvis)
-    for j in range(NUM_JOINTS):
-        add_cross(moments[j], of_moments[j], 1.0, of_turns[j])
-    for k in range(count):
-        add_cross(levers[k], of_levers[k], 1.0, of_turns[segment[k]])
-    of_velocity[:] = of_u
-
-
-@compiled
-def _pull_inertia(u, adjoint, gain, moments, inertias, edges, carried, reached, run, ran, dt, of_run, of_ran,
-                  of_moments, of_edges, of_u, of_turns):  # fmt: skip
-    """What the mass matrix and the loads of moving add to the gradients."""
-    of_reached, heavy, other, spin = np.zeros((NUM_JOINTS, 3)), np.empty(3), np.empty(3), np.empty(3)
-    of_own, of_carried = np.empty(3), np.empty(3)
-    for j in range(NUM_JOINTS):
-        s, w, one, two = moments[j], u[1 + j], adjoint[1 + j], gain[1 + j]
-        # - lambda M g: velocities of joints against moments, and inertia.
-        add_cross(two, s, -1.0, of_run[j])
-        add_cross(one, s, -1.0, of_ran[j])
-        add_cross(run[j], two, -1.0, of_moments[j])
-        add_cross(ran[j], one, -1.0, of_moments[j])
-        times(inertias[j], two, heavy)
-        add_cross(heavy, one, -1.0, of_turns[j])
-        times(inertias[j], one, heavy)
-        add_cross(two, heavy, 1.0, of_turns[j])
-        # - dt lambda bias: forces at the joints, and own moments.
-        add(carried[j], -dt, of_run[j])
-        for c in range(3):
-            of_carried[c], of_own[c] = -dt * run[j, c], -dt * one[c]
-        along, against, square = dot(w, s), dot(of_carried, w), dot(w, w)
-        pulled = dot(of_carried, s)
-        for c in range(3):
-            of_moments[j, c] += w[c] * against - of_carried[c] * square
-            of_u[1 + j, c] += of_carried[c] * along + s[c] * against - 2.0 * w[c] * pulled
-        add_cross(reached[j], of_own, 1.0, of_moments[j])
-        add_cross(of_own, s, 1.0, of_reached[j])
-        times(inertias[j], w, heavy)
-        spin[:] = 0.0
-        add_cross(of_own, w, 1.0, spin)
-        add_cross(heavy, of_own, 1.0, of_u[1 + j])
-        times(inertias[j], spin, other)
-        add(other, 1.0, of_u[1 + j])
-        add_cross(heavy, spin, 1.0, of_turns[j])
-        add_cross(w, other, -1.0, of_turns[j])
-    for j in range(NUM_JOINTS - 1, 0, -1):
-        up, d, above = _PARENTS[j], edges[j], of_reached[j]
-        w = u[1 + up]
-        along, against, square, pulled = dot(w, d), dot(above, w), dot(w, w), dot(above, d)
-        for c in range(3):
-            of_edges[j, c] += w[c] * against - above[c] * square
-            of_u[1 + up, c] += above[c] * along + d[c] * against - 2.0 * w[c] * pulled
-        add(above, 1.0, of_reached[up])

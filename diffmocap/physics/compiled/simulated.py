@@ -7,7 +7,8 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from diffmocap.body.skeleton import NUM_JOINTS
-from diffmocap.physics.compiled.rollout import pull_simulate, simulate
+from diffmocap.physics.compiled.rollout import simulate
+from diffmocap.physics.compiled.rollout_gradient import pull_simulate
 from diffmocap.physics.simulation import Simulator
 
 

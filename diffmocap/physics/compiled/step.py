@@ -1,9 +1,5 @@
-"""One step of the simulation, and the pull of its gradient.
-
-With the virtual velocities lambda = A^-1 of_gain and g = gain, the gradient of a solved step ``A g = b`` is that of
-``lambda b - lambda A g`` with both held. All its terms are sums over edges of the tree, so they follow from running the
-velocities of lambda and g along it and their gradients back.
-"""
+"""Parts of a step of the simulation, as :mod:`diffmocap.physics.articulated` has them, and the pull of their gradients:
+places and velocities along the tree, the matrix, what moving takes, turns."""
 
 from __future__ import annotations
 
@@ -158,11 +154,9 @@ def _add_contact(h, arms, starts, count, up, drag, rest):
 
 
 @compiled
-def loads(u, edges, moments, inertias, gravity, total, joint_force, own):
-    """What keeping the velocities u takes: forces at the joints [24, 3] and moments [24, 3]; and of the pelvis's weight.
-
-    Returns the accelerations ``reached`` [24, 3] of the joints, less gravity.
-    """
+def loads(u, edges, moments, inertias, gravity, joint_force, own):
+    """What keeping the velocities u takes, beside the pelvis's weight: fills forces at the joints [24, 3] and moments
+    [24, 3]. Returns the accelerations [24, 3] of the joints, less gravity."""
     reached, spin, heavy = np.empty((NUM_JOINTS, 3)), np.empty(3), np.empty(3)
     for j in range(NUM_JOINTS):
         w = u[1 + j]

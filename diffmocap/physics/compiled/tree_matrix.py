@@ -1,8 +1,9 @@
 """Symmetric matrices with the pattern of the kinematic tree, [75, 75] over u = (v_pelvis, omega_0 .. omega_23).
 
-Entry (a, b) is zero unless one of the two acts on what carries the other. Factorising from the leaves on, ``H = L^T D L``,
-keeps that pattern (Featherstone 2008, "Rigid Body Dynamics Algorithms", section 6.4 and table 6.3), and so costs a
-tenth of a dense Cholesky factorisation. Only entries (a, b) with b an ancestor of a, or a itself, are ever touched.
+Entry (a, b) is zero unless one of the two acts on what carries the other. Factorising from the leaves on,
+``H = L^T D L``, keeps that pattern (Featherstone 2008, "Rigid Body Dynamics Algorithms", section 6.4, table 6.3), and
+so costs a tenth of a dense Cholesky factorisation. Only entries (a, b) with b an ancestor of a, or a itself, are ever
+touched.
 """
 
 from __future__ import annotations

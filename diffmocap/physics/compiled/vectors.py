@@ -59,7 +59,7 @@ def times_transposed(m, n, out):
 
 @compiled
 def turn_of(m, g, scale, out):
-    """Adds ``scale`` times the gradient [3] of turning M, for the gradient G [3, 3] of its entries: sum of M_c x G_c."""
+    """Adds ``scale`` times the gradient [3] of turning M, for that of its entries, G [3, 3]: the sum of M_c x G_c."""
     for k in range(3):
         a, b = (k + 1) % 3, (k + 2) % 3
         total = 0.0
