@@ -13,9 +13,9 @@ operations on a whole batch, forward kinematics included. What is implicit (driv
 
 Why plain batched torch: it is what the rest of the package runs on, CPU and GPU, float32 and float64, and its gradients
 are exact, those of the friction and the drives included. At batch one it is the overhead of the operations that counts.
-So on the CPU a step and its gradient are machine code beside it (:mod:`diffmocap.physics.compiled`), 29 times faster for
-one clip of a second and six times for sixteen. NVIDIA Warp launches a kernel in 7 us on a CPU and is 390 MB; Numba, which
-the live refinement needs anyway, launches the whole simulation at once.
+So on the CPU a step and its gradient are machine code beside it (:mod:`diffmocap.physics.compiled`), 29 times faster
+for one clip of a second and six times for sixteen. NVIDIA Warp launches a kernel in 7 us on a CPU and is 390 MB; Numba,
+which the live refinement needs anyway, launches the whole simulation at once.
 """
 
 from __future__ import annotations
