@@ -148,7 +148,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="clip collection of the motions; default: the validation split")
     parser.add_argument("--noise", choices=("lifting", "synthetic"), default="lifting")
     parser.add_argument("--lags", type=int, nargs="+", default=[0, 4, 8], help="frames")
-    parser.add_argument("--iterations", type=int, default=1, help="steps of descent a frame")
+    parser.add_argument("--iterations", type=int, default=LiveSettings().iterations, help="steps of descent a frame")
     parser.add_argument("--window", type=int, default=LiveSettings().window_frames, help="frames of the window")
     parser.add_argument("--frames", type=int, default=100, help="of each clip at the most")
     parser.add_argument("--quick", action="store_true", help="one walk and one other, a subset")
