@@ -266,15 +266,25 @@ def install_package(steps: Steps) -> None:
     steps.run("package", digest(str(REPOSITORY), *inputs), "installing diffmocap", action)
 
 
+def processor() -> str:
+    """What this machine computes with, as far as Linux says."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags"))}))
+
+
 def compile_physics(steps: Steps) -> None:
-    """Compile the physics loss for this processor, or the first start would."""
-    sources = sorted((REPOSITORY / "diffmocap/refinement/compiled").glob("*.py"))
+    """Compile the physics for this processor, or the first start would. Any change of what it comes from counts."""
+    parts = [REPOSITORY / "diffmocap" / name for name in ("body", "physics", "refinement")]
+    sources = sorted(path for part in parts for path in part.rglob("*.py"))
 
     def action() -> None:
         command = (steps.venv / "bin/python", "-m", "diffmocap.refinement.compiled")
         steps.command(*command, what="compiling the physics")
 
-    key = digest(REQUIREMENTS / "base.txt", platform.processor(), *sources)
+    key = digest(REQUIREMENTS / "base.txt", processor(), *sources)
     steps.run("physics", key, "compiling the physics for this processor", action)
 
 

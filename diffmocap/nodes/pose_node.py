@@ -84,6 +84,7 @@ class PoseNode(ManagedNode):
         p = self.parameters
         torch.set_num_threads(p["torch_threads"])
         started_s = time.monotonic()
+        self.get_logger().info("loading; the very first start compiles the physics, which takes half a minute or more")
         self._pipeline = PosePipeline.load(
             p["weights"], p["body_model"], p["device"], pipeline_settings(p.values())
         )

@@ -104,3 +104,16 @@ def test_a_venv_that_was_moved_is_not_trusted(bootstrap: ModuleType, tmp_path: P
     (moved / "bin/python").symlink_to(sys.executable)
     (moved / "bin/activate").write_text("VIRTUAL_ENV=/elsewhere")
     assert not bootstrap.venv_works(moved)
+
+
+def test_the_physics_is_compiled_again_for_another_processor_or_other_sources(bootstrap, steps, monkeypatch) -> None:
+    calls = []
+    monkeypatch.setattr(steps, "command", lambda *command, what: calls.append(command))
+    for processor in ("an old one", "an old one", "a new one"):
+        monkeypatch.setattr(bootstrap, "processor", lambda processor=processor: processor)
+        bootstrap.compile_physics(steps)
+    assert [command[1:] for command in calls] == 2 * [("-m", "diffmocap.refinement.compiled")]
+    whole = bootstrap.digest
+    monkeypatch.setattr(bootstrap, "digest", lambda *inputs: whole(*inputs) + str(len(inputs)))
+    bootstrap.compile_physics(steps)
+    assert len(calls) == 3
