@@ -23,22 +23,32 @@ def compiled(function: Callable) -> Callable:
     options = {"nogil": True, "error_model": "numpy", "fastmath": _FAST}
     try:
         dispatcher = njit(cache=True, **options)(function)
+        kept = dispatcher._cache
         # Numba looks at a function's own file alone, while the code that it keeps holds what the function calls, and
         # constants from elsewhere.
-        kept = dispatcher._cache._cache_file
-        kept._source_stamp = (kept._source_stamp, sources())
+        kept._cache_file._source_stamp = (kept._cache_file._source_stamp, sources())
+        # A full disk or a damaged file must not keep what is compiled from running.
+        kept.load_overload, kept.save_overload = _tried(kept.load_overload), _tried(kept.save_overload)
         return dispatcher
     except (RuntimeError, AttributeError):  # nowhere to keep it, or a Numba that keeps it in another way
         return njit(**options)(function)
+
+
+def is_kept(function: Callable) -> bool:
+    """Whether machine code of a compiled function is on disk, so that calling it takes no time to compile."""
+    try:
+        return bool(function._cache._cache_file._load_index())
+    except Exception:  # not kept at all, or not readable
+        return False
 
 
 @cache
 def sources() -> str:
     """All code that compiled functions may come from, in a few letters."""
     digest, root = hashlib.sha256(), Path(__file__).parent
-    for part in ("body", "physics", "refinement"):
-        for path in sorted((root / part).rglob("*.py")):
-            digest.update(path.name.encode() + path.read_bytes())
+    paths = [path for part in ("body", "physics", "refinement") for path in (root / part).rglob("*.py")]
+    for path in sorted([Path(__file__), *paths]):
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 
@@ -47,7 +57,20 @@ def available() -> bool:
     """Whether there is a compiler that works; without one torch does the same, more slowly, and a warning says why."""
     try:
         import numba  # noqa: F401
+        from numba.np.linalg import ensure_blas
+
+        ensure_blas()  # matrix products are SciPy's
     except Exception as error:  # Numba refuses a NumPy that it does not know with an error of its own
         warnings.warn(f"the physics runs without its compiled code, some ten times slower: {error}", stacklevel=2)
         return False
     return True
+
+
+def _tried(method: Callable) -> Callable:
+    def call(*arguments):
+        try:
+            return method(*arguments)
+        except Exception:
+            return None
+
+    return call

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -53,9 +54,34 @@ def test_sources_are_those_of_the_compiled_parts():
             assert path.relative_to(root).parts[0] in ("body", "physics", "refinement"), path
 
 
-def test_a_compiler_that_cannot_be_loaded_is_none(monkeypatch):
+def test_a_full_disk_keeps_nothing_from_running(load, monkeypatch):
+    from numba.core.caching import IndexDataCacheFile
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(IndexDataCacheFile, "_save_data", full)
+    assert load()(np.ones(4)) == 8.0
+    monkeypatch.undo()
+    assert load()(np.ones(4)) == 8.0  # what was half written is made anew
+
+
+def test_what_is_kept_is_known_before_it_is_called(load, tmp_path):
+    assert not compiler.is_kept(load())
+    load()(np.ones(2))
+    again = load()
+    assert compiler.is_kept(again)
+    for path in tmp_path.rglob("*.nbi"):
+        path.write_bytes(b"damaged")
+    assert not compiler.is_kept(load()) and load()(np.ones(2)) == 4.0
+
+
+@pytest.mark.parametrize("package", ["numba", "scipy.linalg.cython_blas"])
+def test_a_compiler_that_cannot_be_loaded_is_none(monkeypatch, package):
     compiler.available.cache_clear()
-    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.setitem(sys.modules, package, None)
+    if package != "numba":
+        monkeypatch.setattr("numba.np.linalg.ensure_blas", lambda: importlib.import_module(package))
     with pytest.warns(UserWarning, match="ten times slower"):
         assert not compiler.available()
     monkeypatch.undo()

@@ -277,15 +277,18 @@ def processor() -> str:
 
 def compile_physics(steps: Steps) -> None:
     """Compile the physics for this processor, or the first start would. Any change of what it comes from counts."""
-    parts = [REPOSITORY / "diffmocap" / name for name in ("body", "physics", "refinement")]
-    sources = sorted(path for part in parts for path in part.rglob("*.py"))
+    package = REPOSITORY / "diffmocap"
+    sources = sorted(path for name in ("body", "physics", "refinement") for path in (package / name).rglob("*.py"))
 
     def action() -> None:
         command = (steps.venv / "bin/python", "-m", "diffmocap.refinement.compiled")
         steps.command(*command, what="compiling the physics")
 
-    key = digest(REQUIREMENTS / "base.txt", processor(), *sources)
-    steps.run("physics", key, "compiling the physics for this processor", action)
+    key = digest(REQUIREMENTS / "base.txt", processor(), package / "compiler.py", *sources)
+    try:
+        steps.run("physics", key, "compiling the physics for this processor", action)
+    except BootstrapError as error:  # the first start will try again, and torch can do without
+        print(f"[setup] the physics could not be compiled ahead: {error}", file=sys.stderr)
 
 
 def main() -> int:

@@ -20,9 +20,9 @@ from diffmocap.resources import manifest, share_path, verified_model
 #: Distribution -> what it is for; all of them are needed.
 _PACKAGES = {
     "numpy": "arrays; below 2, as MediaPipe wants it",
-    "numba": "compiles the physics loss",
     "roma": "rotations",
     "safetensors": "weights files",
+    "scipy": "linear algebra",
     "pyyaml": "parameter files",
     "tqdm": "progress bars",
     "psutil": "memory of the nodes",
@@ -63,6 +63,7 @@ def all_checks() -> Iterator[Check]:
     yield torch()
     for name, purpose in _PACKAGES.items():
         yield package(name, purpose)
+    yield compiler()
     yield opencv()
     yield mediapipe()
     yield ros()
@@ -104,6 +105,14 @@ def package(name: str, purpose: str) -> Check:
     if name == "numpy" and int(version.split(".")[0]) >= 2:
         return Check(name, "missing", f"{version} ({purpose})", _pip("'numpy<2'"))
     return Check(name, "ok", version)
+
+
+def compiler() -> Check:
+    """Numba, which compiles the physics; torch does the same more slowly."""
+    version = _version("numba")
+    if version is None:
+        return Check("numba", "note", "not installed: the physics runs some ten times slower", _pip("numba"))
+    return Check("numba", "ok", f"{version}, compiles the physics")
 
 
 def opencv() -> Check:

@@ -35,6 +35,7 @@ from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.nodes.step_budget import StepBudget, refinement_end_ms
 from diffmocap.nodes.worker import LatestWorker
 from diffmocap.pipeline import Outcome, PosePipeline, PoseResult, load_lifter
+from diffmocap.refinement.compiled.ahead import is_compiled
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: What to count where keypoints brought no pose to publish.
@@ -84,7 +85,8 @@ class PoseNode(ManagedNode):
         p = self.parameters
         torch.set_num_threads(p["torch_threads"])
         started_s = time.monotonic()
-        self.get_logger().info("loading; the very first start compiles the physics, which takes half a minute or more")
+        if not is_compiled():
+            self.get_logger().info("compiling the physics for this processor, once: that takes half a minute or more")
         self._pipeline = PosePipeline.load(
             p["weights"], p["body_model"], p["device"], pipeline_settings(p.values())
         )

@@ -119,12 +119,11 @@ class Simulator:
         self.gravity = -ground.gravity_m_s2 * self.up
         self._stiffness = self.contact.stiffness(body)
         self._normal = self.up[:, None] * self.up
-        self._constants = None
 
     def simulate(self, state: BodyMotionState, targets: torch.Tensor, dt_s: float) -> SimulatedMotion:
         """Motion under local targets [B, T, 23, 3, 3] of the joints at frames dt_s apart, beginning at the first.
 
-        Between frames targets turn evenly, and the drives know how fast. Differentiable in state and targets.
+        Between frames targets turn evenly, and the drives know how fast. Differentiable in state and targets, once.
         """
         if targets.shape[2:] != (NUM_JOINTS - 1, 3, 3) or len(targets) != len(state.pelvis):
             raise SettingsError(f"targets must be [{len(state.pelvis)}, T, 23, 3, 3], got {list(targets.shape)}")
@@ -132,11 +131,10 @@ class Simulator:
         dt = dt_s / steps
         between, rates = targets_between(targets, dt_s, steps)
         now = (state.rotations, state.pelvis, state.velocity)
-        if self.body.device.type == "cpu" and compiler.available():
+        if self.body.device.type == "cpu" and not self._learns() and compiler.available():
             from diffmocap.physics.compiled.simulated import Constants, Simulated  # compiling may take a while
 
-            self._constants = self._constants or Constants(self)
-            rotations, pelvis, velocity, torque = Simulated.apply(*now, between, rates, self._constants, dt)
+            rotations, pelvis, velocity, torque = Simulated.apply(*now, between, rates, Constants(self), dt)
             return SimulatedMotion(rotations, pelvis, velocity, *self._contacts_of(rotations, pelvis, velocity), torque)
         frames, torques = [now], []
         for aims, rate in zip(between.unbind(1), rates.unbind(1), strict=True):
@@ -151,6 +149,13 @@ class Simulator:
         empty = torques or [velocity.new_zeros(len(velocity), NUM_JOINTS, 3)]
         torque = torch.stack(empty, 1)[:, : len(torques)]
         return SimulatedMotion(rotations, pelvis, velocity, positions, force, torque)
+
+    def _learns(self) -> bool:
+        """Whether gradients of the body itself are asked for, which machine code does not have."""
+        drives, segments = self.drives, self.body.segments
+        parts = (drives.stiffness, drives.damping, drives.strength, segments.mass, self.body.moment, self.body.inertia,
+                 segments.offsets, self.body.points.offset, self.up, self.height)  # fmt: skip
+        return torch.is_grad_enabled() and any(part.requires_grad for part in parts)
 
     def _frame(
         self, rotations: torch.Tensor, pelvis: torch.Tensor, velocity: torch.Tensor, aims: torch.Tensor,

@@ -44,7 +44,7 @@ class MetricDescent:
 
     def learn(self, step: torch.Tensor, change: torch.Tensor) -> None:
         """A step [N] and the change of the gradient [N] along it, of one loss."""
-        self._pairs.append((step.double().numpy(), change.double().numpy()))
+        self._pairs.append((np.array(step, np.float64), np.array(change, np.float64)))
 
     def judged(self, fell: bool) -> None:
         """Whether the loss fell along the last step."""

@@ -106,6 +106,18 @@ def test_fast_bodies_are_bounded_alike(simulator, by_torch):
     torch.testing.assert_close(gradient(), wanted, rtol=1e-6, atol=1e-7 * float(wanted.abs().max()))
 
 
+def test_gradients_of_the_body_itself_are_torchs(simulator):
+    """Machine code has none: they must not be lost without a word."""
+    state, vectors = falling(simulator, 1)
+    stiffness = simulator.drives.stiffness.clone().requires_grad_()
+    learning = Simulator(
+        simulator.body, Ground(UP, torch.tensor(0.2)), replace(simulator.drives, stiffness=stiffness)
+    )  # fmt: skip
+    motion = learning.simulate(state, roma.rotvec_to_rotmat(vectors), DT)
+    (gradient,) = torch.autograd.grad(motion.joints.square().sum(), stiffness)
+    assert bool(gradient[1:].any())
+
+
 def test_a_state_that_is_no_number_is_not_hidden(simulator):
     state, vectors = falling(simulator, 0)
     state.velocity[1, 4] = torch.nan

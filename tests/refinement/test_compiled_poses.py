@@ -9,7 +9,9 @@ import torch
 from scipy.linalg import polar
 
 from diffmocap import compiler
+from diffmocap.refinement.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.published_motion import PublishedMotion
+from diffmocap.refinement.window_buffer import LiveFrame
 from diffmocap.refinement.window_loss import WindowLoss
 from diffmocap.refinement.window_parameters import WindowParameters
 from diffmocap.refinement.window_reference import nearest_rotations
@@ -65,6 +67,28 @@ def test_standing_points_are_held_as_torch_holds_them(points, by_torch):
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=0.0, atol=5e-5)
     assert float((found[1] - now[1]).norm()) > 1e-3
+
+
+def test_a_pose_that_is_no_number_ends_nothing(points):
+    """It must come back as none, for the loss to refuse it."""
+    published = PublishedMotion(points.to(dtype=torch.float32), 8)
+    here = rotations_near(1, 0.3, 3)[0].float(), torch.tensor([0.1, 0.2, 3.0])
+    lost = here[0], torch.full((3,), torch.nan)
+    up, firm = torch.tensor([0.0, -1.0, 0.0]), torch.ones(len(points.radius))
+    assert bool(published._standing(lost, here, here, firm, 1 / 30, up)[1].isnan().all())
+    assert bool(published._standing(here, here, here, firm, 1 / 30, up)[1].isfinite().all())
+
+
+@pytest.mark.parametrize("step_ns", [1, 100])
+def test_stamps_that_lie_next_to_each_other_are_survived(points, step_ns):
+    """A clock that hardly moves makes rates that no single precision holds."""
+    live = FixedLagRefiner(points, up=torch.tensor([0.0, -1.0, 0.0]), ground_height=-1.0)
+    upright = torch.eye(3).repeat(1, 24, 1, 1)
+    upright[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    for i in range(12):
+        pose = upright, torch.tensor([[0.0, 0.0, 3.0]]), torch.zeros(1)
+        result = live.step(LiveFrame(1 + step_ns * i, *pose, torch.zeros(25, 2), torch.zeros(25), torch.eye(3)))
+        assert result is None or bool(result.rotations.isfinite().all() and result.pelvis.isfinite().all())
 
 
 @pytest.mark.parametrize("frames", [1, 2, 12])

@@ -106,14 +106,33 @@ def test_a_venv_that_was_moved_is_not_trusted(bootstrap: ModuleType, tmp_path: P
     assert not bootstrap.venv_works(moved)
 
 
-def test_the_physics_is_compiled_again_for_another_processor_or_other_sources(bootstrap, steps, monkeypatch) -> None:
-    calls = []
-    monkeypatch.setattr(steps, "command", lambda *command, what: calls.append(command))
-    for processor in ("an old one", "an old one", "a new one"):
-        monkeypatch.setattr(bootstrap, "processor", lambda processor=processor: processor)
+def test_the_physics_is_compiled_again_for_another_processor_or_other_sources(
+    bootstrap, steps, tmp_path, monkeypatch
+) -> None:
+    calls, now = [], {"processor": "an old one"}
+    monkeypatch.setattr(steps, "command", lambda *command, what: calls.append(command[1:]))
+    monkeypatch.setattr(bootstrap, "processor", lambda: now["processor"])
+    monkeypatch.setattr(bootstrap, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(bootstrap, "REQUIREMENTS", tmp_path / "requirements")
+    deep = tmp_path / "diffmocap/refinement/compiled/loss.py"
+    for path in (deep, tmp_path / "diffmocap/compiler.py", tmp_path / "requirements/base.txt"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a = 1")
+    counts = []
+    for change in ("nothing", "nothing", "processor", "source"):
+        if change == "processor":
+            now["processor"] = "a new one"
+        if change == "source":
+            deep.write_text("a = 2")
         bootstrap.compile_physics(steps)
-    assert [command[1:] for command in calls] == 2 * [("-m", "diffmocap.refinement.compiled")]
-    whole = bootstrap.digest
-    monkeypatch.setattr(bootstrap, "digest", lambda *inputs: whole(*inputs) + str(len(inputs)))
+        counts.append(len(calls))
+    assert counts == [1, 1, 2, 3] and set(calls) == {("-m", "diffmocap.refinement.compiled")}
+
+
+def test_a_setup_goes_on_where_the_physics_cannot_be_compiled_ahead(bootstrap, steps, monkeypatch, capsys) -> None:
+    def fail(*command, what: str) -> None:
+        raise bootstrap.BootstrapError("the disk is full")
+
+    monkeypatch.setattr(steps, "command", fail)
     bootstrap.compile_physics(steps)
-    assert len(calls) == 3
+    assert "the disk is full" in capsys.readouterr().err

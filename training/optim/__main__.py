@@ -101,7 +101,10 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(f"--set: {e}") from e
     args.out.mkdir(parents=True, exist_ok=True)
     problems, validation = problems_of(args)
-    trainer = MetaTrainer(recipe, optimizer.requires_grad_(True), problems, args.out, ranks)
+    try:
+        trainer = MetaTrainer(recipe, optimizer.requires_grad_(True), problems, args.out, ranks)
+    except SettingsError as e:
+        raise SystemExit(str(e)) from e
     resumed = trainer.resume()
     if ranks.first:
         with (args.out / "starts.jsonl").open("a") as log:

@@ -75,6 +75,8 @@ class MetaTrainer:
     def __init__(
         self, recipe: MetaRecipe, optimizer: LearnedOptimizer, problems: Problems, out: Path, ranks: Ranks | None = None
     ) -> None:
+        if getattr(problems, "together", None) and recipe.truncation > 1 and recipe.second_order:
+            raise SettingsError("a simulation is differentiable once: pieces of several steps want second_order=False")
         self.recipe, self.out, self.ranks = recipe, out, ranks or Ranks()
         self.problems, self.optimizer = problems, optimizer.to(self.ranks.device)
         self.ranks.follow_first(self.optimizer.state_dict().values())

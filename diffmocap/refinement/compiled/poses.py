@@ -83,7 +83,8 @@ def hold_standing(
     system = np.dot(whole.T, whole) / NUM_JOINTS + np.dot(held.T, held)
     for i in range(KNOT_SIZE):
         system[i, i] += (stiffness_m * ROTATION_UNIT) ** 2
-    step = np.linalg.solve(system, np.dot(held.T, away))
+    step = np.dot(held.T, away)
+    _solve_positive(system, step)
     turn = np.empty((3, 3))
     for j in range(NUM_JOINTS):
         exponential(step[3 * j : 3 * j + 3], turn)
@@ -94,6 +95,29 @@ def hold_standing(
                     turned[j, r, c] += rotations[0, j, r, k] * turn[k, c]
     for c in range(3):
         moved[c] = pelvis[0, c] + PELVIS_UNIT * step[3 * NUM_JOINTS + c]
+
+
+@compiled
+def _solve_positive(matrix, x):
+    """Replaces x [N] by A^-1 x for symmetric positive definite A [N, N], which is used up. What is no number stays
+    none: a library's solver would end the frame with an error."""
+    n = len(x)
+    for j in range(n):
+        for k in range(j):
+            matrix[j, j] -= matrix[j, k] * matrix[j, k]
+        matrix[j, j] = np.sqrt(matrix[j, j])
+        for i in range(j + 1, n):
+            for k in range(j):
+                matrix[i, j] -= matrix[i, k] * matrix[j, k]
+            matrix[i, j] /= matrix[j, j]
+    for i in range(n):
+        for k in range(i):
+            x[i] -= matrix[i, k] * x[k]
+        x[i] /= matrix[i, i]
+    for i in range(n - 1, -1, -1):
+        for k in range(i + 1, n):
+            x[i] -= matrix[k, i] * x[k]
+        x[i] /= matrix[i, i]
 
 
 @compiled

@@ -19,6 +19,7 @@ from training.optim.motion_problems import (
     HELD_OUT, MARGIN, UNEVEN, DiffphyProblems, WindowProblems, diffphy_task, motion_problems, on_the_floor,
     played, simulated_body, walks,
 )  # fmt: skip
+from training.optim.trainer import MetaRecipe, MetaTrainer
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +128,11 @@ def test_training_on_windows_leaves_gradients(lifter, motion) -> None:
     assert sum(float(p.grad.abs().sum()) for p in optimizer.parameters() if p.grad is not None) > 0
 
 
-def test_side_by_side_is_one_after_the_other(lifter, clips) -> None:
+def test_side_by_side_is_one_after_the_other(lifter, clips, tmp_path) -> None:
     body = simulated_body(lifter.body)
     problems = DiffphyProblems([on_the_floor(c, body) for c in clips], body, frames=5, batch=2)
+    with pytest.raises(SettingsError, match="differentiable once"):  # or second derivatives would be lost
+        MetaTrainer(MetaRecipe(truncation=2, shortest=4), AdafactorMlp(), problems, tmp_path)
     optimizer, generator = AdafactorMlp(), torch.Generator().manual_seed(0)
     episodes = [Episode.begin(optimizer, *problems(generator), 4) for _ in range(2)]
     episodes[1:] = backpropagated(optimizer, episodes[1:], 1)[1]  # a step ahead of the other
