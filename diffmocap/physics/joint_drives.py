@@ -41,7 +41,7 @@ class JointDrives:
 
     def __post_init__(self) -> None:
         for name in ("stiffness", "damping", "strength"):
-            gain = getattr(self, name)
+            gain = getattr(self, name).detach()
             if gain.shape != (NUM_JOINTS,) or not bool((gain >= 0).all()) or float(gain[0]) != 0:
                 raise SettingsError(f"{name} must be 24 numbers of at least 0, the pelvis's 0; got {gain.tolist()}")
 
