@@ -11,6 +11,9 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+import torch
+
 #: Sums may be reordered and fused, so that they use vector instructions; what is no number stays none.
 _FAST = {"contract", "reassoc", "arcp", "nsz"}
 
@@ -40,6 +43,12 @@ def is_kept(function: Callable) -> bool:
         return bool(function._cache._cache_file._load_index())
     except Exception:  # not kept at all, or not readable
         return False
+
+
+def array(x: torch.Tensor) -> np.ndarray:
+    """What compiled functions take of a tensor on the CPU: float64, in one piece; without a copy where it is that
+    already."""
+    return np.ascontiguousarray(x.detach().double().numpy())
 
 
 @cache

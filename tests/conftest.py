@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,19 @@ def shared_dir() -> Path:
     if not (path / "data").is_dir():
         pytest.skip(f"needs the motion capture data in {path / 'data'}")
     return path
+
+
+@pytest.fixture
+def by_torch(monkeypatch) -> Callable:
+    """Calls a function as if there were no compiler."""
+    from diffmocap import compiler
+
+    def call(function, *arguments):
+        with monkeypatch.context() as patch:
+            patch.setattr(compiler, "available", lambda: False)
+            return function(*arguments)
+
+    return call
 
 
 @pytest.fixture()

@@ -9,7 +9,6 @@ import pytest
 import roma
 import torch
 
-from diffmocap import compiler
 from diffmocap.body.skeleton import PARENTS
 from diffmocap.physics.articulated import ArticulatedBody
 from diffmocap.physics.compiled.step import pull_turned, turned
@@ -20,18 +19,6 @@ from diffmocap.physics.simulation import BodyMotionState, SimulatedMotion, Simul
 
 DT = 1 / 30
 UP = torch.nn.functional.normalize(torch.tensor([0.1, 1.0, -0.05], dtype=torch.float64), dim=0)
-
-
-@pytest.fixture
-def by_torch(monkeypatch):
-    """Calls a function as if there were no compiler."""
-
-    def call(function, *arguments):
-        with monkeypatch.context() as patch:
-            patch.setattr(compiler, "available", lambda: False)
-            return function(*arguments)
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import roma
 import torch
 from scipy.linalg import polar
 
-from diffmocap import compiler
 from diffmocap.refinement.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.published_motion import PublishedMotion
 from diffmocap.refinement.window_buffer import LiveFrame
@@ -16,18 +15,6 @@ from diffmocap.refinement.window_loss import WindowLoss
 from diffmocap.refinement.window_parameters import WindowParameters
 from diffmocap.refinement.window_reference import nearest_rotations
 from tests.refinement.windows import cut, seen
-
-
-@pytest.fixture
-def by_torch(monkeypatch):
-    """Calls a function as if there were no compiler."""
-
-    def call(function, *arguments):
-        with monkeypatch.context() as patch:
-            patch.setattr(compiler, "available", lambda: False)
-            return function(*arguments)
-
-    return call
 
 
 def rotations_near(count: int, size: float, seed: int) -> torch.Tensor:

@@ -89,10 +89,14 @@ def touched(centres, speeds, radius, ground, dt, forces, push, drag):
 
 
 @compiled
-def _step(rotations, pelvis, u, aim, rate, body, drives, ground, dt, w, next_r, next_p, next_u, torque):
-    """A step: ``w`` [25, 3] velocities before they are bounded, and the next state; ``torque`` [24, 3] at its end."""
-    _, segment, _, radius, _, _, total = body
-    count, up, gravity = len(segment), ground[0], ground[2]
+def begun(rotations, pelvis, u, aim, rate, body, drives, ground, dt):
+    """What a step and its gradient begin with: places, drives, contacts, and the factorised matrix.
+
+    Returns edges, moments [24, 3], inertias [24, 3, 3], levers, centres [P, 3], errors, wanted, relative, torques
+    [24, 3], resistance [24], speeds, forces [P, 3], push, drag [P], H [75, 75].
+    """
+    segment, radius, up = body[1], body[3], ground[0]
+    count = len(segment)
     edges, joints, moments = np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3))
     inertias, levers, centres = np.empty((NUM_JOINTS, 3, 3)), np.empty((count, 3)), np.empty((count, 3))
     placed(rotations, pelvis, body, edges, joints, levers, centres, moments, inertias)
@@ -106,6 +110,20 @@ def _step(rotations, pelvis, u, aim, rate, body, drives, ground, dt, w, next_r, 
     h = np.empty((SIZE, SIZE))
     system(body, edges, moments, inertias, levers, resistance, drag, push, up, dt, h)
     factorise(h)
+    return (
+        edges, moments, inertias, levers, centres, errors, wanted, relative, torques, resistance, speeds, forces, push,
+        drag, h,
+    )  # fmt: skip
+
+
+@compiled
+def _step(rotations, pelvis, u, aim, rate, body, drives, ground, dt, w, next_r, next_p, next_u, torque):
+    """A step: ``w`` [25, 3] velocities before they are bounded, and the next state; ``torque`` [24, 3] at its end."""
+    segment, total, gravity = body[1], body[6], ground[2]
+    count = len(segment)
+    edges, moments, inertias, levers, _, _, _, _, torques, resistance, _, forces, _, _, h = begun(
+        rotations, pelvis, u, aim, rate, body, drives, ground, dt
+    )  # fmt: skip
     carried, own = np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3))
     loads(u, edges, moments, inertias, gravity, carried, own)
     gain = np.zeros((NUM_JOINTS + 1, 3))

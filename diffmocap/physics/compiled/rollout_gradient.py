@@ -12,17 +12,15 @@ import numpy as np
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.compiler import compiled
 from diffmocap.physics.compiled.laws import pull_chord, pull_contact, pull_drive
-from diffmocap.physics.compiled.rollout import driven, error_of, touched
+from diffmocap.physics.compiled.rollout import begun, error_of
 from diffmocap.physics.compiled.step import (
     loads,
-    placed,
     pull_bounded,
     pull_turned,
     pull_velocities,
-    system,
     velocities,
 )
-from diffmocap.physics.compiled.tree_matrix import SIZE, factorise, solve
+from diffmocap.physics.compiled.tree_matrix import SIZE, solve
 from diffmocap.physics.compiled.vectors import add, add_cross, dot, product, times, transposed_times, turn_of
 
 _PARENTS = np.array(PARENTS)
@@ -60,24 +58,13 @@ def _pull_step(rotations, pelvis, u, aim, rate, body, drives, ground, dt, w, nex
                of_velocity, of_aim, of_rate):  # fmt: skip
     """Replaces the gradient of the state after a step by that of the one before, fills that of the targets and adds to
     that of the rates."""
-    _, segment, _, radius, _, _, total = body
+    segment, radius = body[1], body[3]
     stiffness, damping, strength = drives
     up, height, gravity, spring, softening, relaxation, friction, slip = ground
     count = len(segment)
     # What the step computed.
-    edges, joints, moments = np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3))
-    inertias, levers, centres = np.empty((NUM_JOINTS, 3, 3)), np.empty((count, 3)), np.empty((count, 3))
-    placed(rotations, pelvis, body, edges, joints, levers, centres, moments, inertias)
-    errors, wanted, relative = np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3))
-    torques, resistance = np.empty((NUM_JOINTS, 3)), np.empty(NUM_JOINTS)
-    driven(rotations, u, aim, rate, drives, dt, errors, wanted, relative, torques, resistance)
-    moving, speeds = np.empty((NUM_JOINTS, 3)), np.empty((count, 3))
-    velocities(u, edges, levers, segment, moving, speeds)
-    forces, push, drag = np.empty((count, 3)), np.empty(count), np.empty(count)
-    touched(centres, speeds, radius, ground, dt, forces, push, drag)
-    h = np.empty((SIZE, SIZE))
-    system(body, edges, moments, inertias, levers, resistance, drag, push, up, dt, h)
-    factorise(h)
+    (edges, moments, inertias, levers, centres, errors, wanted, relative, _, resistance, speeds, forces, push, drag,
+     h) = begun(rotations, pelvis, u, aim, rate, body, drives, ground, dt)  # fmt: skip
     carried, own = np.empty((NUM_JOINTS, 3)), np.empty((NUM_JOINTS, 3))
     reached = loads(u, edges, moments, inertias, gravity, carried, own)
     gain = w - u

@@ -7,14 +7,10 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from diffmocap.body.skeleton import NUM_JOINTS
+from diffmocap.compiler import array
 from diffmocap.physics.compiled.rollout import simulate
 from diffmocap.physics.compiled.rollout_gradient import pull_simulate
 from diffmocap.physics.simulation import Simulator
-
-
-def array(x: torch.Tensor) -> np.ndarray:
-    """float64, in one piece."""
-    return np.ascontiguousarray(x.detach().double().numpy())
 
 
 class Constants:

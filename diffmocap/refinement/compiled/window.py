@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from diffmocap.body.skeleton import NUM_JOINTS
+from diffmocap.compiler import array
 from diffmocap.physics.contact_state import ContactLevels, activity_rates
 from diffmocap.physics.ground import Ground
 from diffmocap.refinement.body_points import BodyPoints
@@ -19,11 +20,6 @@ from diffmocap.refinement.compiled.window_kernel import evaluate
 from diffmocap.refinement.joint_limits import LimitExcess
 from diffmocap.refinement.window_dynamics import STRENGTH
 from diffmocap.refinement.window_parameters import WindowParameters
-
-
-def array(tensor: torch.Tensor) -> np.ndarray:
-    """float64, in one piece; without a copy where it is that already."""
-    return np.ascontiguousarray(tensor.detach().double().numpy())
 
 
 def body_constants(points: BodyPoints) -> tuple[np.ndarray, ...]:
