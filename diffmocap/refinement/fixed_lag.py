@@ -42,6 +42,8 @@ _RAW_EVERY, _FAR_BELOW = 4, 0.25
 _FARTHEST_M = 0.6
 #: Windows shorter than this have a metric of their own in every frame, longer ones when their knots move on.
 _SHORT = 8
+#: What was published is continued over so many frames that no window was refined for; over more it begins anew.
+_MOST_BRIDGED = 8
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class FixedLagRefiner:
         self._result: LiveResult | None = None
         self._since_ground = 0
         self._pose_stamp_ns = 0
+        self._kept = 0  # frames in the buffer since the last window
 
     @torch.no_grad()
     def step(self, frame: LiveFrame) -> LiveResult | None:
@@ -119,32 +122,47 @@ class FixedLagRefiner:
 
         A stamp that repeats, or lies before the last one by less than ``max_gap_s``, returns the last result again.
         """
-        settings, buffer = self.settings, self._buffer
-        self._budget.begin(settings.budget_ms, settings.iterations)
-        restarted = not buffer.count
-        if buffer.count:
-            step_s = (frame.stamp_ns - buffer.newest_stamp_ns) * 1e-9
-            silent_s = (frame.stamp_ns - self._pose_stamp_ns) * 1e-9
-            changed = self._built != (settings.window_frames, settings.hypotheses, settings.spacing)
-            if changed or abs(step_s) > settings.max_gap_s or silent_s > settings.max_gap_s:
-                self._begin()
-                restarted, buffer = True, self._buffer
-            elif step_s <= 0.0:
-                return self._result
-        moved = buffer.push(frame)
-        window = live_window(buffer, self._ground.ground, settings)
-        if bool(window.lifted[0, -1]):
-            self._pose_stamp_ns = frame.stamp_ns
+        self._budget.begin(self.settings.budget_ms, self.settings.iterations)
+        restarted = self._take(frame)
+        if restarted is None:
+            return self._result
+        moved, self._kept = self._kept, 0
+        window = live_window(self._buffer, self._ground.ground, self.settings)
         if not bool(window.lifted.any()):
             self._begin()  # nothing to go on; wait for a pose
             return None
         task = self._task(window, moved)
-        self._bridge(task, moved)
         x, best, best_loss, iterations = self._descend(task)
+        self._bridge(task, x, moved)
         found = self._choose(task, x, best, best_loss)
         self._result = self._finish(task, found, iterations, restarted)
         self._watch_ground(task, moved)
         return self._result
+
+    def keep(self, frame: LiveFrame) -> bool:
+        """Take a frame that there is no time to refine: the next window has it in its place.
+
+        Returns:
+            Whether a track begins with it.
+        """
+        return bool(self._take(frame))
+
+    def _take(self, frame: LiveFrame) -> bool | None:
+        """Put a frame into the buffer: whether a track begins with it; None where it repeats, and was not put."""
+        settings, restarted = self.settings, not self._buffer.count
+        if not restarted:
+            step_s = (frame.stamp_ns - self._buffer.newest_stamp_ns) * 1e-9
+            silent_s = (frame.stamp_ns - self._pose_stamp_ns) * 1e-9
+            changed = self._built != (settings.window_frames, settings.hypotheses, settings.spacing)
+            if changed or abs(step_s) > settings.max_gap_s or silent_s > settings.max_gap_s:
+                self._begin()
+                restarted = True
+            elif step_s <= 0.0:
+                return None
+        self._kept = min(self._kept + self._buffer.push(frame), settings.window_frames)
+        if self._buffer.newest_lifted:
+            self._pose_stamp_ns = frame.stamp_ns
+        return restarted
 
     def _task(self, window: Window, moved: int) -> LiveTask:
         """The problem of this frame, ``moved`` frames after the last one."""
@@ -240,11 +258,16 @@ class FixedLagRefiner:
         touching, dt_s = task.physics.touching[0], task.window.dt_s
         return self._published.continued(motion, index, touching, dt_s, settings.settle_s, settings.stance, up)
 
-    def _bridge(self, task: LiveTask, moved: int) -> None:
-        """Continue what was published over frames that were lost on the way."""
+    def _bridge(self, task: LiveTask, x: torch.Tensor, moved: int) -> None:
+        """Continue what was published over frames that were lost on the way, or kept; over many it begins anew."""
         newest = task.window.frames - 1 - self.settings.lag_frames
-        for index in range(max(newest - moved + 1, 0), newest if len(self._published) else 0):
-            self._publish(task, self._continued_at(task, (task.motion[0][0], task.motion[1][0]), index), index)
+        between = range(max(newest - moved + 1, 0), newest if len(self._published) else 0)
+        if len(between) > _MOST_BRIDGED:
+            self._published.forget()
+        elif between:
+            motion = task.motion_of(x)
+            for index in between:
+                self._publish(task, self._continued_at(task, motion, index), index)
 
     def _publish(self, task: LiveTask, motion: Motion, index: int) -> None:
         self._published.publish(motion[0][index], motion[1][index], task.physics.touching[0, index])

@@ -92,6 +92,11 @@ class WindowBuffer:
         """Time between frames: the median, which single late ones do not move."""
         return median(self._steps) if self._steps else otherwise
 
+    @property
+    def newest_lifted(self) -> bool:
+        """Whether the newest frame brought a pose."""
+        return bool(self._lifted[self._next + self.frames - 1])
+
     def stamp_ns(self, age: int) -> int:
         """Of the frame ``age`` places before the newest."""
         return self._stamps[self._next + self.frames - 1 - age]

@@ -147,6 +147,33 @@ def test_frames_without_a_pose_and_lost_ones_are_bridged(points, stream):
     assert all(finite(r) and not r.restarted for t, r in results if r is not None and t)
 
 
+@pytest.mark.parametrize("count", [1, 6])
+def test_frames_without_time_are_in_the_next_window(points, stream, count):
+    """The poses after them are nearer to those of a stream with time for all than if the frames had been lost."""
+    frames, end = stream[0], 12 + count
+    every, kept, lost = (refiner(points, stream) for _ in range(3))
+    for frame in frames[:12]:
+        for live in (every, kept, lost):
+            live.step(frame)
+    for frame in frames[12:end]:
+        every.step(frame)
+        assert not kept.keep(frame)
+    assert not kept.keep(frames[end - 1])  # a repeated stamp
+    every, kept, lost = ([live.step(frame) for frame in frames[end : end + 3]] for live in (every, kept, lost))
+    assert all(finite(r) and not r.restarted and r.loss_after <= r.loss_before for r in kept)
+    of_every, of_kept, of_lost = (joints(results, points) for results in (every, kept, lost))
+    assert (of_kept - of_every).norm(dim=-1).mean() < 0.7 * (of_lost - of_every).norm(dim=-1).mean()
+
+
+def test_a_track_may_begin_with_frames_that_had_no_time(points, stream):
+    live = refiner(points, stream)
+    assert live.keep(stream[0][0])
+    assert not any(live.keep(frame) for frame in stream[0][1:30])  # more than the window holds
+    result = live.step(stream[0][30])
+    assert finite(result) and result.iterations == SETTINGS.iterations and result.loss_after < result.loss_before
+    assert live.keep(replace(stream[0][31], stamp_ns=stamp(330)))  # after a silence
+
+
 def broken(frame: LiveFrame, t: int, how: str) -> LiveFrame:
     nothing = float("nan")
     if how == "numbers that are none":

@@ -159,6 +159,15 @@ def test_without_time_the_filter_goes_out(make, body, stream):
         assert state.fallback == NO_TIME and torch.equal(state.rotations, expected.rotations)
 
 
+def test_the_first_frame_with_time_has_physics(make, stream):
+    """Frames before it had none, but the window has them: nothing begins again, and nothing jumps."""
+    refiner = make()
+    states = [refiner.refine(*frame, budget_ms=0.0 if 1 <= t < 18 else None) for t, frame in enumerate(stream[0])]
+    said = [state.fallback for state in states]
+    assert said == [BEGINS] + [NO_TIME] * 17 + [""] * (LENGTH - 18)
+    assert steps(states)[17] < 2 * steps(states)[4:17].max()
+
+
 def test_a_long_deadline_without_a_budget_of_its_own_is_no_error(make, stream):
     """``budget_ms`` of the node may be longer than the longest one that the live refinement takes."""
     refiner = make(replace(SETTINGS, live=replace(SETTINGS.live, budget_ms=0.0)))
