@@ -56,25 +56,23 @@ def loads(points: BodyPoints, relative: torch.Tensor, absolute: torch.Tensor, gr
     return Loads(carried, Wrench(whole[..., :3], moment, centre), force)
 
 
-def joint_torques(
-    points: BodyPoints, found: Loads, joints: torch.Tensor, force: torch.Tensor, places: torch.Tensor
-) -> torch.Tensor:
+def beyond_contacts(points: BodyPoints, found: Loads, force: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """[B, T-2, 6, 24] force and moment that joints carry beside what contacts do.
+
+    Args:
+        force: [B, T-2, 3, P] of the contacts [N]. places: [B, T-2, 3, P] where they act, relative to the pelvis [m].
+    """
+    contact = torch.cat([force, cross(places, force)], -2)
+    return found.force_and_moment - contact @ points.contact_carried
+
+
+def joint_torques(joints: torch.Tensor, load: torch.Tensor) -> torch.Tensor:
     """Torques [B, T-2, 3, 23] N m of joints 1 to 23 on their children, in the frame's axes.
 
     Args:
-        joints: [B, T-2, 3, 24] relative to the pelvis [m].
-        force: [B, T-2, 3, P] of the contacts [N]. places: [B, T-2, 3, P] where they act, relative to the pelvis [m].
+        joints: [B, T-2, 3, 24] relative to the pelvis [m]. load: [B, T-2, 6, 24], see :func:`beyond_contacts`.
     """
-    load = _beyond_contacts(points, found, force, places)
     return load[..., 3:, 1:] - cross(joints[..., 1:], load[..., :3, 1:])
-
-
-def _beyond_contacts(
-    points: BodyPoints, found: Loads, force: torch.Tensor, places: torch.Tensor
-) -> torch.Tensor:  # fmt: skip
-    """[B, T-2, 6, 24] what joints carry beside what contacts do."""
-    contact = torch.cat([force, cross(places, force)], -2)
-    return found.force_and_moment - contact @ points.contact_carried
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ class WindowForces:
         places: [B, T-2, 3, P] of the contacts, relative to the pelvis [m]. activity: [B, T-2, P].
         axes: [B, 3, 3] of the ground, see :func:`diffmocap.physics.contact_forces.ground_axes`, float64.
         gravity: [B, 1, 3] m/s^2. dt_s: time between frames [s].
-        iterations, start: of the contact forces.
+        iterations: of the contact forces.
 
     Attributes:
         torques: [B, T-2, 3, 23] N m.
@@ -109,7 +107,6 @@ class WindowForces:
     def __init__(
         self, points: BodyPoints, relative: torch.Tensor, absolute: torch.Tensor, places: torch.Tensor,
         activity: torch.Tensor, axes: torch.Tensor, gravity: torch.Tensor, dt_s: float, iterations: int,
-        start: torch.Tensor | None,
     ) -> None:  # fmt: skip
         self._points, self._places, self._dt_s = points, places, dt_s
         joints, masses = (slice(0, points.sizes[0]), slice(points.sizes[0], sum(points.sizes[:2])))
@@ -122,14 +119,14 @@ class WindowForces:
         if len(axes) > 1:
             axes = axes.repeat_interleave(places.shape[1], 0)
         self._solution = solution = ForceSolution(
-            wrench, arms, activity.double().flatten(0, 1), axes, FRICTION, iterations, start
+            wrench, arms, activity.double().flatten(0, 1), axes, FRICTION, iterations
         )
         self.force = solution.force.to(places).view_as(places) * self._weight  # [B, T-2, 3, P]
         left = solution.left(wrench).to(places).view(*places.shape[:2], 6)
         self._per_mass = self._scale / points.total_mass
         self.residual = left * self._per_mass
-        self._load = load = _beyond_contacts(points, found, self.force, places)
-        self.torques = load[..., 3:, 1:] - cross(self._joints[..., 1:], load[..., :3, 1:])
+        self._load = beyond_contacts(points, found, self.force, places)
+        self.torques = joint_torques(self._joints, self._load)
 
     def dynamics(self) -> WindowDynamics:
         """What was found, in the units of the world."""

@@ -53,8 +53,6 @@ class WindowLoss:
         points: the body.
         rotations, pelvis: the reference motion, [B, T, 24, 3, 3] and [B, T, 3] m: smooth, and near what is sought.
         weights: of the terms. levels: of contacts.
-        start: [B, T-2, 6] multipliers of a motion near the reference, for the contact forces' solver to begin with;
-            None: its own start, which depends on the motion alone and is rarely worse.
 
     Attributes:
         touching: [B, T, P] bool, the contacts of the reference.
@@ -63,7 +61,6 @@ class WindowLoss:
     def __init__(
         self, window: Window, points: BodyPoints, rotations: torch.Tensor, pelvis: torch.Tensor,
         weights: RefinementWeights | None = None, levels: ContactLevels | None = None,
-        start: torch.Tensor | None = None,
     ) -> None:  # fmt: skip
         if tuple(pelvis.shape) != (window.batch, window.frames, 3):
             raise SettingsError(
@@ -77,7 +74,6 @@ class WindowLoss:
         self._strength = like.new_tensor(STRENGTH)
         self._limits = LimitExcess(like)
         self._reprojection, self._hypotheses = ReprojectionTerm.of(window, pelvis), HypothesisTerm.of(window)
-        self._start = None if start is None else start.detach().reshape(-1, 6)
         self._axes, self._gravity = ground_axes(window.ground.up.double()), window.ground.gravity
         with torch.no_grad():
             self.touching = self.contacts_of(rotations, pelvis)
@@ -131,8 +127,8 @@ class WindowLoss:
 
     @cached_property
     def rows(self) -> list[CompiledLoss] | None:
-        """The loss of each window as machine code; None on another device, with a ``start`` or without a compiler."""
-        if not self._machine_code or self._start is not None:
+        """The loss of each window as machine code; None on another device or without a compiler."""
+        if not self._machine_code:
             return None
         from diffmocap.refinement.compiled.window import CompiledLoss  # compiling may take a while
 
@@ -190,7 +186,7 @@ class _Motion:
             self._active = loss.touching[:, 1:-1].to(active)
             self.forces = WindowForces(
                 points, relative, self.absolute, self.contacts.places[:, 1:-1], active * self._active, loss._axes,
-                loss._gravity, loss.dt_s, iterations, loss._start,
+                loss._gravity, loss.dt_s, iterations,
             )  # fmt: skip
 
     def squares(self) -> tuple[torch.Tensor, Pull]:

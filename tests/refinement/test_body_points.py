@@ -14,7 +14,7 @@ from diffmocap.physics.dynamics import joint_loads, needed_wrench
 from diffmocap.physics.motion import segment_motion
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.body_points import MASSES_PER_SEGMENT, BodyPoints
-from diffmocap.refinement.window_dynamics import joint_torques, loads
+from diffmocap.refinement.window_dynamics import beyond_contacts, joint_torques, loads
 
 GRAVITY = torch.tensor([[[0.0, -9.80665, 0.0]]], dtype=torch.float64)
 
@@ -82,7 +82,7 @@ def test_dynamics_come_to_newton_euler_as_frames_get_denser(points, segments):
         torch.testing.assert_close(found.needed.force, needed.force, rtol=1e-2, atol=0.1)
         places = touching[:, 1:-1]
         force = torch.randn(1, 3, places.shape[-1], 3, generator=torch.Generator().manual_seed(0)).double() * 100
-        torque = joint_torques(points, found, joints[:, 1:-1], force.mT, places).transpose(-1, -2)
+        torque = joint_torques(joints[:, 1:-1], beyond_contacts(points, found, force.mT, places)).transpose(-1, -2)
         at = places.transpose(-1, -2) + pelvis[:, 1:-1, None]
         expected = joint_loads(motion, segments, GRAVITY[:, 0], force, at, _segments_of(points)).torque[..., 1:, :]
         pairs = (found.needed.moment, needed.moment), (torque, expected)
