@@ -211,6 +211,14 @@ def ablation_section(parts: Mapping[str, dict]) -> list[str]:
             step = "–" if x["step_ms"] is None else f"{x['step_ms']:.1f}"
             cells = (name, mm, str(PAPER[name]), loss_, str(x["evaluations"]), f"{x['weights']:,}", step)
             lines.append(f"| {' | '.join(cells)} |")
+        by = {"mpjpe_g_mm": "MPJPE-G", "loss": "the loss"}[part["ordered_by"]]
+        lines += ["", f"| MPJPE-G, one over the next | measured, paired | paper's | in order, by {by} |",
+                  "|---|---:|---:|---|"]  # fmt: skip
+        for pair, (ratio, low, high) in part["ratios"].items():
+            better, worse = pair.split(" < ")
+            cells = (f"{better} / {worse}", f"{ratio:.3f} ({low:.3f} to {high:.3f})",
+                     f"{PAPER[better] / PAPER[worse]:.3f}", "yes" if part["order"][pair] else "no")  # fmt: skip
+            lines.append(f"| {' | '.join(cells)} |")
         if part["missing"]:
             lines += ["", f"Not trained on this loss: {', '.join(part['missing'])}."]
         lines.append("")

@@ -170,15 +170,15 @@ class PhysicsRefiner:
                 self._live.reset()
                 self._in_window = 0
             return None, OFF
-        frame = live_frame(tracked, keypoints, intrinsics)
-        if budget_ms is not None and budget_ms < _NO_TIME_MS:
-            self._in_window = 1 if self._live.keep(frame) else self._in_window + 1
-            return None, NO_TIME
         limits = [ms for ms in (settings.live.budget_ms, budget_ms) if ms]
         self._live.settings = replace(
             settings.live, budget_ms=min(*limits, MOST_BUDGET_MS) if limits else 0.0,
             max_gap_s=max(settings.max_gap_s, 0.01),
         )
+        frame = live_frame(tracked, keypoints, intrinsics)
+        if budget_ms is not None and budget_ms < _NO_TIME_MS:
+            self._in_window = 1 if self._live.keep(frame) else self._in_window + 1
+            return None, NO_TIME
         result = self._live.step(frame)
         if result is None:
             self._in_window += 1

@@ -158,14 +158,16 @@ def test_basin_hopping_ends_no_higher_than_the_run_it_begins_with():
 
 
 def test_the_papers_order_is_compared_by_neighbours():
-    rows = {name: {"mpjpe_g_mm": [30.0 + i, 0, 0]} for i, name in enumerate(ABLATIONS)}
-    rows |= {"Optimus, 50 evaluations": {"mpjpe_g_mm": [29.0, 0, 0]}}
-    assert len(order(rows)) == 5 and all(order(rows).values())
-    rows["Optimus, no state"] = {"mpjpe_g_mm": [50.0, 0, 0]}
-    assert order(rows)["Optimus, no state < Optimus, no structure"] is False
+    by = "mpjpe_g_mm"
+    rows = {name: {by: [30.0 + i, 0, 0], "loss": [9.0 - i, 0, 0]} for i, name in enumerate(ABLATIONS)}
+    rows |= {"Optimus, 50 evaluations": {by: [29.0, 0, 0], "loss": [1.0, 0, 0]}}
+    assert len(order(rows, by)) == 5 and all(order(rows, by).values())
+    assert sum(order(rows, "loss").values()) == 1
+    rows["Optimus, no state"] = {by: [50.0, 0, 0]}
+    assert order(rows, by)["Optimus, no state < Optimus, no structure"] is False
     for name in ("Optimus, 50 evaluations", "Optimus"):  # the criterion ended none
-        rows[name] = {"mpjpe_g_mm": [29.0, 0, 0], "loss": [1.0, 0, 0], "evaluations": 50.0}
-    assert "Optimus, 50 evaluations < Optimus" not in order(rows)
+        rows[name] = {by: [29.0, 0, 0], "loss": [1.0, 0, 0], "evaluations": 50.0}
+    assert "Optimus, 50 evaluations < Optimus" not in order(rows, by)
 
 
 def made_up() -> dict:
