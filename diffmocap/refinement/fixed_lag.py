@@ -16,22 +16,20 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from diffmocap.optim.stopping import Budget
 from diffmocap.physics.ground import Ground
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.body_points import BodyPoints
 from diffmocap.refinement.ground_watch import GroundWatch
+from diffmocap.refinement.live_descent import LiveDescent
 from diffmocap.refinement.live_reference import live_reference
 from diffmocap.refinement.live_result import LiveResult, pose_of
 from diffmocap.refinement.live_settings import LiveSettings
 from diffmocap.refinement.live_task import LiveTask, Motion, WindowSolution, live_window, without_ground
-from diffmocap.refinement.metric_descent import MetricDescent
 from diffmocap.refinement.published_motion import PublishedMotion
 from diffmocap.refinement.sliding_unknowns import SlidingKnots
 from diffmocap.refinement.time_budget import TimeBudget
 from diffmocap.refinement.window import Window
 from diffmocap.refinement.window_buffer import LiveFrame, WindowBuffer
-from diffmocap.refinement.window_metric import WindowMetric
 from diffmocap.refinement.window_parameters import KNOT_SIZE
 
 #: A last solution whose loss is this many times what it was fits the new frame less than the reference may.
@@ -40,8 +38,6 @@ _STALE = 3.0
 _RAW_EVERY, _FAR_BELOW = 4, 0.25
 #: Where refinement does not help, what was published fades to the input unless a joint is this far from it [m].
 _FARTHEST_M = 0.6
-#: Windows shorter than this have a metric of their own in every frame, longer ones when their knots move on.
-_SHORT = 8
 #: What was published is continued over so many frames that no window was refined for; over more it begins anew.
 _MOST_BRIDGED = 8
 
@@ -74,7 +70,7 @@ class FixedLagRefiner:
         self._feet = points.feet
         self._ground = GroundWatch(up, ground_height)
         self._budget = TimeBudget(clock)
-        self._descent = MetricDescent()
+        self._descent = LiveDescent(self._points, self._budget)
         self._built: tuple[int, ...] = ()
         self._begin()
 
@@ -103,8 +99,7 @@ class FixedLagRefiner:
         self._buffer.clear()
         self._knots = SlidingKnots(settings.window_frames, settings.spacing)
         self._x = torch.zeros(1, self._knots.count * KNOT_SIZE)
-        self._descent.forget()
-        self._metric: WindowMetric | None = None
+        self._descent.begin()
         self._reference: tuple[torch.Tensor, torch.Tensor] | None = None
         self._published = PublishedMotion(self._points, settings.window_frames)
         self._loss: float | None = None
@@ -132,7 +127,7 @@ class FixedLagRefiner:
             self._begin()  # nothing to go on; wait for a pose
             return None
         task = self._task(window, moved)
-        x, best, best_loss, iterations = self._descend(task)
+        x, best, best_loss, iterations = self._descent.descend(task, self._x, self.settings)
         self._bridge(task, x, moved)
         found = self._choose(task, x, best, best_loss)
         self._result = self._finish(task, found, iterations, restarted)
@@ -174,54 +169,13 @@ class FixedLagRefiner:
         for _ in range(moved if self._reference is not None else 0):
             x = self._knots.advance(x)
             if self._knots.phase == 0:
-                self._descent.knots_moved(KNOT_SIZE)
-                self._metric = None
+                self._descent.knots_moved()
         self._x = x
         self._reference = live_reference(window, before)
         weights = self.settings.weights
         weights = weights if self._ground.ground is not None else without_ground(weights)
         spline = self._knots.spline(window.frames)
         return LiveTask(window, self._points, self._reference, spline, x, weights)
-
-    def _descend(self, task: LiveTask) -> tuple[torch.Tensor, torch.Tensor, float, int]:
-        """Unknowns [1, N] to try, the best ones evaluated so far and their loss, and the steps taken."""
-        settings, budget = self.settings, self._budget
-        budget.start_iterations()
-        x, taken = self._x, 0
-        if settings.optimizer is not None:
-            if settings.iterations and budget.another():
-                left = budget.left_s()
-                limit = Budget(evaluations=settings.iterations + 1, seconds=left)
-                result = settings.optimizer.minimize(task, x, limit)
-                x, taken = result.x.to(x), int(result.iterations.max())
-                budget.iterated()
-            return x, self._x, float("inf"), taken
-        best, best_loss, step = x, float("inf"), None
-        while budget.another():
-            loss, gradient = task.loss_and_gradient(x)
-            value, slope = float(loss[0]), gradient[0]
-            if step is not None:
-                self._descent.learn(step, slope - best_slope)
-                self._descent.judged(value < best_loss)
-            if value < best_loss:
-                best, best_loss, best_slope = x, value, slope
-            elif step is None:
-                break  # no number at the start: nothing to descend from
-            step = self._descent.step(self._metric_of(task), best_slope)
-            x = best + step
-            taken += 1
-            budget.iterated()
-        return x, best, best_loss, taken
-
-    def _metric_of(self, task: LiveTask) -> WindowMetric:
-        """The metric, which holds until the knots move on or the ground changes."""
-        if self._metric is None or task.window.frames <= _SHORT:
-            some = slice(None, None, 2 * self.settings.spacing)
-            poses = task.motion[0][0, some], task.motion[1][0, some]
-            self._metric = WindowMetric.of(
-                task.window, self._points, poses, task.physics.touching[0], task.physics.weights, task.parameters.spline
-            )  # fmt: skip
-        return self._metric
 
     def _choose(self, task: LiveTask, x: torch.Tensor, best: torch.Tensor, best_loss: float) -> _Found:
         """The last point tried if it is the best, and the reference itself where the last solution is out of date."""
@@ -324,5 +278,5 @@ class FixedLagRefiner:
         placed = self._points.positions(turned).split(self._points.sizes, -1)[2]
         soles = placed[..., self._feet].transpose(-1, -2) + pelvis[:, None]
         if self._ground.observe(soles, joints, task.window.dt_s, task.window.lifted[0]):
-            self._loss = self._before = self._metric = None  # another loss from now on
-            self._descent.forget()
+            self._loss = self._before = None  # another loss from now on
+            self._descent.begin()
