@@ -18,9 +18,10 @@ WEIGHTS = {
     OPTIMUS: ("optimus_{loss}.safetensors", "optimus.safetensors"),
     ADAFACTOR_MLP: ("adafactor_mlp_{loss}.safetensors", "adafactor_mlp_128x4.safetensors"),
 }
-#: The paper's table 4, top: its networks, trained for equal times. What Optimus adds to the paper goes with what it
-#: belongs to: without state nothing of the curvature is remembered, neither B nor pairs of steps; without structure
-#: there is neither B nor a quasi-Newton step, the encoders alone make the step. Adafactor MLP has the paper's features.
+#: The paper's table 4, top: its networks, trained with equal numbers of steps. Without state nothing of the curvature
+#: goes from one iteration to the next: B is made from scratch, and there are neither pairs nor secants nor a safeguard;
+#: what is left are the paper's features, which all rows but the first have. Without structure the encoders alone make
+#: the step.
 ABLATIONS = {
     OPTIMUS: "optimus_{loss}.safetensors", "Optimus, no state": "optimus_no_state_{loss}.safetensors",
     "Optimus, no structure": "optimus_no_structure_{loss}.safetensors",
