@@ -64,17 +64,19 @@ def run(args: argparse.Namespace) -> dict:
         begin = time.perf_counter()
         details[name] = measure()
         print(f"{name}: {time.perf_counter() - begin:.0f} s", flush=True)
-    if args.complete:
-        settings.notes.append(taken_over(details))
-    figures = headline(details) | {"subset": subset, "commit": commit(), "details": details,
+    origins = taken_over(details) if args.complete else {}
+    for origin in dict.fromkeys(origins.values()):
+        parts = ", ".join(part for part, of in origins.items() if of == origin)
+        settings.notes.append(f"{parts}: not run again, taken over from the full run of {origin}")
+    figures = headline(details) | {"subset": subset, "commit": commit(), "details": details, "origins": origins,
                                    "notes": sorted(set(settings.notes))}  # fmt: skip
     if not args.no_page:
         write_page(figures, args)
     return figures
 
 
-def taken_over(details: dict) -> str:
-    """Adds the parts that were not run from the last full run, and says where they are from.
+def taken_over(details: dict) -> dict[str, str]:
+    """Adds the parts that were not run from the last full record; returns for each which run measured it.
 
     Raises:
         SystemExit: there is no record of one.
@@ -85,7 +87,8 @@ def taken_over(details: dict) -> str:
     missing = [part for part in PARTS if part not in details]
     details |= {part: full["figures"]["details"][part] for part in missing}
     origin = f"{full['date']}, commit `{full['commit']}`, {full['hardware']}"
-    return f"{', '.join(missing)}: not run again, taken over from the full run of {origin}"
+    before = full["figures"].get("origins", {})  # of parts that the record took over itself
+    return {part: before.get(part, origin) for part in missing}
 
 
 def headline(details: dict) -> dict:

@@ -111,9 +111,13 @@ def test_parts_that_are_not_run_come_from_the_last_full_run(tmp_path, monkeypatc
     (tmp_path / "full.json").write_text(json.dumps(record))
     monkeypatch.setattr(refinement, "FULL_RUN", tmp_path / "full.json")
     details = {"window": {"of": "now"}}
-    said = refinement.taken_over(details)
+    origins = refinement.taken_over(details)
     assert details == {"window": {"of": "now"}, "diffphy": {"of": "diffphy"}, "ablations": {"of": "ablations"}}
-    assert all(word in said for word in ("diffphy, ablations", "2020-01-02", "abc", "an abacus"))
+    assert set(origins) == {"diffphy", "ablations"}
+    assert all(word in origins["diffphy"] for word in ("2020-01-02", "abc", "an abacus"))
+    record["figures"]["origins"] = {"diffphy": "an older run"}  # which took over a part itself
+    (tmp_path / "full.json").write_text(json.dumps(record))
+    assert refinement.taken_over({"window": {}}) == origins | {"diffphy": "an older run"}
     monkeypatch.setattr(refinement, "FULL_RUN", tmp_path / "none.json")
     with pytest.raises(SystemExit, match="run all parts"):
         refinement.taken_over({})
