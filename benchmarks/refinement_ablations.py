@@ -84,7 +84,7 @@ def ablation_part(bench: Bench, loss: str, folder: Path) -> dict:
         step = min(moves, key=moves.get)
         row("Optimus + basin hopping", hopping(optimus, step, cap), hopping_evaluations(cap), None, step=step)
     found = order(rows, ORDERED_BY[loss])
-    ratios = {f"{a} < {b}": [round(v, 4) for v in change(each[b], each[a], clips)] for a, b in neighbours(rows)}
+    ratios = {f"{a} < {b}": change(each[b], each[a], clips) for a, b in neighbours(rows)}
     return {"rows": rows, "missing": [x for x in ABLATIONS if x not in rows], "order": found, "cuts": len(names),
             "ordered_by": ORDERED_BY[loss], "ratios": ratios}  # fmt: skip
 

@@ -76,6 +76,8 @@ def available() -> bool:
 
 
 def _tried(method: Callable) -> Callable:
+    """The method; where it raises, nothing was kept or found, and the caller compiles."""
+
     def call(*arguments):
         try:
             return method(*arguments)
