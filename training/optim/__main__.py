@@ -24,6 +24,7 @@ from diffmocap.errors import SettingsError
 from diffmocap.optim.functions import FUNCTIONS
 from diffmocap.optim.weights import KINDS, build, load_optimizer
 from training.lifting import git_commit
+from training.optim.descent import DESCENTS
 from training.optim.loop import run
 from training.optim.motion_problems import MOTION_PROBLEMS, motion_problems
 from training.optim.network_settings import settings_from, with_settings
@@ -64,7 +65,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
             p.add_argument("--" + f.name.replace("_", "-"), action=argparse.BooleanOptionalAction, default=f.default)
             continue
         kind = {"int": int, "float": float, "str": str}[f.type]
-        choices = METHODS if f.name == "method" else None
+        choices = {"method": METHODS, "descent": DESCENTS}.get(f.name)
         p.add_argument("--" + f.name.replace("_", "-"), type=kind, default=f.default, choices=choices,
                        help="default %(default)s")
     return p.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""State of a meta-training run: the learned optimizer, its episodes, Adam; a step, a checkpoint."""
+"""State of a meta-training run: the learned optimizer, its episodes, its descent; a step, a checkpoint."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from diffmocap.errors import SettingsError
 from diffmocap.optim.learned import LearnedOptimizer
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.weights import save_optimizer
+from training.optim.descent import DESCENTS, Descent
 from training.optim.episodes import Episode, PieceByPiece, backpropagated, meta_loss, side_by_side
 from training.optim.pes import pes_gradient, without_finished
 from training.optim.problems import Problems
@@ -30,8 +31,9 @@ class MetaRecipe:
 
     Attributes:
         method: ``truncated`` for truncated backpropagation, or ``pes``.
-        steps: of Adam. minutes: 0, or the run ends with so many minutes of processor time of one process, which no
-            other work on the machine shortens; resumed runs add up.
+        descent: ``adam``, the paper's, or ``muon``, see :mod:`training.optim.descent`.
+        steps: of the descent. minutes: 0, or the run ends with so many minutes of processor time of one process, which
+            no other work on the machine shortens; resumed runs add up.
         pairs: runs (pairs of them for PES) of one process; each has a problem of its own.
         truncation: steps of a piece. With backpropagation single steps are better in a run's first iterations and as
             good later, for the same time (``benchmarks.optimus_variants``). PES wants several.
@@ -45,6 +47,7 @@ class MetaRecipe:
     """
 
     method: str = "truncated"
+    descent: str = "adam"
     steps: int = 10_000
     minutes: float = 0.0
     pairs: int = 2
@@ -63,6 +66,8 @@ class MetaRecipe:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise SettingsError(f"unknown method {self.method!r}; one of {', '.join(METHODS)}")
+        if self.descent not in DESCENTS:
+            raise SettingsError(f"unknown descent {self.descent!r}; one of {', '.join(DESCENTS)}")
         if min(self.pairs, self.truncation, self.steps) < 1 or not self.sigma > 0:
             raise SettingsError(f"pairs, truncation, steps and sigma must be positive, got {self}")
         if not self.truncation <= self.shortest <= self.longest:
@@ -82,7 +87,7 @@ class MetaTrainer:
         self.ranks.follow_first(self.optimizer.state_dict().values())
         self.ema = copy.deepcopy(self.optimizer).requires_grad_(False)
         self.generator = torch.Generator().manual_seed(self.ranks.seed(recipe.seed))
-        self.adam = torch.optim.Adam(self.optimizer.parameters(), recipe.learning_rate)
+        self.descent = Descent(recipe.descent, self.optimizer, recipe.learning_rate)
         self.step, self.seconds, self.best, self.history = 0, 0.0, math.inf, []
         self.progress, self.log_norm = 0.0, math.log(recipe.clip_norm)
         self.pieces = PieceByPiece(self.optimizer, recipe.truncation)
@@ -108,15 +113,13 @@ class MetaTrainer:
     def train_step(self) -> dict[str, float]:
         """One piece of every episode and one step of theta along the mean gradient of all processes."""
         c, begin = self.recipe, time.process_time()
-        self.adam.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         loss = self._pes() if c.method == "pes" else self._truncated()
         for p in self.optimizer.parameters():  # an exploded piece must not end the run
             p.grad = torch.zeros_like(p) if p.grad is None else torch.nan_to_num(p.grad, 0.0, 0.0, 0.0)
         self.ranks.average_gradients(self.optimizer.parameters())
         norm = self._clip()
-        for group in self.adam.param_groups:
-            group["lr"] = self.learning_rate()
-        self.adam.step()
+        self.descent.step(self.learning_rate())
         self.step += 1
         with torch.no_grad():
             decay = min(c.ema_decay, self.step / (self.step + 10))
@@ -200,7 +203,7 @@ class MetaTrainer:
             return
         self.out.mkdir(parents=True, exist_ok=True)
         state = {
-            "optimizer": self.optimizer.state_dict(), "ema": self.ema.state_dict(), "adam": self.adam.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "ema": self.ema.state_dict(), "descent": self.descent.state_dict(),
             "step": self.step, "seconds": self.seconds, "log_norm": self.log_norm, "best": self.best,
             "history": self.history,
         }  # fmt: skip
@@ -224,7 +227,7 @@ class MetaTrainer:
                 f"{path} belongs to another network: resume with its settings, or give another --out"
             ) from e
         self.ema.load_state_dict(state["ema"])
-        self.adam.load_state_dict(state["adam"])
+        self.descent.load_state_dict(state["descent"])
         self.step, self.seconds, self.log_norm = state["step"], state["seconds"], state["log_norm"]
         self.best, self.history = state["best"], state["history"]
         self.progress = self._share_done()

@@ -190,9 +190,9 @@ def test_training_improves_what_it_trains_on(method: str, tmp_path) -> None:
     assert torch.equal(best.theta, trainer.ema.theta)
 
 
-@pytest.mark.parametrize("method", ["pes", "truncated"])
-def test_a_run_resumes_where_it_was_saved(method: str, tmp_path) -> None:
-    recipe = replace(RECIPE, method=method)
+@pytest.mark.parametrize(("method", "descent"), [("pes", "adam"), ("truncated", "adam"), ("truncated", "muon")])
+def test_a_run_resumes_where_it_was_saved(method: str, descent: str, tmp_path) -> None:
+    recipe = replace(RECIPE, method=method, descent=descent)
     trainer = MetaTrainer(recipe, Optimus(SMALL), PROBLEMS, tmp_path)
     for _ in range(3):
         trainer.train_step()
@@ -201,7 +201,7 @@ def test_a_run_resumes_where_it_was_saved(method: str, tmp_path) -> None:
     assert other.resume() and other.step == 3
     assert torch.equal(other.optimizer.theta, trainer.optimizer.theta)
     assert torch.equal(other.ema.theta, trainer.ema.theta)
-    assert str(other.adam.state_dict()) == str(trainer.adam.state_dict())
+    assert str(other.descent.state_dict()) == str(trainer.descent.state_dict())
     assert not other.accumulators.any()
     assert math.isfinite(other.train_step()["meta_loss"])
     assert torch.equal(load_optimizer(tmp_path / "last.safetensors").theta, trainer.ema.theta)
