@@ -52,14 +52,12 @@ def motion_physics(
     ground: Ground,
     levels: ContactLevels | None = None,
     friction: float = FRICTION,
-    start: torch.Tensor | None = None,
 ) -> MotionPhysics:
     """Physics of motions [..., T, 24, 3, 3] (local rotations) and [..., T, 3] (pelvis, m), ``dt_s`` seconds a frame.
 
     Accelerations are second differences, so noise of the poses comes through multiplied by 1 / dt_s^2: smooth first
     what a detector gave. Only points in contact take force (:func:`diffmocap.physics.contact_state.touching`).
-    Differentiable in rotations and pelvis; contact states switch and pass no gradient. ``start``: see
-    :func:`diffmocap.physics.contact_forces.contact_forces`.
+    Differentiable in rotations and pelvis; contact states switch and pass no gradient.
     """
     motion = segment_motion(rotations, pelvis, dt_s, segments)
     needed = needed_wrench(motion, segments, ground.gravity)
@@ -69,9 +67,7 @@ def motion_physics(
     speed = point_speed(motion, points, centres)
     state = touching(gap.detach(), speed.detach(), levels)
     active = activity(gap, speed, levels) * state
-    contacts = contact_forces(
-        needed, position, active, ground.up[..., None, :], segments.total_mass, friction, start=start
-    )
+    contacts = contact_forces(needed, position, active, ground.up[..., None, :], segments.total_mass, friction)
     loads = joint_loads(motion, segments, ground.gravity, contacts.force, position, points.segment)
     return MotionPhysics(motion, needed, position, gap, speed, state, contacts, loads)
 

@@ -50,12 +50,10 @@ class ContactForces:
     Attributes:
         force: [..., P, 3] on the body at each contact point, inside its friction cone [N].
         residual: the part of the needed wrench that no contact explains, about the centre of mass.
-        multiplier: [..., 6] float64, what the solver came to: a start for a motion near this one.
     """
 
     force: torch.Tensor
     residual: Wrench
-    multiplier: torch.Tensor
 
 
 def contact_forces(
@@ -66,7 +64,6 @@ def contact_forces(
     mass: torch.Tensor | float,
     friction: float = FRICTION,
     iterations: int = 30,
-    start: torch.Tensor | None = None,
 ) -> ContactForces:
     """Contact forces of every frame; differentiable with respect to everything that is a tensor but ``up``.
 
@@ -78,7 +75,6 @@ def contact_forces(
         mass: of the body [kg]; it sets the scale.
         friction: coefficient of static friction.
         iterations: at most; the solver stops by itself, usually after two to eight.
-        start: the ``multiplier`` of a solution near by; None: the solution without cones, which is hard to beat.
     """
     if not friction >= 0:
         raise SettingsError(f"the coefficient of friction must not be negative, got {friction}")
@@ -89,34 +85,31 @@ def contact_forces(
     arms = ((positions - needed.centre[..., None, :]) / MOMENT_ARM).double()
     axes = ground_axes(up.detach().double())
     axes = axes.expand(*batch, 3, 3).reshape(-1, 3, 3) if up.dim() > 1 else axes[None]
-    begin = None if start is None else start.detach().reshape(-1, 6)
-    force, residual = _Forces.apply(
+    force = _Forces.apply(
         wrench.reshape(-1, 6), arms.reshape(-1, count, 3).mT, activity.double().reshape(-1, count), axes, friction,
-        iterations, begin,
+        iterations,
     )  # fmt: skip
     force = (force.mT * weight).reshape(*batch, count, 3).to(positions.dtype)
     arm = positions - needed.centre[..., None, :]
     left = Wrench(
         needed.force - force.sum(-2), needed.moment - torch.linalg.cross(arm, force).sum(-2), needed.centre
     )
-    return ContactForces(force, left, residual.reshape(*batch, 6))
+    return ContactForces(force, left)
 
 
 class _Forces(torch.autograd.Function):
-    """:class:`ForceSolution` with its gradient for autograd: forces [N, 3, P], and the multiplier, which has none."""
+    """:class:`ForceSolution` with its gradient for autograd: forces [N, 3, P]."""
 
     @staticmethod
-    def forward(ctx, wrench, arms, activity, axes, friction, iterations, start):
-        ctx.solution = ForceSolution(wrench, arms, activity, axes, friction, iterations, start)
+    def forward(ctx, wrench, arms, activity, axes, friction, iterations):
+        ctx.solution = ForceSolution(wrench, arms, activity, axes, friction, iterations)
         # What a graph returns and what it keeps must be two, or neither is ever let go.
-        force, residual = ctx.solution.force.clone(), ctx.solution.residual.clone()
-        ctx.mark_non_differentiable(residual)
-        return force, residual
+        return ctx.solution.force.clone()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, above, _):
-        return *ctx.solution.gradient(above), None, None, None, None
+    def backward(ctx, above):
+        return *ctx.solution.gradient(above), None, None, None
 
 
 class ForceSolution:
@@ -129,15 +122,15 @@ class ForceSolution:
     Args:
         wrench: [N, 6] in units of the weight, moments over :data:`MOMENT_ARM`.
         arms: [N, 3, P] over :data:`MOMENT_ARM`. activity: [N, P].
-        axes: [N, 3, 3] or [1, 3, 3], rows are the ground's normal and two tangents. start: [N, 6] or None.
+        axes: [N, 3, 3] or [1, 3, 3], rows are the ground's normal and two tangents.
 
     Attributes:
-        force: [N, 3, P]. residual: [N, 6] the multiplier z.
+        force: [N, 3, P].
     """
 
     def __init__(
         self, wrench: torch.Tensor, arms: torch.Tensor, activity: torch.Tensor, axes: torch.Tensor, friction: float,
-        iterations: int, start: torch.Tensor | None = None,
+        iterations: int,
     ) -> None:  # fmt: skip
         self._arms, self._activity, self._axes = arms, activity[:, None], axes
         columns = axes.mT[..., None]  # [1, xyz, axis, 1]
@@ -146,11 +139,11 @@ class ForceSolution:
         torch.mul(columns, activity[:, None, None], out=matrix[:, :3])
         torch.mul(turns, activity[:, None, None], out=matrix[:, 3:])
         problem = _Problem(matrix, wrench, friction)
-        last = _descend(problem, problem.start() if start is None else start, iterations)
+        last = _descend(problem, problem.start(), iterations)
         self._matrix, (self._hessian, step) = problem.flat, last.newton()
-        self.residual = last.residual + step
+        self._residual = last.residual + step
         # A projection of its own, so that forces are in the cone however far the solver came.
-        self._cone = ConeProjection(problem.pulls(self.residual), friction)
+        self._cone = ConeProjection(problem.pulls(self._residual), friction)
         self._shares = axes.mT @ (self._cone.projected / REGULARISATION)
         self.force = self._activity * self._shares
 
@@ -170,7 +163,7 @@ class ForceSolution:
         adjoint = _solve(self._hessian, through[..., None])[..., 0]
         rest = scaled - (adjoint[:, None] @ self._matrix).view_as(scaled)
         slope = self._axes.mT @ (jacobian * rest[:, None]).sum(2)
-        z_force, z_moment = self.residual[..., None].split(3, 1)
+        z_force, z_moment = self._residual[..., None].split(3, 1)
         l_force, l_moment = adjoint[..., None].split(3, 1)
         in_arms = cross(slope, z_moment) - cross(self._shares, l_moment)
         along = slope * (z_force + cross(z_moment, self._arms))

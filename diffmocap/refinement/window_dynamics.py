@@ -131,8 +131,7 @@ class WindowForces:
     def dynamics(self) -> WindowDynamics:
         """What was found, in the units of the world."""
         force, moment = (self.residual * self._points.total_mass).split(3, -1)
-        multiplier = self._solution.residual.view(self.residual.shape)
-        contacts = ContactForces(self.force.mT, Wrench(force, moment, self._loads.needed.centre), multiplier)
+        contacts = ContactForces(self.force.mT, Wrench(force, moment, self._loads.needed.centre))
         return WindowDynamics(contacts, self.torques)
 
     def pull(self, of_torques: torch.Tensor, of_residual: torch.Tensor) -> tuple[torch.Tensor, ...]:

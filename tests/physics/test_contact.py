@@ -256,19 +256,6 @@ def test_newton_converges_and_forces_are_in_the_cone():
     torch.testing.assert_close(made + result.residual.moment, needed.moment)
 
 
-def test_a_start_near_by_comes_to_the_same():
-    """As an optimiser evaluates one window again and again."""
-    needed, positions, active = random_problems(40)
-    before = contact_forces(needed, positions, active, UP, 60.0)
-    moved = Wrench(needed.force + 2.0, needed.moment - 1.0, needed.centre)
-    cold = contact_forces(moved, positions, active, UP, 60.0)
-    warm = contact_forces(moved, positions, active, UP, 60.0, start=before.multiplier)
-    torch.testing.assert_close(warm.force, cold.force, rtol=0, atol=0.01)
-    soon = contact_forces(moved, positions, active, UP, 60.0, iterations=6, start=before.multiplier)
-    off = (soon.force - cold.force).abs().amax((-1, -2))
-    assert float((off < 0.01).double().mean()) > 0.9
-
-
 def test_gradients_through_the_solver_are_finite_differences():
     needed, positions, active = random_problems(3)
     inputs = tuple(x.clone().requires_grad_() for x in (needed.force, needed.moment, positions, active + 0.1))
