@@ -227,7 +227,8 @@ class MetaTrainer:
                 f"{path} belongs to another network: resume with its settings, or give another --out"
             ) from e
         self.ema.load_state_dict(state["ema"])
-        self.descent.load_state_dict(state["descent"])
+        # Runs from before there was a choice have Adam's state alone.
+        self.descent.load_state_dict(state["descent"] if "descent" in state else [state["adam"]])
         self.step, self.seconds, self.log_norm = state["step"], state["seconds"], state["log_norm"]
         self.best, self.history = state["best"], state["history"]
         self.progress = self._share_done()

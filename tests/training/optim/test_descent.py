@@ -71,3 +71,15 @@ def test_unknown_descents_and_runs_of_another_are_refused(tmp_path) -> None:
     trainer.save()
     with pytest.raises(SettingsError, match="trained with another descent"):
         MetaTrainer(replace(recipe, descent="adam"), Optimus(SMALL), problems, tmp_path).resume()
+
+
+def test_a_run_from_before_there_was_a_choice_resumes(tmp_path) -> None:
+    recipe, problems = MetaRecipe(steps=4, pairs=1, longest=4), FunctionProblems(("Sphere",), 2, 4, batch=1)
+    trainer = MetaTrainer(recipe, Optimus(SMALL), problems, tmp_path)
+    trainer.train_step()
+    trainer.save()
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    (state["adam"],) = state.pop("descent")
+    torch.save(state, tmp_path / "checkpoint.pt")
+    other = MetaTrainer(recipe, Optimus(SMALL), problems, tmp_path)
+    assert other.resume() and str(other.descent.state_dict()) == str(trainer.descent.state_dict())
