@@ -172,7 +172,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--weights", type=Path, default=REPOSITORY / "models", metavar="FOLDER",
                    help="of learned optimizers (default: models)")  # fmt: skip
     p.add_argument("--ablation-weights", type=Path, metavar="FOLDER",
-                   help="of table 4's variants, trained for equal numbers of steps (default: as --weights)")  # fmt: skip
+                   help="of table 4's variants, trained for equally many steps (default: as --weights)")  # fmt: skip
     p.add_argument("--data", type=Path, metavar="FOLDER",
                    help="of cmu_smpl30_{train,val,test}.npz (default: DIFFMOCAP_DATA)")  # fmt: skip
     p.add_argument("--seed", type=int, default=0, help="of motions, cameras and noise (default %(default)s)")

@@ -33,7 +33,7 @@ CRITERION = RelativeDecrease(epsilon=0.005)
 #: What the paper's order is compared by. Its table is of simulated motion capture, as DiffPhy here; on windows MPJPE-G
 #: says more of the lifted depth than of the solver, so the solvers' own figure counts.
 ORDERED_BY = {"window": "loss", "diffphy": "mpjpe_g_mm"}
-#: Optimus of the bottom half under the criterion, where the top half's was trained for another time.
+#: Optimus of the bottom half under the criterion, where the top half's is another network.
 SHIPPED = "Optimus, as shipped"
 #: The paper's MPJPE-G [mm] (table 4).
 PAPER = {

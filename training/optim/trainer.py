@@ -203,9 +203,9 @@ class MetaTrainer:
             return
         self.out.mkdir(parents=True, exist_ok=True)
         state = {
-            "optimizer": self.optimizer.state_dict(), "ema": self.ema.state_dict(), "descent": self.descent.state_dict(),
-            "step": self.step, "seconds": self.seconds, "log_norm": self.log_norm, "best": self.best,
-            "history": self.history,
+            "optimizer": self.optimizer.state_dict(), "ema": self.ema.state_dict(),
+            "descent": self.descent.state_dict(), "step": self.step, "seconds": self.seconds,
+            "log_norm": self.log_norm, "best": self.best, "history": self.history,
         }  # fmt: skip
         partial = self.out / "checkpoint.partial"
         torch.save(state, partial)
