@@ -59,7 +59,7 @@ FULL = {
     "diffphy": Amounts((17, 41), 1, 2, 100, 2, False, (8, 4), 80),
 }
 QUICK = {
-    "window": Amounts((5, 3), 1, 1, 100, 3, False, (1, 0), 60),
+    "window": Amounts((3, 2), 1, 1, 100, 3, False, (1, 0), 60),
     "diffphy": Amounts((2, 1), 1, 1, 50, 2, False, (1, 0), 20),
 }
 #: So little that a minute is enough: to see that everything runs.
