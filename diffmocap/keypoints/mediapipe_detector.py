@@ -173,9 +173,9 @@ class _WheelBackend:
                 f"mediapipe {mediapipe.__version__} carries no pose model; install mediapipe==0.10.21, "
                 f"or fetch a pose landmarker bundle from {_TASK_PAGE} and give its path as task_file"
             )
-        # It gives each network half of the cores, one of two. Two threads find keypoints in 13 ms instead of 22 there as
-        # long as nothing else runs; but what waits for the next image spins, for two thirds of a core at 30 Hz, and
-        # the whole graph loses frames. So this stays as MediaPipe has it.
+        # It gives each network half of the cores, one of two. Two threads find keypoints in 13 ms instead of 22 there
+        # as long as nothing else runs; but the one that waits for the next image spins, for 86 % of a core at 30 Hz,
+        # and the whole graph loses frames. So this stays as MediaPipe has it.
         self._pose = mediapipe.solutions.pose.Pose(
             model_complexity=settings.model_complexity,
             smooth_landmarks=settings.smooth,
