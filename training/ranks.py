@@ -15,6 +15,10 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
+# Its functions have the group of that moment as a default argument. The first optimizer imports it, and a group that
+# exists by then lives for ever: its threads then end with the interpreter, which now and then aborts the process.
+import torch.distributed.nn.functional  # noqa: F401
+
 #: The others wait at the next step while the first validates or writes a checkpoint.
 PATIENCE = timedelta(hours=2)
 
@@ -98,7 +102,7 @@ class Ranks:
         return [part.cpu() for part in parts]
 
     def leave(self) -> None:
-        """Ends the group after everybody came here."""
+        """Ends the group and its threads after everybody came here."""
         if self.world > 1:
             dist.barrier()
             dist.destroy_process_group()

@@ -267,6 +267,8 @@ def test_two_processes_take_the_gradient_of_one(program, repo_root, tmp_path) ->
     for result in (a, b):
         assert torch.allclose(result["gradient"], expected, rtol=1e-4, atol=1e-6)
     assert torch.equal(a["theta"], b["theta"]) and not torch.equal(a["drawn"], b["drawn"])
+    # Threads of the group that outlive it may abort the process while the interpreter ends.
+    assert a["threads_left"] == b["threads_left"] == []
 
 
 # --- the command --------------------------------------------------------------------------------------------------

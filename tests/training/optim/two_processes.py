@@ -30,6 +30,11 @@ def share(trainer: MetaTrainer, whole: MetaTrainer, rows: slice) -> None:
     trainer.draw_noise = lambda: noise
 
 
+def thread_names() -> list[str]:
+    """Of this process, as Linux knows them."""
+    return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+
+
 def main(out: Path) -> None:
     ranks = Ranks.join("cpu")
     whole = MetaTrainer(RECIPE, network(), PROBLEMS, out)  # the same on every process
@@ -43,8 +48,9 @@ def main(out: Path) -> None:
     for _ in range(3):
         free.train_step()
     result["theta"] = free.optimizer.theta
-    torch.save(result, out / f"process{ranks.rank}.pt")
     ranks.leave()
+    result["threads_left"] = [name for name in thread_names() if "gloo" in name]
+    torch.save(result, out / f"process{ranks.rank}.pt")
 
 
 if __name__ == "__main__":
