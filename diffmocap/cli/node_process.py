@@ -58,7 +58,8 @@ class RunningNode:
             ros += ["--params-file", str(path)]
         for source, target in node.remappings:
             ros += ["-r", f"{source}:={target}"]
-        command = [sys.executable, "-m", f"{PACKAGE}.nodes.{node.executable}", *node.arguments, "--ros-args", *ros]
+        starter = [sys.executable, "-m", f"{PACKAGE}.nodes.start", node.executable]
+        command = [*starter, *node.arguments, "--ros-args", *ros]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 command,
