@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -135,7 +136,7 @@ def run(make_node: Callable[[], ManagedNode], args: Sequence[str] | None = None)
     interruption = take_signals()
     prepare_process()
     arguments = list(sys.argv if args is None else args)
-    node = None
+    node = executor = None
     code = 0
     try:
         _init(arguments)
@@ -154,10 +155,16 @@ def run(make_node: Callable[[], ManagedNode], args: Sequence[str] | None = None)
         get_logger(node.get_name() if node is not None else "diffmocap").fatal(str(error))
         code = 1
     finally:
+        if executor is not None:
+            executor.shutdown()
         if node is not None:
             node.close()
             node.destroy_node()
+        interruption.on_signal = _nothing
         rclpy.try_shutdown()
+        # The lifecycle's state machine holds on to the DDS participant, which leaves the graph when it is destroyed.
+        node = executor = None
+        gc.collect()
         interruption.closed()
     return code
 
@@ -167,3 +174,7 @@ def _init(arguments: list[str]) -> None:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # of a type that rclpy does not make public
         raise SettingsError(f"the ROS arguments cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _nothing() -> None:
+    """The node is being closed already."""

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from diffmocap.nodes.interruption import take_signals
+from diffmocap.shared_memory import remove_owned
 
 NODES = ("camera_node", "keypoint_node", "pose_node")
 
@@ -42,6 +43,7 @@ def start(name: str, args: Sequence[str] | None = None) -> int:
     code = main(args)
     if interruption.received:
         # Python takes a moment to unload torch, and everything that has to be closed is.
+        remove_owned()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
