@@ -31,7 +31,7 @@ STEP_S = 0.1
 #: A process without a lifecycle that ends sooner after its start has not come up [s].
 SHORT_LIFE_S = 3.0
 #: Where the terminal was to interrupt the processes, those that still live then are interrupted again [s].
-INTERRUPT_AGAIN_S = 0.7
+INTERRUPT_AGAIN_S = 0.4
 #: A process is looked at for so long until it joins DDS, and so often for so long after that [s].
 JOINS_WITHIN_S, PRIVATE_EVERY_S, PRIVATE_FOR_S = 60.0, 0.5, 5.0
 
