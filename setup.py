@@ -40,9 +40,9 @@ setup(
     entry_points={
         "console_scripts": [
             "diffmocap = diffmocap.cli.main:main",
-            "camera_node = diffmocap.nodes.camera_node:main",
-            "keypoint_node = diffmocap.nodes.keypoint_node:main",
-            "pose_node = diffmocap.nodes.pose_node:main",
+            "camera_node = diffmocap.nodes.start:camera_node",
+            "keypoint_node = diffmocap.nodes.start:keypoint_node",
+            "pose_node = diffmocap.nodes.start:pose_node",
         ],
     },
 )

@@ -46,6 +46,7 @@ class RunningNode:
         self.node = node
         self.name = node.name
         self.log_path = folder / f"{node.name}.log"
+        self.log_path.write_bytes(b"")
         self._read_bytes = 0
         ros = ["-r", f"__node:={node.name}", "-r", f"__ns:={namespace}", "--log-level", log_level]
         if node.reads_params_file and params_file:
@@ -58,16 +59,22 @@ class RunningNode:
             ros += ["--params-file", str(path)]
         for source, target in node.remappings:
             ros += ["-r", f"{source}:={target}"]
-        command = [sys.executable, "-m", f"{PACKAGE}.nodes.{node.executable}", *node.arguments, "--ros-args", *ros]
-        with self.log_path.open("wb") as log:
+        starter = [sys.executable, "-m", f"{PACKAGE}.nodes.start", node.executable]
+        self._command = [*starter, *node.arguments, "--ros-args", *ros]
+        self.start()
+
+    def start(self) -> None:
+        """Starts the process; again, where the last one has ended. Its log goes on."""
+        with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
+                self._command,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which ends its nodes in order
-                preexec_fn=_end_with_parent,
+                umask=0o077,
+                preexec_fn=_prepare_child,
             )
 
     @property
@@ -97,7 +104,8 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def _end_with_parent() -> None:
-    """Runs in the child: SIGTERM comes when the parent is gone."""
+def _prepare_child() -> None:
+    """Runs in the child: signals wait until the node can take them, and SIGTERM comes when the parent is gone."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -16,12 +16,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffmocap.cli.node_process import RunningNode
 from diffmocap.errors import GraphError
 from diffmocap.graph.elements import PACKAGE, Graph
 from diffmocap.ros_environment import prepare_process, require_ros
+from diffmocap.shared_memory import make_private, remove_dead
+
+if TYPE_CHECKING:
+    from diffmocap.nodes.bring_up import BringUp
 
 #: The ever firmer requests to end, and the seconds that each one is given.
 ENDING = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
@@ -30,6 +34,7 @@ ENDING = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 class Supervisor:
     """A context manager around the diffmocap nodes of a graph; processes of other packages (viewers) are left out.
 
+    With the graph's argument ``respawn`` a node that was active and died is started again while spinning.
     Enter it on the main thread: a SIGTERM then ends the nodes too, and they end with that thread.
     A node of the supervisor's own publishes the static transforms.
 
@@ -46,7 +51,7 @@ class Supervisor:
         node: the supervisor's rclpy node, in the graph's namespace.
 
     Raises:
-        SettingsError: arguments that the graph does not take.
+        SettingsError: arguments that the graph does not take; when entered: a parameter file that reaches no node.
         SetupError: ROS 2 or the messages are not installed.
     """
 
@@ -68,8 +73,11 @@ class Supervisor:
         self._log_folder = Path(log_folder)
         self._log = log
         self._old_handler: Any = None
+        self._bring_up: BringUp | None = None
+        self._respawn = self._values.get("respawn") == "true"
 
     def __enter__(self) -> "Supervisor":
+        self._check_parameter_file()
         self._log_folder.mkdir(parents=True, exist_ok=True)
         if threading.current_thread() is threading.main_thread():
             self._old_handler = signal.signal(signal.SIGTERM, _raise_exit)
@@ -113,15 +121,17 @@ class Supervisor:
         Raises:
             GraphError: a node ended, refused a transition or did not answer in time; the message holds its log's end.
         """
-        from lifecycle_msgs.msg import Transition
+        from diffmocap.nodes.bring_up import BringUp
 
         deadline_s = time.monotonic() + timeout_s
-        managed = [self.running[node.name] for node in self.graph.lifecycle_nodes]
-        progress(f"configuring {', '.join(running.name for running in managed)}")
-        self._transition(managed, Transition.TRANSITION_CONFIGURE, "configure", deadline_s)
-        for running in managed:
-            self._transition([running], Transition.TRANSITION_ACTIVATE, "activate", deadline_s)
-            progress(f"{running.name} is active")
+        names = [node.name for node in self.graph.lifecycle_nodes]
+        progress(f"configuring {', '.join(names)}")
+        self._bring_up = BringUp(self.node, names, progress=progress)
+        while not self._bring_up.complete:
+            if time.monotonic() > deadline_s:
+                slow = self.running[self._bring_up.behind[0]]
+                raise GraphError(f"{slow.name} did not become active in time; its log ends with:\n{slow.log_tail()}")
+            self.spin_once(0.05)
 
     def spin_once(self, timeout_s: float = 0.1) -> None:
         """Serves :attr:`node`, hands on logs, looks after the processes.
@@ -129,12 +139,26 @@ class Supervisor:
         Raises:
             GraphError: a process ended that should not have.
         """
+        from diffmocap.nodes.bring_up import TransitionRefused
+
         self._executor.spin_once(timeout_sec=timeout_s)
         self._hand_on_logs()
-        for running in self.running.values():
+        for running in list(self.running.values()):
             code = running.process.poll()
-            if code is not None and not (running.node.ends_graph and code == 0):
+            if code is None or (running.node.ends_graph and code == 0):
+                continue
+            remove_dead()
+            may_respawn = self._respawn and not running.node.ends_graph and self._bring_up is not None
+            if not (may_respawn and self._bring_up.restart(running.name)):
                 raise GraphError(f"{running.name} has ended with exit code {code}:\n{running.log_tail()}")
+            if self._log is not None:
+                self._log(running.name, f"[WARN] it has ended with exit code {code} and is started again")
+            running.start()
+        if self._bring_up is not None and not self._bring_up.complete:
+            try:
+                self._bring_up.advance()
+            except TransitionRefused as refusal:
+                raise GraphError(f"{refusal}:\n{self.running[refusal.node].log_tail()}") from refusal
 
     def stop(self) -> dict[str, int]:
         """Ends all processes, the firmer the longer it takes; returns their exit codes. May be called again."""
@@ -145,6 +169,8 @@ class Supervisor:
             _wait_for(alive, patience_s)
         self._hand_on_logs()
         self._leave_graph()
+        if any(running.process.returncode for running in self.running.values()):
+            remove_dead()
         if self._old_handler is not None:
             signal.signal(signal.SIGTERM, self._old_handler)
             self._old_handler = None
@@ -159,10 +185,20 @@ class Supervisor:
         self._context = rclpy.Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node("diffmocap_supervisor", context=self._context, namespace=self._namespace)
+        make_private()
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         if self.graph.static_transforms:
             self._publish_static_transforms()
+
+    def _check_parameter_file(self) -> None:
+        from diffmocap.nodes.parameter_names import check_parameter_file
+
+        readers = [f"{self._namespace.rstrip('/')}/{node.name}" for node in self.graph.nodes if node.reads_params_file]
+        if readers:
+            prepare_process()
+            warn = self._log or (lambda name, line: None)
+            check_parameter_file(self._values["params_file"], readers, lambda text: warn("diffmocap", f"[WARN] {text}"))
 
     def _leave_graph(self) -> None:
         if self.node is not None:
@@ -191,31 +227,6 @@ class Supervisor:
             )
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.node.create_publisher(TFMessage, "/tf_static", latched).publish(message)
-
-    def _transition(self, nodes: Sequence[RunningNode], transition_id: int, what: str, deadline_s: float) -> None:
-        """Asks all nodes for a transition as their services appear, and waits for every answer."""
-        from lifecycle_msgs.msg import Transition
-        from lifecycle_msgs.srv import ChangeState
-
-        request = ChangeState.Request(transition=Transition(id=transition_id))
-        clients = {r.name: self.node.create_client(ChangeState, f"{r.name}/change_state") for r in nodes}
-        answers: dict[str, Any] = {}
-        try:
-            while waiting := [r for r in nodes if r.name not in answers or not answers[r.name].done()]:
-                if time.monotonic() > deadline_s:
-                    slow = waiting[0]
-                    raise GraphError(f"{slow.name} did not {what} in time; its log ends with:\n{slow.log_tail()}")
-                for running in waiting:
-                    if running.name not in answers and clients[running.name].service_is_ready():
-                        answers[running.name] = clients[running.name].call_async(request)
-                self.spin_once(0.05)
-                for running in nodes:
-                    answer = answers.get(running.name)
-                    if answer is not None and answer.done() and not answer.result().success:
-                        raise GraphError(f"{running.name} did not {what}:\n{running.log_tail()}")
-        finally:
-            for client in clients.values():
-                self.node.destroy_client(client)
 
     def _hand_on_logs(self) -> None:
         if self._log is not None:

@@ -30,6 +30,8 @@ from diffmocap.resources import share_path
 CAMERA_HEIGHT_M = 1.0
 #: REP-103 name of the frame of images.
 OPTICAL_FRAME = "camera_optical_frame"
+#: For the nodes and a bag's player to find each other, which takes up to a few seconds on a busy machine [s].
+BAG_DELAY_S = "3.0"
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 SIM_TIME = {"use_sim_time": Given("use_sim_time", bool)}
 
@@ -48,7 +50,7 @@ def webcam() -> Graph:
         ),
         nodes=(
             *_pipeline_nodes(),
-            _camera_node({"source": Given("source")}, When("camera")),
+            _camera_node({"source": Given("source")}, When("camera"), may_wait=True),
             *_viewing_nodes(beside_pose_node=True),
         ),
         static_transforms=_camera_frames(),
@@ -85,7 +87,10 @@ def replay() -> Graph:
         ),
         tools=(
             ToolProcess(
-                ("ros2", "bag", "play", Given("bag"), "--clock"),
+                # Its default clock of 40 Hz is coarser than the times that diagnostics are about; and what listens
+                # has to find the player before it begins, or misses the first images.
+                ("ros2", "bag", "play", Given("bag"), "--clock", "200", "--delay", BAG_DELAY_S),
+                package="ros2bag",
                 options=((When("on_end", "loop"), "--loop"),),
                 when=(When("bag", None),),
                 ends_graph=ends,
@@ -120,6 +125,7 @@ def view() -> Graph:
                 "joint_state_publisher_gui",
                 package="joint_state_publisher_gui",  # reads robot_description from its topic
                 when=(When("joint_sliders"),),
+                may_end=True,
             ),
         ),
         static_transforms=(
@@ -191,6 +197,12 @@ def _common_arguments() -> tuple[Argument, ...]:
         Argument("params_file", str(share_path("config", "diffmocap.yaml")), "Parameter file of all nodes."),
         Argument("image_topic", "", "Topic of the images, where another driver or a bag names it differently."),
         Argument("camera_info_topic", "", "Topic of the calibration; empty: camera_info beside the images."),
+        Argument(
+            "respawn",
+            "false",
+            "Start a node that has died again, configured and active; false: the death of a node ends the graph.",
+            BOOLEANS,
+        ),
         *_viewing_arguments(beside_pose_node=True),
     )
 
@@ -225,7 +237,9 @@ def _pipeline_nodes() -> tuple[NodeProcess, ...]:
     )
 
 
-def _camera_node(parameters: dict[str, Given], when: When, ends_graph: When | bool = False) -> NodeProcess:
+def _camera_node(
+    parameters: dict[str, Given], when: When, ends_graph: When | bool = False, may_wait: bool = False
+) -> NodeProcess:
     return NodeProcess(
         "camera_node",
         "camera_node",
@@ -234,6 +248,7 @@ def _camera_node(parameters: dict[str, Given], when: When, ends_graph: When | bo
         parameters={**parameters, **SIM_TIME},
         when=(when,),
         ends_graph=ends_graph,
+        may_wait=may_wait,
     )
 
 
@@ -257,6 +272,8 @@ def _viewing_nodes(beside_pose_node: bool) -> tuple[NodeProcess, ...]:
             parameters=SIM_TIME,
             arguments=("-d", str(share_path("config", "diffmocap.rviz"))),
             when=(When("rviz"),),
+            optional=True,
+            may_end=True,
         ),
     )
 

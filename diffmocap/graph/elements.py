@@ -88,6 +88,10 @@ class NodeProcess:
         reads_params_file: whether the graph's parameter file is meant for it.
         when: starts only where all of these hold.
         ends_graph: where it holds, the graph has done its work when this process ends by itself.
+        optional: left out, with a warning, where its package is not installed.
+        may_end: the graph goes on when it ends; a window that the user closes.
+        may_wait: where it cannot be configured the graph waits until somebody configures it: a camera may be
+            plugged in later.
     """
 
     executable: str
@@ -100,16 +104,20 @@ class NodeProcess:
     reads_params_file: bool = False
     when: tuple[When, ...] = ()
     ends_graph: When | bool = False
+    optional: bool = False
+    may_end: bool = False
+    may_wait: bool = False
 
 
 @dataclass(frozen=True)
 class ToolProcess:
-    """A ROS command-line tool; fields as in :class:`NodeProcess`.
+    """A ROS command-line tool, started when all lifecycle nodes are active; fields as in :class:`NodeProcess`.
 
     ``options`` are flags with the condition under which they are appended.
     """
 
     command: tuple[str | Given, ...]
+    package: str
     options: tuple[tuple[When, str], ...] = ()
     when: tuple[When, ...] = ()
     ends_graph: When | bool = False
@@ -162,6 +170,13 @@ class Graph:
     @property
     def lifecycle_nodes(self) -> tuple[NodeProcess, ...]:
         return tuple(node for node in self.nodes if node.lifecycle)
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The ROS packages that must be installed to start it, each once."""
+        needed = [node.package for node in self.nodes if not node.optional] + [tool.package for tool in self.tools]
+        needed += ["tf2_ros"] if self.static_transforms else []
+        return tuple(dict.fromkeys(needed))
 
     def values(self, given: Mapping[str, Any] | None = None) -> dict[str, str]:
         """All argument values as text, defaults filled in.

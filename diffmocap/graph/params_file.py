@@ -1,4 +1,4 @@
-"""What a user's parameter file says of one parameter of one node, before any node runs."""
+"""What a user's parameter file says to which node, before any node runs."""
 
 from __future__ import annotations
 
@@ -15,17 +15,30 @@ def parameter_in_file(path: str | Path, node: str, parameter: str) -> Any:
 
     Also of a file that cannot be read: the node that is given it says what is wrong.
     """
+    value = None
+    for name, parameters in sections(path):
+        if names(name, node):
+            value = parameters.get(parameter, value)
+    return value
+
+
+def sections(path: str | Path) -> list[tuple[str, Mapping[str, Any]]]:
+    """The file's (name of nodes, which may have wildcards; their parameters) in its order; none of an unreadable file.
+
+    Groups of parameters are levels, as they are written: ``{"physics_weights": {"slip": 1.0}}``.
+    """
     import yaml  # most graphs ask nothing of their file
 
     try:
         document = yaml.safe_load(Path(path).read_text())
     except (OSError, ValueError, yaml.YAMLError):
-        return None
-    value = None
-    for name, parameters in _sections(document):
-        if re.fullmatch(_pattern(name), node) and isinstance(parameters, Mapping):
-            value = parameters.get(parameter, value)
-    return value
+        return []
+    return [(name, parameters) for name, parameters in _sections(document) if isinstance(parameters, Mapping)]
+
+
+def names(section: str, node: str) -> bool:
+    """Whether a section's name stands for the node of this full name."""
+    return re.fullmatch(_pattern(section), node) is not None
 
 
 def _sections(document: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import subprocess
+from functools import cache, partial
 
+import launch.logging
 from launch import LaunchContext, LaunchDescription
-from launch.actions import (
-    DeclareLaunchArgument,
-    EmitEvent,
-    ExecuteProcess,
-    LogInfo,
-    OpaqueFunction,
-    RegisterEventHandler,
-    Shutdown,
-)
-from launch.events import matches_action
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
-from launch_ros.event_handlers import OnStateTransition
-from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
-from lifecycle_msgs.msg import Transition
 
-from diffmocap.graph.elements import URDF, Graph, NodeProcess, StaticTransform, ToolProcess
+from diffmocap.graph.elements import PACKAGE, URDF, Graph, NodeProcess, StaticTransform, ToolProcess
 from diffmocap.graph.robot_description import robot_description
+from diffmocap.nodes.launch_checks import check_arguments, check_files, installed
+from diffmocap.nodes.launch_supervision import Part, Supervision
 
 
 def launch_description(graph: Graph) -> LaunchDescription:
@@ -45,26 +38,38 @@ def launch_description(graph: Graph) -> LaunchDescription:
 
 
 def _start(context: LaunchContext, graph: Graph) -> list:
+    warn = launch.logging.get_logger("diffmocap").warning
+    check_arguments(graph, context)
     given = {argument.name: LaunchConfiguration(argument.name).perform(context) for argument in graph.arguments}
     values = graph.values(given)
-    resolved = graph.resolve(given)
-    processes = [(node, _node(node, values)) for node in resolved.nodes]
-    namespace = values["namespace"].strip("/")
-    managed = [
-        (f"/{namespace}/{node.name}" if namespace else f"/{node.name}", action)
-        for node, action in processes
-        if node.lifecycle
-    ]
-    return [
-        *_bring_up(managed),
-        *[_static_transform_publisher(transform, values) for transform in resolved.static_transforms],
-        *[action for _, action in processes],
-        *[_tool(tool) for tool in resolved.tools],
-        *[_request(action, Transition.TRANSITION_CONFIGURE) for _, action in managed[:1]],
-    ]
+    resolved = installed(graph.resolve(given), warn)
+    namespaces = (context.launch_configurations.get("ros_namespace", ""), values["namespace"])
+    check_files(resolved, values, "/" + "/".join(name.strip("/") for name in namespaces if name.strip("/")), warn)
+
+    respawn = values.get("respawn") == "true"
+    supervision = Supervision()
+    processes = []
+    for transform in resolved.static_transforms:
+        make = partial(_static_transform_publisher, transform, values, _prefix(context, "static_transform_publisher"))
+        processes.append(supervision.add(Part(transform.publisher_name, respawn=respawn), make))
+    for node in resolved.nodes:
+        part = Part(
+            node.name,
+            ends_graph=bool(node.ends_graph),
+            may_end=node.may_end,
+            may_wait=node.may_wait,
+            respawn=respawn and not node.ends_graph and not node.may_end,
+        )
+        prefix = _prefix(context, node.executable, holds_signals=node.package == PACKAGE)
+        processes.append(supervision.add(part, partial(_node, node, values, prefix)))
+    tools = []
+    for tool in resolved.tools:
+        part = Part(" ".join(tool.command[:4]), ends_graph=bool(tool.ends_graph))
+        tools.append(supervision.add(part, partial(_tool, tool, _prefix(context, tool.command[0]))))
+    return [*supervision.handlers(tools), *processes, OpaqueFunction(function=supervision.watch)]
 
 
-def _node(node: NodeProcess, values: dict[str, str]) -> Node:
+def _node(node: NodeProcess, values: dict[str, str], prefix: str | None, **watched) -> Node:
     # Without ParameterValue the text "0" would arrive as a number.
     parameters = {
         name: ParameterValue(robot_description() if value is URDF else value, value_type=str)
@@ -76,6 +81,8 @@ def _node(node: NodeProcess, values: dict[str, str]) -> Node:
     return kind(
         package=node.package,
         executable=node.executable,
+        exec_name=node.executable,
+        prefix=prefix,
         name=node.name,
         namespace=values["namespace"],
         parameters=([values["params_file"]] if node.reads_params_file else []) + ([parameters] if parameters else []),
@@ -83,69 +90,23 @@ def _node(node: NodeProcess, values: dict[str, str]) -> Node:
         arguments=list(node.arguments),
         ros_arguments=["--log-level", values["log_level"]],
         output="screen",
-        on_exit=[Shutdown(reason=f"{node.name} has ended")] if node.ends_graph else None,
+        **watched,
     )
 
 
-def _bring_up(managed: Sequence[tuple[str, LifecycleNode]]) -> list[RegisterEventHandler]:
-    """Handlers that take (full name, node) to active one after the other, once the first is asked to configure.
-
-    They follow state transitions, so that after a failure the user can configure the node by hand and
-    the rest goes on from there.
-    """
-    handlers = []
-    for i, (name, node) in enumerate(managed):
-        handlers += [
-            _once(node, "configuring", "inactive", [_request(node, Transition.TRANSITION_ACTIVATE)]),
-            RegisterEventHandler(
-                OnStateTransition(
-                    target_lifecycle_node=node,
-                    start_state="configuring",
-                    goal_state="unconfigured",
-                    entities=[
-                        LogInfo(
-                            msg=f"{name} could not be configured, its error stands above. Set that right and run "
-                            f"`ros2 lifecycle set {name} configure`; the launch goes on from there."
-                        )
-                    ],
-                )
-            ),
-        ]
-        for _, following in managed[i + 1 : i + 2]:
-            request = _request(following, Transition.TRANSITION_CONFIGURE)
-            handlers.append(_once(node, "activating", "active", [request]))
-    return handlers
+def _tool(tool: ToolProcess, prefix: str | None, **watched) -> ExecuteProcess:
+    return ExecuteProcess(cmd=list(tool.command), name=tool.command[0], prefix=prefix, output="screen", **watched)
 
 
-def _once(node: LifecycleNode, start_state: str, goal_state: str, actions: list) -> RegisterEventHandler:
-    return RegisterEventHandler(
-        OnStateTransition(
-            target_lifecycle_node=node,
-            start_state=start_state,
-            goal_state=goal_state,
-            entities=actions,
-            handle_once=True,
-        )
-    )
-
-
-def _request(node: LifecycleNode, transition: int) -> EmitEvent:
-    return EmitEvent(event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition))
-
-
-def _tool(tool: ToolProcess) -> ExecuteProcess:
-    return ExecuteProcess(
-        cmd=list(tool.command),
-        output="screen",
-        on_exit=[Shutdown(reason=f"{' '.join(tool.command[:3])} has ended")] if tool.ends_graph else None,
-    )
-
-
-def _static_transform_publisher(transform: StaticTransform, values: dict[str, str]) -> Node:
+def _static_transform_publisher(
+    transform: StaticTransform, values: dict[str, str], prefix: str | None, **watched
+) -> Node:
     options = zip(("--x", "--y", "--z", "--roll", "--pitch", "--yaw"), (*transform.xyz, *transform.rpy))
     return Node(
         package="tf2_ros",
         executable="static_transform_publisher",
+        exec_name="static_transform_publisher",
+        prefix=prefix,
         name=transform.publisher_name,
         namespace=values["namespace"],
         arguments=[
@@ -156,4 +117,27 @@ def _static_transform_publisher(transform: StaticTransform, values: dict[str, st
             transform.child,
         ],
         ros_arguments=["--log-level", values["log_level"]],
+        **watched,
     )
+
+
+def _prefix(context: LaunchContext, executable: str, holds_signals: bool = False) -> str | None:
+    """What an executable is started through; None leaves that to the user's ``--launch-prefix``.
+
+    A umask of 077, since what is seen through a camera concerns its user alone. A process that ``holds_signals`` gets
+    them once it can take them: Python meets an earlier SIGINT with a traceback. The node unblocks them.
+    """
+    prefix = context.launch_configurations.get("launch-prefix")
+    if prefix and re.match(context.launch_configurations.get("launch-prefix-filter", ""), executable):
+        return None
+    held = "env --block-signal=INT,TERM " if holds_signals and _env_can_block_signals() else ""
+    return held + """sh -c 'umask 077 && exec "$@"' sh"""
+
+
+@cache
+def _env_can_block_signals() -> bool:
+    """Whether this machine's env is that of GNU coreutils 8.31 or newer."""
+    try:
+        return subprocess.run(["env", "--block-signal=INT,TERM", "true"], capture_output=True).returncode == 0
+    except OSError:
+        return False

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import signal
+import gc
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
-from diffmocap.errors import DiffmocapError
+from diffmocap.errors import DiffmocapError, SettingsError
+from diffmocap.nodes.interruption import take_signals
+from diffmocap.nodes.parameter_names import refuse_unknown_parameters
 from diffmocap.nodes.parameters import Parameters, Setting
 from diffmocap.ros_environment import prepare_process
-
-RCLError = rclpy_implementation.RCLError
+from diffmocap.shared_memory import make_private
 
 
 class ManagedNode(LifecycleNode):
@@ -131,33 +133,48 @@ def run(make_node: Callable[[], ManagedNode], args: Sequence[str] | None = None)
     One thread executes all callbacks: with 30 images a second several executor threads compete for
     the interpreter and lose messages, so long work belongs on a thread of the node's own.
     """
+    interruption = take_signals()
     prepare_process()
-    rclpy.init(args=None if args is None else list(args))
-    node = None
+    arguments = list(sys.argv if args is None else args)
+    node = executor = None
     code = 0
     try:
+        _init(arguments)
         node = make_node()
+        refuse_unknown_parameters(node, arguments)
+        make_private()  # the node has brought the process's segments with it
+        interruption.on_signal = node.request_exit
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        # A signal that arrives just before the executor waits does not wake it (seen with rclpy 9.1), so it waits
-        # for a while only and then looks whether the context still lives.
         while node.context.ok() and not node.exit_request.done():
             executor.spin_until_future_complete(node.exit_request, timeout_sec=0.5)
         code = node.exit_request.result() if node.exit_request.done() else 0
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
-    except RCLError:
-        if rclpy.ok():
-            raise  # else a signal has ended the context between the look at it and the executor's wait
     except DiffmocapError as error:
-        get_logger("diffmocap").fatal(str(error))
+        get_logger(node.get_name() if node is not None else "diffmocap").fatal(str(error))
         code = 1
     finally:
+        if executor is not None:
+            executor.shutdown()
         if node is not None:
             node.close()
             node.destroy_node()
+        interruption.on_signal = _nothing
         rclpy.try_shutdown()
-        # Python takes a moment to unload torch; another signal must not make a killed process of a clean exit.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        # The lifecycle's state machine holds on to the DDS participant, which leaves the graph when it is destroyed.
+        node = executor = None
+        gc.collect()
+        interruption.closed()
     return code
+
+
+def _init(arguments: list[str]) -> None:
+    try:
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # of a type that rclpy does not make public
+        raise SettingsError(f"the ROS arguments cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _nothing() -> None:
+    """The node is being closed already."""

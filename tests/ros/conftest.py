@@ -53,7 +53,7 @@ class Graph:
 
     def start(self, name: str, parameters: dict[str, Any] | None = None, *arguments: str) -> NodeUnderTest:
         """Starts ``diffmocap.nodes.<name>`` with parameters."""
-        command = [sys.executable, "-m", f"diffmocap.nodes.{name}", "--ros-args", *arguments]
+        command = [sys.executable, "-m", "diffmocap.nodes.start", name, "--ros-args", *arguments]
         for key, value in (parameters or {}).items():
             text = str(value).lower() if isinstance(value, bool) else value
             command += ["-p", f"{key}:='{text}'" if isinstance(value, str) else f"{key}:={text}"]

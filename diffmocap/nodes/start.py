@@ -1,0 +1,57 @@
+"""The executables of the nodes. What a node needs takes seconds to import; signals are taken care of before that.
+
+    python -m diffmocap.nodes.start pose_node --ros-args -p device:=cuda
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from diffmocap.nodes.interruption import take_signals
+from diffmocap.shared_memory import remove_owned
+
+NODES = ("camera_node", "keypoint_node", "pose_node")
+
+
+def camera_node() -> int:
+    """Runs camera_node."""
+    return start("camera_node")
+
+
+def keypoint_node() -> int:
+    """Runs keypoint_node."""
+    return start("keypoint_node")
+
+
+def pose_node() -> int:
+    """Runs pose_node."""
+    return start("pose_node")
+
+
+def start(name: str, args: Sequence[str] | None = None) -> int:
+    """Runs a node of this package and returns its exit code; ``args`` as for ``rclpy.init``."""
+    interruption = take_signals()
+    os.umask(0o077)  # what a camera sees concerns its user alone: log files, and files in shared memory
+    try:
+        main = importlib.import_module(f"diffmocap.nodes.{name}").main
+    except ImportError as error:
+        print(f"[FATAL] [{name}]: cannot start: {error}; `diffmocap doctor` says what is missing", file=sys.stderr)
+        return 1
+    code = main(args)
+    if interruption.received:
+        # Python takes a moment to unload torch, and everything that has to be closed is.
+        remove_owned()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1] not in NODES:
+        raise SystemExit(f"usage: python -m diffmocap.nodes.start {{{','.join(NODES)}}} [--ros-args ...]")
+    del sys.argv[0]  # the rest is the node's command line, its name in front
+    raise SystemExit(start(sys.argv[0]))

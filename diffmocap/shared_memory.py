@@ -1,0 +1,105 @@
+"""Fast DDS's files in shared memory: readable by their user alone, and gone with the process that made them.
+
+Each segment has a lock file beside it (``<segment>_el``, of a port also ``_sl``) that its owner holds open and locked
+while it lives. That tells whose a segment is, and which ones have been left behind by processes that were killed: the
+rule of ``fastdds shm clean``. Segments are ``fastdds_*`` since Fast DDS 3 and ``fastrtps_*`` before. Nothing here fails
+where there is no shared memory or no Fast DDS.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+SHARED_MEMORY = Path("/dev/shm")
+_LOCK_FILE = re.compile(r"(?P<segment>(?:fastdds|fastrtps)_(?:[0-9a-f]{16}|port\d+))_[es]l")
+
+
+def owned_segments(pid: int | None = None, folder: Path = SHARED_MEMORY) -> list[Path]:
+    """The segments and ports of a process of this user, by default of this one."""
+    descriptors = Path(f"/proc/{os.getpid() if pid is None else pid}/fd")
+    found = []
+    try:
+        for descriptor in os.listdir(descriptors):
+            try:
+                path = Path(os.readlink(descriptors / descriptor))
+            except OSError:  # closed since
+                continue
+            if path.parent == folder and (match := _LOCK_FILE.fullmatch(path.name)):
+                found.append(folder / match["segment"])
+    except OSError:  # the process has ended, or the system has no /proc
+        return []
+    return sorted(set(found))
+
+
+def make_private(pid: int | None = None, folder: Path = SHARED_MEMORY) -> list[Path]:
+    """Take from group and others what they may do with a process's segments; returns the segments.
+
+    Needed beside a umask of 077: Fast DDS gives its segments the mode 0644 whatever the umask is, and images go through
+    them.
+    """
+    segments = owned_segments(pid, folder)
+    for segment in segments:
+        for path in _files(segment):
+            try:
+                os.chmod(path, path.stat().st_mode & 0o700)
+            except OSError:  # gone since, or another user's
+                continue
+    return segments
+
+
+def remove_owned(folder: Path = SHARED_MEMORY) -> None:
+    """Remove the segments of this process, which is about to end without telling Fast DDS."""
+    for segment in owned_segments(folder=folder):
+        _remove(segment)
+
+
+def remove_dead(folder: Path = SHARED_MEMORY) -> list[Path]:
+    """Remove the segments that killed processes of this user left behind; returns them."""
+    removed = []
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return removed
+    for name in names:
+        match = _LOCK_FILE.fullmatch(name)
+        if match and _is_own_and_dead(folder / name):
+            segment = folder / match["segment"]
+            _remove(segment)
+            removed.append(segment)
+    return sorted(set(removed))
+
+
+def _is_own_and_dead(lock_file: Path) -> bool:
+    try:
+        descriptor = os.open(lock_file, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        if os.fstat(descriptor).st_uid != os.getuid():
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:  # its owner lives
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _files(segment: Path) -> Iterator[Path]:
+    """The segment, its lock files, and of a port its mutex; some of them may not exist."""
+    yield segment
+    yield segment.with_name(f"{segment.name}_el")
+    yield segment.with_name(f"{segment.name}_sl")
+    yield segment.with_name(f"sem.{segment.name}_mutex")
+
+
+def _remove(segment: Path) -> None:
+    for path in _files(segment):
+        path.unlink(missing_ok=True)
