@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .prefix import PACKAGES, make_prefix
+from benchmarks.launch_files.stand_ins.prefix import PACKAGES, make_prefix
 
 
 def main() -> None:
