@@ -1,14 +1,13 @@
 """The environment that ROS 2 needs where it came as wheels from PyPI; a real install sets up its own.
 
-Plain wheels leave three things unset: where packages find their `share` folder (``AMENT_PREFIX_PATH``), a Fast DDS
-profile under which images fit into shared memory, and that discovery stays on this machine. What the user has set
-already is kept. No ROS module is imported here.
+Plain wheels leave unset where packages find their `share` folder (``AMENT_PREFIX_PATH``), and they need what
+:mod:`diffmocap.network` sets for every process, also for one that is started by itself. What the user has set already
+is kept. No ROS module is imported here.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Mapping, MutableMapping
 from importlib import metadata
@@ -16,11 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from diffmocap.errors import SetupError
-from diffmocap.resources import share_path
-
-#: Size of the segment in config/fastdds.xml with its bookkeeping, and how many processes may have one.
-FULL_SEGMENT_BYTES = 36_000_000
-PROCESSES_IN_A_GRAPH = 8
+from diffmocap.network import LOCAL, network
 
 
 def rclpy_from_wheels() -> bool:
@@ -59,25 +54,7 @@ def wheel_defaults(environment: Mapping[str, str]) -> dict[str, str]:
     if sys.prefix not in prefixes:
         prefixes.insert(0, sys.prefix)
     changes = {"AMENT_PREFIX_PATH": os.pathsep.join(prefixes), "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}
-    # ROS_LOCALHOST_ONLY is ignored since Kilted. ROS_STATIC_PEERS asks for machines that the loopback would shut out.
-    discovery = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE")
-    if discovery is None and not environment.get("ROS_STATIC_PEERS"):
-        changes["ROS_AUTOMATIC_DISCOVERY_RANGE"] = discovery = "LOCALHOST"
-    # The profile binds UDP to the loopback: right only where the user did not ask for a wider range.
-    own_profile = environment.get("FASTDDS_DEFAULT_PROFILES_FILE") or environment.get("FASTRTPS_DEFAULT_PROFILES_FILE")
-    if discovery == "LOCALHOST" and not own_profile:
-        changes["FASTDDS_DEFAULT_PROFILES_FILE"] = str(fastdds_profile())
-    return changes
-
-
-def fastdds_profile(shared_memory: Path = Path("/dev/shm")) -> Path:
-    """The profile whose segments fit the free shared memory: each process of the graph allocates one in full."""
-    try:
-        free_bytes = shutil.disk_usage(shared_memory).free
-    except OSError:
-        free_bytes = 0
-    enough = free_bytes >= PROCESSES_IN_A_GRAPH * FULL_SEGMENT_BYTES
-    return share_path("config", "fastdds.xml" if enough else "fastdds_small_shm.xml")
+    return changes | network(LOCAL, {**environment, **changes}).variables
 
 
 def child_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:

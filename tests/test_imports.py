@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 #: The pipeline's order. A part imports from itself and from what stands before it.
 ORDER = (
     "errors", "compiler", "types", "resources", "device", "body", "camera", "keypoints", "lifting", "optim", "physics",
-    "refinement", "pipeline", "evaluation", "motion_metrics", "uncertainty", "wild_figures", "shared_memory",
+    "refinement", "pipeline", "evaluation", "motion_metrics", "uncertainty", "wild_figures", "network",
+    "shared_memory",
     "ros_environment", "graph", "nodes", "cli",
 )  # fmt: skip
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +62,6 @@ def run(args: argparse.Namespace) -> int:
     truth = beside(source)
     parameters = node_parameters(args, truth)
     domain_id = args.domain_id if args.domain_id is not None else free_domain_id()
-    stay_on_this_machine()
     recording = Recording()
     out = args.out / Path(source).stem
     say(f"{source}: {mode}; ROS domain {domain_id}, logs in {out}-logs")
@@ -75,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
             parameters=parameters,
             frames=mode.frames,
             domain_id=domain_id,
+            network=args.network,
             verbose=args.verbose,
         ),
         recording,
@@ -124,15 +123,6 @@ def video_mode(source: str) -> CaptureMode:
         raise CameraError(f"demo plays a video file, '{source}' is a camera; use `diffmocap live --source {source}`")
     with Capture(source, realtime=False) as capture:
         return capture.mode
-
-
-def stay_on_this_machine() -> None:
-    """A demo talks to nobody else, whichever ROS 2 it runs on; what the user set stands."""
-    from diffmocap.ros_environment import fastdds_profile
-
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    if os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST":
-        os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(fastdds_profile()))
 
 
 def node_parameters(args: argparse.Namespace, truth: GroundTruth | None) -> dict[str, dict[str, Any]]:

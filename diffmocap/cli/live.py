@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
             parameters=parameters,
             duration_s=args.duration,
             domain_id=args.domain_id,
+            network=args.network,
             verbose=args.verbose,
         )
         print(f"{source.label}: Ctrl-C ends it", file=sys.stderr, flush=True)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from diffmocap.cli.recording import Recording
 from diffmocap.errors import SettingsError
+from diffmocap.network import LOCAL, join_network
 
 if TYPE_CHECKING:
     from diffmocap.cli.supervisor import Supervisor
@@ -43,6 +44,7 @@ class Play:
         frames: of the source, 0 where it has no end.
         duration_s: stop after this time from the first image; 0: at the source's end.
         domain_id: ROS domain; None keeps that of the environment.
+        network: which computers the graph talks to.
         verbose: show all that the nodes log rather than their warnings.
     """
 
@@ -53,6 +55,7 @@ class Play:
     frames: int = 0
     duration_s: float = 0.0
     domain_id: int | None = None
+    network: str = LOCAL
     verbose: bool = False
 
 
@@ -68,6 +71,8 @@ def play(what: Play, recording: Recording) -> None:
     require_ros()
     if what.domain_id is not None:
         os.environ["ROS_DOMAIN_ID"] = str(what.domain_id)
+    for remark in join_network(what.network):
+        print(f"diffmocap: {remark}", file=sys.stderr)
 
     from diffmocap.cli.supervisor import Supervisor
 

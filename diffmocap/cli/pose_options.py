@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diffmocap.errors import ModelFileError, SettingsError
+from diffmocap.network import LOCAL, NETWORK_DESCRIPTION, NETWORKS
 
 
 def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +41,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """How the graph runs and what is printed."""
     group = parser.add_argument_group("run")
     group.add_argument("--domain-id", type=_domain_id, metavar="N", help="ROS domain (see the ROS_DOMAIN_ID of ROS 2)")
+    group.add_argument("--network", choices=NETWORKS, default=LOCAL, help=f"{NETWORK_DESCRIPTION} Default: {LOCAL}")
     group.add_argument("--verbose", action="store_true", help="show all that the nodes log, not their warnings alone")
     group.add_argument("--json", action="store_true", help="end with one line of JSON on stdout, all else on stderr")
 

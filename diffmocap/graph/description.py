@@ -24,6 +24,7 @@ from diffmocap.graph.elements import (
     ToolProcess,
     When,
 )
+from diffmocap.network import LOCAL, NETWORK_DESCRIPTION, NETWORKS
 from diffmocap.resources import share_path
 
 #: Of a camera whose height nobody gave, for the frames alone [m].
@@ -146,6 +147,7 @@ def camera_info_beside(image_topic: str) -> str:
 def _viewing_arguments(beside_pose_node: bool) -> tuple[Argument, ...]:
     return (
         Argument("namespace", "", "Namespace of all nodes and topics."),
+        Argument("network", LOCAL, NETWORK_DESCRIPTION, NETWORKS),
         Argument("log_level", "info", "Least severe messages that the nodes log.", LOG_LEVELS),
         Argument("rviz", "true", "Start RViz with robot model, frames, markers and annotated image.", BOOLEANS),
         _frames_argument(

@@ -77,7 +77,13 @@ SETTINGS = (
         150.0,
         live=False,
     ),
-    Setting("reliability", "best_effort", "Of the images.", choices=RELIABILITY_CHOICES, live=False),
+    Setting(
+        "reliability",
+        "reliable",
+        "Of the images: reliable reaches every subscriber (REP-2003), best_effort those that ask for no more.",
+        choices=RELIABILITY_CHOICES,
+        live=False,
+    ),
 )
 
 

@@ -10,18 +10,21 @@ from dataclasses import replace
 from diffmocap_msgs.msg import Keypoints2D as Keypoints2DMsg
 from sensor_msgs.msg import CompressedImage, Image
 
+from diffmocap.camera.missing_images import MissingImages
 from diffmocap.errors import DiffmocapError, ImageError
 from diffmocap.keypoints.draw import draw_keypoints
 from diffmocap.keypoints.mediapipe_detector import Detector, DetectorSettings
 from diffmocap.nodes.diagnostics import ERROR, Diagnostics
-from diffmocap.nodes.messages import frame_from_compressed, frame_from_image, image_to_message, keypoints_to_message
+from diffmocap.nodes.messages import frame_from_compressed, frame_from_image, image_to_message, keypoints_to_message, ns_from_stamp
 from diffmocap.nodes.parameters import Setting
-from diffmocap.nodes.qos import RELIABILITY_CHOICES, sensor_qos
+from diffmocap.nodes.qos import SUBSCRIPTION_CHOICES, ImageSubscription, sensor_qos
 from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.nodes.worker import LatestWorker
 
 #: A camera that says nothing for this long is worth a warning.
 SILENCE_S = 5.0
+#: So many missing images, in ten seconds, are worth a warning: a share, and a count.
+MISSING_SHARE, MISSING_COUNT = 0.01, 3
 
 _DEFAULTS = DetectorSettings()
 
@@ -33,7 +36,13 @@ SETTINGS = (
         choices=("raw", "compressed"),
         live=False,
     ),
-    Setting("reliability", "best_effort", "Of the subscription to images.", choices=RELIABILITY_CHOICES, live=False),
+    Setting(
+        "reliability",
+        "auto",
+        "Of the subscription to images: as their publishers offer it, or fixed.",
+        choices=SUBSCRIPTION_CHOICES,
+        live=False,
+    ),
     Setting(
         "task_file",
         _DEFAULTS.task_file,
@@ -104,7 +113,7 @@ class KeypointNode(ManagedNode):
         self._diagnostics = Diagnostics(self, hardware_id="cpu")
         self._diagnostics.set("model", self._detector.name)
         self._diagnostics.set("device", "cpu")
-        for counter in ("images", "dropped", "bad_images", "without_person"):
+        for counter in ("images", "missing", "dropped", "bad_images", "without_person"):
             self._diagnostics.count(counter, 0)
 
     def activate(self) -> None:
@@ -115,13 +124,14 @@ class KeypointNode(ManagedNode):
             # As image_transport does it: the suffix follows what the base topic is remapped to, where it is not in it.
             base = self.resolve_topic_name("image_raw").removesuffix("/compressed")
             kind, topic = CompressedImage, f"{base}/compressed"
-        self._subscription = self.create_subscription(kind, topic, self._receive, sensor_qos(p["reliability"]))
+        self._subscription = ImageSubscription(self, kind, topic, self._receive, p["reliability"])
+        self._missing = MissingImages()
         self._last_image_s = time.monotonic()
         self._watch = self.create_timer(1.0, self._watch_input)
 
     def deactivate(self) -> None:
         if self._subscription is not None:
-            self.destroy_subscription(self._subscription)
+            self._subscription.close()
             self._subscription = None
         if self._watch is not None:
             self.destroy_timer(self._watch)
@@ -148,6 +158,7 @@ class KeypointNode(ManagedNode):
 
     def _watch_input(self) -> None:
         """Silence has a reason that a user cannot see: nobody publishes, or with other topic names."""
+        self._report_missing()
         silent_s = time.monotonic() - self._last_image_s
         if silent_s < SILENCE_S:
             return
@@ -161,9 +172,23 @@ class KeypointNode(ManagedNode):
         self._diagnostics.problem("input", text)
         self.get_logger().warning(text, throttle_duration_sec=60.0)
 
+    def _report_missing(self) -> None:
+        """Images that were lost, or that the driver skipped, are seen nowhere else."""
+        self._diagnostics.set("reliability", self._subscription.reliability)
+        missing, expected = self._missing.recent
+        if missing < max(MISSING_COUNT, MISSING_SHARE * expected):
+            return
+        text = (
+            f"{missing} of the last {expected} images on {self._subscription.topic_name} are missing by their stamps: "
+            "the driver skips them, or they get lost because its Fast DDS has no profile for images (see README)"
+        )
+        self._diagnostics.problem("missing", text)
+        self.get_logger().warning(text, throttle_duration_sec=60.0)
+
     def _receive(self, message: Image | CompressedImage) -> None:
         self._last_image_s = time.monotonic()
         self._diagnostics.tick("image")
+        self._diagnostics.count("missing", self._missing.see(ns_from_stamp(message.header.stamp)))
         if dropped := self._worker.put(message):
             self._diagnostics.count("dropped", dropped)
 

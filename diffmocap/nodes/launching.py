@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 
 import launch.logging
-from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
+from launch import Action, LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    OpaqueFunction,
+    PopEnvironment,
+    PushEnvironment,
+    SetEnvironmentVariable,
+)
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from diffmocap.graph.elements import PACKAGE, URDF, Graph, NodeProcess, StaticTransform, ToolProcess
 from diffmocap.graph.robot_description import robot_description
+from diffmocap.network import network
 from diffmocap.nodes.launch_checks import check_arguments, check_files, installed
 from diffmocap.nodes.launch_supervision import Part, Supervision
 
@@ -46,6 +55,10 @@ def _start(context: LaunchContext, graph: Graph) -> list:
     namespaces = (context.launch_configurations.get("ros_namespace", ""), values["namespace"])
     check_files(resolved, values, "/" + "/".join(name.strip("/") for name in namespaces if name.strip("/")), warn)
 
+    chosen = network(values["network"], context.environment)
+    for remark in chosen.remarks:
+        warn(remark)
+
     respawn = values.get("respawn") == "true"
     supervision = Supervision()
     processes = []
@@ -66,7 +79,17 @@ def _start(context: LaunchContext, graph: Graph) -> list:
     for tool in resolved.tools:
         part = Part(" ".join(tool.command[:4]), ends_graph=bool(tool.ends_graph), may_finish=True)
         tools.append(supervision.add(part, partial(_tool, tool, _prefix(context, tool.command[0]))))
-    return [*supervision.handlers(tools), *processes, OpaqueFunction(function=supervision.watch)]
+    handlers = supervision.handlers(_with_variables(chosen.variables, tools))
+    return [*handlers, *_with_variables(chosen.variables, processes), OpaqueFunction(function=supervision.watch)]
+
+
+def _with_variables(variables: Mapping[str, str], actions: Sequence[Action]) -> list[Action]:
+    """The actions under these environment variables, and nothing else of a launch file that includes this one.
+
+    Also launch's own ROS node, which the first lifecycle node makes.
+    """
+    setting = [SetEnvironmentVariable(name, value) for name, value in variables.items()]
+    return [PushEnvironment(), *setting, *actions, PopEnvironment()] if setting and actions else list(actions)
 
 
 def _node(node: NodeProcess, values: dict[str, str], prefix: str | None, **watched) -> Node:

@@ -1,13 +1,96 @@
-"""Quality of service of the image topics."""
+"""Quality of service of the image topics.
+
+REP-2003: a driver publishes reliably, so that every subscriber matches it, and who consumes sensor data subscribes with
+best effort. That holds where images fit into the middleware's shared memory. Under an install's defaults they do not,
+and best effort loses most of them: so images are subscribed to reliably wherever their driver offers it.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
+
+from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+
+from diffmocap.nodes.messages import ns_from_stamp
 
 RELIABILITY_CHOICES = ("best_effort", "reliable")
+SUBSCRIPTION_CHOICES = ("auto", *RELIABILITY_CHOICES)
+#: Images that wait in the middleware for a subscriber that is busy, a third of a second of a camera.
+RECEIVED_DEPTH = 10
+MATCH_PERIOD_S = 0.5
 
 
-def sensor_qos(reliability: str = "best_effort", depth: int = 5) -> QoSProfile:
-    """ROS's sensor-data profile, with the reliability to choose."""
+def sensor_qos(reliability: str = "reliable", depth: int = 5) -> QoSProfile:
+    """A volatile profile for images, with the reliability to choose."""
     policy = ReliabilityPolicy.RELIABLE if reliability == "reliable" else ReliabilityPolicy.BEST_EFFORT
     return QoSProfile(depth=depth, reliability=policy)
+
+
+class ImageSubscription:
+    """A subscription to images whose reliability is that of the topic's publishers, or fixed.
+
+    It begins with best effort, which hears every publisher, and becomes reliable once all of them are. No image is lost
+    in between: the old subscription lives until the new one has heard its first image, and no image is handed on twice.
+    """
+
+    def __init__(self, node: Node, kind: type, topic: str, receive: Callable, reliability: str = "auto") -> None:
+        """Subscribes to messages of type ``kind``; ``reliability`` as in SUBSCRIPTION_CHOICES."""
+        self._node, self._kind, self._topic, self._hand_on = node, kind, topic, receive
+        self._seen: deque[int] | None = None
+        self._replaced: Subscription | None = None
+        self.reliability = "best_effort" if reliability == "auto" else reliability
+        self._subscription = self._subscribe()
+        self._timer = node.create_timer(MATCH_PERIOD_S, self._match) if reliability == "auto" else None
+
+    @property
+    def topic_name(self) -> str:
+        """The full name of the topic."""
+        return self._subscription.topic_name
+
+    def close(self) -> None:
+        """Ends the subscription."""
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+        self._forget_replaced()
+        self._node.destroy_subscription(self._subscription)
+
+    def _match(self) -> None:
+        publishers = self._node.get_publishers_info_by_topic(self.topic_name)
+        if not publishers:
+            return
+        all_reliable = all(p.qos_profile.reliability == ReliabilityPolicy.RELIABLE for p in publishers)
+        wanted = "reliable" if all_reliable else "best_effort"
+        if wanted == self.reliability:
+            return
+        self._forget_replaced()
+        self.reliability, self._replaced = wanted, self._subscription
+        self._seen = deque(maxlen=4 * RECEIVED_DEPTH)
+        self._subscription = self._subscribe()
+
+    def _subscribe(self) -> Subscription:
+        qos = sensor_qos(self.reliability, RECEIVED_DEPTH)
+        made: list[Subscription] = []
+        made.append(
+            self._node.create_subscription(self._kind, self._topic, lambda message: self._receive(message, made), qos)
+        )
+        return made[0]
+
+    def _receive(self, message, source: list[Subscription]) -> None:
+        if self._seen is not None:
+            stamp_ns = ns_from_stamp(message.header.stamp)
+            if stamp_ns in self._seen and stamp_ns:
+                return
+            self._seen.append(stamp_ns)
+            if source[0] is self._subscription:
+                if self._replaced is None:
+                    self._seen = None  # what comes now cannot have come from the one before
+                self._forget_replaced()
+        self._hand_on(message)
+
+    def _forget_replaced(self) -> None:
+        if self._replaced is not None:
+            self._node.destroy_subscription(self._replaced)
+            self._replaced = None
