@@ -19,7 +19,8 @@ from diffmocap.errors import CameraError
 from diffmocap.graph.description import OPTICAL_FRAME
 from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
 from diffmocap.nodes.flow_control import FlowControl
-from diffmocap.nodes.messages import camera_info_to_message, image_to_message, ns_from_stamp
+from diffmocap.nodes.image_messages import image_to_message
+from diffmocap.nodes.messages import camera_info_to_message, ns_from_stamp
 from diffmocap.nodes.parameters import Setting
 from diffmocap.nodes.qos import RELIABILITY_CHOICES, sensor_qos
 from diffmocap.nodes.run import ManagedNode, run

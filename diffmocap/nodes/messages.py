@@ -1,34 +1,16 @@
-"""Between ROS messages and the package's plain data: stamps, images, keypoints, camera info."""
+"""Between ROS messages and the package's plain data: stamps, keypoints, camera info (images: ``image_messages``)."""
 
 from __future__ import annotations
 
-from array import array
-
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from diffmocap_msgs.msg import Keypoints2D as Keypoints2DMsg
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from diffmocap.camera.intrinsics import from_arrays
-from diffmocap.errors import ImageError, KeypointError
-from diffmocap.types import CameraIntrinsics, Frame, Keypoints2D
-
-#: encoding -> (bytes a pixel, OpenCV conversion to BGR or None where it is BGR already)
-_ENCODINGS = {
-    "bgr8": (3, None),
-    "8UC3": (3, None),
-    "rgb8": (3, cv2.COLOR_RGB2BGR),
-    "mono8": (1, cv2.COLOR_GRAY2BGR),
-    "8UC1": (1, cv2.COLOR_GRAY2BGR),
-    "bgra8": (4, cv2.COLOR_BGRA2BGR),
-    "8UC4": (4, cv2.COLOR_BGRA2BGR),
-    "rgba8": (4, cv2.COLOR_RGBA2BGR),
-    "yuv422_yuy2": (2, cv2.COLOR_YUV2BGR_YUY2),
-    "yuv422": (2, cv2.COLOR_YUV2BGR_UYVY),
-}
-
+from diffmocap.errors import KeypointError
+from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 def stamp_from_ns(stamp_ns: int) -> Time:
     """Nanoseconds since the epoch as a ROS time."""
@@ -44,73 +26,6 @@ def ns_from_stamp(stamp: Time) -> int:
 def header(stamp_ns: int, frame_id: str) -> Header:
     """A header with this acquisition time and frame."""
     return Header(stamp=stamp_from_ns(stamp_ns), frame_id=frame_id)
-
-
-def image_to_message(image: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
-    """uint8 [H, W, 3] BGR as a bgr8 Image."""
-    height, width = image.shape[:2]
-    message = Image(
-        header=header(stamp_ns, frame_id), height=height, width=width, encoding="bgr8", is_bigendian=0, step=width * 3
-    )
-    # Only array.array is taken as it is; anything else is checked byte by byte, a second an image.
-    data = array("B")
-    data.frombytes(memoryview(np.ascontiguousarray(image)).cast("B"))
-    message.data = data
-    return message
-
-
-def frame_from_image(message: Image) -> Frame:
-    """An Image in one of the 8-bit encodings as a BGR frame; bgr8 is not copied.
-
-    Raises:
-        ImageError: for zero size, a row step or data length that does not fit, an unknown encoding.
-    """
-    width, height, step = message.width, message.height, message.step
-    if width == 0 or height == 0:
-        raise ImageError(f"the image has no pixels: {width} x {height}")
-    if message.encoding not in _ENCODINGS:
-        raise ImageError(
-            f"cannot read images of encoding '{message.encoding}'; expected one of {', '.join(_ENCODINGS)}. "
-            "Set the camera driver's pixel format, or convert with image_proc"
-        )
-    channels, conversion = _ENCODINGS[message.encoding]
-    row = width * channels
-    # The padding after the last row may be missing.
-    needed = step * (height - 1) + row
-    if step < row or len(message.data) < needed:
-        raise ImageError(
-            f"a {message.encoding} image of {width} x {height} with row step {step} needs a step of at least {row} "
-            f"and {needed} bytes of data, got {len(message.data)}"
-        )
-    if message.encoding.startswith("yuv422") and width % 2:
-        raise ImageError(f"a {message.encoding} image needs an even width, got {width}")
-    pixels = np.frombuffer(message.data, np.uint8, count=needed)
-    shape = (height, width, channels) if channels > 1 else (height, width)
-    strides = (step, channels, 1) if channels > 1 else (step, 1)
-    pixels = np.lib.stride_tricks.as_strided(pixels, shape, strides, writeable=False)
-    if conversion is not None:
-        pixels = cv2.cvtColor(np.ascontiguousarray(pixels), conversion)
-    return Frame(pixels, ns_from_stamp(message.header.stamp))
-
-
-def frame_from_compressed(message: CompressedImage) -> Frame:
-    """A JPEG or PNG CompressedImage as a BGR frame.
-
-    Raises:
-        ImageError: where the data is empty or no image.
-    """
-    data = np.frombuffer(message.data, np.uint8)
-    # The sensor's own orientation, as camera_info describes it, whatever a EXIF tag says.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image = cv2.imdecode(data, flags) if data.size else None
-    except cv2.error as error:
-        raise ImageError(f"cannot decode a compressed image ({message.format}): {error}") from error
-    if image is None:
-        raise ImageError(
-            f"cannot decode a compressed image of {data.size} bytes, format '{message.format}'; expected JPEG or PNG"
-        )
-    return Frame(image, ns_from_stamp(message.header.stamp))
 
 
 def keypoints_to_message(keypoints: Keypoints2D, frame_id: str) -> Keypoints2DMsg:
