@@ -287,7 +287,7 @@ def _as_lifted(keypoints: Keypoints2D, intrinsics: CameraIntrinsics, min_confide
         keypoints = replace(keypoints, confidence=confidence)
     if not intrinsics.distortion:
         return keypoints
-    from diffmocap.camera.intrinsics import undistort_keypoints  # needs OpenCV, the rest here does not
+    from diffmocap.camera.lens import undistort_keypoints  # needs OpenCV, the rest here does not
 
     return undistort_keypoints(keypoints, intrinsics)
 

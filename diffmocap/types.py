@@ -23,8 +23,9 @@ if TYPE_CHECKING:  # camera and keypoint nodes start without waiting for torch
 class CameraIntrinsics:
     """Pinhole camera of a ``width`` x ``height`` image; ``fx, fy, cx, cy`` in pixels.
 
-    ``distortion`` holds OpenCV's plumb_bob or rational coefficients (k1, k2, p1, p2, k3, ...) and
-    is empty for an ideal pinhole. ``is_default`` says that nobody calibrated this camera.
+    ``distortion`` holds OpenCV's plumb_bob or rational coefficients (k1, k2, p1, p2, k3, ...), with ``fisheye`` those
+    of its fisheye model (k1 to k4; ROS: equidistant), and is empty for an ideal pinhole. ``is_default`` says that
+    nobody calibrated this camera.
     """
 
     width: int
@@ -35,6 +36,7 @@ class CameraIntrinsics:
     cy: float
     distortion: tuple[float, ...] = ()
     is_default: bool = False
+    fisheye: bool = False
 
     def __post_init__(self) -> None:
         if self.width <= 0 or self.height <= 0:
@@ -44,6 +46,8 @@ class CameraIntrinsics:
                 f"focal lengths must be positive and finite, got fx={self.fx}, fy={self.fy}; "
                 "calibrate the camera or leave camera_info out to use the default field of view"
             )
+        if self.fisheye and len(self.distortion) != 4:
+            raise SettingsError(f"a fisheye lens has 4 distortion coefficients, got {len(self.distortion)}")
 
     @classmethod
     def from_fov(cls, width: int, height: int, vertical_fov_deg: float = 50.0) -> "CameraIntrinsics":

@@ -14,7 +14,7 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.body.motion_files import load_clips
 from diffmocap.body.skeleton import KEYPOINT_MIRROR
-from diffmocap.camera.intrinsics import undistort_keypoints
+from diffmocap.camera.lens import undistort_keypoints
 from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.side_exchange import SideSettings
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser

@@ -14,7 +14,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from diffmocap.camera.capture import Capture
-from diffmocap.camera.intrinsics import load_calibration, scaled
+from diffmocap.camera.calibration_file import load_calibration
+from diffmocap.camera.intrinsics import crop_warning, fitted
 from diffmocap.errors import CameraError
 from diffmocap.graph.description import OPTICAL_FRAME
 from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
@@ -69,7 +70,7 @@ SETTINGS = (
     Setting("ack_timeout_s", 2.0, "After this time pacing fast takes a frame for lost [s].", 0.05, 60.0),
     Setting("wait_for_subscribers_s", 10.0, "A file waits this long for somebody to listen [s].", 0.0, 600.0),
     Setting("frame_id", OPTICAL_FRAME, "Frame of the images.", live=False),
-    Setting("calibration_file", "", "YAML of camera_calibration; empty: not calibrated.", live=False),
+    Setting("calibration_file", "", "YAML of `diffmocap calibrate` or camera_calibration; empty: not calibrated.", live=False),
     Setting(
         "vertical_fov_deg",
         0.0,
@@ -167,7 +168,10 @@ class CameraNode(ManagedNode):
 
     def _intrinsics_for(self, width: int, height: int) -> CameraIntrinsics:
         if self._calibration is not None:
-            return scaled(self._calibration, width, height)
+            known = self._calibration
+            if warning := crop_warning((known.width, known.height), (width, height)):
+                self.get_logger().warning(f"calibration_file: {warning}")
+            return fitted(known, width, height)
         if self.parameters["vertical_fov_deg"]:
             known = CameraIntrinsics.from_fov(width, height, self.parameters["vertical_fov_deg"])
             return replace(known, is_default=False)

@@ -8,7 +8,8 @@ from diffmocap_msgs.msg import Keypoints2D as Keypoints2DMsg
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from diffmocap.camera.intrinsics import from_arrays
+from diffmocap.camera.intrinsics import Readout, from_arrays
+from diffmocap.camera.lens import model_name
 from diffmocap.errors import KeypointError
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
@@ -67,9 +68,8 @@ def camera_info_to_message(intrinsics: CameraIntrinsics, stamp_ns: int, frame_id
     message = CameraInfo(header=header(stamp_ns, frame_id), width=intrinsics.width, height=intrinsics.height)
     if intrinsics.is_default:
         return message
-    distortion = [float(value) for value in intrinsics.distortion] or [0.0] * 5
-    message.distortion_model = "rational_polynomial" if len(distortion) > 5 else "plumb_bob"
-    message.d = distortion
+    message.distortion_model = model_name(intrinsics)
+    message.d = [float(value) for value in intrinsics.distortion] or [0.0] * 5
     message.k = intrinsics.matrix.reshape(9)
     message.r = np.eye(3).reshape(9)
     message.p = np.hstack([intrinsics.matrix, np.zeros((3, 1))]).reshape(12)
@@ -77,20 +77,34 @@ def camera_info_to_message(intrinsics: CameraIntrinsics, stamp_ns: int, frame_id
 
 
 def intrinsics_from_camera_info(
-    message: CameraInfo, width: int, height: int, vertical_fov_deg: float = 50.0
+    message: CameraInfo, width: int, height: int, vertical_fov_deg: float = 50.0, rectified: bool = False
 ) -> CameraIntrinsics:
     """Intrinsics for images of ``width`` x ``height`` pixels.
 
-    An all-zero K gives the default field of view with ``is_default`` set.
+    Raw images follow K and D, rectified ones P without distortion (K, where P is not given). Both matrices are of the
+    full resolution, of which binning and the region of interest say what the image shows. An fx of zero gives the
+    default field of view with ``is_default`` set.
 
     Raises:
-        SettingsError: where K or the distortion cannot be used.
+        SettingsError: where the matrix or the distortion cannot be used.
     """
+    matrix, distortion = np.asarray(message.k, float).reshape(3, 3), np.asarray(message.d, float)
+    if rectified:
+        projection = np.asarray(message.p, float).reshape(3, 4)
+        matrix = projection[:, :3] if projection[0, 0] != 0.0 else matrix
+        distortion = np.zeros(0)
     return from_arrays(
-        np.asarray(message.k, float).reshape(3, 3),
-        np.asarray(message.d, float),
+        matrix,
+        distortion,
         (message.width, message.height),
         (width, height),
         distortion_model=message.distortion_model,
         vertical_fov_deg=vertical_fov_deg,
+        readout=readout_of(message),
     )
+
+
+def readout_of(message: CameraInfo) -> Readout:
+    """The part of the full resolution that the images show."""
+    roi = message.roi
+    return Readout(roi.x_offset, roi.y_offset, roi.width, roi.height, message.binning_x, message.binning_y)

@@ -50,6 +50,8 @@ class Setting:
 
     def converted(self, value: Any) -> Any:
         """``value`` as this parameter's type, where nothing is lost by that; else unchanged."""
+        if isinstance(value, bool) and str(value).lower() in self.choices:
+            return str(value).lower()  # YAML and the shell take these words for a bool
         if isinstance(value, bool) or not isinstance(value, int):
             return value
         return type(self.default)(value) if type(self.default) in (float, str) else value

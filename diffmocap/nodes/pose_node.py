@@ -22,7 +22,7 @@ from diffmocap.errors import DeviceError, DiffmocapError, KeypointError
 from diffmocap.graph.description import OPTICAL_FRAME
 from diffmocap.graph.robot_description import robot_description
 from diffmocap.lifting.lifter import Lifter
-from diffmocap.nodes.calibration import Calibration
+from diffmocap.nodes.calibration import Calibration, image_topics_behind
 from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
 from diffmocap.nodes.ground_frame import GroundFrame
 from diffmocap.nodes.messages import keypoints_from_message, stamp_from_ns
@@ -109,7 +109,12 @@ class PoseNode(ManagedNode):
         self._ground = GroundFrame()
         self._dropped = 0
         self._diagnostics.solved("calibration")
-        self._calibration = Calibration(self._warn_of_calibration, lambda: self._diagnostics.solved("calibration"))
+        topic = self.resolve_topic_name("keypoints")
+        self._calibration = Calibration(
+            self._warn_of_calibration,
+            lambda: self._diagnostics.solved("calibration"),
+            lambda: image_topics_behind(self, topic),
+        )
         self._worker = LatestWorker(self._work, self._failed, self.parameters["queue_depth"], "pose")
         self._subscriptions_ = [
             self.create_subscription(CameraInfo, "camera_info", self._calibration.receive, qos_profile_sensor_data),
@@ -163,7 +168,9 @@ class PoseNode(ManagedNode):
         frame = message.header.frame_id or OPTICAL_FRAME
         try:
             keypoints = keypoints_from_message(message)
-            intrinsics = self._calibration.intrinsics(keypoints.width, keypoints.height, p["vertical_fov_deg"])
+            intrinsics = self._calibration.intrinsics(
+                keypoints.width, keypoints.height, p["vertical_fov_deg"], p["rectified"]
+            )
             self._pipeline.settings = self._affordable_settings(started_s, frame)
             result = self._pipeline.step(keypoints, intrinsics, self._refinement_deadline_s(keypoints.stamp_ns))
             if result.state is not None:
@@ -240,6 +247,7 @@ class PoseNode(ManagedNode):
         d.set("steps", f"{steps} of {p['steps']}")
         d.set("hypotheses", p["hypotheses"])
         d.set("budget_ms", p["budget_ms"])
+        d.set("camera", self._calibration.source)
         if self._budget.overrun:
             d.problem("budget", f"behind the budget of {p['budget_ms']:g} ms with a single sampler step")
         elif p["physics"] and not self._pipeline.settings.refinement.enabled:
@@ -255,9 +263,9 @@ class PoseNode(ManagedNode):
         self._diagnostics.set("device", self.parameters["device"])
         self._diagnostics.hardware_id = name
 
-    def _warn_of_calibration(self, text: str) -> None:
+    def _warn_of_calibration(self, summary: str, text: str) -> None:
         self.get_logger().warning(text)
-        self._diagnostics.problem("calibration", "the camera is not calibrated", OK, hold_s=float("inf"))
+        self._diagnostics.problem("calibration", summary, OK, hold_s=float("inf"))
 
     def _failed(self, error: Exception) -> None:
         """Bad keypoints are told and left behind; the next ones are a new chance."""

@@ -12,6 +12,7 @@ from diffmocap.lifting.lifter import LiftingSettings
 from diffmocap.lifting.samplers import AUTO, SAMPLERS
 from diffmocap.lifting.track import TrackSettings
 from diffmocap.lifting.track_break import BreakSettings
+from diffmocap.nodes.calibration import RECTIFIED_CHOICES
 from diffmocap.nodes.parameters import Setting
 from diffmocap.nodes.physics_parameters import PHYSICS_SETTINGS, physics_settings
 from diffmocap.pipeline import PipelineSettings
@@ -102,6 +103,12 @@ SETTINGS = (
     Setting("max_gap", _SMOOTHING.max_gap_s, "Longer gaps start a new track [s].", 0.05, 10.0),
     Setting(
         "vertical_fov_deg", 50.0, "Field of view to assume of a camera that nobody calibrated [degrees].", 5.0, 150.0
+    ),
+    Setting(
+        "rectified",
+        "auto",
+        "Images without lens distortion, to which P of camera_info belongs; auto: as their topic's name says (rect).",
+        choices=RECTIFIED_CHOICES,
     ),
     Setting(
         "budget_ms",

@@ -62,10 +62,20 @@ def test_missing_keypoints_may_hold_anything():
     assert (keypoints_from_message(message).points_px[4] == 0).all()
 
 
-@pytest.mark.parametrize("distortion", [(), (-0.2, 0.1, 0.0, 0.001, 0.0), (0.1,) * 8])
-def test_camera_info_round_trips(distortion):
-    sent = CameraIntrinsics(640, 480, 500.0, 510.0, 321.0, 239.0, distortion)
+@pytest.mark.parametrize(
+    "distortion, model",
+    [
+        ((), "plumb_bob"),
+        ((-0.2, 0.1, 0.0, 0.001, 0.0), "plumb_bob"),
+        ((0.1,) * 8, "rational_polynomial"),
+        ((0.1, -0.02, 0.0, 0.003), "equidistant"),
+    ],
+)
+def test_camera_info_round_trips(distortion, model):
+    fisheye = model == "equidistant"
+    sent = CameraIntrinsics(640, 480, 500.0, 510.0, 321.0, 239.0, distortion, fisheye=fisheye)
     message = camera_info_to_message(sent, STAMP_NS, "optical")
+    assert message.distortion_model == model and len(message.d) == (len(distortion) or 5)
     assert intrinsics_from_camera_info(message, 640, 480) == sent
     assert ns_from_stamp(message.header.stamp) == STAMP_NS
     assert message.p[0] == 500.0 and message.r[0] == 1.0

@@ -71,6 +71,17 @@ def test_a_bad_start_value_is_an_error(node_with, assignment, why):
         Parameters(node_with(assignment), SETTINGS)
 
 
+def test_words_that_yaml_takes_for_a_bool(node_with):
+    """``rectified: true`` in a parameter file is a bool; quoted it is a text."""
+    settings = (Setting("rectified", "auto", "Rectified.", choices=("auto", "true", "false")), *SETTINGS)
+    node = node_with("rectified:=true")
+    parameters = Parameters(node, settings)
+    assert parameters["rectified"] == "true" and node.get_parameter("rectified").value == "true"
+    assert try_to_set(node, rectified=False).successful and parameters["rectified"] == "false"
+    assert try_to_set(node, rectified="auto").successful and parameters["rectified"] == "auto"
+    assert not try_to_set(node, mode=True).successful
+
+
 def test_live_changes_are_checked_taken_and_told(node_with):
     told = []
     node = node_with()
