@@ -15,6 +15,10 @@ class CameraError(DiffmocapError):
     """A camera, file or URL could not be opened or read."""
 
 
+class CalibrationError(DiffmocapError):
+    """The views of a board do not determine the camera."""
+
+
 class ImageError(DiffmocapError):
     """An image has no pixels, or an encoding that cannot be used."""
 

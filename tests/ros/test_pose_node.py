@@ -254,6 +254,28 @@ def test_nobody_seen_and_bad_keypoints_are_acknowledged_and_counted(graph, activ
     assert {"lift_p50_ms", "refine_p50_ms", "capture_to_publish_p50_ms"} <= status.keys()
 
 
+def test_rectified_images_are_known_by_the_topic_that_the_keypoints_come_from(graph, active) -> None:
+    """What publishes keypoints subscribes to the images, whose name the graph knows."""
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import CameraInfo, Image
+
+    feed = active(physics=False)
+    diagnostics = graph.diagnostics()
+    graph.node.create_subscription(Image, "front/image_rect_color", lambda image: None, qos_profile_sensor_data)
+    info = CameraInfo(width=640, height=480, distortion_model="plumb_bob", d=[-0.2, 0.1, 0.0, 0.0, 0.0])
+    info.k[[0, 2, 4, 5, 8]] = 600.0, 320.0, 600.0, 240.0, 1.0
+    info.p[[0, 2, 5, 6, 10]] = 450.0, 320.0, 450.0, 240.0, 1.0
+
+    def comes_from(source: str) -> bool:
+        feed.camera_info.publish(info)
+        feed.pose()
+        return source in diagnostics.get("pose_node", {}).get("camera", "")
+
+    graph.spin_until(lambda: comes_from("P, of rectified images"), 20.0, "rectified images")
+    assert graph.set_parameter("pose_node", "rectified", False).successful  # as `ros2 param set` sends the word false
+    graph.spin_until(lambda: comes_from("K and D, of raw images"), 20.0, "raw images")
+
+
 def test_parameters_change_live_and_bad_values_are_refused(graph, active) -> None:
     feed = active(min_keypoints=6)
     feed.pose()
