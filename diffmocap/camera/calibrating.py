@@ -93,7 +93,13 @@ def calibrate(views: BoardViews, fisheye: bool = False, radial: int = 2) -> Cali
         )
     except SettingsError as error:
         raise CalibrationError(f"the views give no possible camera: {error}. Better {_MORE}") from error
-    return CalibrationResult(intrinsics, fitted.rms_px, tuple(fitted.used), tuple(left_out))
+    result = CalibrationResult(intrinsics, fitted.rms_px, tuple(fitted.used), tuple(left_out))
+    if not np.isfinite(result.field_of_view_deg).all():
+        raise CalibrationError(
+            "the distortion that fits the views turns back before the image's border: the lens is a wide one "
+            f"(--fisheye), or no view shows the board near the border (--radial 1 is safer then); {_MORE}"
+        )
+    return result
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -92,7 +92,7 @@ class BoardView:
         name: of the picture, for messages.
     """
 
-    corners_px: np.ndarray
+    corners_px: np.ndarray = field(repr=False)
     position: np.ndarray
     size: float
     tilt: np.ndarray
@@ -104,9 +104,10 @@ class BoardView:
         hull = cv2.convexHull(corners_px.reshape(-1, 1, 2))
         # The lens is not known yet; for the tilt a usual one is near enough.
         k = np.array([[width, 0.0, width / 2], [0.0, width, height / 2], [0.0, 0.0, 1.0]])
-        solved, rotation, _ = cv2.solvePnP(board.points_m, corners_px, k, None, flags=cv2.SOLVEPNP_IPPE)
-        normal = cv2.Rodrigues(rotation)[0][:, 2] if solved else np.array([0.0, 0.0, 1.0])
-        tilt = normal[:2] * np.sign(normal[2] or 1.0)
+        homography, _ = cv2.findHomography(board.points_m[:, :2], corners_px)
+        axes = np.linalg.solve(k, np.eye(3) if homography is None else homography)[:, :2]
+        normal = np.cross(axes[:, 0], axes[:, 1])
+        tilt = normal[:2] * np.sign(normal[2] or 1.0) / np.linalg.norm(normal)
         position = corners_px.mean(0) / [width, height]
         return cls(corners_px, position, float(np.sqrt(cv2.contourArea(hull) / (width * height))), tilt, name)
 

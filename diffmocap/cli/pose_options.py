@@ -22,6 +22,11 @@ def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
         help="lifting weights; student: the shipped few-step sampler (default: the shipped ones)",
     )  # fmt: skip
     group.add_argument("--body-model", type=Path, metavar="FILE", help="SMPL body as .npz (default: the shipped body)")
+    group = parser.add_argument_group("camera")
+    group.add_argument(
+        "--calibration", type=Path, metavar="YAML",
+        help="calibration of the camera, as `diffmocap calibrate` and ROS's camera_calibration write it",
+    )  # fmt: skip
     group = parser.add_argument_group("physics")
     group.add_argument(
         "--physics", action=argparse.BooleanOptionalAction,
@@ -77,6 +82,20 @@ def pose_parameters(args: argparse.Namespace) -> dict[str, Any]:
         load(path)
         parameters[name] = str(path if shipped else path.resolve())
     return parameters
+
+
+def camera_parameters(args: argparse.Namespace) -> dict[str, Any]:
+    """Parameters of camera_node for these options.
+
+    Raises:
+        SettingsError: the calibration cannot be used.
+    """
+    from diffmocap.camera.calibration_file import load_calibration
+
+    if args.calibration is None:
+        return {}
+    load_calibration(args.calibration)
+    return {"calibration_file": str(args.calibration.expanduser().resolve())}
 
 
 def camera_arguments(args: argparse.Namespace) -> dict[str, float]:

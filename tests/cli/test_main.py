@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from diffmocap.cli import demo, doctor, evaluate, live
+from diffmocap.cli import calibrate, demo, doctor, evaluate, live
 from diffmocap.cli.main import COMMANDS, build_parser, main
 from diffmocap.errors import CameraError
 
-NAMES = ("demo", "live", "evaluate", "doctor")
+NAMES = ("demo", "live", "calibrate", "evaluate", "doctor")
 
 
 def help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -114,6 +114,8 @@ def test_a_reader_that_goes_away_is_no_error_of_ours():
         (["live", "--source", "/dev/video987"], "/dev/video987"),
         (["live", "--source", "{video}", "--duration", "-1"], "--duration"),
         (["live", "--source", "{video}", "--params-file", "nowhere.yaml"], "nowhere.yaml"),
+        (["live", "--source", "{video}", "--calibration", "nowhere.yaml"], "nowhere.yaml"),
+        (["demo", "--source", "{video}", "--calibration", "{text}"], "is no camera calibration"),
         (["evaluate", "nowhere.npz"], "nowhere.npz"),
         (["evaluate", "{text}", "--steps", "0"], "--steps"),
         (["evaluate", "{text}", "--guidance", "-1"], "--guidance"),
@@ -138,7 +140,7 @@ def test_without_ros_the_message_says_how_to_get_it(capsys, monkeypatch, tiny_vi
 
 
 def test_every_module_has_what_the_parser_wants():
-    for module in (demo, live, evaluate, doctor):
+    for module in (demo, live, calibrate, evaluate, doctor):
         assert module.__doc__ and module.SUMMARY and callable(module.run)
 
 
