@@ -139,9 +139,7 @@ def _fisheye(_: Path) -> float:
 def _fisheye_rectified(_: Path) -> float:
     k = np.array([[330.0, 0.0, 320.0], [0.0, 330.0, 240.0], [0.0, 0.0, 1.0]])
     p = np.array([[280.0, 0.0, 320.0], [0.0, 280.0, 240.0], [0.0, 0.0, 1.0]])
-    info = camera_info(
-        k, distortion_model="equidistant", d=FISHEYE, p=np.hstack([p, np.zeros((3, 1))]).flatten()
-    )
+    info = camera_info(k, distortion_model="equidistant", d=FISHEYE, p=np.hstack([p, np.zeros((3, 1))]).flatten())
     return distance_m(info, pixels(p), (640, 480), "/camera/image_rect")
 
 

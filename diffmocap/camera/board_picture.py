@@ -56,14 +56,16 @@ def _laid_out(board: Board) -> _Layout:
         if (row + column) % 2 == 0
     ]
     text = (
-        f"{board.columns}x{board.rows} inner corners, squares of {edge:g} mm. Print at 100 %, glue it to something flat; "
-        "this line has 100 mm:"
+        f"{board.columns}x{board.rows} inner corners, squares of {edge:g} mm. Print at 100 %, glue it to something "
+        "flat; this line has 100 mm:"
     )
     return _Layout(width, height, sheet, squares, text)
 
 
 def _svg(layout: _Layout) -> bytes:
-    squares = "\n".join(f'<rect x="{x:.4f}" y="{y:.4f}" width="{e:.4f}" height="{e:.4f}"/>' for x, y, e in layout.squares_mm)
+    squares = "\n".join(
+        f'<rect x="{x:.4f}" y="{y:.4f}" width="{e:.4f}" height="{e:.4f}"/>' for x, y, e in layout.squares_mm
+    )
     ruler_x, base = layout.width_mm - RULER_MM - MIN_MARGIN_MM, layout.height_mm - 5.0
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <svg xmlns="http://www.w3.org/2000/svg" width="{layout.width_mm:.4f}mm" height="{layout.height_mm:.4f}mm" \

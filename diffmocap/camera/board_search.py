@@ -43,7 +43,7 @@ class BoardSearch:
         self._before: np.ndarray | None = None
 
     def look(self, image: np.ndarray, name: str = "") -> np.ndarray | None:
-        """Looks at an image uint8 [H, W, 3] BGR; returns the corners [N, 2] px of its board, None where there is none."""
+        """Looks at an image uint8 [H, W, 3] BGR; returns the corners [N, 2] px of its board, None without one."""
         height, width = image.shape[:2]
         if self.views is None:
             self.views = BoardViews(self.board, width, height, self._min_difference)

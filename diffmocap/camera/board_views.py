@@ -16,6 +16,13 @@ WANTED_TILT = 0.26
 WANTED_SIZE = 0.45
 #: Views that differ less say the same again; see :meth:`~diffmocap.camera.chessboard.BoardView.difference`.
 MIN_DIFFERENCE = 0.15
+#: (what to do in words, component of the tilt, its sign)
+_TILTS = (
+    ("sideways", 0, 1),
+    ("sideways, the other way", 0, -1),
+    ("forwards or backwards", 1, 1),
+    ("backwards or forwards, the other way", 1, -1),
+)
 
 
 class BoardViews:
@@ -66,8 +73,7 @@ class BoardViews:
         if self.coverage < WANTED_COVERAGE:
             hints.append(f"move it to the {self._emptiest_corner()}")
         tilts = np.array([view.tilt for view in self.views]).reshape(-1, 2)
-        for name, axis, sign in (("sideways", 0, 1), ("sideways, the other way", 0, -1),
-                                 ("forwards or backwards", 1, 1), ("backwards or forwards, the other way", 1, -1)):  # fmt: skip
+        for name, axis, sign in _TILTS:
             if not (tilts[:, axis] * sign > WANTED_TILT).any():
                 hints.append(f"tilt it {name}")
                 break

@@ -158,8 +158,8 @@ def _refuse_poor(views: BoardViews) -> None:
     most = max(float(np.linalg.norm(view.tilt)) for view in views.views)
     if most < MIN_TILT:
         raise CalibrationError(
-            f"the board is tilted by {math.degrees(math.asin(most)):.0f} degrees at most, which does not tell a long lens "
-            f"from a board far away; {_MORE}"
+            f"the board is tilted by {math.degrees(math.asin(most)):.0f} degrees at most, which does not tell a long "
+            f"lens from a board far away; {_MORE}"
         )
 
 

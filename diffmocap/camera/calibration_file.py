@@ -109,7 +109,11 @@ def _matrix(values: np.ndarray) -> dict[str, Any]:
 def _numbers(values: Iterable[Any]) -> list[float]:
     """A short flat list of numbers; others, nested by aliases, would grow without bounds in an array."""
     # YAML takes 1e-05 for a text.
-    if not isinstance(values, list) or len(values) > 16 or not all(type(value) in (int, float, str) for value in values):
+    if (
+        not isinstance(values, list)
+        or len(values) > 16
+        or not all(type(value) in (int, float, str) for value in values)
+    ):
         raise ValueError("data has to be a list of at most 16 numbers")
     return [float(value) for value in values]
 

@@ -208,16 +208,19 @@ def _refuse_impossible(k: np.ndarray, width: int, height: int, fisheye: bool) ->
         raise SettingsError(f"focal lengths must be positive and finite, got fx={fx:g}, fy={fy:g}{advice}")
     most_deg = MAX_FISHEYE_FOV_DEG if fisheye else MAX_PINHOLE_FOV_DEG
     fovs_deg = [
-        math.degrees(size / f if fisheye else 2.0 * math.atan(0.5 * size / f)) for size, f in ((width, fx), (height, fy))
+        math.degrees(size / f if fisheye else 2.0 * math.atan(0.5 * size / f))
+        for size, f in ((width, fx), (height, fy))
     ]
     if not all(MIN_FOV_DEG <= fov_deg <= most_deg for fov_deg in fovs_deg):
         raise SettingsError(
-            f"no camera has the focal lengths fx={fx:g} and fy={fy:g} for {width} x {height} pixels: a field of view of "
-            f"{fovs_deg[0]:.4g} by {fovs_deg[1]:.4g} degrees, where {MIN_FOV_DEG:g} to {most_deg:g} are possible{advice}"
+            f"no camera has the focal lengths fx={fx:g} and fy={fy:g} for {width} x {height} pixels: a field of view "
+            f"of {fovs_deg[0]:.4g} by {fovs_deg[1]:.4g} degrees, where {MIN_FOV_DEG:g} to {most_deg:g} are possible"
+            f"{advice}"
         )
     if not 1.0 / MAX_PIXEL_ASPECT <= fy / fx <= MAX_PIXEL_ASPECT:
         raise SettingsError(
-            f"no camera has the focal lengths fx={fx:g} and fy={fy:g}: pixels {fx / fy:.3g} times as high as wide{advice}"
+            f"no camera has the focal lengths fx={fx:g} and fy={fy:g}: pixels {fx / fy:.3g} times as high as wide"
+            f"{advice}"
         )
     beyond = max(abs(cx / width - 0.5), abs(cy / height - 0.5)) - 0.5
     if beyond > MAX_CENTRE_BEYOND or (cx == 0.0 and cy == 0.0):

@@ -59,7 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("camera.yaml"), metavar="YAML", help="file to write (default: camera.yaml)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the file where it is there already")
-    parser.add_argument("--name", default="camera", help="camera_name in the file, which some drivers compare with theirs")
+    parser.add_argument(
+        "--name", default="camera", help="camera_name in the file, which some drivers compare with theirs"
+    )
     parser.add_argument(
         "--size", default="640x480", metavar="WxH",
         help="image size to ask of a camera: the one that it is used with (default: 640x480)",
@@ -97,8 +99,8 @@ def run(args: argparse.Namespace) -> int:
         _say(f"{len(search.other_size)} pictures of another size were left out, the first is {search.other_size[0]}")
     if search.views is None or not search.found:
         raise CalibrationError(
-            f"no board of {board.columns}x{board.rows} inner corners was found in {search.searched} images; --board counts "
-            "the places where four squares meet, all of the board must be seen with white around it, lit evenly"
+            f"no board of {board.columns}x{board.rows} inner corners was found in {search.searched} images; --board "
+            "counts the places where four squares meet, all of the board must be seen with white around it, lit evenly"
         )
     _say(f"calibrating with {len(search.views)} views ...")
     result = calibrate(search.views, args.fisheye, args.radial)
@@ -226,8 +228,8 @@ def _report(args: argparse.Namespace, result: CalibrationResult, search: BoardSe
         "vertical_fov_deg": round(down, 2),
     }
     print(
-        f"wrote {args.out}: {k.width} x {k.height}, {len(result.used)} views, {100 * search.views.coverage:.0f} % of the "
-        f"image covered\n"
+        f"wrote {args.out}: {k.width} x {k.height}, {len(result.used)} views, {100 * search.views.coverage:.0f} % of "
+        f"the image covered\n"
         f"  reprojection error  {result.rms_px:.3f} px (root mean square)\n"
         f"  field of view       {across:.1f} by {down:.1f} degrees\n"
         f"  focal lengths       {k.fx:.1f}, {k.fy:.1f} px; principal point {k.cx:.1f}, {k.cy:.1f} px\n"

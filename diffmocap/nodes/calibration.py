@@ -109,8 +109,8 @@ class Calibration:
     def _say_assumed(self, fault: str, vertical_fov_deg: float, summary: str = "the camera is not calibrated") -> None:
         self._say(
             summary,
-            f"{fault}: assuming a vertical field of view of {vertical_fov_deg:g} degrees. Distances and the tilt of the "
-            "body depend on it: calibrate with `diffmocap calibrate` or camera_calibration, or set the parameter "
+            f"{fault}: assuming a vertical field of view of {vertical_fov_deg:g} degrees. Distances and the tilt of "
+            "the body depend on it: calibrate with `diffmocap calibrate` or camera_calibration, or set the parameter "
             "vertical_fov_deg",
         )
 

@@ -13,8 +13,8 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from diffmocap.camera.capture import Capture
 from diffmocap.camera.calibration_file import load_calibration
+from diffmocap.camera.capture import Capture
 from diffmocap.camera.intrinsics import crop_warning, fitted
 from diffmocap.errors import CameraError
 from diffmocap.graph.description import OPTICAL_FRAME
@@ -70,7 +70,9 @@ SETTINGS = (
     Setting("ack_timeout_s", 2.0, "After this time pacing fast takes a frame for lost [s].", 0.05, 60.0),
     Setting("wait_for_subscribers_s", 10.0, "A file waits this long for somebody to listen [s].", 0.0, 600.0),
     Setting("frame_id", OPTICAL_FRAME, "Frame of the images.", live=False),
-    Setting("calibration_file", "", "YAML of `diffmocap calibrate` or camera_calibration; empty: not calibrated.", live=False),
+    Setting(
+        "calibration_file", "", "YAML of `diffmocap calibrate` or camera_calibration; empty: not calibrated.", live=False
+    ),
     Setting(
         "vertical_fov_deg",
         0.0,

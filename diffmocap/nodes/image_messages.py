@@ -152,9 +152,7 @@ def _from_planes(message: Image) -> np.ndarray:
     if shared > 1:
         return cv2.cvtColor(_rows(message, height * 3 // 2, width), conversion)
     # NV24 has a colour for each pixel, in rows of twice the length, which OpenCV does not read: four pixels share one.
-    brightness = cv2.copyMakeBorder(
-        _rows(message, height, width), 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE
-    )
+    brightness = cv2.copyMakeBorder(_rows(message, height, width), 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     colour = _rows(message, height, 2 * width, 2 * message.step, message.step * height).reshape(height, width, 2)
     half = (brightness.shape[1] // 2, brightness.shape[0] // 2)
     colour = cv2.resize(colour, half, interpolation=cv2.INTER_AREA)

@@ -13,6 +13,7 @@ from diffmocap.camera.lens import model_name
 from diffmocap.errors import KeypointError
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
+
 def stamp_from_ns(stamp_ns: int) -> Time:
     """Nanoseconds since the epoch as a ROS time."""
     sec, nanosec = divmod(int(stamp_ns), 1_000_000_000)

@@ -112,7 +112,9 @@ def test_views_that_are_too_much_alike_are_refused(pinhole_views):
 
 def test_wrong_corners_are_refused(pinhole_views):
     rng = np.random.default_rng(3)
-    wrong = [view.corners_px + rng.normal(0, 4.0, view.corners_px.shape).astype(np.float32) for view in pinhole_views.views]
+    wrong = [
+        view.corners_px + rng.normal(0, 4.0, view.corners_px.shape).astype(np.float32) for view in pinhole_views.views
+    ]
     with pytest.raises(CalibrationError, match="reprojection error"):
         calibrate(some(pinhole_views, wrong))
     for radial in (0, 4):

@@ -111,7 +111,9 @@ def test_the_svg_has_the_boards_squares_in_millimetres(tmp_path):
     assert write_board(tmp_path / "board.svg", Board(9, 6, 0.025)) == "A4"
     text = (tmp_path / "board.svg").read_text()
     assert 'width="297.0000mm" height="210.0000mm"' in text
-    squares = [tuple(map(float, m)) for m in re.findall(r'<rect x="([\d.]+)" y="([\d.]+)" width="(25\.0+)" height="25', text)]
+    squares = [
+        tuple(map(float, m)) for m in re.findall(r'<rect x="([\d.]+)" y="([\d.]+)" width="(25\.0+)" height="25', text)
+    ]
     assert len(squares) == 35  # half of 10 x 7
     x, y = np.array(squares)[:, :2].T
     assert (x.min(), x.max() + 25, y.min(), y.max() + 25) == (23.5, 273.5, 17.5, 192.5)
@@ -130,11 +132,11 @@ def test_the_pdf_shows_the_board_in_true_size(tmp_path):
     start = int(re.search(rb"startxref\n(\d+)", content)[1])
     assert content[start:].startswith(b"xref")
     for number, offset in enumerate(re.findall(rb"(\d{10}) 00000 n", content), 1):
-        assert content[int(offset):].startswith(b"%d 0 obj" % number)
+        assert content[int(offset) :].startswith(b"%d 0 obj" % number)
     image = np.full((2100, 2970), 255, np.uint8)  # a tenth of a millimetre a pixel
     for x, y, w, h in re.findall(rb"([\d.]+) ([\d.]+) ([\d.]+) ([\d.]+) re f", content):
         left, low = round(10 * float(x)), round(10 * float(y))
-        image[2100 - low - round(10 * float(h)):2100 - low, left:left + round(10 * float(w))] = 0
+        image[2100 - low - round(10 * float(h)) : 2100 - low, left : left + round(10 * float(w))] = 0
     corners = board.find(image)
     assert np.allclose(np.linalg.norm(np.diff(corners.reshape(5, 7, 2), axis=1), axis=-1), 250, atol=0.5)
 
