@@ -71,7 +71,10 @@ SETTINGS = (
     Setting("wait_for_subscribers_s", 10.0, "A file waits this long for somebody to listen [s].", 0.0, 600.0),
     Setting("frame_id", OPTICAL_FRAME, "Frame of the images.", live=False),
     Setting(
-        "calibration_file", "", "YAML of `diffmocap calibrate` or camera_calibration; empty: not calibrated.", live=False
+        "calibration_file",
+        "",
+        "YAML of `diffmocap calibrate` or camera_calibration; empty: not calibrated.",
+        live=False,
     ),
     Setting(
         "vertical_fov_deg",
