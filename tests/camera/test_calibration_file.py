@@ -113,6 +113,7 @@ def test_the_rectified_image_is_inside_the_raw_one():
         yaml.safe_dump(calibration(camera_matrix={"data": [1, 2]})),
         yaml.safe_dump(calibration(camera_matrix={"data": [[1, 2, 3]] * 3})),
         yaml.safe_dump(calibration(image_width="wide")),
+        yaml.safe_dump(calibration(distortion_coefficients={"data": [0.1] * 1000})),
         yaml.safe_dump(calibration(image_width=0)),
         yaml.safe_dump(calibration(distortion_model=[1])),
         yaml.safe_dump(calibration(camera_matrix={"data": [10**400] * 9})),

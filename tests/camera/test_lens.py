@@ -57,13 +57,14 @@ def test_undistortion_inverts_the_lens(distortion):
     assert (made.points_px[7] == 0).all() and made.confidence[7] == 0 and made.stamp_ns == 5
 
 
-def test_a_strong_lens_is_undone_to_its_corners():
-    """OpenCV's own five iterations leave three pixels there."""
-    camera = CameraIntrinsics(640, 480, 350.0, 350.0, 320.0, 240.0, (-0.3, 0.12, 0.001, -0.0007, -0.02))
-    points = some_points_m() * [2.6, 2.2, 1.0]
-    seen, _ = cv2.projectPoints(points, np.zeros(3), np.zeros(3), camera.matrix, np.array(camera.distortion))
+def test_a_wide_lens_is_undone_to_its_corners():
+    """OpenCV's own five iterations leave five pixels there."""
+    camera = CameraIntrinsics(640, 480, 400.0, 400.0, 320.0, 240.0, RATIONAL)
+    angles, turns = np.deg2rad(np.linspace(10.0, 60.0, 25)), np.linspace(0.0, 20.0, 25)
+    points = np.column_stack([np.tan(angles) * np.cos(turns), np.tan(angles) * np.sin(turns), np.ones(25)])
+    seen, _ = cv2.projectPoints(points, np.zeros(3), np.zeros(3), camera.matrix, np.array(RATIONAL))
     made = undistort_keypoints(keypoints(seen[:, 0]), camera)
-    assert np.abs(made.points_px - ideal_px(points, camera)).max() < 0.1
+    assert np.abs(made.points_px - ideal_px(points, camera)).max() < 0.05
 
 
 def test_a_fisheye_lens_is_undone():
