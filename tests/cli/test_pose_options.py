@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from diffmocap.camera.calibration_file import write_calibration
 from diffmocap.cli.main import main
+from diffmocap.types import CameraIntrinsics
 
 
 class Started(Exception):
@@ -33,6 +35,21 @@ def test_a_level_camera_is_described_too(monkeypatch, tiny_video, tmp_path, comm
     with pytest.raises(Started) as started:
         main([command, "--source", str(tiny_video), *options])
     assert started.value.args == (expected,)
+
+
+@pytest.mark.parametrize("command", ["live", "demo"])
+def test_a_calibration_reaches_the_camera(monkeypatch, tiny_video, tmp_path, command):
+    def play(what, recording) -> None:
+        raise Started(what.parameters["camera_node"].get("calibration_file"))
+
+    path = tmp_path / "camera.yaml"
+    write_calibration(path, CameraIntrinsics.from_fov(160, 120), "webcam")
+    monkeypatch.setattr("diffmocap.cli.play.play", play)
+    monkeypatch.chdir(tmp_path)
+    for options, expected in (([], None), (["--calibration", "camera.yaml"], str(path))):
+        with pytest.raises(Started) as started:
+            main([command, "--source", str(tiny_video), *options])
+        assert started.value.args == (expected,)
 
 
 def test_what_is_not_given_is_said_to_be_so(capsys):

@@ -61,7 +61,7 @@ def test_images_in_keypoints_out(graph, warrior):
 
     # Bad ones between good ones.
     send(2, width=0, height=0, step=0, data=array("B"))
-    send(3, encoding="bayer_rggb8")
+    send(3, encoding="32FC1")
     send(4, step=5)
     send(5)
     assert sum(wait_for(5).confidence > 0) == 23
