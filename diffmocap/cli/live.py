@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--namespace", default="", metavar="NAME", help="namespace of all nodes and topics")
     parser.add_argument("--params-file", type=Path, metavar="YAML", help="parameter file of all nodes")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the nodes' logs in this folder")
+    parser.add_argument("--respawn", action="store_true", help="start a node that has died again instead of ending")
     add_pose_arguments(parser)
     add_run_arguments(parser)
 
@@ -52,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         raise SettingsError(f"--duration must be positive, got {args.duration}")
     source = parse_source(args.source)
     parameters = {"camera_node": camera_parameters(args), "pose_node": pose_parameters(args)}
-    arguments = {"rviz": False, "device": args.device, "namespace": args.namespace, **camera_arguments(args)}
+    arguments = {"rviz": False, "device": args.device, "namespace": args.namespace, "respawn": args.respawn}
+    arguments |= camera_arguments(args)
     if args.params_file is not None:
         if not args.params_file.is_file():
             raise SettingsError(f"there is no parameter file '{args.params_file}'; config/diffmocap.yaml is an example")
