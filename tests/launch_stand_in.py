@@ -6,8 +6,12 @@ and start nothing.
 
 from __future__ import annotations
 
+import logging
+import os
+import shlex
 import sys
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,7 +31,21 @@ class LaunchDescription(Entity):
 
 class LaunchContext:
     def __init__(self, *, argv=None, noninteractive=False):
+        self.argv, self.noninteractive = list(argv or []), noninteractive
         self.launch_configurations: dict[str, str] = {}
+        self.is_shutdown = False
+        self.locals = SimpleNamespace()
+        self.environment = dict(os.environ)
+        self.asyncio_loop = None
+        self.emitted: list[Event] = []
+
+    def emit_event_sync(self, event):
+        assert isinstance(event, Event)
+        self.emitted.append(event)
+
+
+class Event:
+    name = "launch.Event"
 
 
 class Action(Entity):
@@ -59,13 +77,24 @@ class EmitEvent(Action):
         self._keep(locals())
 
 
-class LogInfo(Action):
-    def __init__(self, *, msg, condition=None):
+class RegisterEventHandler(Action):
+    def __init__(self, event_handler, *, condition=None):
         self._keep(locals())
 
 
-class RegisterEventHandler(Action):
-    def __init__(self, event_handler, *, condition=None):
+class PushEnvironment(Action):
+    def __init__(self, *, condition=None):
+        pass
+
+
+class PopEnvironment(Action):
+    def __init__(self, *, condition=None):
+        pass
+
+
+class SetEnvironmentVariable(Action):
+    def __init__(self, name, value, *, condition=None):
+        assert isinstance(name, str) and isinstance(value, str)
         self._keep(locals())
 
 
@@ -80,6 +109,8 @@ class ExecuteProcess(Action):
         sigkill_timeout="5", emulate_tty=False, output="log", output_format="", cached_output=False, log_cmd=False,
         on_exit=None, respawn=False, respawn_delay=None, respawn_max_retries=-1, condition=None,
     ):  # fmt: skip
+        assert isinstance(respawn, bool) and (on_exit is None or isinstance(on_exit, list) or callable(on_exit))
+        self.final_prefix = shlex.split(prefix or "")
         assert output in ("log", "screen", "both", "own_log", "full")
         assert all(isinstance(part, str) for part in cmd), "a command is made of texts"
         self._keep(locals())
@@ -96,7 +127,7 @@ class Node(ExecuteProcess):
         for rule in remappings or []:
             assert len(rule) == 2 and all(isinstance(part, str) for part in rule)
         super().__init__(cmd=[executable, *(arguments or []), *(ros_arguments or [])], name=exec_name, **kwargs)
-        self._keep({k: v for k, v in locals().items() if k != "exec_name"})
+        self._keep(locals())
 
 
 class LifecycleNode(Node):
@@ -104,20 +135,37 @@ class LifecycleNode(Node):
         super().__init__(name=name, namespace=namespace, **kwargs)
 
 
-class OnStateTransition(Entity):
-    def __init__(
-        self, *, entities, target_lifecycle_node=None, transition=None, start_state=None, goal_state=None, matcher=None,
-        handle_once=False,
-    ):  # fmt: skip
-        if not isinstance(target_lifecycle_node, (LifecycleNode, type(None))):
-            raise RuntimeError("OnStateTransition requires a 'LifecycleNode' action as the target")
+class EventHandler(Entity):
+    def __init__(self, *, matcher, entities=None, handle_once=False):
+        assert callable(matcher)
         self._keep(locals())
 
 
-class ChangeState(Entity):
-    def __init__(self, *, lifecycle_node_matcher, transition_id):
-        assert callable(lifecycle_node_matcher) and isinstance(transition_id, int)
+class OnProcessStart(EventHandler):
+    def __init__(self, *, target_action=None, on_start, **kwargs):
+        assert isinstance(target_action, ExecuteProcess) or callable(target_action)
         self._keep(locals())
+
+
+class OnShutdown(EventHandler):
+    def __init__(self, *, on_shutdown, **kwargs):
+        self._keep(locals())
+
+
+class ShutdownEvent(Event):
+    def __init__(self, *, reason, due_to_sigint=False):
+        self.reason, self.due_to_sigint = reason, due_to_sigint
+
+
+class ProcessStarted(Event):
+    def __init__(self, *, action, pid):
+        self.action, self.pid = action, pid
+
+
+class ProcessExited(ProcessStarted):
+    def __init__(self, *, returncode, **kwargs):
+        super().__init__(**kwargs)
+        self.returncode = returncode
 
 
 class LaunchConfiguration(Entity):
@@ -133,23 +181,24 @@ class ParameterValue(Entity):
         self._keep(locals())
 
 
-def matches_action(target_action):
-    return lambda action: action is target_action
+def get_ros_node(context):
+    raise AssertionError("nothing is started here")
 
 
 MODULES = {
-    "launch": (LaunchContext, LaunchDescription),
+    "launch": (Action, Event, EventHandler, LaunchContext, LaunchDescription),
     "launch.actions": (
-        DeclareLaunchArgument, EmitEvent, ExecuteProcess, LogInfo, OpaqueFunction, RegisterEventHandler, Shutdown,
+        DeclareLaunchArgument, EmitEvent, ExecuteProcess, OpaqueFunction, PopEnvironment, PushEnvironment,
+        RegisterEventHandler, SetEnvironmentVariable, Shutdown,
     ),
-    "launch.events": (matches_action,),
+    "launch.event_handlers": (OnProcessStart, OnShutdown),
+    "launch.events.process": (ProcessExited, ProcessStarted),
+    "launch.logging": (),
     "launch.substitutions": (LaunchConfiguration,),
     "launch_ros": (),
     "launch_ros.actions": (LifecycleNode, Node),
-    "launch_ros.event_handlers": (OnStateTransition,),
-    "launch_ros.events": (),
-    "launch_ros.events.lifecycle": (ChangeState,),
     "launch_ros.parameter_descriptions": (ParameterValue,),
+    "launch_ros.ros_adapters": (get_ros_node,),
 }  # fmt: skip
 
 
@@ -159,4 +208,19 @@ def install(patch: pytest.MonkeyPatch) -> None:
         module = ModuleType(name)
         module.__dict__.update({member.__name__: member for member in members})
         patch.setitem(sys.modules, name, module)
-    patch.delitem(sys.modules, "diffmocap.nodes.launching", raising=False)
+    sys.modules["launch"].logging = sys.modules["launch.logging"]
+    sys.modules["launch.logging"].get_logger = logging.getLogger
+    for name in ("launching", "launch_checks", "launch_supervision"):
+        patch.delitem(sys.modules, f"diffmocap.nodes.{name}", raising=False)
+
+
+def install_packages(folder: Path, executables: dict[str, str]) -> Path:
+    """An ament prefix where each of these packages is installed with its executable; for ``AMENT_PREFIX_PATH``."""
+    for package, executable in executables.items():
+        marker = folder / "share" / "ament_index" / "resource_index" / "packages" / package
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+        program = folder / "lib" / package / executable
+        program.parent.mkdir(parents=True)
+        program.touch()
+    return folder

@@ -19,6 +19,8 @@ from diffmocap.errors import SettingsError
 from diffmocap.graph import description
 from diffmocap.graph.elements import PACKAGE, URDF, Argument, Given, Graph, NodeProcess, StaticTransform, When
 from diffmocap.graph.robot_description import robot_description
+from diffmocap.nodes import start
+from diffmocap.nodes.start import NODES
 from diffmocap.resources import share_path
 
 GRAPHS = {"webcam": description.webcam, "replay": description.replay, "view": description.view}
@@ -49,7 +51,7 @@ def test_every_argument_is_described_used_and_has_a_default_that_it_accepts(grap
     resolved = graph.resolve(COMPLETE[graph.name])
     assert resolved.nodes and not any(node.when for node in resolved.nodes)
     everything = repr((graph.nodes, graph.tools, graph.static_transforms))
-    used_by_all_nodes = {"namespace", "log_level", "params_file"}
+    used_by_all_nodes = {"namespace", "log_level", "network", "params_file", "respawn"}
     for name in names:
         assert name in used_by_all_nodes or f"argument='{name}'" in everything, f"nothing depends on {name}"
 
@@ -175,7 +177,7 @@ def test_joint_sliders_bring_all_frames_unless_told_otherwise(sliders):
 def test_a_bag_brings_its_own_clock_and_a_video_does_not():
     graph = description.replay()
     bag = graph.resolve({"bag": "b", "on_end": "loop"})
-    assert bag.tools[0].command == ("ros2", "bag", "play", "b", "--clock", "--loop")
+    assert bag.tools[0].command == ("ros2", "bag", "play", "b", "--clock", "200", "--delay", "3.0", "--loop")
     assert by_name(bag)["pose_node"].parameters["use_sim_time"] is True
     assert "camera_node" not in by_name(bag)
     video = graph.resolve({"video": "v.mp4", "on_end": "exit"})
@@ -246,16 +248,16 @@ def test_executables_are_console_scripts_with_a_main(graph, repo_root):
     scripts = {n.value for n in ast.walk(setup) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
     for node in graph.nodes:
         if node.package == PACKAGE:
-            module = f"diffmocap.nodes.{node.executable}"
-            assert f"{node.executable} = {module}:main" in scripts
+            assert f"{node.executable} = diffmocap.nodes.start:{node.executable}" in scripts
+            assert node.executable in NODES and callable(getattr(start, node.executable))
             source = ast.parse((repo_root / "diffmocap" / "nodes" / f"{node.executable}.py").read_text())
             assert any(isinstance(n, ast.FunctionDef) and n.name == "main" for n in source.body)
 
 
 def test_other_packages_are_declared(graph, repo_root):
     package_xml = (repo_root / "package.xml").read_text()
-    needed = {node.package for node in graph.nodes} - {PACKAGE} | {"tf2_ros", "launch", "launch_ros"}
-    needed |= {"ros2bag"} if graph.tools else set()
+    needed = {node.package for node in graph.nodes} | {"ament_index_python", "launch", "launch_ros"}
+    needed = (needed | set(graph.packages)) - {PACKAGE}
     for package in needed:
         assert f"<exec_depend>{package}</exec_depend>" in package_xml, package
 

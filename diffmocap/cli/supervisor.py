@@ -107,6 +107,11 @@ class Supervisor:
         return any(r.node.ends_graph and r.process.poll() == 0 for r in self.running.values())
 
     @property
+    def all_active(self) -> bool:
+        """Whether all lifecycle nodes are up; not while one is being started again."""
+        return self._bring_up is not None and self._bring_up.complete
+
+    @property
     def pids(self) -> list[int]:
         """Process ids of the nodes that live."""
         return [r.process.pid for r in self.running.values() if r.alive]
@@ -127,7 +132,7 @@ class Supervisor:
         names = [node.name for node in self.graph.lifecycle_nodes]
         progress(f"configuring {', '.join(names)}")
         self._bring_up = BringUp(self.node, names, progress=progress)
-        while not self._bring_up.complete:
+        while not self.all_active:
             if time.monotonic() > deadline_s:
                 slow = self.running[self._bring_up.behind[0]]
                 raise GraphError(f"{slow.name} did not become active in time; its log ends with:\n{slow.log_tail()}")

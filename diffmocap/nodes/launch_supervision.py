@@ -31,7 +31,7 @@ STEP_S = 0.1
 #: A process without a lifecycle that ends sooner after its start has not come up [s].
 SHORT_LIFE_S = 3.0
 #: Where the terminal was to interrupt the processes, those that still live then are interrupted again [s].
-INTERRUPT_AGAIN_S = 0.7
+INTERRUPT_AGAIN_S = 0.4
 #: A process is looked at for so long until it joins DDS, and so often for so long after that [s].
 JOINS_WITHIN_S, PRIVATE_EVERY_S, PRIVATE_FOR_S = 60.0, 0.5, 5.0
 
@@ -58,7 +58,8 @@ class Part:
     Attributes:
         name: for messages.
         ends_graph: the graph has done its work when it ends well.
-        may_end: the graph goes on when it ends.
+        may_end: the graph goes on when it ends, however.
+        may_finish: the graph goes on when it ends well.
         may_wait: the graph waits where this lifecycle node cannot be configured.
         respawn: start it again when it died.
         action: what executes it.
@@ -72,6 +73,7 @@ class Part:
     name: str
     ends_graph: bool = False
     may_end: bool = False
+    may_finish: bool = False
     may_wait: bool = False
     respawn: bool = False
     action: ExecuteProcess | None = None
@@ -168,15 +170,17 @@ class Supervision:
             return None
         if part.ends_graph and event.returncode == 0:
             return [Shutdown(reason=f"{part.name} has ended")]
-        if part.may_end:
+        if part.may_end or (part.may_finish and event.returncode == 0):
             return None
         how = _how_it_ended(event.returncode)
         if part.respawn and self._worth_a_start(part):
             self._log.warning(f"{part.name} {how} and is started again")
             return None
-        before = self._bring_up is None or part.action in self._behind()
-        when = " before it was active, its error stands above" if before and part.action in self._managed() else ""
-        return [EmitEvent(event=GraphFailed(f"{part.name} {how}{when}"))]
+        if part.action in self._managed() and (self._bring_up is None or part.action in self._behind()):
+            how += " before it was active"
+        if event.returncode > 0:
+            how += ", its error stands above"
+        return [EmitEvent(event=GraphFailed(f"{part.name} {how}"))]
 
     def _managed(self) -> list[Action]:
         return [part.action for part in self._parts if isinstance(part.action, LifecycleNode)]

@@ -77,7 +77,7 @@ def _start(context: LaunchContext, graph: Graph) -> list:
         processes.append(supervision.add(part, partial(_node, node, values, prefix)))
     tools = []
     for tool in resolved.tools:
-        part = Part(" ".join(tool.command[:4]), ends_graph=bool(tool.ends_graph))
+        part = Part(" ".join(tool.command[:4]), ends_graph=bool(tool.ends_graph), may_finish=True)
         tools.append(supervision.add(part, partial(_tool, tool, _prefix(context, tool.command[0]))))
     handlers = supervision.handlers(_with_variables(chosen.variables, tools))
     return [*handlers, *_with_variables(chosen.variables, processes), OpaqueFunction(function=supervision.watch)]

@@ -32,8 +32,8 @@ def pose_node() -> int:
 
 
 def start(name: str, args: Sequence[str] | None = None) -> int:
-    """Runs a node of this package and returns its exit code; ``args`` as for ``rclpy.init``."""
-    interruption = take_signals()
+    """Runs a node of this package and ends the process; ``args`` as for ``rclpy.init``."""
+    take_signals()
     os.umask(0o077)  # what a camera sees concerns its user alone: log files, and files in shared memory
     try:
         main = importlib.import_module(f"diffmocap.nodes.{name}").main
@@ -41,13 +41,11 @@ def start(name: str, args: Sequence[str] | None = None) -> int:
         print(f"[FATAL] [{name}]: cannot start: {error}; `diffmocap doctor` says what is missing", file=sys.stderr)
         return 1
     code = main(args)
-    if interruption.received:
-        # Python takes a moment to unload torch, and everything that has to be closed is.
-        remove_owned()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+    # Everything that has to be closed is, and Python takes a moment to unload torch.
+    remove_owned()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

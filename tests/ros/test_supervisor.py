@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from diffmocap.errors import GraphError
+from diffmocap.errors import GraphError, SettingsError
 from diffmocap.graph import description
 
 pytestmark = pytest.mark.ros
@@ -95,6 +95,41 @@ def test_a_node_that_dies_is_noticed(ros_env, tmp_path) -> None:
         supervisor.running["keypoint_node"].process.kill()
         with pytest.raises(GraphError, match="keypoint_node has ended with exit code -9"):
             supervisor.bring_up(timeout_s=60.0)
+
+
+def test_a_killed_node_comes_back_and_leaves_nothing_in_shared_memory(ros_env, tmp_path) -> None:
+    from diffmocap.cli.supervisor import Supervisor
+    from diffmocap.shared_memory import owned_segments
+
+    lines = []
+    arguments = {"camera": False, "respawn": True}
+    with Supervisor(description.webcam(), arguments, tmp_path, log=lambda name, line: lines.append(line)) as supervisor:
+        supervisor.bring_up(timeout_s=90.0)
+        killed = supervisor.running["keypoint_node"].process
+        segments = owned_segments(killed.pid)
+        assert segments and all(path.stat().st_mode & 0o077 == 0 for path in segments), "readable by their user alone"
+        killed.kill()
+        deadline_s = time.monotonic() + 90.0
+        while not any("started again" in line for line in lines):
+            supervisor.spin_once(0.05)
+            assert time.monotonic() < deadline_s
+        # Ports are named by number, and the next process has them again.
+        assert not any(path.exists() for path in segments if "port" not in path.name)
+        while not supervisor.all_active:
+            supervisor.spin_once(0.05)
+            assert time.monotonic() < deadline_s, lines
+        assert supervisor.running["keypoint_node"].process.pid != killed.pid and len(supervisor.pids) == 2
+
+
+def test_a_parameter_file_that_reaches_no_node_starts_nothing(ros_env, tmp_path, left_behind) -> None:
+    from diffmocap.cli.supervisor import Supervisor
+
+    path = tmp_path / "own.yaml"
+    path.write_text("/**/pose_nod: {ros__parameters: {steps: 2}}")
+    with pytest.raises(SettingsError, match="did you mean 'pose_node'"):
+        with Supervisor(description.webcam(), {"params_file": path}, tmp_path / "log"):
+            pass
+    assert not left_behind()
 
 
 def test_another_driver_is_heard_with_its_calibration_and_its_frame(ros_env, tmp_path) -> None:
