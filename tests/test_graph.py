@@ -51,7 +51,7 @@ def test_every_argument_is_described_used_and_has_a_default_that_it_accepts(grap
     resolved = graph.resolve(COMPLETE[graph.name])
     assert resolved.nodes and not any(node.when for node in resolved.nodes)
     everything = repr((graph.nodes, graph.tools, graph.static_transforms))
-    used_by_all_nodes = {"namespace", "log_level", "params_file", "respawn"}
+    used_by_all_nodes = {"namespace", "log_level", "network", "params_file", "respawn"}
     for name in names:
         assert name in used_by_all_nodes or f"argument='{name}'" in everything, f"nothing depends on {name}"
 

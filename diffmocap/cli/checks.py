@@ -179,23 +179,34 @@ def ros() -> Check:
 
 
 def fast_dds() -> Check:
-    """Whether images fit into the shared memory of Fast DDS."""
-    from diffmocap.ros_environment import child_environment, rclpy_from_wheels
+    """Whether images fit into the shared memory of Fast DDS, in what the launch files and this command start."""
+    from diffmocap.network import LOCAL, given_profile, network, profile_variable, uses_fast_dds
+    from diffmocap.ros_environment import child_environment
 
-    profile = child_environment().get("FASTDDS_DEFAULT_PROFILES_FILE", "")
-    if not profile:
-        advice = f"export FASTDDS_DEFAULT_PROFILES_FILE={share_path('config', 'fastdds.xml')} where images get lost"
-        return Check("Fast DDS profile", "note", "none: the default segment of 512 KB holds no large image", advice)
-    if not Path(profile).is_file():
-        return Check("Fast DDS profile", "missing", f"{profile} does not exist", "unset FASTDDS_DEFAULT_PROFILES_FILE")
+    environment = child_environment()
+    if not uses_fast_dds(environment):
+        return Check("Fast DDS profile", "ok", f"not needed: the middleware is {environment['RMW_IMPLEMENTATION']}")
+    chosen = network(LOCAL, environment)
+    given = given_profile(environment)
+    if given is not None and not Path(given[1]).is_file():
+        return Check("Fast DDS profile", "missing", f"{given[1]} does not exist", f"unset {given[0]}")
+    if chosen.remarks:
+        return Check("Fast DDS profile", "note", chosen.remarks[0])
+    own = given_profile({**environment, **chosen.variables})
+    if own is None:
+        advice = f"export {profile_variable(environment)}={share_path('config', 'fastdds.xml')} where images get lost"
+        return Check("Fast DDS profile", "note", "none: the transports are set by other means", advice)
     try:
         free_mb = f"{shutil.disk_usage('/dev/shm').free / 1e6:.0f} MB free in /dev/shm"
     except OSError:
         free_mb = "no /dev/shm"
-    if rclpy_from_wheels() and Path(profile).name == "fastdds_small_shm.xml":
+    if Path(own[1]).name.endswith("_small_shm.xml"):
         advice = "more shared memory makes large images cheaper; in Docker: --shm-size=512m"
-        return Check("Fast DDS profile", "note", f"{profile}, {free_mb}", advice)
-    return Check("Fast DDS profile", "ok", f"{profile}, {free_mb}")
+        return Check("Fast DDS profile", "note", f"{own[1]}, {free_mb}", advice)
+    if given is None:
+        advice = f"camera drivers started by themselves need it too: export {own[0]}={own[1]}"
+        return Check("Fast DDS profile", "ok", f"{own[1]} in what diffmocap starts, {free_mb}", advice)
+    return Check("Fast DDS profile", "ok", f"{own[1]}, {free_mb}")
 
 
 def models() -> Iterator[Check]:

@@ -20,7 +20,7 @@ RELIABILITY_CHOICES = ("best_effort", "reliable")
 SUBSCRIPTION_CHOICES = ("auto", *RELIABILITY_CHOICES)
 #: Images that wait in the middleware for a subscriber that is busy, a third of a second of a camera.
 RECEIVED_DEPTH = 10
-MATCH_PERIOD_S = 0.5
+MATCH_PERIOD_S = 0.2
 
 
 def sensor_qos(reliability: str = "reliable", depth: int = 5) -> QoSProfile:
@@ -32,8 +32,8 @@ def sensor_qos(reliability: str = "reliable", depth: int = 5) -> QoSProfile:
 class ImageSubscription:
     """A subscription to images whose reliability is that of the topic's publishers, or fixed.
 
-    It begins with best effort, which hears every publisher, and becomes reliable once all of them are. No image is lost
-    in between: the old subscription lives until the new one has heard its first image, and no image is handed on twice.
+    Where no publisher is known yet it begins with best effort, which hears every one, and becomes reliable once all of
+    them are. The old subscription lives until the new one has heard its first image, and none is handed on twice.
     """
 
     def __init__(self, node: Node, kind: type, topic: str, receive: Callable, reliability: str = "auto") -> None:
@@ -41,7 +41,9 @@ class ImageSubscription:
         self._node, self._kind, self._topic, self._hand_on = node, kind, topic, receive
         self._seen: deque[int] | None = None
         self._replaced: Subscription | None = None
-        self.reliability = "best_effort" if reliability == "auto" else reliability
+        self.reliability = reliability
+        if reliability == "auto":
+            self.reliability = self._offered(node.resolve_topic_name(topic)) or "best_effort"
         self._subscription = self._subscribe()
         self._timer = node.create_timer(MATCH_PERIOD_S, self._match) if reliability == "auto" else None
 
@@ -57,13 +59,16 @@ class ImageSubscription:
         self._forget_replaced()
         self._node.destroy_subscription(self._subscription)
 
+    def _offered(self, topic: str) -> str | None:
+        """What all publishers of a topic offer; None while none is known."""
+        offers = [p.qos_profile.reliability for p in self._node.get_publishers_info_by_topic(topic)]
+        if not offers:
+            return None
+        return "reliable" if all(offer == ReliabilityPolicy.RELIABLE for offer in offers) else "best_effort"
+
     def _match(self) -> None:
-        publishers = self._node.get_publishers_info_by_topic(self.topic_name)
-        if not publishers:
-            return
-        all_reliable = all(p.qos_profile.reliability == ReliabilityPolicy.RELIABLE for p in publishers)
-        wanted = "reliable" if all_reliable else "best_effort"
-        if wanted == self.reliability:
+        wanted = self._offered(self.topic_name)
+        if wanted in (None, self.reliability):
             return
         self._forget_replaced()
         self.reliability, self._replaced = wanted, self._subscription

@@ -96,3 +96,20 @@ def test_no_ros_gives_the_advice_of_the_error(monkeypatch):
     monkeypatch.setattr("diffmocap.ros_environment.require_ros", absent)
     check = checks.ros()
     assert (check.status, check.advice) == ("missing", "source it")
+
+
+def test_the_profile_that_diffmocap_will_set_is_named_for_drivers_too(monkeypatch):
+    monkeypatch.setattr("diffmocap.ros_environment.child_environment", lambda: {"ROS_DISTRO": "jazzy"})
+    check = checks.fast_dds()
+    assert "fastdds" in check.detail and check.status in ("ok", "note")
+    if check.status == "ok":  # else there is too little shared memory, of which it speaks
+        assert "export FASTRTPS_DEFAULT_PROFILES_FILE=/" in check.advice
+    monkeypatch.setattr("diffmocap.ros_environment.child_environment", lambda: {"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})
+    assert "rmw_zenoh_cpp" in checks.fast_dds().detail
+
+
+def test_a_profile_that_does_not_exist_is_told(monkeypatch):
+    environment = {"FASTDDS_DEFAULT_PROFILES_FILE": "/nowhere.xml"}
+    monkeypatch.setattr("diffmocap.ros_environment.child_environment", lambda: environment)
+    check = checks.fast_dds()
+    assert (check.status, check.advice) == ("missing", "unset FASTDDS_DEFAULT_PROFILES_FILE")
