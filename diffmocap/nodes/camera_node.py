@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 from diffmocap.camera.capture import Capture
 from diffmocap.camera.intrinsics import load_calibration, scaled
 from diffmocap.errors import CameraError
-from diffmocap.graph.description import OPTICAL_FRAME
+from diffmocap.graph.frames import OPTICAL_FRAME
 from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
 from diffmocap.nodes.flow_control import FlowControl
 from diffmocap.nodes.messages import camera_info_to_message, image_to_message, ns_from_stamp
