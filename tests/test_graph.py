@@ -66,7 +66,8 @@ def test_no_plain_value_is_left_open(graph):
     for node in graph.resolve(COMPLETE[graph.name]).nodes:
         values = [*node.parameters.values(), *node.arguments, *(target for _, target in node.remappings)]
         assert all(value is URDF or isinstance(value, (str, int, float, bool)) for value in values), node
-    assert all(isinstance(name, str) for t in graph.resolve(COMPLETE[graph.name]).static_transforms for name in (t.parent, t.child))
+    for transform in graph.resolve(COMPLETE[graph.name]).static_transforms:
+        assert isinstance(transform.parent, str) and isinstance(transform.child, str)
 
 
 def test_empty_arguments_leave_the_parameter_file_alone():
@@ -287,7 +288,7 @@ def test_parameter_file_names_existing_nodes_and_parameters_with_valid_values():
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_prefix_is_before_all_frames_of_the_graph_and_two_graphs_share_none(name):
-    """A person's frames are those of static transforms and images, of the root and the links below, and what RViz shows."""
+    """A person's frames are those of static transforms and images, of the root and the links, and what RViz shows."""
 
     def frames(prefix: str) -> set[str]:
         given = COMPLETE[name] | {"static_transforms": True, "robot_state_publisher": True, "frame_prefix": prefix}
@@ -378,7 +379,14 @@ def test_rviz_gets_a_file_of_its_own_that_goes_with_the_process():
 
 def test_foxglove_shows_what_the_graph_has():
     """Topics are compared with a running graph's in tests/ros; here the rest."""
-    layout = json.loads(share_path("config", "diffmocap.foxglove.json").read_text())
+    path = share_path("config", "diffmocap.foxglove.json")
+    layout = json.loads(path.read_text())
+    (command,) = re.findall(r"^ +(sed .*foxglove\.json)$", share_path("README.md").read_text(), re.MULTILINE)
+    alices = subprocess.run(command, shell=True, cwd=path.parents[1], capture_output=True, text=True, check=True).stdout
+    renamed = path.read_text().replace("human/", "alice/")
+    for name in ("map", "camera_link", "camera_optical_frame", "human"):
+        renamed = renamed.replace(f'"{name}"', f'"alice/{name}"').replace(f'"frame:{name}"', f'"frame:alice/{name}"')
+    assert json.loads(alices) == json.loads(renamed.replace('"framePrefix": ""', '"framePrefix": "alice/"'))
 
     def panels(node) -> list[str]:
         return [node] if isinstance(node, str) else panels(node["first"]) + panels(node["second"])
@@ -391,7 +399,7 @@ def test_foxglove_shows_what_the_graph_has():
     assert {name.removeprefix("frame:") for name in scene["transforms"]} <= frames
     assert scene["scene"]["meshUpAxis"] == "z_up", "STL says nothing of it"
     nodes = {f"human/{node.name}" for node in description.webcam().lifecycle_nodes}
-    paths = [path for name, panel in layout["configById"].items() if name.startswith("Plot!") for path in panel["paths"]]
+    paths = [path for panel in layout["configById"].values() for path in panel.get("paths", ())]
     joints = 0
     for path in paths:
         if joint := re.fullmatch(r"/human/joint_states\.(position|effort)\[(\d+)\]", path["value"]):

@@ -1,7 +1,7 @@
 """A capsule around the skin of each link: what physics engines and planners collide instead of a mesh.
 
-Of all capsules that hold the share :data:`ENCLOSED` of a link's skin, it is the smallest. The rest of the skin, around the
-joints, lies in the capsules of the neighbours, which overlap there.
+Of all capsules that hold the share :data:`ENCLOSED` of a link's skin, it is the smallest. The rest of the skin, around
+the joints, lies in the capsules of the neighbours, which overlap there.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from diffmocap.body.link_meshes import link_skin
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_NAMES
 
-#: Share of a link's skin inside its capsule. All of it would be decided by single vertices, such as the tip of the nose.
+#: Share of a link's skin inside its capsule. With all of it single vertices would decide, such as the nose's tip.
 ENCLOSED = 0.95
 #: From the left side to the right one, in the URDF's axes.
 MIRROR = np.array([1.0, -1.0, 1.0])
-#: What :func:`smallest_capsule` may change: all, or what leaves a capsule symmetric, across the body or in its middle plane.
+#: What :func:`smallest_capsule` may change: all, or what leaves a capsule symmetric, across the body or in its middle.
 FREE = np.ones(6, bool)
 ACROSS = np.array([True, False, True, False, True, False])
 IN_MIDDLE_PLANE = np.array([True, False, True, True, False, True])

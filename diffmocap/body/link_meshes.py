@@ -59,8 +59,11 @@ def write_stl(path: Path, triangles: np.ndarray) -> None:
 
 
 def _cut(body: BodyModel, betas: torch.Tensor | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The relaxed skin without its finest detail: its vertices in the frame of every link [24, V, 3], faces [F, 3], skin
-    weights [V, 24]."""
+    """The relaxed skin without its finest detail.
+
+    Returns:
+        Its vertices in the frame of every link [24, V, 3], faces [F, 3] and skin weights [V, 24].
+    """
     angles = torch.zeros(NUM_ANGLES)
     for name, degrees in RELAXED_POSE_DEG.items():
         angles[JOINT_ANGLE_NAMES.index(name)] = math.radians(degrees)

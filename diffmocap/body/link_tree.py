@@ -1,7 +1,7 @@
 """The URDF's links below the pelvis as a tree: which joint moves which link about which axis, and where its frame is.
 
-An SMPL joint is three revolute joints in a chain: parent -> two links for its axes -> the link of the joint's name. At zero
-all links have x forward, y left, z up.
+An SMPL joint is three revolute joints in a chain: parent -> two links for its axes -> the link of the joint's name. At
+zero all links have x forward, y left, z up.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class LinkJoint(NamedTuple):
         parent, child: links.
         axis: ``x``, ``y`` or ``z`` of both.
         segment: index of the SMPL joint that it is a part of.
-        first: whether it is the first of the segment's three: then the child's origin is off the parent's, by the bone from
-            one SMPL joint to the next. The others are at one place.
+        first: whether it is the first of the segment's three: then the child's origin is off the parent's, by the bone
+            from one SMPL joint to the next. The others are at one place.
     """
 
     name: str
@@ -54,7 +54,11 @@ LINK_AXES = np.array([AXES.index(joint.axis) for joint in LINK_JOINTS])
 
 
 def link_origins(rest_joints: torch.Tensor) -> np.ndarray:
-    """[69, 3] m: origin of each joint's child link in its parent link, for joints [24, 3] m of the rest pose, SMPL axes."""
+    """[69, 3] m: origin of each joint's child link in its parent link.
+
+    Args:
+        rest_joints: [24, 3] m of the rest pose, SMPL axes.
+    """
     rest = rest_joints.detach().cpu().double()
     bones = (rest[1:] - rest[list(PARENTS[1:])]) @ URDF_FROM_SMPL.double().T
     origins = np.zeros((len(LINK_JOINTS), 3))

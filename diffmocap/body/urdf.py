@@ -1,8 +1,8 @@
 """The human URDF: 24 links with mass, inertia and a capsule to collide, 69 revolute joints, meshes cut from the skin.
 
-Every link has x forward, y left, z up at zero pose (the T-pose), origin at its SMPL joint. A joint's three revolute axes
-are chained through two nearly massless links. The root link ``human`` has no mass, since KDL takes none of a root, and
-``pelvis`` is fixed to it without an offset. A capsule is a cylinder with a sphere at each end: URDF knows no capsule.
+Every link has x forward, y left, z up at zero pose (the T-pose), origin at its SMPL joint. A joint's three revolute
+axes are chained through two nearly massless links. The root link ``human`` has no mass, since KDL takes none of a root,
+and ``pelvis`` is fixed to it without an offset. A capsule is a cylinder with a sphere at each end, as URDF knows none.
 Run ``python -m diffmocap.body.urdf`` to write ``models/human.urdf`` and ``models/meshes/``.
 """
 
@@ -190,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     path = write_urdf(BodyModel.load(args.body), args.out or share_path("models"))
     meshes = sum(f.stat().st_size for f in (path.parent / "meshes").glob("*.stl"))
-    print(f"{path}: {NUM_JOINTS} links, {len(JOINT_ANGLE_NAMES)} revolute joints, capsules, meshes {meshes / 1e6:.2f} MB")
+    print(f"{path}: {NUM_JOINTS} links, {len(JOINT_ANGLE_NAMES)} revolute joints; meshes {meshes / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

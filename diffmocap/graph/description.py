@@ -203,8 +203,8 @@ def _viewing_arguments(beside_pose_node: bool) -> tuple[Argument, ...]:
             "camera_frame",
             "",
             "Frame of the images, in full: camera_node gives it to them, or another driver does, and the static "
-            f"transforms place it; empty: frame_id of camera_node in the parameter file, else {OPTICAL_FRAME} after the "
-            "prefix.",
+            f"transforms place it; empty: frame_id of camera_node in the parameter file, else {OPTICAL_FRAME} after "
+            "the prefix.",
             in_file=InFile("camera_node", "frame_id", unless=OPTICAL_FRAME),
         ),
         Argument(
@@ -243,8 +243,8 @@ def _common_arguments() -> tuple[Argument, ...]:
         Argument(
             "image_topic",
             "",
-            "Topic of the images, where another driver or a bag names it differently; relative to the namespace, if it "
-            "does not begin with /.",
+            "Topic of the images, where another driver or a bag names it differently; relative to the namespace, if "
+            "it does not begin with /.",
         ),
         Argument("camera_info_topic", "", "Topic of the calibration; empty: camera_info beside the images."),
         Argument(
@@ -256,8 +256,8 @@ def _common_arguments() -> tuple[Argument, ...]:
         Argument(
             "publish_link_tf",
             "",
-            "Let pose_node publish the frames of all links, in place of robot_state_publisher; default: as the parameter "
-            "file says, else false.",
+            "Let pose_node publish the frames of all links, in place of robot_state_publisher; default: as the "
+            "parameter file says, else false.",
             ("", *BOOLEANS),
             default_with=(When("publish_link_tf", ""), "false"),
             in_file=InFile("pose_node", "publish_link_tf"),

@@ -1,8 +1,8 @@
 """Names of the frames that a graph makes, with what stands before them where several graphs share a domain.
 
-As robot_state_publisher's parameter of this name does, ``frame_prefix`` stands before a name as it is: with ``alice/`` the
-frame ``map`` is ``alice/map``. It goes before all frames of the graph, ``map`` included: that one lies below the graph's own
-camera, so that two people before two cameras have two of them.
+As robot_state_publisher's parameter of this name does, ``frame_prefix`` stands before a name as it is: with ``alice/``
+the frame ``map`` is ``alice/map``. It goes before all frames of the graph, ``map`` included: that one lies below the
+graph's own camera, so that two people before two cameras have two of them.
 """
 
 from __future__ import annotations

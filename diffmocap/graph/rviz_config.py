@@ -34,8 +34,8 @@ class RvizConfig:
     def __post_init__(self) -> None:
         if not self.frame_prefix.endswith("/"):
             raise SettingsError(
-                f"frame_prefix '{self.frame_prefix}': RViz's robot model puts a '/' between prefix and link; expected a "
-                f"prefix that ends with one, '{self.frame_prefix}/', or rviz:=false"
+                f"frame_prefix '{self.frame_prefix}': RViz's robot model puts a '/' between prefix and link; expected "
+                f"a prefix that ends with one, '{self.frame_prefix}/', or rviz:=false"
             )
 
     def text(self) -> str:

@@ -18,9 +18,9 @@ from std_msgs.msg import Header, String
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
+from diffmocap.body.skeleton import ROOT_LINK
 from diffmocap.device import resolve_device
 from diffmocap.errors import DeviceError, DiffmocapError, KeypointError
-from diffmocap.body.skeleton import ROOT_LINK
 from diffmocap.graph.frames import OPTICAL_FRAME, prefixed
 from diffmocap.graph.robot_description import robot_description
 from diffmocap.lifting.lifter import Lifter

@@ -120,8 +120,8 @@ SETTINGS = (
     Setting(
         "frame_prefix",
         "",
-        "Stands before the names of the frames that this node publishes, such as alice/; robot_state_publisher and what "
-        "places the camera want the same one: the launch files' argument of this name gives it to all.",
+        "Stands before the names of the frames that this node publishes, such as alice/; robot_state_publisher and "
+        "what places the camera want the same one: the launch files' argument of this name gives it to all.",
         live=False,
     ),
     Setting("publish_markers", True, "Publish markers where somebody subscribes to them."),

@@ -14,6 +14,7 @@ from diffmocap.graph import description
 
 pytestmark = pytest.mark.ros
 
+
 def keypoints(seen: float, frame: str):
     """Somebody's keypoints, spread over the image."""
     from diffmocap_msgs.msg import Keypoints2D
