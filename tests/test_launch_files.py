@@ -12,6 +12,7 @@ pytest.importorskip("lifecycle_msgs", reason="needs ROS 2: run `make test`, or s
 from diffmocap.errors import SettingsError, SetupError  # noqa: E402
 from diffmocap.graph import description  # noqa: E402
 from diffmocap.graph.elements import URDF, Graph  # noqa: E402
+from diffmocap.graph.rviz_config import RvizConfig  # noqa: E402
 from diffmocap.network import network  # noqa: E402
 from tests import launch_stand_in as stand_in  # noqa: E402
 
@@ -23,10 +24,12 @@ CASES = [
     ("webcam", {"source": "0", "device": "cuda", "namespace": "robot", "rviz": "false", "camera_pitch": "0.25"}),
     ("webcam", {"camera": "false", "image_topic": "/usb_cam/image_raw", "log_level": "debug"}),
     ("webcam", {"camera": "false", "image_topic": "/usb_cam/image_raw/compressed", "camera_frame": "usb-cam"}),
+    ("webcam", {"namespace": "alice", "frame_prefix": "alice/", "publish_link_tf": "true", "camera_frame": "eye"}),
     ("replay", {"video": "squats.mp4", "on_end": "exit"}),
     ("replay", {"bag": str(LAUNCH_FOLDER), "on_end": "loop"}),  # any folder that exists
     ("view", {}),
     ("view", {"joint_sliders": "true"}),
+    ("view", {"joint_sliders": "true", "namespace": "", "frame_prefix": "alice/"}),
     ("view", {"static_transforms": "true", "camera_height": "1.6"}),
     ("view", {"joint_sliders": "true", "robot_state_publisher": "false"}),
 ]
@@ -124,7 +127,10 @@ def test_processes_are_those_of_the_graph(name, given):
         assert (node.package, node.executable) == (wanted.package, wanted.executable)
         assert node.namespace == values["namespace"]
         assert node.ros_arguments == ["--log-level", values["log_level"]]
-        assert tuple(node.remappings) == wanted.remappings and tuple(node.arguments) == wanted.arguments
+        assert tuple(node.remappings) == wanted.remappings
+        for text, argument in zip(node.arguments, wanted.arguments, strict=True):
+            is_file = isinstance(argument, RvizConfig)
+            assert (Path(text).read_text() == argument.text()) if is_file else text == argument
         assert callable(node.on_exit) and not node.respawn
         assert node.exec_name == node.executable, "the prefix must not name the process"
         assert node.final_prefix[-4:] == ["sh", "-c", 'umask 077 && exec "$@"', "sh"]

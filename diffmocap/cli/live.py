@@ -20,6 +20,7 @@ from diffmocap.cli.pose_options import (
     pose_parameters,
 )
 from diffmocap.errors import CameraError, SettingsError
+from diffmocap.graph.description import NAMESPACE
 
 SUMMARY = "a camera, a stream or a file in real time"
 
@@ -33,7 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--source", default="0", metavar="SOURCE", help="camera index or device, video file, or URL (default: 0)"
     )
     parser.add_argument("--duration", type=float, default=0.0, metavar="S", help="stop after so many seconds of images")
-    parser.add_argument("--namespace", default="", metavar="NAME", help="namespace of all nodes and topics")
+    parser.add_argument(
+        "--namespace", default=NAMESPACE, metavar="NAME",
+        help="namespace of all nodes and topics, / for none (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--frame-prefix", default="", metavar="PREFIX",
+        help="before the names of all frames: alice/, for a second person in the same ROS domain",
+    )  # fmt: skip
+    parser.add_argument(
+        "--link-tf", action="store_true",
+        help="publish the frames of all links on /tf, where no robot_state_publisher does (publish_link_tf)",
+    )  # fmt: skip
     parser.add_argument("--params-file", type=Path, metavar="YAML", help="parameter file of all nodes")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the nodes' logs in this folder")
     parser.add_argument("--respawn", action="store_true", help="start a node that has died again instead of ending")
@@ -54,7 +66,9 @@ def run(args: argparse.Namespace) -> int:
     source = parse_source(args.source)
     parameters = {"camera_node": camera_parameters(args), "pose_node": pose_parameters(args)}
     arguments = {"rviz": False, "device": args.device, "namespace": args.namespace, "respawn": args.respawn}
-    arguments |= camera_arguments(args)
+    arguments |= {"frame_prefix": args.frame_prefix, **camera_arguments(args)}
+    if args.link_tf:
+        arguments["publish_link_tf"] = True
     if args.params_file is not None:
         if not args.params_file.is_file():
             raise SettingsError(f"there is no parameter file '{args.params_file}'; config/diffmocap.yaml is an example")

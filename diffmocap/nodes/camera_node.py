@@ -17,7 +17,7 @@ from diffmocap.camera.calibration_file import load_calibration
 from diffmocap.camera.capture import Capture
 from diffmocap.camera.intrinsics import crop_warning, fitted
 from diffmocap.errors import CameraError
-from diffmocap.graph.description import OPTICAL_FRAME
+from diffmocap.graph.frames import OPTICAL_FRAME
 from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
 from diffmocap.nodes.flow_control import FlowControl
 from diffmocap.nodes.image_messages import image_to_message

@@ -1,4 +1,4 @@
-"""pose_node: keypoints in, joint states, body pose, transform and markers out."""
+"""pose_node: keypoints in, joint states, body pose, transforms and markers out."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from typing import Any
 import torch
 from diffmocap_msgs.msg import BodyPose
 from diffmocap_msgs.msg import Keypoints2D as Keypoints2DMsg
+from geometry_msgs.msg import TransformStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import Header, String
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
+from diffmocap.body.skeleton import ROOT_LINK
 from diffmocap.device import resolve_device
 from diffmocap.errors import DeviceError, DiffmocapError, KeypointError
-from diffmocap.graph.description import OPTICAL_FRAME
+from diffmocap.graph.frames import OPTICAL_FRAME, prefixed
 from diffmocap.graph.robot_description import robot_description
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.nodes.calibration import Calibration, image_topics_behind
 from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
 from diffmocap.nodes.ground_frame import GroundFrame
+from diffmocap.nodes.link_frames import LinkFrames
 from diffmocap.nodes.messages import keypoints_from_message, stamp_from_ns
 from diffmocap.nodes.parameters import Parameters
 from diffmocap.nodes.pose_markers import pose_markers
-from diffmocap.nodes.pose_messages import body_pose_message, joint_state_message, root_pose, transform_message
+from diffmocap.nodes.pose_messages import body_pose_message, joint_state_message, root_pose, root_transform
 from diffmocap.nodes.pose_settings import SETTINGS, pipeline_settings
 from diffmocap.nodes.refinement_report import RefinementReport
 from diffmocap.nodes.run import ManagedNode, run
@@ -58,12 +61,14 @@ class PoseNode(ManagedNode):
         self._subscriptions_: list = []
         self._budget = StepBudget()
         self._ground = GroundFrame()
+        self._link_frames: LinkFrames | None = None
         self._dropped = 0
         self._markers_due_s = 0.0
 
     def validate(self, values: dict[str, Any]) -> None:
         """Also loads the model on another device, so that a device that fails is refused and nothing changes."""
         pipeline_settings(values)
+        prefixed(ROOT_LINK, values["frame_prefix"])
         if self.parameters is None or values["device"] == self.parameters["device"]:
             return  # at the start configure will tell, so that the node lives
         resolve_device(values["device"])
@@ -91,6 +96,7 @@ class PoseNode(ManagedNode):
             p["weights"], p["body_model"], p["device"], pipeline_settings(p.values())
         )
         self._pipeline.warm_up()
+        self._link_frames = None  # of another body, or prefix
         self._create_publishers()
         self._diagnostics = Diagnostics(self)
         for counter in (
@@ -165,7 +171,7 @@ class PoseNode(ManagedNode):
         p = self.parameters
         if torch.get_num_threads() != p["torch_threads"]:
             torch.set_num_threads(p["torch_threads"])  # counts for the thread that calls it
-        frame = message.header.frame_id or OPTICAL_FRAME
+        frame = message.header.frame_id or prefixed(OPTICAL_FRAME, p["frame_prefix"])
         try:
             keypoints = keypoints_from_message(message)
             intrinsics = self._calibration.intrinsics(
@@ -210,9 +216,21 @@ class PoseNode(ManagedNode):
 
     def _publish(self, result: PoseResult, header: Header) -> None:
         self._joint_states.publish(joint_state_message(result, header))
-        if self.parameters["publish_tf"]:
-            self._tf.publish(transform_message(root_pose(result.state), header))
+        if transforms := self._transforms(result, header):
+            self._tf.publish(TFMessage(transforms=transforms))
         self._body_pose.publish(body_pose_message(result, header))
+
+    def _transforms(self, result: PoseResult, header: Header) -> list[TransformStamped]:
+        """What the parameters ask for; nothing else is computed."""
+        p = self.parameters
+        made = []
+        if p["publish_tf"]:
+            made.append(root_transform(root_pose(result.state), header, prefixed(ROOT_LINK, p["frame_prefix"])))
+        if p["publish_link_tf"]:
+            if self._link_frames is None:
+                self._link_frames = LinkFrames(self._pipeline.body.rest_joints()[0], p["frame_prefix"])
+            made += self._link_frames.transforms(result.joint_angles, header.stamp)
+        return made
 
     def _publish_markers(self, result: PoseResult, header: Header) -> None:
         now_s = time.monotonic()

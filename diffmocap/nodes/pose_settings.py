@@ -118,7 +118,19 @@ SETTINGS = (
         10_000.0,
     ),
     Setting("queue_depth", 2, "Keypoints that may wait; when more come the oldest are dropped.", 1, 16),
-    Setting("publish_tf", True, "Publish the pelvis on /tf."),
+    Setting("publish_tf", True, "Publish the root link human on /tf, in the frame of the images."),
+    Setting(
+        "publish_link_tf",
+        False,
+        "Publish the links below it on /tf, too, as robot_state_publisher otherwise does with the joint states.",
+    ),
+    Setting(
+        "frame_prefix",
+        "",
+        "Stands before the names of the frames that this node publishes, such as alice/; robot_state_publisher and "
+        "what places the camera want the same one: the launch files' argument of this name gives it to all.",
+        live=False,
+    ),
     Setting("publish_markers", True, "Publish markers where somebody subscribes to them."),
     Setting("markers_rate", 15.0, "Markers a second at most [Hz].", 0.1, 100.0),
     Setting("ground_frame", "map", "Frame with z up; its plane z = 0 is drawn until the floor is found; empty: none."),

@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from diffmocap.cli.play import NodeLog, free_domain_id
+from diffmocap.cli.recording import Recording
 
 
 @pytest.fixture
@@ -60,3 +61,21 @@ def test_a_free_domain_is_free():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("127.0.0.1", 7410 + 250 * domain_id))
     assert len(taken) > 5, "runs that start together get different ones"
+
+
+@pytest.mark.ros
+def test_the_diagnostics_of_another_graph_in_the_domain_are_not_this_ones(ros_env):
+    from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+
+    from diffmocap.cli.monitor import Monitor
+
+    for namespace, own in (("alice", "alice/pose_node"), ("/", "pose_node")):
+        recording = Recording()
+        monitor = Monitor(recording, namespace)
+        try:
+            for name in ("bob/pose_node", own, "alice/robot/pose_node", "mallory/alice/pose_node"):
+                status = DiagnosticStatus(name=name, level=DiagnosticStatus.WARN, message=f"of {name}")
+                monitor._diagnostics(DiagnosticArray(status=[status]))
+        finally:
+            monitor.close()
+        assert {text for _, text in recording.problems.values()} == {f"of {own}"}

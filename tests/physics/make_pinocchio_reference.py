@@ -37,7 +37,7 @@ def write_torques(states: str) -> None:
     text = text.replace('mass value="0.001"', 'mass value="0"').replace('"1e-06"', '"0"')
     model = pin.buildModelFromXML(text, pin.JointModelFreeFlyer())
     data = model.createData()
-    names = re.findall(r'<joint name="([^"]+)"', text)
+    names = re.findall(r'<joint name="([^"]+)" type="revolute"', text)
     place = np.array([model.idx_vs[model.getJointId(name)] - 6 for name in names])
     rng, dt = np.random.default_rng(0), 1 / 30
 
