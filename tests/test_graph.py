@@ -94,9 +94,11 @@ def test_the_calibration_lies_beside_the_images(image_topic, calibration):
     """As image_transport's publishers and subscribers of cameras have it."""
     nodes = by_name(description.webcam().resolve({"camera": False, "image_topic": image_topic}))
     assert nodes["pose_node"].remappings == (("camera_info", calibration),)
-    assert nodes["keypoint_node"].remappings == (("image_raw", image_topic),), "it reads no calibration"
+    assert nodes["keypoint_node"].remappings == (("image_raw", image_topic),), "it looks beside the images itself"
     own = {"image_topic": image_topic, "camera_info_topic": "/calibration"}
     assert by_name(description.webcam().resolve(own))["pose_node"].remappings == (("camera_info", "/calibration"),)
+    mirrored = by_name(description.webcam().resolve(own | {"mirror": "true"}))["keypoint_node"]
+    assert ("camera_info", "/calibration") in mirrored.remappings and mirrored.parameters["mirror"] is True
 
 
 @pytest.mark.parametrize("given", [{}, {"image_topic": "", "camera_info_topic": ""}, {"image_topic": "images"}])

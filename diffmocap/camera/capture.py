@@ -1,4 +1,4 @@
-"""Images from a camera, a video file or a stream, by OpenCV.
+"""Images from a camera, a video file, image files or a stream, by OpenCV: upright, with square pixels.
 
 A live source (camera, stream) is drained by a thread of its own, so that a read always gives the
 newest image, and is opened again when it was lost. A file is played at its own rate, leaving out
@@ -29,16 +29,19 @@ class Capture:
     Args:
         source: camera index or device, file, or URL; see :func:`~diffmocap.camera.devices.parse_source`.
         realtime: play a file at its own rate, stamped by the clock; else as fast as it is read,
-            every frame, with stamps that advance by the file's rate.
+            every frame, with stamps that advance by the file's own times.
         loop: start a file again at its end.
-        width, height, fps: what to ask of a camera, 0 for its default; ``mode`` tells what it gives.
+        width, height, fps: what to ask of a camera, 0 for its default; ``mode`` tells what it gives. ``fps`` is also
+            the rate of images in files, and of a video that has no times.
         reconnect: open a live source again, after growing pauses, when it was lost.
         clock: gives the acquisition time in nanoseconds.
         event: called with a ``logging`` level and a text when something changed (lost, back, ...).
+        mirror: exchange left and right of each image, for a source that shows people as a mirror does.
         open_video: stands in for ``cv2.VideoCapture``, for other grabbers and for tests.
 
     Attributes:
         live: whether the source is a camera or a stream without an end.
+        times_s: [N] when each image of a file is shown, from the first one on; empty where that is not known before.
 
     Raises:
         CameraError: where the source does not exist, is no video, or delivers no image.
@@ -56,10 +59,12 @@ class Capture:
         clock: Callable[[], int] = time.time_ns,
         event: Callable[[int, str], None] = _log.log,
         open_video: Callable[..., Any] = cv2.VideoCapture,
+        mirror: bool = False,
     ) -> None:
         self.source = parse_source(source)
-        opener = VideoOpener(self.source, width, height, fps, open_video)
+        opener = VideoOpener(self.source, width, height, fps, open_video, mirror, event)
         opened = opener.open()
+        self.times_s = opened.container.times_s
         self.live = self.source.kind == "device" or (self.source.kind == "url" and not opened.mode.frames)
         if self.source.kind == "device" and (difference := opener.difference(opened.mode)):
             event(logging.WARNING, difference)

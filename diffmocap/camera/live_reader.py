@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from diffmocap.camera.opening import OpenedVideo, VideoOpener
+from diffmocap.camera.urls import hide_secrets
 from diffmocap.errors import CameraError
 from diffmocap.types import Frame
 
@@ -40,7 +40,7 @@ class LiveReader:
         self.mode = opened.mode
         self.lost = False
         self.skipped = 0
-        self._thread = threading.Thread(target=self._drain, args=(opened.video,), name="capture", daemon=True)
+        self._thread = threading.Thread(target=self._drain, args=(opened,), name="capture", daemon=True)
         self._thread.start()
 
     def read(self, timeout_s: float | None) -> Frame | None:
@@ -61,8 +61,8 @@ class LiveReader:
             self._arrived.notify_all()
         self._thread.join(2.0)
 
-    def _drain(self, video: Any) -> None:
-        failed = 0
+    def _drain(self, opened: OpenedVideo) -> None:
+        video, failed = opened.video, 0
         try:
             while not self._closing.is_set():
                 grabbed = video.grab()
@@ -70,7 +70,7 @@ class LiveReader:
                 ok, image = video.retrieve() if grabbed else (False, None)
                 if ok and image is not None and image.size:
                     failed = 0
-                    self._put(image, stamp_ns)
+                    self._put(opened.correct(image), stamp_ns)
                     continue
                 failed += 1
                 if failed < FAILED_READS_MEAN_LOST:
@@ -82,8 +82,10 @@ class LiveReader:
                 video, failed = opened.video, 0
         except Exception as error:  # of OpenCV or a driver: the reader must not wait for ever
             with self._arrived:
+                source = self._opener.source
+                reason = hide_secrets(str(error), str(source.target))
                 self._error = CameraError(
-                    f"{self._opener.source.label} cannot be read any more: {error}; check the driver and its pixel format"
+                    f"{source.label} cannot be read any more: {reason}; check the driver and its pixel format"
                 )
                 self._arrived.notify_all()
         finally:

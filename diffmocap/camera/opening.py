@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Callable
@@ -12,8 +13,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from diffmocap.camera.codecs import why_not_decoded
+from diffmocap.camera.container import Container, read_container
 from diffmocap.camera.devices import Source, explain_device
+from diffmocap.camera.image_files import ImageFiles, image_paths
+from diffmocap.camera.picture import Correction, correction_of, leave_turning_to_us
 from diffmocap.errors import CameraError
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_FPS = 30.0
 #: Some cameras fail to deliver while their exposure settles.
@@ -36,11 +43,28 @@ class CaptureMode:
 
 @dataclass
 class OpenedVideo:
-    """An open ``cv2.VideoCapture`` with its first image, which alone proves that there is a picture."""
+    """An open ``cv2.VideoCapture`` with its first image, which alone proves that there is a picture.
+
+    Attributes:
+        video: the capture, behind its first image.
+        first_image: uint8 [H, W, 3] BGR, corrected.
+        mode: what it gives.
+        correct: to be called with each further image.
+        first_position_s: OpenCV's position of the first image.
+        container: what a file says about itself.
+    """
 
     video: Any
     first_image: np.ndarray
     mode: CaptureMode
+    correct: Correction
+    first_position_s: float
+    container: Container
+
+    @property
+    def position_s(self) -> float:
+        """OpenCV's position of the image that was grabbed last; 0 where it has none."""
+        return self.video.get(cv2.CAP_PROP_POS_MSEC) * 1e-3
 
 
 @dataclass(frozen=True)
@@ -49,8 +73,11 @@ class VideoOpener:
 
     Attributes:
         source: what to open.
-        width, height, fps: what to ask of a camera, 0 for its default.
+        width, height, fps: what to ask of a camera, 0 for its default; ``fps`` also of images in files and of a video
+            without times.
         open_video: ``cv2.VideoCapture`` or its stand-in.
+        mirror: exchange left and right of each image.
+        event: called with a ``logging`` level and a text.
     """
 
     source: Source
@@ -58,6 +85,8 @@ class VideoOpener:
     height: int = 0
     fps: float = 0.0
     open_video: Callable[..., Any] = cv2.VideoCapture
+    mirror: bool = False
+    event: Callable[[int, str], None] = _log.log
 
     def open(self) -> OpenedVideo:
         """Opens the source and reads its first image.
@@ -67,24 +96,35 @@ class VideoOpener:
         """
         _quiet_opencv()
         kind, target = self.source.kind, self.source.target
+        container = read_container(target) if kind == "file" else Container()
         if kind == "device":
             video = self.open_video(target, cv2.CAP_V4L2 if os.path.isdir("/dev") else cv2.CAP_ANY)
             self._request_mode(video)
         elif kind == "url":
             limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 5000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 5000]
             video = self.open_video(target, cv2.CAP_FFMPEG, limits)
+        elif kind == "images":
+            video = ImageFiles(image_paths(str(target)), self.fps or DEFAULT_FPS, self.event)
         else:
             video = self.open_video(target, cv2.CAP_ANY)
-        image = _first_image(video, attempts=FIRST_READS if kind == "device" else 1)
-        if image is None:
+        if kind in ("url", "file") and video.isOpened():
+            leave_turning_to_us(video)
+        stored = _first_image(video, attempts=FIRST_READS if kind == "device" else 1)
+        if stored is None:
+            text = _explain(self.source, container, video)
             video.release()
-            raise CameraError(_explain(self.source))
-        fps = video.get(cv2.CAP_PROP_FPS)
-        if not (math.isfinite(fps) and 1.0 <= fps <= 1000.0):
+            raise CameraError(text)
+        correct = correction_of(video, container, stored, self.mirror)
+        image = correct(stored)
+        fps = container.mean_fps or video.get(cv2.CAP_PROP_FPS)
+        if not (math.isfinite(fps) and (container.mean_fps or 1.0 <= fps <= 1000.0)):
             fps = self.fps or DEFAULT_FPS
-        frames = video.get(cv2.CAP_PROP_FRAME_COUNT)
+        frames = container.frames or video.get(cv2.CAP_PROP_FRAME_COUNT)
         frames = int(frames) if math.isfinite(frames) and 0 < frames < 1e9 and kind != "device" else 0
-        return OpenedVideo(video, image, CaptureMode(image.shape[1], image.shape[0], float(fps), frames))
+        mode = CaptureMode(image.shape[1], image.shape[0], float(fps), frames)
+        opened = OpenedVideo(video, image, mode, correct, 0.0, container)
+        opened.first_position_s = opened.position_s
+        return opened
 
     def difference(self, mode: CaptureMode) -> str | None:
         """In words, where a camera gives another mode than it was asked for."""
@@ -117,14 +157,20 @@ def _first_image(video: Any, attempts: int) -> np.ndarray | None:
     return None
 
 
-def _explain(source: Source) -> str:
+def _explain(source: Source, container: Container, video: Any) -> str:
     if source.kind == "device":
         return explain_device(source)
     if source.kind == "url":
         return f"{source.label} delivers no image; check the address, the network and that the stream is running"
+    if source.kind == "images":
+        return f"none of the images of {source.label} can be read; they are damaged or of another kind"
     size = Path(str(source.target)).stat().st_size
     if size == 0:
         return f"{source.label} is an empty file, expected a video"
+    if container.missing_bytes:
+        return f"{source.label} is damaged: {container.missing_bytes} bytes are missing at its end; copy it again"
+    if reason := why_not_decoded(container.codec, int(video.get(cv2.CAP_PROP_FOURCC))):
+        return f"{source.label} {reason}"
     return (
         f"{source.label} ({size} bytes) is no video that OpenCV can read, or it is damaged; expected mp4, mkv, avi, "
         "mov or webm. Check it with ffprobe, or convert it: ffmpeg -i INPUT -c:v libx264 -pix_fmt yuv420p OUTPUT.mp4"
@@ -135,4 +181,5 @@ def _quiet_opencv() -> None:
     """The errors here say it better than OpenCV's and FFmpeg's own lines, unless someone asked for them."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if "OPENCV_LOG_LEVEL" not in os.environ:
-        cv2.setLogLevel(0)
+        set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # until 4 and since 5
+        set_level(0)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from diffmocap.cli.pose_options import (
     add_pose_arguments,
     add_run_arguments,
+    add_source_arguments,
     camera_arguments,
     camera_parameters,
     pose_parameters,
@@ -33,7 +35,10 @@ from diffmocap.cli.pose_options import (
 from diffmocap.errors import CameraError
 
 if TYPE_CHECKING:
-    from diffmocap.camera.opening import CaptureMode
+    import numpy as np
+
+    from diffmocap.camera.capture import Capture
+    from diffmocap.camera.devices import Source
     from diffmocap.cli.ground_truth import GroundTruth
     from diffmocap.cli.pictures import Pictures
     from diffmocap.cli.recording import RecordedFrame, Recording
@@ -45,7 +50,8 @@ SUMMARY = "the whole graph on the bundled video, or on another one"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--source", metavar="FILE", help="video file (default: the bundled clip)")
+    parser.add_argument("--source", metavar="FILE", help="video file, folder of images, or img_%%04d.jpg (default: the bundled clip)")
+    add_source_arguments(parser)
     parser.add_argument("--realtime", action="store_true", help="play at the video's own rate, as a camera would")
     parser.add_argument(
         "--out", type=Path, default=Path("out"), metavar="DIR", help="folder for video, picture and logs (default: out)"
@@ -57,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plays, measures, draws."""
+    from diffmocap.camera.devices import hidden_source
     from diffmocap.cli.ground_truth import beside
     from diffmocap.cli.play import Play, free_domain_id, play
     from diffmocap.cli.recording import Recording
@@ -64,17 +71,18 @@ def run(args: argparse.Namespace) -> int:
     from diffmocap.graph.description import replay
 
     source = args.source or str(bundled_clip())
-    mode = video_mode(source)
+    video = opened_video(source, args.fps or 0.0)
+    mode, label = video.mode, video.source.label
     truth = beside(source)
     parameters = node_parameters(args, truth)
     domain_id = args.domain_id if args.domain_id is not None else free_domain_id()
     recording = Recording()
-    out = args.out / Path(source).stem
-    say(f"{source}: {mode}; ROS domain {domain_id}, logs in {out}-logs")
+    out = args.out / name_of(video.source)
+    say(f"{label}: {mode}; ROS domain {domain_id}, logs in {out}-logs")
     play(
         Play(
             replay(),
-            {"video": source, "on_end": "exit", "rviz": False, "device": args.device, **camera_arguments(args)},
+            {"video": hidden_source(source), "on_end": "exit", "rviz": False, "device": args.device, **camera_arguments(args)},
             log_folder=Path(f"{out}-logs"),
             parameters=parameters,
             frames=mode.frames,
@@ -85,14 +93,14 @@ def run(args: argparse.Namespace) -> int:
         recording,
     )
 
-    frames = indexed(recording, mode.fps, exact_stamps=not args.realtime)
+    frames = indexed(recording, mode.fps, exact_stamps=not args.realtime, times_s=video.times_s)
     complete = {i: f.pose for i, f in frames.items() if f.pose and f.pose.complete}
     accuracy = truth.accuracy(complete, args.body_model) if truth else {}
-    summary = summarise(recording, source, video_stamps=not args.realtime, accuracy=accuracy)
+    summary = summarise(recording, label.strip("'"), video_stamps=not args.realtime, accuracy=accuracy)
     figures = summary.as_json()
     print(summary_table(summary), file=sys.stderr if args.json else sys.stdout)
     if not args.no_video and frames and recording.intrinsics is not None:
-        pictures = draw(frames, recording, source, mode.fps, out)
+        pictures = draw(frames, recording, source, mode.fps, out, args.mirror)
         figures |= {"video": str(pictures.video), "picture": str(pictures.sheet)}
         thinned = f", 1 in {pictures.stride}" if pictures.stride > 1 else ""
         print(f"\nto look at: {pictures.video} ({pictures.frames} frames{thinned}) and {pictures.sheet}",
@@ -116,8 +124,8 @@ def bundled_clip() -> Path:
     return path
 
 
-def video_mode(source: str) -> CaptureMode:
-    """Size, rate and length of a video file.
+def opened_video(source: str, fps: float = 0.0) -> Capture:
+    """A video file or image files, closed again: size, rate, length and times are known.
 
     Raises:
         CameraError: no such file, or no video.
@@ -127,8 +135,15 @@ def video_mode(source: str) -> CaptureMode:
 
     if parse_source(source).kind == "device":
         raise CameraError(f"demo plays a video file, '{source}' is a camera; use `diffmocap live --source {source}`")
-    with Capture(source, realtime=False) as capture:
-        return capture.mode
+    with Capture(source, realtime=False, fps=fps) as capture:
+        return capture
+
+
+def name_of(source: Source) -> str:
+    """What the results of a source are called."""
+    shown = source.label if source.kind == "url" else str(source.target)
+    name = re.sub(r"[^\w.-]+", "_", Path(shown.partition("?")[0]).stem).strip("_.")
+    return name or "video"
 
 
 def node_parameters(args: argparse.Namespace, truth: GroundTruth | None) -> dict[str, dict[str, Any]]:
@@ -145,16 +160,20 @@ def node_parameters(args: argparse.Namespace, truth: GroundTruth | None) -> dict
     return {"camera_node": camera | camera_parameters(args), "pose_node": pose}
 
 
-def indexed(recording: Recording, fps: float, exact_stamps: bool) -> dict[int, RecordedFrame]:
+def indexed(
+    recording: Recording, fps: float, exact_stamps: bool, times_s: np.ndarray | None = None
+) -> dict[int, RecordedFrame]:
     """The recorded frames by their index in the source."""
     from diffmocap.cli.recording import source_indices
 
     frames = recording.frames
-    indices = source_indices([frame.stamp_ns for frame in frames], fps, exact_stamps, recording.skipped)
+    indices = source_indices([frame.stamp_ns for frame in frames], fps, exact_stamps, recording.skipped, times_s)
     return dict(zip(indices, frames, strict=True))
 
 
-def draw(frames: dict[int, RecordedFrame], recording: Recording, source: str, fps: float, out: Path) -> Pictures:
+def draw(
+    frames: dict[int, RecordedFrame], recording: Recording, source: str, fps: float, out: Path, mirror: bool = False
+) -> Pictures:
     """Video and contact sheet of the recorded states."""
     from tqdm import tqdm
 
@@ -175,7 +194,7 @@ def draw(frames: dict[int, RecordedFrame], recording: Recording, source: str, fp
         return tqdm(pairs, total=total, unit="frame", desc="drawing", file=sys.stderr, dynamic_ncols=True,
                     mininterval=bar_interval_s())  # fmt: skip
 
-    return write_pictures(shown, source, recording.intrinsics, fps, out, progress)
+    return write_pictures(shown, source, recording.intrinsics, fps, out, progress, mirror)
 
 
 def say(text: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from diffmocap.cli.pose_options import (
     add_pose_arguments,
     add_run_arguments,
+    add_source_arguments,
     camera_arguments,
     camera_parameters,
     pose_parameters,
@@ -31,8 +32,10 @@ KEPT_FRAMES = 108_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
-        "--source", default="0", metavar="SOURCE", help="camera index or device, video file, or URL (default: 0)"
-    )
+        "--source", default="0", metavar="SOURCE", help="camera index or device, video file, folder of images, "
+        "img_%%04d.jpg, URL, or $NAME of a variable that holds it (default: 0)",
+    )  # fmt: skip
+    add_source_arguments(parser)
     parser.add_argument("--duration", type=float, default=0.0, metavar="S", help="stop after so many seconds of images")
     parser.add_argument(
         "--namespace", default=NAMESPACE, metavar="NAME",
@@ -55,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plays until told to stop and prints the summary."""
-    from diffmocap.camera.devices import explain_device, parse_source
+    from diffmocap.camera.devices import explain_device, hidden_source, parse_source
     from diffmocap.cli.play import Play, play
     from diffmocap.cli.recording import Recording
     from diffmocap.cli.summary import summarise, summary_table
@@ -77,9 +80,9 @@ def run(args: argparse.Namespace) -> int:
         path = Path(f"/dev/video{source.target}" if isinstance(source.target, int) else source.target)
         if sys.platform == "linux" and not path.exists():
             raise CameraError(explain_device(source))
-        graph, arguments = webcam(), arguments | {"source": args.source}
+        graph, arguments = webcam(), arguments | {"source": hidden_source(args.source)}
     else:
-        graph, arguments = replay(), arguments | {"video": args.source, "on_end": "exit"}
+        graph, arguments = replay(), arguments | {"video": hidden_source(args.source), "on_end": "exit"}
     recording = Recording(max_frames=KEPT_FRAMES, keep_poses=False)
     with tempfile.TemporaryDirectory(prefix="diffmocap-") as folder:
         what = Play(

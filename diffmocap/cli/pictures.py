@@ -177,6 +177,7 @@ def write_pictures(
     fps: float,
     out: Path,
     progress: type | None = None,
+    mirror: bool = False,
 ) -> Pictures:
     """Write ``<out>.mp4`` and ``<out>.png``.
 
@@ -187,6 +188,7 @@ def write_pictures(
         fps: of the source.
         out: path without an ending.
         progress: called as ``progress(iterable, total=n)``, as tqdm is.
+        mirror: the source shows people as a mirror does, and was played the right way round.
 
     Raises:
         SettingsError: there is nothing to draw, or the video cannot be written.
@@ -202,7 +204,7 @@ def write_pictures(
     writer = None
     with BodyRenderer() as renderer:
         painter = Painter(intrinsics, frames, renderer)
-        pairs = _with_images(chosen, source)
+        pairs = _with_images(chosen, source, mirror)
         try:
             for image, frame in pairs if progress is None else progress(pairs, total=len(chosen)):
                 row = painter.paint(image, frame)
@@ -219,10 +221,10 @@ def write_pictures(
     return Pictures(video_path, sheet_path, stride, len(chosen))
 
 
-def _with_images(frames: Sequence[PictureFrame], source: str) -> Iterator[tuple[np.ndarray, PictureFrame]]:
+def _with_images(frames: Sequence[PictureFrame], source: str, mirror: bool) -> Iterator[tuple[np.ndarray, PictureFrame]]:
     wanted = iter(frames)
     frame = next(wanted, None)
-    with Capture(source, realtime=False) as capture:
+    with Capture(source, realtime=False, mirror=mirror) as capture:
         for read in capture:
             if frame is None:
                 return

@@ -42,6 +42,17 @@ def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the source is read."""
+    parser.add_argument(
+        "--mirror", action="store_true", help="the source shows people as a mirror does: exchange left and right"
+    )
+    parser.add_argument(
+        "--fps", type=float, metavar="HZ",
+        help="rate of images in files, to ask of a camera, or of a video without times (default: 30)",
+    )  # fmt: skip
+
+
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """How the graph runs and what is printed."""
     group = parser.add_argument_group("run")
@@ -88,14 +99,19 @@ def camera_parameters(args: argparse.Namespace) -> dict[str, Any]:
     """Parameters of camera_node for these options.
 
     Raises:
-        SettingsError: the calibration cannot be used.
+        SettingsError: the calibration cannot be used, or a rate outside its range.
     """
     from diffmocap.camera.calibration_file import load_calibration
 
-    if args.calibration is None:
-        return {}
-    load_calibration(args.calibration)
-    return {"calibration_file": str(args.calibration.expanduser().resolve())}
+    parameters: dict[str, Any] = {"mirror": True} if args.mirror else {}
+    if args.fps is not None:
+        if not 0.0 < args.fps <= 1000.0:
+            raise SettingsError(f"--fps must lie in (0, 1000] images a second, got {args.fps}")
+        parameters["fps"] = args.fps
+    if args.calibration is not None:
+        load_calibration(args.calibration)
+        parameters["calibration_file"] = str(args.calibration.expanduser().resolve())
+    return parameters
 
 
 def camera_arguments(args: argparse.Namespace) -> dict[str, float]:

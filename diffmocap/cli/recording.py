@@ -255,7 +255,9 @@ class Recording:
             tally.lost += 1
 
 
-def source_indices(stamps_ns: list[int], fps: float, exact_stamps: bool, skipped: int) -> list[int]:
+def source_indices(
+    stamps_ns: list[int], fps: float, exact_stamps: bool, skipped: int, times_s: np.ndarray | None = None
+) -> list[int]:
     """Index in the source of each published image.
 
     Args:
@@ -263,15 +265,19 @@ def source_indices(stamps_ns: list[int], fps: float, exact_stamps: bool, skipped
         fps: of the source.
         exact_stamps: the stamps are times of the video rather than of a clock.
         skipped: images that the camera left out because it was late; their places show in the stamps only.
+        times_s: [N] when each image of the source is shown, from the first one on; without any, a constant rate.
     """
     if not stamps_ns:
         return []
     if not exact_stamps and not skipped:
         return list(range(len(stamps_ns)))
+    since_first_s = (np.array(stamps_ns, np.int64) - stamps_ns[0]) * 1e-9
+    positions = since_first_s * fps
+    if times_s is not None and len(times_s) > 1:
+        positions = np.interp(since_first_s, times_s, np.arange(len(times_s)))
     indices = [0]
-    for stamp_ns in stamps_ns[1:]:
-        position = round((stamp_ns - stamps_ns[0]) * 1e-9 * fps)
-        indices.append(max(position, indices[-1] + 1))
+    for position in positions[1:]:
+        indices.append(max(round(float(position)), indices[-1] + 1))
     return indices
 
 

@@ -248,6 +248,12 @@ def _common_arguments() -> tuple[Argument, ...]:
         ),
         Argument("camera_info_topic", "", "Topic of the calibration; empty: camera_info beside the images."),
         Argument(
+            "mirror",
+            "",
+            "The images show people as a mirror does, whoever publishes them; default: as the parameter file says.",
+            ("", *BOOLEANS),
+        ),
+        Argument(
             "respawn",
             "false",
             "Start a node that has died again, configured and active; false: the death of a node ends the graph.",
@@ -294,8 +300,9 @@ def _pipeline_nodes() -> tuple[NodeProcess, ...]:
             "keypoint_node",
             lifecycle=True,
             reads_params_file=True,
-            parameters=SIM_TIME,
-            remappings=(("image_raw", Given("image_topic")),),
+            parameters={"mirror": Given("mirror", bool), **SIM_TIME},
+            # It reads a calibration of mirrored pictures only, beside the images unless told otherwise.
+            remappings=(("image_raw", Given("image_topic")), ("camera_info", Given("camera_info_topic"))),
         ),
     )
 

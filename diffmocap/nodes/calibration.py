@@ -18,6 +18,8 @@ from diffmocap.types import CameraIntrinsics
 PATIENCE_S = 2.0
 #: How often to ask for the topic of the images: until it is known, and then.
 SEARCH_S, RECHECK_S = 0.2, 2.0
+#: How long a calibration of the keypoints' own counts, of which there is one with every image.
+KEYPOINTS_SAY_S = 5.0
 #: Values of the parameter ``rectified``.
 RECTIFIED_CHOICES = ("auto", "true", "false")
 
@@ -49,6 +51,7 @@ class Calibration:
         self._warn, self._solved, self._image_topics = warn, solved, image_topics
         self._warned = ""
         self._info: CameraInfo | None = None
+        self._keypoints_say_until_s = 0.0
         self._started_s = time.monotonic()
         self._cached: tuple[tuple, CameraIntrinsics] | None = None
         self._topics: tuple[str, ...] = ()
@@ -57,6 +60,12 @@ class Calibration:
 
     def receive(self, info: CameraInfo) -> None:
         """A camera_info message; the newest counts."""
+        if time.monotonic() > self._keypoints_say_until_s:
+            self._info = info
+
+    def receive_of_keypoints(self, info: CameraInfo) -> None:
+        """A calibration from who found the keypoints, in pictures other than the published ones; it counts then."""
+        self._keypoints_say_until_s = time.monotonic() + KEYPOINTS_SAY_S
         self._info = info
 
     def intrinsics(self, width: int, height: int, vertical_fov_deg: float, rectified: str = "auto") -> CameraIntrinsics:

@@ -7,25 +7,25 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import replace
 
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.srv import SetCameraInfo
 from std_msgs.msg import Header
 
 from diffmocap.camera.calibration_file import load_calibration
 from diffmocap.camera.capture import Capture
-from diffmocap.camera.intrinsics import crop_warning, fitted
 from diffmocap.errors import CameraError
 from diffmocap.graph.frames import OPTICAL_FRAME
+from diffmocap.nodes.camera_calibration import CameraCalibration
 from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
 from diffmocap.nodes.flow_control import FlowControl
-from diffmocap.nodes.image_messages import image_to_message
+from diffmocap.nodes.image_messages import image_to_compressed_message, image_to_message
 from diffmocap.nodes.messages import camera_info_to_message, ns_from_stamp
 from diffmocap.nodes.parameters import Setting
 from diffmocap.nodes.qos import RELIABILITY_CHOICES, sensor_qos
 from diffmocap.nodes.run import ManagedNode, run
-from diffmocap.types import CameraIntrinsics, Frame
+from diffmocap.types import Frame
 
 #: Between seeing a subscriber and its seeing us.
 DISCOVERY_GRACE_S = 0.3
@@ -33,10 +33,30 @@ DISCOVERY_GRACE_S = 0.3
 LINGER_S = 1.0
 
 SETTINGS = (
-    Setting("source", "0", "Camera index or device, video file, or URL of a stream.", live=False),
+    Setting(
+        "source",
+        "0",
+        "Camera index or device, video file, folder of images, img_%04d.jpg, URL of a stream, or $NAME of an "
+        "environment variable that holds one of them, for a URL with a password.",
+        live=False,
+    ),
     Setting("width", 0, "Image width to ask of a camera [px]; 0: its default.", 0, 16384, live=False),
     Setting("height", 0, "Image height to ask of a camera [px]; 0: its default.", 0, 16384, live=False),
-    Setting("fps", 0.0, "Frame rate to ask of a camera [Hz]; 0: its default.", 0.0, 1000.0, live=False),
+    Setting(
+        "fps",
+        0.0,
+        "Frame rate to ask of a camera, of images in files, and of a video without times [Hz]; 0: the camera's default, "
+        "30 of files.",
+        0.0,
+        1000.0,
+        live=False,
+    ),
+    Setting(
+        "mirror",
+        False,
+        "The source shows people as a mirror does: exchange left and right, also of the calibration.",
+        live=False,
+    ),
     Setting("reconnect", True, "Open a camera or stream again when it was lost.", live=False),
     Setting(
         "pacing",
@@ -91,16 +111,20 @@ SETTINGS = (
         choices=RELIABILITY_CHOICES,
         live=False,
     ),
+    Setting("jpeg_quality", 90, "Of image_raw/compressed, which is made while somebody subscribes.", 1, 100),
 )
 
 
 class CameraNode(ManagedNode):
-    """Reads on a thread of its own and publishes ``image_raw`` with a ``camera_info`` of the same stamp."""
+    """Reads on a thread of its own and publishes ``image_raw`` with a ``camera_info`` of the same stamp.
+
+    ``image_raw/compressed`` is made while somebody subscribes to it; ``set_camera_info`` takes a calibration.
+    """
 
     def __init__(self) -> None:
         super().__init__("camera_node", SETTINGS)
         self._capture: Capture | None = None
-        self._calibration: CameraIntrinsics | None = None
+        self._calibration: CameraCalibration | None = None
         self._diagnostics: Diagnostics | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -110,14 +134,19 @@ class CameraNode(ManagedNode):
 
     def configure(self) -> None:
         p = self.parameters
-        self._calibration = load_calibration(p["calibration_file"]) if p["calibration_file"] else None
+        self._calibration = None
         self._open()
         qos = sensor_qos(p["reliability"])
         self._images = self.create_lifecycle_publisher(Image, "image_raw", qos)
         self._infos = self.create_lifecycle_publisher(CameraInfo, "camera_info", qos)
+        self._compressed = self.create_lifecycle_publisher(
+            CompressedImage, f"{self.resolve_topic_name('image_raw')}/compressed", qos
+        )
+        self._set_camera_info = self.create_service(SetCameraInfo, "set_camera_info", self._take_calibration)
         self._diagnostics = Diagnostics(self, hardware_id=self._capture.source.label)
         self._diagnostics.set("source", self._capture.source.label)
         self._diagnostics.set("mode", self._capture.mode)
+        self._diagnostics.set("calibration", self._calibration.origin)
         for counter in ("frames", "skipped", "unacknowledged"):
             self._diagnostics.count(counter, 0)
         self.get_logger().info(f"{self._capture.source.label}: {self._capture.mode}")
@@ -155,6 +184,8 @@ class CameraNode(ManagedNode):
             self._diagnostics = None
             self.destroy_lifecycle_publisher(self._images)
             self.destroy_lifecycle_publisher(self._infos)
+            self.destroy_lifecycle_publisher(self._compressed)
+            self.destroy_service(self._set_camera_info)
 
     def _open(self) -> None:
         p = self.parameters
@@ -168,19 +199,14 @@ class CameraNode(ManagedNode):
             reconnect=p["reconnect"],
             clock=self._now_ns,
             event=self._capture_event,
+            mirror=p["mirror"],
         )
-        self._intrinsics = self._intrinsics_for(self._capture.mode.width, self._capture.mode.height)
-
-    def _intrinsics_for(self, width: int, height: int) -> CameraIntrinsics:
-        if self._calibration is not None:
-            known = self._calibration
-            if warning := crop_warning((known.width, known.height), (width, height)):
-                self.get_logger().warning(f"calibration_file: {warning}")
-            return fitted(known, width, height)
-        if self.parameters["vertical_fov_deg"]:
-            known = CameraIntrinsics.from_fov(width, height, self.parameters["vertical_fov_deg"])
-            return replace(known, is_default=False)
-        return CameraIntrinsics.from_fov(width, height)
+        if self._calibration is None:
+            log = self.get_logger()
+            self._calibration = CameraCalibration(
+                p["calibration_file"], p["vertical_fov_deg"], p["mirror"], self._capture.source, log.info, log.warning
+            )
+        self._intrinsics = self._calibration.intrinsics(self._capture.mode.width, self._capture.mode.height)
 
     def _work(self, stop: threading.Event) -> None:
         try:
@@ -213,17 +239,32 @@ class CameraNode(ManagedNode):
             self._flow.sent(stamp_ns)
         height, width = frame.image.shape[:2]
         if (width, height) != (self._intrinsics.width, self._intrinsics.height):
-            self._intrinsics = self._intrinsics_for(width, height)
+            self._intrinsics = self._calibration.intrinsics(width, height)
             self._diagnostics.set("mode", self._capture.mode)
         frame_id = self.parameters["frame_id"]
         self._infos.publish(camera_info_to_message(self._intrinsics, stamp_ns, frame_id))
         self._images.publish(image_to_message(frame.image, stamp_ns, frame_id))
+        if self._compressed.get_subscription_count() > 0:
+            quality = self.parameters["jpeg_quality"]
+            self._compressed.publish(image_to_compressed_message(frame.image, stamp_ns, frame_id, quality))
         self._diagnostics.tick("image")
         self._diagnostics.count("frames")
         skipped, self._skipped = self._skipped, self._capture.skipped
         self._diagnostics.count("skipped", self._skipped - skipped)
         if self._flow is None or self.parameters["stamps"] == "clock":
             self._diagnostics.latency("capture_to_publish", (self._now_ns() - stamp_ns) / 1e6)
+
+    def _take_calibration(
+        self, request: SetCameraInfo.Request, response: SetCameraInfo.Response
+    ) -> SetCameraInfo.Response:
+        """The service that calibrators call; its answer is shown to their user."""
+        size = self._intrinsics.width, self._intrinsics.height
+        response.success, response.status_message = self._calibration.set(request.camera_info, *size)
+        self._intrinsics = self._calibration.intrinsics(*size)
+        self._diagnostics.set("calibration", self._calibration.origin)
+        say = self.get_logger().info if response.success else self.get_logger().error
+        say(f"set_camera_info: {response.status_message}")
+        return response
 
     def _wait_for_subscribers(self, stop: threading.Event) -> None:
         """A file that starts before anybody listens would lose its beginning."""
@@ -242,7 +283,7 @@ class CameraNode(ManagedNode):
         stop.wait(DISCOVERY_GRACE_S)
 
     def _somebody_listens(self) -> bool:
-        return self._images.get_subscription_count() > 0 and (
+        return self._images.get_subscription_count() + self._compressed.get_subscription_count() > 0 and (
             self._flow is None or self.count_publishers(self.resolve_topic_name("processed")) > 0
         )
 

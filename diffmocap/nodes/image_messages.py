@@ -65,6 +65,18 @@ def image_to_message(image: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
     return message
 
 
+def image_to_compressed_message(image: np.ndarray, stamp_ns: int, frame_id: str, quality: int) -> CompressedImage:
+    """uint8 [H, W, 3] BGR as a JPEG of this quality (1 to 100), named as image_transport's plugin names it."""
+    ok, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not ok:
+        raise ImageError(f"OpenCV cannot make a JPEG of an image of {image.shape[1]} x {image.shape[0]}")
+    message = CompressedImage(header=header(stamp_ns, frame_id), format="bgr8; jpeg compressed bgr8")
+    data = array("B")
+    data.frombytes(memoryview(encoded).cast("B"))
+    message.data = data
+    return message
+
+
 def frame_from_image(message: Image) -> Frame:
     """An Image as a BGR frame; bgr8 is not copied.
 

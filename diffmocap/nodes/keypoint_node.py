@@ -7,16 +7,20 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 
+import cv2
 from diffmocap_msgs.msg import Keypoints2D as Keypoints2DMsg
-from sensor_msgs.msg import CompressedImage, Image
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from diffmocap.camera.missing_images import MissingImages
 from diffmocap.errors import DiffmocapError, ImageError
+from diffmocap.graph.description import camera_info_beside
 from diffmocap.keypoints.draw import draw_keypoints
 from diffmocap.keypoints.mediapipe_detector import Detector, DetectorSettings
 from diffmocap.nodes.diagnostics import ERROR, Diagnostics
 from diffmocap.nodes.image_messages import frame_from_compressed, frame_from_image, image_to_message
 from diffmocap.nodes.messages import keypoints_to_message, ns_from_stamp
+from diffmocap.nodes.mirrored_info import mirrored_camera_info
 from diffmocap.nodes.parameters import Setting
 from diffmocap.nodes.qos import SUBSCRIPTION_CHOICES, ImageSubscription, sensor_qos
 from diffmocap.nodes.run import ManagedNode, run
@@ -80,6 +84,13 @@ SETTINGS = (
         "Move MediaPipe's landmarks to the body model's keypoints; false: each is the landmark of its name.",
         live=False,
     ),
+    Setting(
+        "mirror",
+        False,
+        "The images of another driver show people as a mirror does: left and right are exchanged before the search, and "
+        "keypoints/camera_info tells pose_node. camera_node has a parameter of its own.",
+        live=False,
+    ),
     Setting("annotated_image", False, "Publish annotated_image where somebody subscribes to it."),
     Setting("queue_depth", 2, "Images that may wait; when one more comes the oldest is dropped.", 1, 16),
 )
@@ -94,6 +105,9 @@ class KeypointNode(ManagedNode):
         self._diagnostics: Diagnostics | None = None
         self._worker: LatestWorker | None = None
         self._subscription = None
+        self._info_subscription = None
+        self._mirrored_info = None
+        self._width = 0
         self._watch = None
 
     def configure(self) -> None:
@@ -111,6 +125,10 @@ class KeypointNode(ManagedNode):
         self.get_logger().info(f"{self._detector.name}, loaded in {time.monotonic() - started_s:.1f} s")
         self._keypoints = self.create_lifecycle_publisher(Keypoints2DMsg, "keypoints", 10)
         self._annotated = self.create_lifecycle_publisher(Image, "annotated_image", sensor_qos())
+        if p["mirror"]:
+            self._mirrored_info = self.create_lifecycle_publisher(
+                CameraInfo, f"{self.resolve_topic_name('keypoints')}/camera_info", 10
+            )
         self._diagnostics = Diagnostics(self, hardware_id="cpu")
         self._diagnostics.set("model", self._detector.name)
         self._diagnostics.set("device", "cpu")
@@ -127,6 +145,10 @@ class KeypointNode(ManagedNode):
             kind, topic = CompressedImage, f"{base}/compressed"
         self._subscription = ImageSubscription(self, kind, topic, self._receive, p["reliability"])
         self._missing = MissingImages()
+        if p["mirror"]:
+            self._info_subscription = self.create_subscription(
+                CameraInfo, self._calibration_topic(), self._pass_on_mirrored, qos_profile_sensor_data
+            )
         self._last_image_s = time.monotonic()
         self._watch = self.create_timer(1.0, self._watch_input)
 
@@ -134,6 +156,9 @@ class KeypointNode(ManagedNode):
         if self._subscription is not None:
             self._subscription.close()
             self._subscription = None
+        if self._info_subscription is not None:
+            self.destroy_subscription(self._info_subscription)
+            self._info_subscription = None
         if self._watch is not None:
             self.destroy_timer(self._watch)
             self._watch = None
@@ -150,6 +175,9 @@ class KeypointNode(ManagedNode):
             self._diagnostics = None
             self.destroy_lifecycle_publisher(self._keypoints)
             self.destroy_lifecycle_publisher(self._annotated)
+            if self._mirrored_info is not None:
+                self.destroy_lifecycle_publisher(self._mirrored_info)
+                self._mirrored_info = None
 
     def parameters_changed(self, names: set[str]) -> None:
         if self._worker is not None:
@@ -193,9 +221,24 @@ class KeypointNode(ManagedNode):
         if dropped := self._worker.put(message):
             self._diagnostics.count("dropped", dropped)
 
+    def _calibration_topic(self) -> str:
+        """What camera_info is remapped to, else the one beside the images."""
+        named = self.resolve_topic_name("camera_info")
+        if named != self.resolve_topic_name("camera_info", only_expand=True):
+            return named
+        return camera_info_beside(self.resolve_topic_name("image_raw"))
+
+    def _pass_on_mirrored(self, info: CameraInfo) -> None:
+        """The calibration of the pictures that the keypoints are found in."""
+        if info.width or self._width:
+            self._mirrored_info.publish(mirrored_camera_info(info, self._width))
+
     def _work(self, message: Image | CompressedImage) -> None:
         started_s = time.monotonic()
         frame = frame_from_image(message) if isinstance(message, Image) else frame_from_compressed(message)
+        if self._mirrored_info is not None:
+            frame = replace(frame, image=cv2.flip(frame.image, 1))
+        self._width = frame.image.shape[1]
         decoded_s = time.monotonic()
         keypoints = self._detector.detect(frame)
         detected_s = time.monotonic()

@@ -124,6 +124,7 @@ class PoseNode(ManagedNode):
         self._worker = LatestWorker(self._work, self._failed, self.parameters["queue_depth"], "pose")
         self._subscriptions_ = [
             self.create_subscription(CameraInfo, "camera_info", self._calibration.receive, qos_profile_sensor_data),
+            self.create_subscription(CameraInfo, f"{topic}/camera_info", self._calibration.receive_of_keypoints, 10),
             self.create_subscription(Keypoints2DMsg, "keypoints", self._receive, 10),
             self.create_subscription(TFMessage, "/tf_static", self._ground.frames.receive, STATIC_FRAMES),
         ]

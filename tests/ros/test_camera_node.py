@@ -123,7 +123,9 @@ def test_what_a_camera_gives_before_anybody_reads_is_not_skipped(graph, mjpeg_st
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import Image
 
-    graph.start("camera_node", {"source": mjpeg_stream})
+    # A password in the address is in no log and no diagnostic.
+    address = mjpeg_stream.replace("http://", "http://user:sec%2Fret@") + "?token=sec%2Fret"
+    camera = graph.start("camera_node", {"source": address})
     assert graph.transition("camera_node", "configure")
     graph.spin_for(2.0)  # 400 images at most; 200 on a busy machine
     images, diagnostics = graph.collect(Image, "image_raw", qos_profile_sensor_data), graph.diagnostics()
@@ -132,6 +134,7 @@ def test_what_a_camera_gives_before_anybody_reads_is_not_skipped(graph, mjpeg_st
     graph.spin_until(lambda: int(diagnostics.get("camera_node", {}).get("frames", 0)) > 5, 30.0, "diagnostics")
     skipped = int(diagnostics["camera_node"]["skipped"])
     assert skipped < int(diagnostics["camera_node"]["frames"])
+    assert "sec%2Fret" not in camera.log + str(diagnostics["camera_node"]) and "stream.mjpg?token=***" in camera.log
 
 
 def test_a_bad_parameter_at_the_start_ends_the_process_with_a_reason(graph):
@@ -159,3 +162,42 @@ def test_a_calibration_reaches_camera_info(graph, clip, tmp_path):
     assert list(infos[0].d) == [-0.1, 0.01, 0, 0, 0] and infos[0].distortion_model == "plumb_bob"
     assert camera.end(signal.SIGINT) == 0
     assert "Traceback" not in camera.log
+
+
+def test_a_calibrator_and_small_bags_find_a_driver_by_the_book(graph, tmp_path):
+    """A mirrored source: pictures, JPEGs and calibration are published the right way round, the file keeps its own."""
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+    from sensor_msgs.srv import SetCameraInfo
+
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:, :32] = 220
+    folder, calibration = tmp_path / "images", tmp_path / "camera.yaml"
+    folder.mkdir()
+    for number in range(3):
+        cv2.imwrite(str(folder / f"img_{number}.png"), picture)
+    calibration.write_text("{image_width: 64, image_height: 48, camera_matrix: {data: [50, 0, 30, 0, 51, 24, 0, 0, 1]}}")
+    parameters = {"source": str(folder / "img_%d.png"), "fps": 20.0, "on_end": "loop", "mirror": True}
+    camera = graph.start("camera_node", parameters | {"calibration_file": str(calibration), "jpeg_quality": 60})
+    graph.bring_up("camera_node")
+    images = graph.collect(Image, "image_raw", qos_profile_sensor_data)
+    jpegs = graph.collect(CompressedImage, "image_raw/compressed", qos_profile_sensor_data)
+    infos = graph.collect(CameraInfo, "camera_info", qos_profile_sensor_data)
+    graph.spin_until(lambda: len(images) > 2 and len(jpegs) > 2 and infos, 60.0, "images")
+    seen = np.frombuffer(images[-1].data, np.uint8).reshape(48, 64, 3)
+    assert (seen == picture[:, ::-1]).all() and infos[0].k[2] == 34
+    decoded = cv2.imdecode(np.frombuffer(jpegs[-1].data, np.uint8), cv2.IMREAD_COLOR)
+    assert np.abs(decoded.astype(int) - seen).mean() < 4 and len(jpegs[-1].data) < len(images[-1].data) / 4
+    assert jpegs[-1].format == "bgr8; jpeg compressed bgr8"
+    assert {ns(jpeg) for jpeg in jpegs[1:-1]} <= {ns(info) for info in infos}
+
+    sent = CameraInfo(width=64, height=48, distortion_model="plumb_bob", d=[-0.1, 0.0, 0.0, 0.0, 0.0])
+    sent.k = np.array([60.0, 0, 36, 0, 61, 25, 0, 0, 1])
+    answer = graph.call(SetCameraInfo, "set_camera_info", SetCameraInfo.Request(camera_info=sent))
+    assert answer.success and str(calibration) in answer.status_message, answer
+    graph.spin_until(lambda: infos[-1].k[0] == 60, 60.0, "the new calibration")
+    assert list(infos[-1].k) == list(sent.k) and list(infos[-1].d) == list(sent.d)
+    from diffmocap.camera.calibration_file import load_calibration
+
+    assert load_calibration(calibration).cx == 64 - 36
+    assert camera.end(signal.SIGINT) == 0 and "Traceback" not in camera.log

@@ -124,6 +124,37 @@ def test_compressed_images_on_another_topic(graph, warrior, topic):
     assert node.end(signal.SIGINT) == 0
 
 
+def test_mirrored_images_of_another_driver(graph, warrior):
+    """The person's right wrist is found where it is in the picture the right way round."""
+    from diffmocap_msgs.msg import Keypoints2D
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import CameraInfo, CompressedImage
+
+    node = graph.start(
+        "keypoint_node", {"mirror": True, "image_transport": "compressed"}, "-r", "image_raw:=/usb_cam/image_raw"
+    )
+    graph.bring_up("keypoint_node")
+    keypoints = graph.collect(Keypoints2D, "keypoints")
+    infos = graph.collect(CameraInfo, "keypoints/camera_info")
+    publisher = graph.node.create_publisher(CompressedImage, "/usb_cam/image_raw/compressed", qos_profile_sensor_data)
+    calibration = graph.node.create_publisher(CameraInfo, "/usb_cam/camera_info", qos_profile_sensor_data)
+    graph.spin_until(lambda: publisher.get_subscription_count() and calibration.get_subscription_count(), 60.0, "it")
+    data = array("B", cv2.imencode(".png", cv2.flip(warrior, 1))[1].tobytes())
+    image = stamped(CompressedImage(format="png", data=data), 7)
+    info = CameraInfo(width=1000, height=667, k=np.array([900.0, 0, 480, 0, 900, 330, 0, 0, 1]))
+
+    def send():
+        publisher.publish(image)
+        calibration.publish(info)
+        graph.spin_for(0.3)
+        return keypoints and infos
+
+    graph.spin_until(send, 60.0, "keypoints and their calibration")
+    assert np.linalg.norm(keypoints[0].points[8:10] - [303, 308]) < 15
+    assert infos[0].k[2] == 1000 - 480 and infos[0].k[0] == 900
+    assert node.end(signal.SIGTERM) == 0 and "Traceback" not in node.log
+
+
 def test_a_task_file_that_is_none(graph, tmp_path):
     missing = tmp_path / "missing.task"
     node = graph.start("keypoint_node", {"task_file": str(missing)})
