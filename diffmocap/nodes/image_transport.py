@@ -27,7 +27,7 @@ def image_source(
         types_of: names of the types that a topic is published with.
     """
     base = topic.removesuffix(_SUFFIX)
-    compressed_topic = f"{base}{_SUFFIX}"  # the suffix follows what the base topic is remapped to, where it is not in it
+    compressed_topic = f"{base}{_SUFFIX}"  # as image_transport makes it of what the base topic is remapped to
     if transport == RAW:
         return Image, topic
     if transport == COMPRESSED:

@@ -218,7 +218,8 @@ class InputWatch:
             self._dropping = False
             self._diagnostics.solved("dropped")
             return
-        text = f"{100.0 * share:.0f} % of the {self._words.what} of the last {WINDOW_S:g} s dropped: {self._words.busy()}"
+        what = f"{self._words.what} of the last {WINDOW_S:g} s"
+        text = f"{100.0 * share:.0f} % of the {what} dropped: {self._words.busy()}"
         self._diagnostics.problem("dropped", text, WARN)
         if not self._dropping:
             self._dropping = True

@@ -103,7 +103,7 @@ SETTINGS = (
     Setting("max_gap", _SMOOTHING.max_gap_s, "Longer gaps start a new track [s]; at slow rates 2.5 images do.", 0.05, 10.0),
     Setting(
         "max_stamp_offset",
-        10.0,
+        60.0,
         "Keypoints whose stamps are farther from the clock are refused [s]; 0: none are, as stamps of a video's time ask.",
         0.0,
         1e6,
