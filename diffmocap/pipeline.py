@@ -179,8 +179,8 @@ class PosePipeline:
         ``deadline_s`` on the clock of :func:`time.perf_counter` is when the refinement has to be done.
 
         Images may be skipped and stamps may jump: a repeated or slightly older stamp is :attr:`Outcome.STALE`, a gap of
-        more than :attr:`max_gap_s`, or a jump back of more than the one in the settings, starts a new track. Stamps that
-        repeat zero are none: such keypoints count from the first of them on, by when they arrive.
+        more than :attr:`max_gap_s`, or a jump back of more than the one in the settings, starts a new track. Stamps
+        that repeat zero are none: such keypoints count from the first of them on, by when they arrive.
 
         Raises:
             DiffmocapError: the lifter failed; the track is forgotten.

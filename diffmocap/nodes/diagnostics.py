@@ -77,8 +77,8 @@ class Diagnostics:
 
     Keys of the status: ``<name>_hz`` for rates, ``<name>_p50_ms`` and ``<name>_p99_ms`` for
     latencies, the plain name for counts and values. A problem sets the level and the message for
-    ``hold_s`` seconds after it was last reported. All of it goes on where the node's time is simulated and stands still,
-    which is reported, too.
+    ``hold_s`` seconds after it was last reported. All of it goes on where the node's time is simulated and stands
+    still, which is reported, too.
 
     Attributes:
         clock: the node's time, for ages.

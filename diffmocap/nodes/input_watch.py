@@ -131,7 +131,7 @@ class InputWatch:
             self.check()
 
     def _look_elsewhere(self) -> None:
-        """Goes where the input is. Seen twice in a row: of several topics of one driver some are known a moment later."""
+        """Goes where the input is, once it was seen there twice: some topics of a driver are known a moment later."""
         kind, topic = self._source()
         found = None
         if (kind, self._node.resolve_topic_name(topic)) != (self._kind, self.topic):
@@ -166,7 +166,7 @@ class InputWatch:
     def _incompatible(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
         self._unfit = (
-            f"a publisher of {self.topic} offers another {policy.lower()} than is asked for here, so that nothing comes "
+            f"a publisher of {self.topic} offers another {policy.lower()} than is asked for here: nothing comes "
             "from it: set the parameter reliability to best_effort where this node has it, or the publisher to reliable"
         )
 

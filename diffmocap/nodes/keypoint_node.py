@@ -163,8 +163,8 @@ class KeypointNode(ManagedNode):
     def _busy(self) -> str:
         item_s = max(self._worker.item_s, 1e-3)
         return (
-            f"an image takes {1e3 * item_s:.0f} ms, {1.0 / item_s:.2g} a second are worked on; take smaller images, a lower "
-            "rate of the camera, or a lighter model"
+            f"an image takes {1e3 * item_s:.0f} ms, {1.0 / item_s:.2g} a second are worked on; take smaller images, a "
+            "lower rate of the camera, or a lighter model"
         )
 
     def _report_missing(self) -> None:

@@ -1,7 +1,7 @@
 """A node's ROS time for ages, and what is wrong with it where it comes from /clock.
 
-With ``use_sim_time`` the time arrives in steps: of a player that tells it 40 times a second, every age would be wrong by
-up to 25 ms. Between two steps the time goes on here as fast as the last steps did, by one step at most.
+With ``use_sim_time`` the time arrives in steps: of a player that tells it 40 times a second, every age would be wrong
+by up to 25 ms. Between two steps the time goes on here as fast as the last steps did, by one step at most.
 """
 
 from __future__ import annotations

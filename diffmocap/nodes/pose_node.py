@@ -100,8 +100,8 @@ class PoseNode(ManagedNode):
         self._create_publishers()
         self._diagnostics = Diagnostics(self)
         for counter in (
-            "poses", "without_person", "delayed", "bad_keypoints", "refused", "dropped", "stale", "tracks", "reinitialised",
-            "switched",
+            "poses", "without_person", "delayed", "bad_keypoints", "refused", "dropped", "stale", "tracks",
+            "reinitialised", "switched",
         ):  # fmt: skip
             self._diagnostics.count(counter, 0)
         weights, body = p["weights"] or "shipped weights", p["body_model"] or "shipped body"
@@ -128,7 +128,8 @@ class PoseNode(ManagedNode):
         ]
         self._unseen_since_s = None
         self._arrivals = Arrivals(self, self._diagnostics, "keypoints")
-        words = Words("keypoints", "start keypoint_node in this namespace, and see what it says of its images", self._busy)
+        start = "start keypoint_node in this namespace, and see what it says of its images"
+        words = Words("keypoints", start, self._busy)
         self._input = InputWatch(
             self, self._diagnostics, words, self._receive, lambda: (Keypoints2DMsg, "keypoints"), QoSProfile(depth=10)
         )
@@ -244,9 +245,9 @@ class PoseNode(ManagedNode):
         """What keeps this node from taking all keypoints, and what to do."""
         p, item_s = self.parameters, max(self._worker.item_s, 1e-3)
         text = f"a pose takes {1e3 * item_s:.0f} ms, {1.0 / item_s:.2g} a second come out; "
-        if p["budget_ms"] <= 0.0:
+        if p["budget_ms"] <= 0.0 and p["steps"] > 1:
             return text + f"budget_ms is 0, so that no step is given up: lower steps ({p['steps']}), or set budget_ms"
-        return text + "lower steps, hypotheses or budget_ms, or the rate of the camera"
+        return text + "lower steps, hypotheses or refinement_iterations, or the rate of the camera"
 
     def _publish(self, result: PoseResult, header: Header) -> None:
         self._joint_states.publish(joint_state_message(result, header))
