@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -47,6 +47,34 @@ class Words:
     busy: Callable[[], str]
 
 
+class Subscribed(Protocol):
+    """A subscription: its topic's full name, and how to end it."""
+
+    @property
+    def topic_name(self) -> str: ...
+    def close(self) -> None: ...
+
+
+class PlainSubscription:
+    """One of a fixed quality of service."""
+
+    def __init__(
+        self, node: Node, kind: type, topic: str, receive: Callable[[Any, dict[str, Any]], None],
+        events: SubscriptionEventCallbacks | None = None, qos: QoSProfile | int = 10,
+    ) -> None:  # fmt: skip
+        self._node = node
+        self._subscription = node.create_subscription(kind, topic, receive, qos, event_callbacks=events)
+
+    @property
+    def topic_name(self) -> str:
+        """The topic's full name."""
+        return self._subscription.topic_name
+
+    def close(self) -> None:
+        """Ends it."""
+        self._node.destroy_subscription(self._subscription)
+
+
 class InputWatch:
     """A subscription that is looked after; one per input, on the executor's thread.
 
@@ -58,7 +86,10 @@ class InputWatch:
         words: of the messages.
         receive: gets each message.
         source: says the type and the topic to subscribe to; asked again as long as nothing comes.
-        qos: of the subscription.
+        subscribe: makes the subscription: type, topic, callback with message and information about it, events.
+
+    Attributes:
+        subscription: the present one.
     """
 
     def __init__(
@@ -68,11 +99,10 @@ class InputWatch:
         words: Words,
         receive: Callable[[Any], None],
         source: Callable[[], tuple[type, str]],
-        qos: QoSProfile | int,
+        subscribe: Callable[[type, str, Callable[[Any, dict[str, Any]], None], SubscriptionEventCallbacks], Subscribed],
     ) -> None:
         self._node, self._diagnostics, self._words = node, diagnostics, words
-        self._receive, self._source, self._qos = receive, source, qos
-        self._subscription = None
+        self._receive, self._source, self._subscribe = receive, source, subscribe
         self._told = ""
         self._sources_told = ""
         self._several_since_s: float | None = None
@@ -90,14 +120,14 @@ class InputWatch:
     def close(self) -> None:
         """Ends the subscription, and takes back what was said."""
         self._node.destroy_timer(self._timer)
-        self._node.destroy_subscription(self._subscription)
+        self.subscription.close()
         for problem in ("input", "sources", "dropped"):
             self._diagnostics.solved(problem)
 
     @property
     def topic(self) -> str:
         """The full name of the topic subscribed to."""
-        return self._subscription.topic_name
+        return self.subscription.topic_name
 
     def dropped(self, count: int) -> None:
         """So many messages were pushed out by newer ones."""
@@ -137,7 +167,7 @@ class InputWatch:
         if (kind, self._node.resolve_topic_name(topic)) != (self._kind, self.topic):
             found = (kind, topic)
             if found == self._other:
-                self._node.destroy_subscription(self._subscription)
+                self.subscription.close()
                 self._open(kind, topic)
                 self._node.get_logger().info(f"{self._words.what} are at {self.topic} ({type_name(kind)})")
         self._other = found
@@ -146,12 +176,10 @@ class InputWatch:
         self._kind = kind
         self._unfit = ""
         self._last_number = None
-        self._subscription = self._node.create_subscription(
-            kind, topic, self._received, self._qos,
-            event_callbacks=SubscriptionEventCallbacks(
-                incompatible_qos=self._incompatible, incompatible_type=lambda _: None, use_default_callbacks=False
-            ),
-        )  # fmt: skip
+        events = SubscriptionEventCallbacks(
+            incompatible_qos=self._incompatible, incompatible_type=lambda _: None, use_default_callbacks=False
+        )
+        self.subscription = self._subscribe(kind, topic, self._received, events)
 
     def _received(self, message: Any, info: dict[str, Any]) -> None:
         now_s = time.monotonic()

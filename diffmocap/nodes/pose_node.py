@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ from diffmocap.nodes.arrivals import Arrival, Arrivals
 from diffmocap.nodes.calibration import Calibration, image_topics_behind
 from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
 from diffmocap.nodes.ground_frame import GroundFrame
-from diffmocap.nodes.input_watch import InputWatch, Words
+from diffmocap.nodes.input_watch import InputWatch, PlainSubscription, Words
 from diffmocap.nodes.messages import keypoints_from_message, stamp_from_ns
 from diffmocap.nodes.output_watch import OutputWatch
 from diffmocap.nodes.parameters import Parameters
@@ -130,9 +131,8 @@ class PoseNode(ManagedNode):
         self._arrivals = Arrivals(self, self._diagnostics, "keypoints")
         start = "start keypoint_node in this namespace, and see what it says of its images"
         words = Words("keypoints", start, self._busy)
-        self._input = InputWatch(
-            self, self._diagnostics, words, self._receive, lambda: (Keypoints2DMsg, "keypoints"), QoSProfile(depth=10)
-        )
+        source, subscribe = (Keypoints2DMsg, "keypoints"), partial(PlainSubscription, self)
+        self._input = InputWatch(self, self._diagnostics, words, self._receive, lambda: source, subscribe)
         self._output = OutputWatch(self, self._diagnostics, "joint_states")
 
     def deactivate(self) -> None:
