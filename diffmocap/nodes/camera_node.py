@@ -76,7 +76,7 @@ SETTINGS = (
         "stamps",
         "clock",
         "What stamps a file's images with pacing fast: the clock when they are read, or the time of the video "
-        "(velocities are then true and latencies meaningless).",
+        "(velocities are then true and latencies meaningless; set max_stamp_offset of pose_node to 0).",
         choices=("clock", "video"),
         live=False,
     ),

@@ -100,7 +100,20 @@ SETTINGS = (
     Setting("pelvis_min_cutoff", PELVIS_FILTER.min_cutoff_hz, "Cutoff of the resting pelvis [Hz].", 0.01, 100.0),
     Setting("pelvis_beta", PELVIS_FILTER.beta, "Rise of the pelvis's cutoff with its speed [Hz per m/s].", 0.0, 100.0),
     *PHYSICS_SETTINGS,
-    Setting("max_gap", _SMOOTHING.max_gap_s, "Longer gaps start a new track [s].", 0.05, 10.0),
+    Setting(
+        "max_gap",
+        _SMOOTHING.max_gap_s,
+        "Longer gaps start a new track [s]; of slow streams those of 2.5 images and more.",
+        0.05,
+        10.0,
+    ),
+    Setting(
+        "max_stamp_offset",
+        60.0,
+        "Keypoints whose stamps are farther from the clock are refused [s]; 0: none are, as a video's own times need.",
+        0.0,
+        1e6,
+    ),
     Setting(
         "vertical_fov_deg", 50.0, "Field of view to assume of a camera that nobody calibrated [degrees].", 5.0, 150.0
     ),

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
 from diffmocap.nodes.messages import ns_from_stamp
+from diffmocap.nodes.node_clock import steady_timer
 
 RELIABILITY_CHOICES = ("best_effort", "reliable")
 SUBSCRIPTION_CHOICES = ("auto", *RELIABILITY_CHOICES)
@@ -36,16 +39,20 @@ class ImageSubscription:
     them are. The old subscription lives until the new one has heard its first image, and none is handed on twice.
     """
 
-    def __init__(self, node: Node, kind: type, topic: str, receive: Callable, reliability: str = "auto") -> None:
-        """Subscribes to messages of type ``kind``; ``reliability`` as in SUBSCRIPTION_CHOICES."""
-        self._node, self._kind, self._topic, self._hand_on = node, kind, topic, receive
+    def __init__(
+        self, node: Node, kind: type, topic: str, receive: Callable[[Any, dict[str, Any]], None],
+        events: SubscriptionEventCallbacks | None = None, reliability: str = "auto",
+    ) -> None:  # fmt: skip
+        """Subscribes to messages of type ``kind``; ``receive`` gets each with rclpy's information about it, ``events``
+        what the middleware says of the subscription; ``reliability`` as in SUBSCRIPTION_CHOICES."""
+        self._node, self._kind, self._topic, self._hand_on, self._events = node, kind, topic, receive, events
         self._seen: deque[int] | None = None
         self._replaced: Subscription | None = None
         self.reliability = reliability
         if reliability == "auto":
             self.reliability = self._offered(node.resolve_topic_name(topic)) or "best_effort"
         self._subscription = self._subscribe()
-        self._timer = node.create_timer(MATCH_PERIOD_S, self._match) if reliability == "auto" else None
+        self._timer = steady_timer(node, MATCH_PERIOD_S, self._match) if reliability == "auto" else None
 
     @property
     def topic_name(self) -> str:
@@ -78,12 +85,16 @@ class ImageSubscription:
     def _subscribe(self) -> Subscription:
         qos = sensor_qos(self.reliability, RECEIVED_DEPTH)
         made: list[Subscription] = []
+
+        def receive(message: Any, info: dict[str, Any]) -> None:
+            self._receive(message, info, made)
+
         made.append(
-            self._node.create_subscription(self._kind, self._topic, lambda message: self._receive(message, made), qos)
+            self._node.create_subscription(self._kind, self._topic, receive, qos, event_callbacks=self._events)
         )
         return made[0]
 
-    def _receive(self, message, source: list[Subscription]) -> None:
+    def _receive(self, message: Any, info: dict[str, Any], source: list[Subscription]) -> None:
         if self._seen is not None:
             stamp_ns = ns_from_stamp(message.header.stamp)
             if stamp_ns in self._seen and stamp_ns:
@@ -93,7 +104,7 @@ class ImageSubscription:
                 if self._replaced is None:
                     self._seen = None  # what comes now cannot have come from the one before
                 self._forget_replaced()
-        self._hand_on(message)
+        self._hand_on(message, info)
 
     def _forget_replaced(self) -> None:
         if self._replaced is not None:
