@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffmocap.cli.pose_options import add_pose_arguments, add_run_arguments, camera_arguments, pose_parameters
+from diffmocap.cli.pose_options import add_pose_arguments, add_run_arguments, camera_arguments, detector_parameters, pose_parameters
 from diffmocap.errors import CameraError
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def node_parameters(args: argparse.Namespace, truth: GroundTruth | None) -> dict
         pose |= {"budget_ms": 0.0, "refinement_budget_ms": 0.0, "refinement_iterations": ITERATIONS}
     if truth is not None and truth.vertical_fov_deg:
         camera["vertical_fov_deg"] = truth.vertical_fov_deg
-    return {"camera_node": camera, "pose_node": pose}
+    return {"camera_node": camera, "keypoint_node": detector_parameters(args), "pose_node": pose}
 
 
 def indexed(recording: Recording, fps: float, exact_stamps: bool) -> dict[int, RecordedFrame]:

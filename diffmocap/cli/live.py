@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from diffmocap.cli.pose_options import add_pose_arguments, add_run_arguments, camera_arguments, pose_parameters
+from diffmocap.cli.pose_options import add_pose_arguments, add_run_arguments, camera_arguments, detector_parameters, pose_parameters
 from diffmocap.errors import CameraError, SettingsError
 
 SUMMARY = "a camera, a stream or a file in real time"
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.duration < 0:
         raise SettingsError(f"--duration must be positive, got {args.duration}")
     source = parse_source(args.source)
-    parameters = {"pose_node": pose_parameters(args)}
+    parameters = {"keypoint_node": detector_parameters(args), "pose_node": pose_parameters(args)}
     arguments = {"rviz": False, "device": args.device, "namespace": args.namespace, **camera_arguments(args)}
     if args.params_file is not None:
         if not args.params_file.is_file():

@@ -37,7 +37,7 @@ SETTINGS = (
     Setting(
         "task_file",
         _DEFAULTS.task_file,
-        "Pose landmarker bundle (.task); empty: the model inside MediaPipe's wheel.",
+        "Pose landmarker bundle (.task), as `diffmocap models` makes them; empty: the one that ships (full).",
         live=False,
     ),
     Setting(
