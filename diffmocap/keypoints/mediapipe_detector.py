@@ -16,6 +16,7 @@ from diffmocap.errors import ImageError, SettingsError
 from diffmocap.keypoints.body25 import no_keypoints
 from diffmocap.keypoints.landmark_mapping import LandmarkMapping, keypoints_from_landmarks
 from diffmocap.keypoints.native_noise import without_native_noise
+from diffmocap.keypoints.person_finder import PersonFinder
 from diffmocap.keypoints.pose_landmarker import PoseLandmarker
 from diffmocap.types import Frame, Keypoints2D
 
@@ -30,6 +31,8 @@ class DetectorSettings:
         min_tracking_confidence: score of the landmarks under which tracking gives up and detection starts again.
         min_visibility: landmarks less visible than this count as missing.
         smooth: let MediaPipe filter the landmarks over time.
+        search_small: where nobody is seen, search for people who are small in the image, down to an eighth of its
+            shorter side.
         calibrated: map landmarks onto the body model's keypoints; otherwise each keypoint is the landmark of its name.
     """
 
@@ -38,6 +41,7 @@ class DetectorSettings:
     min_tracking_confidence: float = 0.5
     min_visibility: float = 0.1
     smooth: bool = True
+    search_small: bool = True
     calibrated: bool = True
 
     def __post_init__(self) -> None:
@@ -92,7 +96,8 @@ class Detector:
         # Parts of the graph start, and say so, when the first person appears.
         try:
             with nullcontext() if self._seen_anybody else without_native_noise():
-                found = self._landmarker.process(image_rgb, self._time_ms(frame.stamp_ns))
+                self._finder.search = self.settings.search_small
+                found = self._finder.find(image_rgb, self._time_ms(frame.stamp_ns))
         except (RuntimeError, ValueError) as error:  # a graph that failed once refuses everything after
             with suppress(RuntimeError, ValueError):  # it says again what failed
                 self._landmarker.close()
@@ -128,6 +133,7 @@ class Detector:
         with without_native_noise():
             # Its threads start in their own time; an image through all of them leaves the first real one no delay.
             self._landmarker.process(np.zeros((256, 256, 3), np.uint8), time_ms=1)
+        self._finder = PersonFinder(self._landmarker)
 
     def _time_ms(self, stamp_ns: int) -> int:
         """Time for MediaPipe's filters: that of the stamps, but always rising, as it demands."""

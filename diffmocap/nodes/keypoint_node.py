@@ -58,6 +58,11 @@ SETTINGS = (
     ),
     Setting("smooth", _DEFAULTS.smooth, "Let MediaPipe filter the landmarks over time.", live=False),
     Setting(
+        "search_small",
+        _DEFAULTS.search_small,
+        "Where nobody is seen, search the image part by part for people down to an eighth of its shorter side.",
+    ),
+    Setting(
         "min_visibility",
         _DEFAULTS.min_visibility,
         "Keypoints less visible than this count as missing.",
@@ -94,6 +99,7 @@ class KeypointNode(ManagedNode):
             min_tracking_confidence=p["min_tracking_confidence"],
             min_visibility=p["min_visibility"],
             smooth=p["smooth"],
+            search_small=p["search_small"],
             calibrated=p["calibrated"],
         )
         started_s = time.monotonic()
@@ -144,7 +150,8 @@ class KeypointNode(ManagedNode):
         if self._worker is not None:
             self._worker.depth = self.parameters["queue_depth"]
         if self._detector is not None:
-            self._detector.settings = replace(self._detector.settings, min_visibility=self.parameters["min_visibility"])
+            live = {name: self.parameters[name] for name in ("min_visibility", "search_small")}
+            self._detector.settings = replace(self._detector.settings, **live)
 
     def _watch_input(self) -> None:
         """Silence has a reason that a user cannot see: nobody publishes, or with other topic names."""
