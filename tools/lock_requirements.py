@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Pins requirements/*.txt anew, with the hash of every file of every pin: `python tools/lock_requirements.py`.
 
-What a file asks for stands in its first part; the rest, up to the hashes, is written by this script. One version of each
-package serves every supported Python, and where that cannot be, the pin says for which it is. Needs `uv` (`pip install
-uv`) and the package index. ros.txt and torch.txt are kept by hand, each says why.
+What a file asks for stands in its first part; the rest, and all hashes, are written by this script. One version of each
+package serves every supported Python, and where that cannot be, the pin says for which it is. Versions stay as they are
+unless --upgrade is given. Needs `uv` (`pip install uv`) and the package index. ros.txt and torch.txt are kept by hand,
+each says why.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ WITH_TORCH = re.compile(r"(torch|triton|nvidia-.*|cuda-.*)==")
 def main() -> int:
     """Resolves all files together, then writes each; 1 where something cannot be resolved."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--upgrade", action="store_true", help="newest versions of what the files do not ask for by version")
+    parser.add_argument("--upgrade", action="store_true", help="newest versions of all that is only brought along")
     options = parser.parse_args()
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     if not Path(uv).exists():
@@ -39,7 +40,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "kept.txt"  # versions of now, which uv keeps where it can
         if not options.upgrade:
-            kept.write_text("".join(re.sub(r"(?m)^\s*--hash.*\n|\s*\\$", "", (REQUIREMENTS / f"{n}.txt").read_text()) for n in FILES))
+            lines = [line for name in FILES for line in wanted((REQUIREMENTS / f"{name}.txt").read_text())]
+            kept.write_text("\n".join(lines) + "\n")
         every = resolve(uv, [*torch, *(line for text in heads.values() for line in wanted(text))], kept)
         known = set(every)
         pins = "\n".join(block.split(" \\")[0] for block in every.values())
@@ -50,7 +52,7 @@ def main() -> int:
             asked += wanted(text)
             closure = resolve(uv, asked, Path(folder) / "all.txt")
             if not set(closure) <= known:
-                print(f"lock_requirements: error: {name}.txt resolves otherwise than all files together", file=sys.stderr)
+                print(f"lock_requirements: error: {name}.txt asks for other packages alone", file=sys.stderr)
                 return 1
             own = {package_name(line) for line in wanted(text)}
             brought = [closure[key] for key in sorted(set(closure) - before - own)]
@@ -91,8 +93,9 @@ def resolve(uv: str, asked: list[str], kept: Path) -> dict[str, str]:
         if kept.is_file():
             shutil.copyfile(kept, out)
         command = [
-            uv, "pip", "compile", "--quiet", "--universal", "--python-version", OLDEST_PYTHON, "--fork-strategy", "fewest",
-            "--generate-hashes", "--no-annotate", "--no-header", str(source), "-o", str(out),
+            uv, "pip", "compile", "--quiet", "--universal", "--python-version", OLDEST_PYTHON,
+            "--fork-strategy", "fewest", "--generate-hashes", "--no-annotate", "--no-header", str(source),
+            "-o", str(out),
         ]  # fmt: skip
         subprocess.run(command, check=True)
         blocks: dict[str, str] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -43,7 +43,7 @@ def images(share: float, place: Callable[[float], tuple[float, float]]) -> Itera
     video.release()
 
 
-@lru_cache(maxsize=None)
+@cache
 def detected(height: str, place: str) -> tuple[float, float]:
     """Share of the images in which somebody was found [%], and the keypoints' mean error in these [px]."""
     from diffmocap.keypoints.mediapipe_detector import Detector
@@ -77,7 +77,7 @@ CASES = tuple(
     for case in (
         Case(KIND, f"{height} of the height, {place}: found", f"% of {IMAGES} images", "all but the first few",
              partial(found, height, place)),
-        Case(KIND, f"{height} of the height, {place}: keypoint error", "px", f"2 % of the person: {0.02 * share * HEIGHT:.1f}",
-             partial(error, height, place)),
+        Case(KIND, f"{height} of the height, {place}: keypoint error", "px",
+             f"2 % of the person: {0.02 * share * HEIGHT:.1f}", partial(error, height, place)),
     )
 )  # fmt: skip

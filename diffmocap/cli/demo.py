@@ -24,7 +24,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffmocap.cli.pose_options import add_pose_arguments, add_run_arguments, camera_arguments, detector_parameters, pose_parameters
+from diffmocap.cli.pose_options import (
+    add_pose_arguments,
+    add_run_arguments,
+    camera_arguments,
+    detector_parameters,
+    pose_parameters,
+)
 from diffmocap.errors import CameraError
 
 if TYPE_CHECKING:

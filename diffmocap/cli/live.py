@@ -12,7 +12,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from diffmocap.cli.pose_options import add_pose_arguments, add_run_arguments, camera_arguments, detector_parameters, pose_parameters
+from diffmocap.cli.pose_options import (
+    add_pose_arguments,
+    add_run_arguments,
+    camera_arguments,
+    detector_parameters,
+    pose_parameters,
+)
 from diffmocap.errors import CameraError, SettingsError
 
 SUMMARY = "a camera, a stream or a file in real time"

@@ -1,7 +1,7 @@
 """Keypoint detection by MediaPipe Pose (BlazePose), on the CPU.
 
-The networks come from a pose landmarker bundle (``.task`` file): "full" ships in ``models/``, nothing is downloaded, and
-``diffmocap models`` makes others.
+The networks come from a pose landmarker bundle (``.task`` file): "full" ships in ``models/``, nothing is downloaded,
+and ``diffmocap models`` makes others.
 """
 
 from __future__ import annotations

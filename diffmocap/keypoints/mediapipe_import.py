@@ -18,9 +18,9 @@ def import_mediapipe() -> Any:
     """The package ``mediapipe``, imported at the first call.
 
     Its library reports how it was used (task, number of images, durations, system) over HTTPS when a detector is
-    closed, and has no option against it. The transfer is libcurl's, which asks the environment for a proxy: the one that
-    is named here is of an unknown kind, by which the transfer ends before a socket is opened. The variable holds for the
-    whole process and its children; FFmpeg, which reads cameras' URLs, does not look at it.
+    closed, and has no option against it. The transfer is libcurl's, which asks the environment for a proxy: the one
+    that is named here is of an unknown kind, by which the transfer ends before a socket is opened. The variable holds
+    for the whole process and its children; FFmpeg, which reads cameras' URLs, does not look at it.
 
     The package also imports ``sounddevice``, which starts a compiler to look for PortAudio and opens every sound device
     where it finds it. It can do without, and poses have no sound.

@@ -1,11 +1,11 @@
 """Finds and follows people who are too small for MediaPipe's detector to find in the whole image.
 
-The detector looks at an image through a square of 224 pixels and misses who is less than a fifth of it. Who is followed
-already may be of any size. So where nobody is seen, each image is looked at a second time, through one window of a grid
-that takes in turn all of the image: that costs half of what following somebody costs, and nothing while somebody is
-followed. One who is found is then followed in a window of about two and a half times their size, which is laid anew when
-they leave its middle or change in size. MediaPipe keeps one place from image to image, in shares of what it is shown, so
-it has to forget it when the window changes, and find the person again, there where they are large.
+The detector looks at an image through a square of 224 pixels and misses who is less than a fifth of it. Who is
+followed already may be of any size. So where nobody is seen, each image is looked at a second time, through the next
+window of a grid that covers it: that costs half of what following somebody costs, and nothing while somebody is
+followed. One who is found is then followed in a window of about two and a half times their size, which is laid anew
+when they leave its middle or change in size. MediaPipe keeps one place from image to image, in shares of what it is
+shown, so it has to forget it when the window changes, and find the person again, there where they are large.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def _checked(model: bytes, size: str, origin: str) -> bytes:
     except Exception as error:  # flatbuffers raises whatever reading beyond the end of a damaged file raises
         raise ModelFileError(f"{origin} is damaged ({type(error).__name__}: {error}); {WHERE_TO_GET}") from error
     if shape == _DETECTOR_SHAPE:
-        raise ModelFileError(f"{origin} is the network that finds a person, not the one of its landmarks; {WHERE_TO_GET}")
+        raise ModelFileError(f"{origin} is the network that finds people, not that of their landmarks; {WHERE_TO_GET}")
     if shape != _LANDMARK_SHAPE or outputs != _LANDMARK_OUTPUTS:
         raise ModelFileError(
             f"{origin} is another network (input {list(shape)}, {outputs} outputs), not one of pose landmarks (input "

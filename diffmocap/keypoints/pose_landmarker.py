@@ -77,7 +77,8 @@ class PoseLandmarker:
             except (RuntimeError, ValueError, OSError) as error:
                 if "shared object" in str(error):  # the loader's words for a missing library
                     raise SetupError(
-                        f"MediaPipe's library cannot be loaded: {error}; on Debian and Ubuntu: apt install libegl1 libgles2"
+                        f"MediaPipe's library cannot be loaded: {error}; "
+                        "on Debian and Ubuntu: apt install libegl1 libgles2"
                     ) from error
                 raise ModelFileError(f"MediaPipe cannot use '{path}': {error}; {_ADVICE}") from error
 
