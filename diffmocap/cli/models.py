@@ -18,6 +18,8 @@ all of them under the Apache-2.0 licence. For example:
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 from pathlib import Path
 
 SUMMARY = "make the detector's bundle lite or heavy from a downloaded file"
@@ -49,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     origin = make_bundle(args.size, args.file.expanduser(), out)
     PoseLandmarker(str(out)).close()
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {origin}, sha256 {sha256_of(out)}\n")
-    print("use it:")
-    print(f"  diffmocap live --task-file {out}")
-    print(f"  ros2: keypoint_node's parameter task_file: \"{out}\" in the file of params_file:=...")
+    print(f"use it:\n\n  diffmocap live --task-file {shlex.quote(str(out))}\n")
+    print("or with ROS 2, in the file that you give as params_file:=...\n")
+    print(f"  /**/keypoint_node:\n    ros__parameters:\n      task_file: {json.dumps(str(out), ensure_ascii=False)}")
     return 0

@@ -99,7 +99,7 @@ def find_networks(size: str, source: Path) -> Networks:
     if wanted in found:
         return Networks(found[wanted], found.get(_DETECTOR_FILE), f"{wanted} of '{source}'")
     if set(BUNDLE_PARTS) <= names:
-        raise ModelFileError(f"'{source}' is a bundle already: give it to keypoint_node as it is (parameter task_file)")
+        raise ModelFileError(f"'{source}' is a bundle already: use it as it is (--task-file, parameter task_file)")
     others = [s for s in LARGEST if f"pose_landmark_{s}.tflite" in names]
     held = f"it holds {' and '.join(others)}" if others else "and none of another size"
     raise ModelFileError(f"there is no {wanted} in '{source}' ({held}); {WHERE_TO_GET}")

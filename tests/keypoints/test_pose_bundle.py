@@ -112,7 +112,7 @@ def test_sources_that_hold_something_else_are_told_apart(shipped, published, tmp
         written("empty.whl", b""): r"\(0 bytes\) is no TFLite model",
         cut: "or it is cut off",
         written("half.tflite", published[:4000]): "is damaged",
-        written("found.tflite", shipped[DETECTOR]): "the network that finds a person",
+        written("found.tflite", shipped[DETECTOR]): "the network that finds people",
         verified_model(SHIPPED): "a bundle already: .*task_file",
         other: "no pose_landmark_full.tflite in .* holds lite",
         archive(tmp_path, "code.whl", {"a/b.py": b"x"}): "none of another size",
