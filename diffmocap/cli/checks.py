@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import platform
@@ -15,11 +16,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from diffmocap.errors import DiffmocapError
+from diffmocap.keypoints.pose_bundle import SHIPPED_BUNDLE
 from diffmocap.resources import manifest, share_path, verified_model
 
 #: Distribution -> what it is for; all of them are needed.
 _PACKAGES = {
-    "numpy": "arrays; below 2, as MediaPipe wants it",
+    "numpy": "arrays",
     "roma": "rotations",
     "safetensors": "weights files",
     "scipy": "linear algebra",
@@ -102,8 +104,6 @@ def package(name: str, purpose: str) -> Check:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
         return Check(name, "missing", f"not installed ({purpose})", _pip(name))
-    if name == "numpy" and int(version.split(".")[0]) >= 2:
-        return Check(name, "missing", f"{version} ({purpose})", _pip("'numpy<2'"))
     return Check(name, "ok", version)
 
 
@@ -134,20 +134,22 @@ def opencv() -> Check:
 
 
 def mediapipe() -> Check:
-    """MediaPipe, and whether its wheel carries the pose model."""
+    """MediaPipe, and the libraries of the system that it loads; its networks are among the models."""
     spec, version = find_spec("mediapipe"), _version("mediapipe")
-    if spec is None or not spec.submodule_search_locations:
-        return Check("MediaPipe", "missing", "not installed (2D keypoints)", _pip("mediapipe==0.10.21", "base"))
-    folder = Path(spec.submodule_search_locations[0]) / "modules"
-    parts = ("pose_landmark/pose_landmark_full.tflite", "pose_detection/pose_detection.tflite")
-    if not all((folder / part).is_file() for part in parts):
-        return Check(
-            "MediaPipe",
-            "missing",
-            f"{version} carries no pose model in its wheel",
-            "pip install mediapipe==0.10.21, or give keypoint_node a .task file (parameter task_file)",
-        )
-    return Check("MediaPipe", "ok", f"{version}, pose model in the wheel")
+    if spec is None:
+        return Check("MediaPipe", "missing", "not installed (2D keypoints)", _pip("mediapipe"))
+    absent = []
+    if sys.platform == "linux":
+        for library, debian in (("libEGL.so.1", "libegl1"), ("libGLESv2.so.2", "libgles2")):
+            try:
+                ctypes.CDLL(library)
+            except OSError:
+                absent.append((library, debian))
+    if absent:
+        libraries, packages = (" and ".join(names) for names in zip(*absent))
+        advice = f"on Debian and Ubuntu: apt install {packages.replace(' and', '')}"
+        return Check("MediaPipe", "missing", f"{version} needs {libraries}", advice)
+    return Check("MediaPipe", "ok", f"{version}, sends no reports; networks: models/{SHIPPED_BUNDLE}")
 
 
 def ros() -> Check:

@@ -30,6 +30,7 @@ from diffmocap.cli.pose_options import (
     add_source_arguments,
     camera_arguments,
     camera_parameters,
+    detector_parameters,
     pose_parameters,
 )
 from diffmocap.errors import CameraError
@@ -158,7 +159,8 @@ def node_parameters(args: argparse.Namespace, truth: GroundTruth | None) -> dict
         pose |= {"refinement_budget_ms": 0.0, "refinement_iterations": ITERATIONS}
     if truth is not None and truth.vertical_fov_deg:
         camera["vertical_fov_deg"] = truth.vertical_fov_deg
-    return {"camera_node": camera | camera_parameters(args), "pose_node": pose}
+    cameras = camera | camera_parameters(args)
+    return {"camera_node": cameras, "keypoint_node": detector_parameters(args), "pose_node": pose}
 
 
 def indexed(

@@ -18,6 +18,7 @@ from diffmocap.cli.pose_options import (
     add_source_arguments,
     camera_arguments,
     camera_parameters,
+    detector_parameters,
     pose_parameters,
 )
 from diffmocap.errors import CameraError, SettingsError
@@ -67,7 +68,11 @@ def run(args: argparse.Namespace) -> int:
     if args.duration < 0:
         raise SettingsError(f"--duration must be positive, got {args.duration}")
     source = parse_source(args.source)
-    parameters = {"camera_node": camera_parameters(args), "pose_node": pose_parameters(args)}
+    parameters = {
+        "camera_node": camera_parameters(args),
+        "keypoint_node": detector_parameters(args),
+        "pose_node": pose_parameters(args),
+    }
     arguments = {"rviz": False, "device": args.device, "namespace": args.namespace, "respawn": args.respawn}
     arguments |= {"frame_prefix": args.frame_prefix, **camera_arguments(args)}
     if args.link_tf:

@@ -55,7 +55,7 @@ SETTINGS = (
     Setting(
         "task_file",
         _DEFAULTS.task_file,
-        "Pose landmarker bundle (.task); empty: the model inside MediaPipe's wheel.",
+        "Pose landmarker bundle (.task), as `diffmocap models` makes them; empty: the one that ships (full).",
         live=False,
     ),
     Setting(
@@ -75,6 +75,11 @@ SETTINGS = (
         live=False,
     ),
     Setting("smooth", _DEFAULTS.smooth, "Let MediaPipe filter the landmarks over time.", live=False),
+    Setting(
+        "search_small",
+        _DEFAULTS.search_small,
+        "Where nobody is seen, search the image part by part for people down to an eighth of its shorter side.",
+    ),
     Setting(
         "min_visibility",
         _DEFAULTS.min_visibility,
@@ -121,6 +126,7 @@ class KeypointNode(ManagedNode):
             min_tracking_confidence=p["min_tracking_confidence"],
             min_visibility=p["min_visibility"],
             smooth=p["smooth"],
+            search_small=p["search_small"],
             calibrated=p["calibrated"],
         )
         started_s = time.monotonic()
@@ -179,7 +185,8 @@ class KeypointNode(ManagedNode):
 
     def parameters_changed(self, names: set[str]) -> None:
         if self._detector is not None:
-            self._detector.settings = replace(self._detector.settings, min_visibility=self.parameters["min_visibility"])
+            live = {name: self.parameters[name] for name in ("min_visibility", "search_small")}
+            self._detector.settings = replace(self._detector.settings, **live)
 
     def _image_source(self) -> tuple[type[Image] | type[CompressedImage], str]:
         def types_of(topic: str) -> set[str]:

@@ -50,24 +50,21 @@ def test_two_opencv_wheels_are_told(monkeypatch, second):
     assert "pip uninstall -y" in check.advice and "opencv-contrib-python==4.11.0.86" in check.advice
 
 
-def test_numpy_2_is_told(monkeypatch):
-    monkeypatch.setattr(checks.metadata, "version", lambda name: "2.1.0")
-    assert checks.package("numpy", "arrays").status == "missing"
-    assert checks.package("roma", "rotations").status == "ok"
-
-
 def test_a_package_that_is_not_there_is_told():
     check = checks.package("no-such-package-anywhere", "nothing")
     assert check.status == "missing" and "pip install no-such-package-anywhere" in check.advice
 
 
-def test_a_mediapipe_without_its_model_is_told(monkeypatch, tmp_path):
-    class Spec:
-        submodule_search_locations = [str(tmp_path)]
+def test_a_mediapipe_whose_libraries_are_missing_is_told(monkeypatch):
+    def load(name: str) -> None:
+        if name == "libEGL.so.1":
+            raise OSError(f"{name}: cannot open shared object file")
 
-    monkeypatch.setattr(checks, "find_spec", lambda name: Spec)
+    monkeypatch.setattr(checks.ctypes, "CDLL", load)
     check = checks.mediapipe()
-    assert check.status == "missing" and "task_file" in check.advice
+    assert check.status == "missing" and "libEGL.so.1" in check.detail and "apt install libegl1" in check.advice
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    assert checks.mediapipe().status == "missing"
 
 
 def test_a_corrupt_model_is_told(monkeypatch):

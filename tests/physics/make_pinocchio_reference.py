@@ -1,7 +1,7 @@
 """Writes pinocchio_reference.npz: inverse dynamics of the shipped URDF by another hand.
 
-Pinocchio's wheels want numpy 2, which mediapipe forbids in this project's environment, so the values are kept beside
-the tests. To make them again, from the repository's root, first here and then in an environment with pin==4.1.0:
+Pinocchio and what it brings are not worth installing for one test, so the values are kept beside it. To make them
+again, from the repository's root, first here and then in an environment with pin==4.1.0:
 
     python tests/physics/make_pinocchio_reference.py states cmu_smpl30_val.npz states.npz
     python tests/physics/make_pinocchio_reference.py torques states.npz
