@@ -19,7 +19,7 @@ from torch import nn
 from diffmocap.errors import DiffmocapError, ModelFileError
 
 #: Settings that are sides of tensors, and what they are at most; and what any other whole number is at most.
-_WIDTHS = ("width", "feedforward", "dimension", "heads")
+_WIDTHS = ("width", "feedforward", "dimension")
 WIDEST = 16_384
 LARGEST = 100_000
 

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from diffmocap.errors import ModelFileError
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.mlp_denoiser import MlpConfig, MlpDenoiser
+from diffmocap.lifting.schedule import PARAMETERISATIONS, SCHEDULES
 from diffmocap.resources import verified_model
 from diffmocap.weights_file import WeightsFile
 
@@ -50,6 +51,9 @@ def load_weights(
     stored = WeightsFile.read(path, FORMAT, "lifting weights", _ADVICE)
     try:
         settings = stored.section("config")
+        for key, names in (("schedule", SCHEDULES), ("parameterisation", PARAMETERISATIONS)):
+            if key in settings and settings[key] not in names:
+                raise ValueError(f"its header's {key} is {settings[key]!r}, expected one of {', '.join(names)}")
         network, config = ARCHITECTURES[settings.get("architecture", "transformer")]
         known = {f.name for f in fields(config)}
         model = stored.network(
