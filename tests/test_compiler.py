@@ -67,7 +67,7 @@ def test_a_full_disk_keeps_nothing_from_running(load, monkeypatch):
 
 
 def test_people_are_told_what_they_wait_for_and_only_then(load, tmp_path):
-    for expected in (["once", "1 functions in 0 s", "done in 0 s"], []):
+    for expected in (["once", "1 functions in ", "done in "], []):
         told: list[str] = []
         with compiler.compiling_told(told.append, period_s=0.0):
             assert load()(np.ones(2)) == 4.0
