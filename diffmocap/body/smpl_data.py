@@ -133,6 +133,9 @@ def _smplx_vertex_ids(vertices: int, a: ArrayArchive) -> dict[str, int]:
         raise a.refused(
             f"has {vertices} vertices and names no keypoint vertices (vertex_names, vertex_ids); SMPL has 6890"
         )
-    from smplx.vertex_ids import vertex_ids
+    try:
+        from smplx.vertex_ids import vertex_ids
+    except ImportError as error:
+        raise a.refused("is SMPL's own file, whose keypoint vertices the package smplx knows: pip install smplx") from error
 
     return {k: int(v) for k, v in vertex_ids["smplh"].items()}
