@@ -58,7 +58,7 @@ setup(
     ],
     install_requires=NEEDED,
     extras_require=OPTIONAL,
-    python_requires=">=3.11",
+    python_requires=">=3.11,<3.15",
     zip_safe=False,
     entry_points={
         "console_scripts": [

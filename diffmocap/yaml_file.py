@@ -26,9 +26,12 @@ def read_yaml(path: str | Path) -> Any:
         OSError: the file cannot be read.
         ValueError: it is no YAML, or too large once its aliases are written out; the message says what is wrong.
     """
-    path = Path(path).expanduser()
-    with open(path, "rb") as f:
-        data = f.read(MAX_BYTES + 1)
+    with open(Path(path).expanduser(), "rb") as f:
+        return parse_yaml(f.read(MAX_BYTES + 1))
+
+
+def parse_yaml(data: bytes) -> Any:
+    """The document in the bytes of a YAML file; ValueError as :func:`read_yaml`."""
     if len(data) > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES / 1e6:.0f} MB")
     loader = None

@@ -47,10 +47,10 @@ SIZES = {
     "torch-cuda": Size("PyTorch with CUDA", 3000, 5600),
     "base": Size("MediaPipe, OpenCV, Numba, SciPy", 270, 1010),
     "render": Size("PyBullet", 104, 295),
-    "ros": Size("ROS 2", 120, 240),
-    "train": Size("TensorBoard", 15, 56),
-    "examples": Size("scikit-learn", 15, 56),
-    "test": Size("what tests need", 40, 130),
+    "ros": Size("ROS 2", 75, 240),
+    "train": Size("TensorBoard", 20, 56),
+    "examples": Size("scikit-learn", 10, 56),
+    "test": Size("what tests need", 21, 130),
 }
 #: Beside all that: pip's temporary copies, the compiled physics, generated messages.
 MARGIN_MB = 400
