@@ -13,15 +13,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: The pipeline's order. A part imports from itself and from what stands before it.
 ORDER = (
-    "errors", "array_archive", "yaml_file", "weights_file", "compiler", "types", "resources", "device", "body", "camera",
-    "keypoints", "lifting", "optim", "physics", "refinement", "pipeline", "evaluation", "motion_metrics", "uncertainty",
-    "wild_figures", "shared_memory", "network", "ros_environment", "graph", "nodes", "cli",
+    "__version__", "errors", "array_archive", "yaml_file", "weights_file", "stamps", "compiler", "types",
+    "resources", "device", "body", "camera", "keypoints", "lifting", "optim", "physics", "refinement", "pipeline",
+    "evaluation", "motion_metrics", "uncertainty", "wild_figures", "shared_memory", "network", "ros_environment",
+    "graph", "nodes", "cli",
 )  # fmt: skip
 
 #: ROS-free parts that must run anywhere torch runs: what they may import when they are loaded.
 LIGHT_PARTS = (
-    "errors", "array_archive", "weights_file", "compiler", "types", "resources", "device", "body", "lifting", "optim",
-    "physics", "refinement", "pipeline", "evaluation", "motion_metrics", "uncertainty", "wild_figures",
+    "errors", "array_archive", "weights_file", "stamps", "compiler", "types", "resources", "device", "body",
+    "lifting", "optim", "physics", "refinement", "pipeline", "evaluation", "motion_metrics", "uncertainty",
+    "wild_figures",
 )  # fmt: skip
 LIGHT_PACKAGES = {"diffmocap", "numpy", "roma", "safetensors", "torch"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from diffmocap.camera.intrinsics import load_calibration
+from diffmocap.camera.calibration_file import load_calibration
 from diffmocap.errors import SettingsError
 from diffmocap.graph.params_file import parameter_in_file
 from diffmocap.yaml_file import MAX_BYTES, MAX_VALUES, read_yaml

@@ -144,7 +144,14 @@ def laughs(folder: Path) -> str:
     lines += [f"{b}: &{b} [{', '.join(['*' + a] * 9)}]" for a, b in zip(names, names[1:])]
     lines += ["image_width: 640", "image_height: 480", "camera_matrix: {data: *i}"]
     (folder / "laughs.yaml").write_text("\n".join(lines))
-    script = "from diffmocap.camera.intrinsics import load_calibration\n# limit\nload_calibration(sys.argv[1])\n"
+    script = """
+try:
+    from diffmocap.camera.calibration_file import load_calibration
+except ImportError:
+    from diffmocap.camera.intrinsics import load_calibration
+# limit
+load_calibration(sys.argv[1])
+"""
     return in_little_memory(script, folder / "laughs.yaml")
 
 
