@@ -47,7 +47,7 @@ class Observer:
     def __init__(self, install: Install) -> None:
         self._process = install.python(str(_HERE / "observer.py"))
 
-    def __enter__(self) -> "Observer":
+    def __enter__(self) -> Observer:
         return self
 
     def __exit__(self, *_) -> None:

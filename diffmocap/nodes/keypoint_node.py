@@ -15,7 +15,13 @@ from diffmocap.errors import DiffmocapError, ImageError
 from diffmocap.keypoints.draw import draw_keypoints
 from diffmocap.keypoints.mediapipe_detector import Detector, DetectorSettings
 from diffmocap.nodes.diagnostics import ERROR, Diagnostics
-from diffmocap.nodes.messages import frame_from_compressed, frame_from_image, image_to_message, keypoints_to_message, ns_from_stamp
+from diffmocap.nodes.messages import (
+    frame_from_compressed,
+    frame_from_image,
+    image_to_message,
+    keypoints_to_message,
+    ns_from_stamp,
+)
 from diffmocap.nodes.parameters import Setting
 from diffmocap.nodes.qos import SUBSCRIPTION_CHOICES, ImageSubscription, sensor_qos
 from diffmocap.nodes.run import ManagedNode, run
