@@ -75,9 +75,13 @@ class NodeGraph:
         self._context.try_shutdown()
 
     def collect(self, message_type: type, topic: str, depth: int = 200) -> list[tuple[float, Any]]:
-        """Messages from now on with when they came [s, :func:`time.time`], in a list that grows while spinning."""
+        """Messages from now on with when they were published [s of the system], in a list that grows while spinning."""
         received: list[tuple[float, Any]] = []
-        self.node.create_subscription(message_type, topic, lambda m: received.append((time.time(), m)), depth)
+
+        def take(message: Any, info: dict[str, Any]) -> None:
+            received.append((1e-9 * info["source_timestamp"], message))
+
+        self.node.create_subscription(message_type, topic, take, depth)
         return received
 
     def spin(self, seconds: float, until: Callable[[], Any] = lambda: False) -> bool:

@@ -66,20 +66,26 @@ def main() -> int:
                 if part.name not in wanted:
                     continue
                 print(f"{install.name}: {part.title}", file=sys.stderr, flush=True)
-                try:
-                    rows = part.measure(work)
-                except RuntimeError as error:
-                    logs = arguments.out / f"launch_files-{install.name}-{part.name}.log"
-                    logs.write_text(str(error))
-                    rows = [Row(part.title, f"could not be measured: {str(error).splitlines()[0]}", "", False)]
+                rows = _measured(part, work)
                 met &= all(row.met is not False for row in rows)
                 page += [f"### {part.title}", "", *_table(rows), ""]
-                for row in rows:
-                    print(f"    {row.what}: {row.measured}", file=sys.stderr, flush=True)
     path = arguments.out / f"{today()}-launch-files.md"
     path.write_text("\n".join(page))
     print(path)
     return 0 if met else 1
+
+
+def _measured(part: Part, work: Work) -> list[Row]:
+    """The rows of a part; what cannot be measured is a row that is missed, with the reason on stderr."""
+    rows = []
+    try:
+        for row in part.measure(work):
+            print(f"    {row.what}: {row.measured}", file=sys.stderr, flush=True)
+            rows.append(row)
+    except RuntimeError as error:
+        print(f"    {error}", file=sys.stderr, flush=True)
+        rows.append(Row("the rest", f"could not be measured: {str(error).splitlines()[0]}", "", False))
+    return rows
 
 
 def _isolated() -> int:

@@ -33,12 +33,13 @@ def bag(work: Work) -> list[Row]:
     joints = [pair for topic, pairs in heard.items() if topic.endswith("joint_states") for pair in pairs]
     first_s = stamps[0] - START_S if stamps else float("inf")
     in_first = sum(stamp < START_S + 1.0 for stamp in stamps)
+    ended = code == 0 and not left
     return [
         Row("first image whose keypoints came", f"{first_s:.2f} s into the bag", "in the first second", first_s < 1.0),
         Row("keypoints of the first second", f"{in_first} of 30 images"),
         Row("keypoints; joint states", f"{len(stamps)}; {len(joints)} of {images} images"),
-        Row("end of the bag, on_end:=exit", f"exit code {code}, {len(left)} processes left", "0, 0", (code, left) == (0, [])),
-    ]  # fmt: skip
+        Row("end of the bag, on_end:=exit", f"exit code {code}, {len(left)} processes left", "0, 0", ended),
+    ]
 
 
 def write_bag(clip: Path, folder: Path) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Part:
 
     name: str
     title: str
-    measure: Callable[[Work], list[Row]]
+    measure: Callable[[Work], Iterable[Row]]
 
 
 class Observer:
@@ -47,7 +47,7 @@ class Observer:
     def __init__(self, install: Install) -> None:
         self._process = install.python(str(_HERE / "observer.py"))
 
-    def __enter__(self) -> "Observer":
+    def __enter__(self) -> Observer:
         return self
 
     def __exit__(self, *_) -> None:

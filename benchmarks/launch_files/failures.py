@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,8 +30,8 @@ class Failure:
     variables: Callable[[Work], dict[str, str]] = lambda work: {}
 
 
-def failures(work: Work) -> list[Row]:
-    rows = [_no_rviz(work)]
+def failures(work: Work) -> Iterator[Row]:
+    yield _no_rviz(work)
     for failure in _failures(work):
         with Launch(
             work.install, failure.file, {"rviz": "false", **failure.arguments}, work.folder / "failure.log",
@@ -43,12 +43,10 @@ def failures(work: Work) -> list[Row]:
         told = f"“{_plain(lines[-1])}”" if lines else "not said"
         measured = f"exit code {code}, {len(left)} processes left; {told}"
         met = code not in (0, None) and not left and bool(lines) and "Traceback" not in launch.log
-        rows.append(Row(failure.what, measured, "not 0, none left, a clear line, no traceback", met))
-    return rows
+        yield Row(failure.what, measured, "not 0, none left, a clear line, no traceback", met)
 
 
-def interruptions(work: Work) -> list[Row]:
-    rows = []
+def interruptions(work: Work) -> Iterator[Row]:
     given = {"video": str(work.clip), "on_end": "loop", "rviz": "false"}
     for after_s in (*INTERRUPTED_AFTER_S, None):
         with Launch(work.install, "replay.launch.py", given, work.folder / "interruption.log") as launch:
@@ -67,8 +65,7 @@ def interruptions(work: Work) -> list[Row]:
         measured = f"{took_s:.1f} s, exit code {code}, {len(left)} processes left, {' and '.join(told) or 'no word'}"
         when = "all nodes are active" if after_s is None else f"{after_s:g} s after the start"
         met = took_s < ASKED_END_S and not left and not told
-        rows.append(Row(f"Ctrl-C, {when}", measured, "2 s, none left, no escalation, no traceback", met))
-    return rows
+        yield Row(f"Ctrl-C, {when}", measured, "2 s, none left, no escalation, no traceback", met)
 
 
 def _failures(work: Work) -> list[Failure]:

@@ -31,5 +31,6 @@ def _run(work: Work, file: str, given: dict[str, str], last_node: str | None) ->
     joints = sum(len(pairs) for topic, pairs in heard["messages"].items() if topic.endswith("joint_states"))
     frames = {child for pairs in heard["frames"].values() for _, child in pairs}
     what = f"{file} {' '.join(f'{name}:=...' if '/' in value else f'{name}:={value}' for name, value in given.items())}"
-    measured = f"{joints} joint states in {LISTEN_S:.0f} s, {len(frames)} frames; exit code {code}, {len(left)} processes left"
+    heard_of = f"{joints} joint states in {LISTEN_S:.0f} s, {len(frames)} frames"
+    measured = f"{heard_of}; exit code {code}, {len(left)} processes left"
     return Row(what, measured, "joint states, frames, none left", joints > 0 and len(frames) > 24 and not left)

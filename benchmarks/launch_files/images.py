@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -20,19 +21,17 @@ SETTLE_S = 4.0  # diagnostics come once a second
 TOPIC = "/driver/image_raw"
 
 
-def images(work: Work) -> list[Row]:
-    rows = []
+def images(work: Work) -> Iterator[Row]:
     for width, height in SIZES:
         clip = resized(work.clip, work.folder, width, height)
-        rows.append(_played(work, f"{width}x{height}, camera_node, defaults", clip, asked=ASKED))
+        yield _played(work, f"{width}x{height}, camera_node, defaults", clip, asked=ASKED)
     small = resized(work.clip, work.folder, *SIZES[0])
-    rows.append(_played(work, "640x480, as before: no profile, best effort at both ends", small, **_as_before(work)))
-    rows.append(_driven(work, "640x480, another driver: reliable, no profile", small, "reliable", {}, ASKED))
+    yield _played(work, "640x480, as before: no profile, best effort at both ends", small, **_as_before(work))
+    yield _driven(work, "640x480, another driver: reliable, no profile", small, "reliable", {}, ASKED)
     profile = network(LOCAL, work.install.environment).variables
     name = "640x480, another driver: best effort, the profile exported"
-    rows.append(_driven(work, name, small, "best_effort", profile, ASKED))
-    rows.append(_driven(work, "640x480, another driver: best effort, no profile", small, "best_effort", {}, None))
-    return rows
+    yield _driven(work, name, small, "best_effort", profile, ASKED)
+    yield _driven(work, "640x480, another driver: best effort, no profile", small, "best_effort", {}, None)
 
 
 def resized(clip: Path, folder: Path, width: int, height: int) -> Path:
@@ -58,8 +57,8 @@ def resized(clip: Path, folder: Path, width: int, height: int) -> Path:
 def _as_before(work: Work) -> dict:
     """The variables and the parameter file that give what an install's defaults gave."""
     file = work.folder / "best_effort.yaml"
-    best_effort = {"ros__parameters": {"reliability": "best_effort"}}
-    file.write_text(yaml.safe_dump({f"/**/{node}": best_effort for node in ("camera_node", "keypoint_node")}))
+    nodes = ("camera_node", "keypoint_node")
+    file.write_text(yaml.safe_dump({f"/**/{n}": {"ros__parameters": {"reliability": "best_effort"}} for n in nodes}))
     return {"variables": {"FASTDDS_BUILTIN_TRANSPORTS": "DEFAULT"}, "arguments": {"params_file": str(file)}}
 
 

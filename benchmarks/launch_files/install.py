@@ -33,7 +33,7 @@ class Install:
     environment: Mapping[str, str] = field(repr=False)
 
     @classmethod
-    def sourced(cls, prefix: Path, only_this_machine: bool, logs: Path) -> "Install":
+    def sourced(cls, prefix: Path, only_this_machine: bool, logs: Path) -> Install:
         """Source ``prefix/setup.bash`` in a clean shell.
 
         Args:
@@ -81,7 +81,7 @@ class Launch:
                 start_new_session=True,
             )  # fmt: skip
 
-    def __enter__(self) -> "Launch":
+    def __enter__(self) -> Launch:
         return self
 
     def __exit__(self, *_) -> None:

@@ -33,9 +33,11 @@ def namespaces(work: Work) -> list[Row]:
     twice = [child for child, found in parents.items() if len(found) > 1]
     rates = [len(heard["messages"].get(f"/{person}/joint_states", ())) for person in PEOPLE]
     alone = not any(topic in heard["messages"] for topic in ("/joint_states", "/human/joint_states"))
+    joints = f"{rates[0]} and {rates[1]}; {'none' if alone else 'some'} without a namespace"
+    sizes = [len(found) for found in frames.values()]
+    told = f"{sizes[0]} and {sizes[1]}, {len(others)} of neither, {len(mixed)} transforms between them"
     return [
-        Row("joint states of each", f"{rates[0]} and {rates[1]}; none without a namespace: {alone}", "both", min(rates) > 0 and alone),
-        Row("frames", f"{len(frames['alice'])} and {len(frames['bob'])}, {len(others)} of neither, {len(mixed)} transforms between them",
-            "disjoint", min(map(len, frames.values())) > 24 and not others and not mixed),
+        Row("joint states of each", joints, "both, none without", min(rates) > 0 and alone),
+        Row("frames", told, "disjoint", min(sizes) > 24 and not others and not mixed),
         Row("frames with two parents", str(len(twice)), "0", not twice),
-    ]  # fmt: skip
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.launch_files.case import Observer, Row, Work
@@ -15,8 +16,7 @@ ASKED_S = 10.0
 GIVE_UP_S = 90.0
 
 
-def recovery(work: Work) -> list[Row]:
-    rows = []
+def recovery(work: Work) -> Iterator[Row]:
     given = {"video": str(work.clip), "on_end": "loop", "rviz": "false", "respawn": "true"}
     log = work.folder / "recovery.log"
     with Observer(work.install) as observer, Launch(work.install, "replay.launch.py", given, log) as launch:
@@ -34,11 +34,10 @@ def recovery(work: Work) -> list[Row]:
             added = len(_segments()) - len(before)
             measured = f"joint states after {took}; segments in shared memory {added:+d}"
             met = came_s is not None and came_s - killed_s <= ASKED_S
-            rows.append(Row(f"kill -9 of {node}", measured, f"within {ASKED_S:.0f} s", met))
+            yield Row(f"kill -9 of {node}", measured, f"within {ASKED_S:.0f} s", met)
         launch.interrupt()
         code, left = launch.exit_code(), launch.left()
-    rows.append(Row("Ctrl-C afterwards", f"exit code {code}, {len(left)} processes left", "none left", not left))
-    return rows
+    yield Row("Ctrl-C afterwards", f"exit code {code}, {len(left)} processes left", "none left", not left)
 
 
 def _next_joint_states(observer: Observer, after_s: float) -> float | None:

@@ -26,6 +26,8 @@ PERIOD_S, FIRST_PERIOD_S = 0.5, 0.1
 WINDOW_S, TOLERATED_SHARE = 5.0, 0.05
 #: With a larger share dropped there is no keeping up, and what waits only gets older.
 HOPELESS_SHARE = 1 / 3
+#: What was said once is said again in the log after so much time without it [s].
+REMIND_S = 60.0
 #: A node that was killed is known for so long to those who knew it: the middleware's lease, and a bit [s].
 LEASE_S = 25.0
 #: So many messages of a window that are older than the one before, by the publisher's own count, come from two of them.
@@ -39,12 +41,12 @@ class Words:
     Attributes:
         what: plural of what comes, such as "images".
         start: what to do where nobody publishes.
-        busy: what to do where this node cannot keep up; called for each message.
+        busy: how slow this node is, and what to do where it does not keep up.
     """
 
     what: str
     start: str
-    busy: Callable[[], str]
+    busy: Callable[[], tuple[str, str]]
 
 
 class Subscribed(Protocol):
@@ -109,7 +111,7 @@ class InputWatch:
         self._share = Share()
         self._out_of_order: deque[float] = deque(maxlen=_OUT_OF_ORDER)
         self._last_number: int | None = None
-        self._dropping = False
+        self._advised, self._advised_s = "", 0.0
         self._last_s = time.monotonic()
         self._any = False
         self._due_s = 0.0
@@ -243,15 +245,15 @@ class InputWatch:
     def _tell_dropped(self, now_s: float) -> None:
         share = self._share.of_all(now_s)
         if share <= TOLERATED_SHARE:
-            self._dropping = False
             self._diagnostics.solved("dropped")
             return
+        slow, advice = self._words.busy()
         what = f"{self._words.what} of the last {WINDOW_S:g} s"
-        text = f"{100.0 * share:.0f} % of the {what} dropped: {self._words.busy()}"
+        text = f"{100.0 * share:.0f} % of the {what} dropped: {slow}; {advice}"
         self._diagnostics.problem("dropped", text, WARN)
-        if not self._dropping:
-            self._dropping = True
-            self._node.get_logger().warning(text, throttle_duration_sec=60.0)
+        if advice != self._advised or now_s - self._advised_s > REMIND_S:
+            self._node.get_logger().warning(text)
+        self._advised, self._advised_s = advice, now_s
 
 
 class Share:

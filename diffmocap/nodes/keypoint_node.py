@@ -195,12 +195,10 @@ class KeypointNode(ManagedNode):
         topic = self.resolve_topic_name("image_raw")
         return image_source(topic, self.parameters["image_transport"], types_of)
 
-    def _busy(self) -> str:
+    def _busy(self) -> tuple[str, str]:
         item_s = max(self._worker.item_s, 1e-3)
-        return (
-            f"an image takes {1e3 * item_s:.0f} ms, {1.0 / item_s:.2g} a second are worked on; take smaller images, a "
-            "lower rate of the camera, or a lighter model"
-        )
+        slow = f"an image takes {1e3 * item_s:.0f} ms, {1.0 / item_s:.2g} a second are worked on"
+        return slow, "take smaller images, a lower rate of the camera, or a lighter model"
 
     def _report_missing(self) -> None:
         """Images that were lost, or that the driver skipped, are seen nowhere else."""

@@ -247,13 +247,13 @@ class PoseNode(ManagedNode):
         if (unseen_s := now_s - self._unseen_since_s) >= UNSEEN_S:
             self._diagnostics.problem("view", f"nobody in view for {unseen_s:.0f} s", OK)
 
-    def _busy(self) -> str:
-        """What keeps this node from taking all keypoints, and what to do."""
+    def _busy(self) -> tuple[str, str]:
+        """How slow this node is, and what to do where it does not take all keypoints."""
         p, item_s = self.parameters, max(self._worker.item_s, 1e-3)
-        text = f"a pose takes {1e3 * item_s:.0f} ms, {1.0 / item_s:.2g} a second come out; "
+        slow = f"a pose takes {1e3 * item_s:.0f} ms, {1.0 / item_s:.2g} a second come out"
         if p["budget_ms"] <= 0.0 and p["steps"] > 1:
-            return text + f"budget_ms is 0, so that no step is given up: lower steps ({p['steps']}), or set budget_ms"
-        return text + "lower steps, hypotheses or refinement_iterations, or the rate of the camera"
+            return slow, f"budget_ms is 0, so that no step is given up: lower steps ({p['steps']}), or set budget_ms"
+        return slow, "lower steps, hypotheses or refinement_iterations, or the rate of the camera"
 
     def _publish(self, result: PoseResult, header: Header) -> None:
         self._joint_states.publish(joint_state_message(result, header))

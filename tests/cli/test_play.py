@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
+from types import SimpleNamespace
 
 import pytest
 
-from diffmocap.cli.play import COMPILING, NodeLog, free_domain_id
+from diffmocap.cli.play import COMPILING, NodeLog, Play, free_domain_id, play
 from diffmocap.cli.recording import Recording
+from diffmocap.graph.elements import Graph
 
 
 @pytest.fixture
@@ -87,3 +91,19 @@ def test_the_diagnostics_of_another_graph_in_the_domain_are_not_this_ones(ros_en
         finally:
             monitor.close()
         assert {text for _, text in recording.problems.values()} == {f"of {own}"}
+
+
+def test_the_chosen_network_is_set_before_ros_is_and_contradictions_are_told(monkeypatch, capsys):
+    class Reached(Exception):
+        """Instead of the supervisor."""
+
+    def supervisor(*_) -> None:
+        raise Reached(os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE"))
+
+    monkeypatch.setattr("diffmocap.ros_environment.require_ros", lambda: None)
+    monkeypatch.setitem(sys.modules, "diffmocap.cli.supervisor", SimpleNamespace(Supervisor=supervisor))
+    environment = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    monkeypatch.setattr(os, "environ", environment)
+    with pytest.raises(Reached, match="config/fastdds"):
+        play(Play(Graph("empty", (), ()), {}, log_folder=None, network="lan"), Recording())
+    assert "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST is set and is kept" in capsys.readouterr().err

@@ -96,7 +96,7 @@ def test_pose_node_says_what_is_wrong_with_its_input(graph):
     assert "% of the keypoints of the last 5 s dropped: a pose takes" in status["message"]
     assert graph.set_parameter("pose_node", "steps", 1).successful
     feed.until(lambda s: "dropped:" not in s["message"], "that it keeps up again", feed.send)
-    assert 1 <= node.log.count("budget_ms is 0") <= 2
+    assert node.log.count("budget_ms is 0") == 1
 
     other = graph.node.create_publisher(JointState, "joint_states", 10)
     feed.until_said(WARN, "/joint_states is published by /test_observer, too", feed.send)
@@ -146,7 +146,7 @@ def test_keypoint_node_finds_the_transport_and_names_a_wrong_type(graph, repo_ro
     # The driver goes, and another one brings raw images.
     from sensor_msgs.msg import Image
 
-    from diffmocap.nodes.messages import image_to_message
+    from diffmocap.nodes.image_messages import image_to_message
 
     graph.node.destroy_publisher(publisher)
     raw = graph.node.create_publisher(Image, "/cam", qos_profile_sensor_data)
