@@ -20,6 +20,7 @@ def home_defaults(environment: Mapping[str, str]) -> dict[str, str]:
     for variable, folder in wanted.items():
         other = temporary / variable.lower()
         if (folder is None or not _writable(folder)) and _writable(other):
+            other.mkdir(parents=True, exist_ok=True)
             changes[variable] = str(other)
     return changes
 
@@ -43,9 +44,8 @@ def _matplotlib_folder(environment: Mapping[str, str]) -> Path | None:
 
 
 def _writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
+    """Whether the folder, or what of it is missing, can be made and written; nothing is made."""
+    folder = folder.absolute()
+    while folder != folder.parent and not os.path.lexists(folder):
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)

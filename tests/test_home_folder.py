@@ -14,6 +14,7 @@ from diffmocap.ros_environment import child_environment, prepare_process
 @pytest.fixture
 def no_home(tmp_path, monkeypatch) -> str:
     """A path below a file: nobody can make that folder, root included."""
+    (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
     (tmp_path / "file").write_text("no folder")
     return str(tmp_path / "file" / "home")
@@ -21,6 +22,7 @@ def no_home(tmp_path, monkeypatch) -> str:
 
 def test_a_home_that_can_be_written_is_used(tmp_path):
     assert home_defaults({"HOME": str(tmp_path)}) == {}
+    assert list(tmp_path.iterdir()) == [], "looking makes nothing"
 
 
 def test_without_a_home_files_go_to_a_temporary_folder(no_home):
