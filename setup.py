@@ -39,7 +39,7 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "diffmocap = diffmocap.cli.main:main",
+            "diffmocap = diffmocap.cli.start:main",
             "camera_node = diffmocap.nodes.start:camera_node",
             "keypoint_node = diffmocap.nodes.start:keypoint_node",
             "pose_node = diffmocap.nodes.start:pose_node",

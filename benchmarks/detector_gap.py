@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,7 @@ def ship(d: Detections, view: CropView, left: Estimate, mocap: Path) -> None:
         "data": {
             "clips": [mocap.name], "films": len(d.clip), "frames": len(d.film), "acknowledgement": ACKNOWLEDGEMENT,
         },
-        "source": "MediaPipe 0.10.21 (pose full) on rendered bodies",
+        "source": f"MediaPipe {version('mediapipe')} (pose full) on rendered bodies",
     }  # fmt: skip
     metrics = {
         f"{key}_{label}": round(figures[key], 4)

@@ -27,6 +27,10 @@ class KeypointError(DiffmocapError):
     """Keypoints have the wrong shape or hold values that are not finite."""
 
 
+class StampError(DiffmocapError):
+    """An acquisition time that cannot be right."""
+
+
 class ModelFileError(DiffmocapError):
     """A weights, body or task file is missing, corrupt or of the wrong kind."""
 

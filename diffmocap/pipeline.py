@@ -29,6 +29,8 @@ from diffmocap.physics.revolute_torques import on_branch
 from diffmocap.refinement.physics_refiner import PhysicsRefiner, PhysicsSettings
 from diffmocap.refinement.refiner import Refiner
 from diffmocap.refinement.smoother import SmootherSettings
+from diffmocap.stamps import ArrivalStamps
+from diffmocap.stream_rate import StreamRate
 from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D, PoseHypotheses
 
 
@@ -114,6 +116,8 @@ class PosePipeline:
         self._previous: PoseResult | None = None
         self._unpublished: deque[TrackedPoses] = deque()  # a refiner with a lag publishes them later
         self._newest_ns: int | None = None  # of what was lifted
+        self._arrivals = ArrivalStamps(from_first=True)
+        self._rate = StreamRate()
 
     @classmethod
     def load(
@@ -135,8 +139,8 @@ class PosePipeline:
 
     @property
     def max_gap_s(self) -> float:
-        """Silence after which the next pose starts a new track."""
-        return (self.settings.refinement or self._refiner.settings).max_gap_s
+        """Silence after which the next pose starts a new track: as set, or longer where images come seldom."""
+        return self._rate.gap_s((self.settings.refinement or self._refiner.settings).max_gap_s)
 
     def replace_lifter(self, lifter: LiftingStage) -> None:
         """Continue the track with another lifter, for example on another device."""
@@ -165,6 +169,7 @@ class PosePipeline:
                 Keypoints2D(points[0].numpy(), np.ones(25, np.float32), 640, 480, stamp_ns=i * 33_000_000), intrinsics
             )
         self.settings = wanted
+        self._rate = StreamRate()
         self.reset(camera_moved=True)
 
     @torch.no_grad()
@@ -173,8 +178,9 @@ class PosePipeline:
 
         ``deadline_s`` on the clock of :func:`time.perf_counter` is when the refinement has to be done.
 
-        Images may be skipped and stamps may jump: a repeated or slightly older stamp is
-        :attr:`Outcome.STALE`, a gap or a jump back of more than ``max_gap_s`` starts a new track.
+        Images may be skipped and stamps may jump: a repeated or slightly older stamp is :attr:`Outcome.STALE`, a gap of
+        more than :attr:`max_gap_s`, or a jump back of more than the one in the settings, starts a new track. Stamps
+        that repeat zero are none: such keypoints count from the first of them on, by when they arrive.
 
         Raises:
             DiffmocapError: the lifter failed; the track is forgotten.
@@ -184,12 +190,25 @@ class PosePipeline:
             if settings.refinement is not None:
                 self._refiner.settings = settings.refinement
             clock = _Stopwatch()
+            stamp_ns = self._arrivals.stamp_ns(keypoints.stamp_ns)
+            if stamp_ns != keypoints.stamp_ns:
+                keypoints = replace(keypoints, stamp_ns=stamp_ns)
+            self._rate.observe(stamp_ns)
+            least_gap_s = self._refiner.settings.max_gap_s
+            gap_s = self._rate.gap_s(least_gap_s)
             if self._newest_ns is not None:
-                dt_s = (keypoints.stamp_ns - self._newest_ns) * 1e-9
-                if abs(dt_s) > self.max_gap_s:
+                dt_s = (stamp_ns - self._newest_ns) * 1e-9
+                if dt_s > gap_s or dt_s < -least_gap_s:
                     self._reset()
                 elif dt_s <= 0.0:
-                    return PoseResult(Outcome.STALE, keypoints.stamp_ns, clock.stop())
+                    return PoseResult(Outcome.STALE, stamp_ns, clock.stop())
+            if gap_s > least_gap_s:
+                given = self._refiner.settings
+                self._refiner.settings = given.with_max_gap(gap_s)
+                try:
+                    return self._lift_and_refine(keypoints, intrinsics, settings, deadline_s, clock)
+                finally:
+                    self._refiner.settings = given
             return self._lift_and_refine(keypoints, intrinsics, settings, deadline_s, clock)
 
     def _lift_and_refine(

@@ -7,6 +7,7 @@ and start nothing.
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ class LaunchContext:
         self.launch_configurations: dict[str, str] = {}
         self.is_shutdown = False
         self.locals = SimpleNamespace()
+        self.environment = dict(os.environ)
         self.asyncio_loop = None
         self.emitted: list[Event] = []
 
@@ -77,6 +79,22 @@ class EmitEvent(Action):
 
 class RegisterEventHandler(Action):
     def __init__(self, event_handler, *, condition=None):
+        self._keep(locals())
+
+
+class PushEnvironment(Action):
+    def __init__(self, *, condition=None):
+        pass
+
+
+class PopEnvironment(Action):
+    def __init__(self, *, condition=None):
+        pass
+
+
+class SetEnvironmentVariable(Action):
+    def __init__(self, name, value, *, condition=None):
+        assert isinstance(name, str) and isinstance(value, str)
         self._keep(locals())
 
 
@@ -170,7 +188,8 @@ def get_ros_node(context):
 MODULES = {
     "launch": (Action, Event, EventHandler, LaunchContext, LaunchDescription),
     "launch.actions": (
-        DeclareLaunchArgument, EmitEvent, ExecuteProcess, OpaqueFunction, RegisterEventHandler, Shutdown,
+        DeclareLaunchArgument, EmitEvent, ExecuteProcess, OpaqueFunction, PopEnvironment, PushEnvironment,
+        RegisterEventHandler, SetEnvironmentVariable, Shutdown,
     ),
     "launch.event_handlers": (OnProcessStart, OnShutdown),
     "launch.events.process": (ProcessExited, ProcessStarted),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import math
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +18,12 @@ import roma
 import torch
 import yaml
 
+from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES
 from diffmocap.errors import SettingsError
 from diffmocap.graph import description
 from diffmocap.graph.elements import PACKAGE, URDF, Argument, Given, Graph, NodeProcess, StaticTransform, When
 from diffmocap.graph.robot_description import robot_description
+from diffmocap.graph.rviz_config import RvizConfig
 from diffmocap.nodes import start
 from diffmocap.nodes.start import NODES
 from diffmocap.resources import share_path
@@ -51,7 +56,8 @@ def test_every_argument_is_described_used_and_has_a_default_that_it_accepts(grap
     resolved = graph.resolve(COMPLETE[graph.name])
     assert resolved.nodes and not any(node.when for node in resolved.nodes)
     everything = repr((graph.nodes, graph.tools, graph.static_transforms))
-    used_by_all_nodes = {"namespace", "log_level", "params_file", "respawn"}
+    used_by_all_nodes = {"namespace", "log_level", "network", "params_file", "respawn"}
+    assert graph.values(COMPLETE[graph.name])["namespace"] == "human", "a robot's own topics have none"
     for name in names:
         assert name in used_by_all_nodes or f"argument='{name}'" in everything, f"nothing depends on {name}"
 
@@ -60,6 +66,8 @@ def test_no_plain_value_is_left_open(graph):
     for node in graph.resolve(COMPLETE[graph.name]).nodes:
         values = [*node.parameters.values(), *node.arguments, *(target for _, target in node.remappings)]
         assert all(value is URDF or isinstance(value, (str, int, float, bool)) for value in values), node
+    for transform in graph.resolve(COMPLETE[graph.name]).static_transforms:
+        assert isinstance(transform.parent, str) and isinstance(transform.child, str)
 
 
 def test_empty_arguments_leave_the_parameter_file_alone():
@@ -170,7 +178,7 @@ def test_a_viewer_of_another_graph_publishes_none_of_its_frames():
 def test_joint_sliders_bring_all_frames_unless_told_otherwise(sliders):
     graph = description.view().resolve({"joint_sliders": sliders})
     assert set(by_name(graph)) == {"rviz2", "robot_state_publisher", "joint_state_publisher_gui"}
-    assert [t.child for t in graph.static_transforms] == ["camera_link", "camera_optical_frame", "pelvis"]
+    assert [t.child for t in graph.static_transforms] == ["camera_link", "camera_optical_frame", "human"]
     assert not by_name(graph)["robot_state_publisher"].remappings, "it is the one who publishes robot_description"
     own = description.view().resolve({"joint_sliders": sliders, "robot_state_publisher": False})
     assert "robot_state_publisher" not in by_name(own)
@@ -280,9 +288,139 @@ def test_parameter_file_names_existing_nodes_and_parameters_with_valid_values():
                 assert value == settings[parameter].default, f"{parameter}: the file and the code disagree"
 
 
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_prefix_is_before_all_frames_of_the_graph_and_two_graphs_share_none(name):
+    """A person's frames are those of static transforms and images, of the root and the links, and what RViz shows."""
+
+    def frames(prefix: str) -> set[str]:
+        given = COMPLETE[name] | {"static_transforms": True, "robot_state_publisher": True, "frame_prefix": prefix}
+        graph = GRAPHS[name]().resolve(given)
+        nodes, found = by_name(graph), {f for t in graph.static_transforms for f in (t.parent, t.child)}
+        publisher = nodes["robot_state_publisher"].parameters
+        found |= {publisher.get("frame_prefix", "") + link for link in links()}
+        if "pose_node" in nodes:
+            pose = nodes["pose_node"].parameters
+            assert pose.get("frame_prefix", "") == publisher.get("frame_prefix", "")
+            found |= {nodes["camera_node"].parameters["frame_id"], pose.get("ground_frame", "map")}
+        assert shown_in_rviz(nodes["rviz2"].arguments[1]) <= found
+        return found
+
+    plain, alice, bob = (frames(prefix) for prefix in ("", "alice/", "bob/"))
+    assert {"map", "camera_link", "camera_optical_frame", "human", "pelvis", "left_hand", "left_knee_y_link"} <= plain
+    assert alice == {f"alice/{frame}" for frame in plain} and bob == {f"bob/{frame}" for frame in plain}
+
+
+def links() -> set[str]:
+    return {link.get("name") for link in ET.fromstring(robot_description({})).findall("link")}
+
+
+def shown_in_rviz(config: str | RvizConfig) -> set[str]:
+    """Full names of the frames that a configuration of RViz names."""
+    text = config.text() if isinstance(config, RvizConfig) else Path(config).read_text()
+    manager = yaml.safe_load(text)["Visualization Manager"]
+    shown = {d["Class"].rpartition("/")[2]: d for d in manager["Displays"]}
+    prefix = shown["RobotModel"]["TF Prefix"]
+    # RViz puts the slash between a prefix and a link.
+    model = {f"{prefix}/{link}" if prefix else link for link in links()}
+    return {manager["Global Options"]["Fixed Frame"], *shown["TF"]["Frames"]} - {"All Enabled"} | model
+
+
+def test_the_frames_that_a_prefix_renames_can_be_named_by_hand(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "/**/pose_node: {ros__parameters: {frame_prefix: a/, ground_frame: odom, publish_link_tf: true}}\n"
+        "/**/camera_node: {ros__parameters: {frame_id: left_eye}}\n"
+    )
+    graph = description.webcam().resolve({"params_file": own})
+    nodes = by_name(graph)
+    assert nodes["pose_node"].parameters["frame_prefix"] == "a/", "all processes hear what the file says of one"
+    assert "ground_frame" not in nodes["pose_node"].parameters and "robot_state_publisher" not in nodes
+    assert nodes["camera_node"].parameters["frame_id"] == "left_eye"
+    frames = [(t.parent, t.child) for t in graph.static_transforms]
+    assert frames == [("a/map", "a/camera_link"), ("a/camera_link", "left_eye")]
+    given = {"params_file": own, "frame_prefix": "b/", "camera_frame": "c", "publish_link_tf": False}
+    graph = description.webcam().resolve(given)
+    nodes = by_name(graph)
+    assert nodes["pose_node"].parameters["frame_prefix"] == nodes["robot_state_publisher"].parameters["frame_prefix"]
+    assert nodes["camera_node"].parameters["frame_id"] == graph.static_transforms[1].child == "c"
+    elsewhere = description.webcam().resolve({"frame_prefix": "b/", "static_transforms": False})
+    assert "ground_frame" not in by_name(elsewhere)["pose_node"].parameters, "map is then somebody else's"
+
+
+def test_the_limbs_frames_have_one_publisher():
+    for given in ({"publish_link_tf": True}, {"publish_link_tf": True, "robot_state_publisher": False}):
+        nodes = by_name(description.webcam().resolve(given))
+        assert nodes["pose_node"].parameters["publish_link_tf"] is True and "robot_state_publisher" not in nodes
+    nodes = by_name(description.webcam().resolve({"robot_state_publisher": "True"}))
+    assert nodes["pose_node"].parameters["publish_link_tf"] is False and "robot_state_publisher" in nodes
+    with pytest.raises(SettingsError, match="publish_link_tf:=false and robot_state_publisher:=false"):
+        description.webcam().resolve({"publish_link_tf": True, "robot_state_publisher": True})
+
+
+@pytest.mark.parametrize(
+    "prefix, rviz, reason",
+    [("/a/", False, "begin with no '/'"), ("a b/", False, "no blanks"), ("alice", True, "'alice/', or rviz:=false")],
+)
+def test_prefixes_that_make_no_frames_are_refused(prefix, rviz, reason):
+    with pytest.raises(SettingsError, match=reason):
+        description.webcam().resolve({"frame_prefix": prefix, "rviz": rviz})
+    if rviz:
+        graph = description.webcam().resolve({"frame_prefix": prefix, "rviz": False})
+        assert graph.static_transforms[0].parent == "alicemap", "as it is, as robot_state_publisher has it"
+
+
+def test_rviz_gets_a_file_of_its_own_that_goes_with_the_process():
+    code = (
+        "from diffmocap.graph.rviz_config import RvizConfig\n"
+        "print(path := RvizConfig('a/').write(), 'a/map' in path.read_text())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    path, _, held = run.stdout.strip().rpartition(" ")
+    assert held == "True" and not Path(path).parent.exists()
+
+
+def test_foxglove_shows_what_the_graph_has():
+    """Topics are compared with a running graph's in tests/ros; here the rest."""
+    path = share_path("config", "diffmocap.foxglove.json")
+    layout = json.loads(path.read_text())
+    (command,) = re.findall(r"^ +(sed .*foxglove\.json)$", share_path("README.md").read_text(), re.MULTILINE)
+    alices = subprocess.run(command, shell=True, cwd=path.parents[1], capture_output=True, text=True, check=True).stdout
+    renamed = path.read_text().replace("human/", "alice/")
+    for name in ("map", "camera_link", "camera_optical_frame", "human"):
+        renamed = renamed.replace(f'"{name}"', f'"alice/{name}"').replace(f'"frame:{name}"', f'"frame:alice/{name}"')
+    assert json.loads(alices) == json.loads(renamed.replace('"framePrefix": ""', '"framePrefix": "alice/"'))
+
+    def panels(node) -> list[str]:
+        return [node] if isinstance(node, str) else panels(node["first"]) + panels(node["second"])
+
+    assert sorted(panels(layout["layout"])) == sorted(layout["configById"])
+    assert {name.partition("!")[0] for name in layout["configById"]} == {"3D", "Image", "Plot", "DiagnosticSummary"}
+    scene = layout["configById"]["3D!diffmocap"]
+    frames = {f for t in description.webcam().resolve().static_transforms for f in (t.parent, t.child)} | links()
+    assert {scene["followTf"], scene["layers"]["grid"]["frameId"]} <= frames
+    assert {name.removeprefix("frame:") for name in scene["transforms"]} <= frames
+    assert scene["scene"]["meshUpAxis"] == "z_up", "STL says nothing of it"
+    nodes = {f"human/{node.name}" for node in description.webcam().lifecycle_nodes}
+    paths = [path for panel in layout["configById"].values() for path in panel.get("paths", ())]
+    joints = 0
+    for path in paths:
+        if joint := re.fullmatch(r"/human/joint_states\.(position|effort)\[(\d+)\]", path["value"]):
+            assert JOINT_ANGLE_NAMES[int(joint[2])] == path["label"]
+            joints += 1
+        else:
+            node, key = re.fullmatch(
+                r'/diagnostics\.status\[:\]\{name=="([^"]+)"\}\.values\[:\]\{key=="(\w+)"\}\.value', path["value"]
+            ).groups()
+            assert node in nodes
+            stem = re.sub(r"_(hz|p50_ms|p99_ms)$", "", key)
+            source = share_path("diffmocap", "nodes", f"{node.rpartition('/')[2]}.py").read_text()
+            assert re.search(rf'\.(tick|latency)\("{stem}"', source), f"{node} tells no {key}"
+    assert joints == 6 and len(paths) == 11
+
+
 def test_rviz_shows_the_topics_that_the_graph_has_in_a_frame_that_it_has():
     config = yaml.safe_load(share_path("config", "diffmocap.rviz").read_text())["Visualization Manager"]
-    frames = {f for t in description.webcam().static_transforms for f in (t.parent, t.child)}
+    frames = {f for t in description.webcam().resolve().static_transforms for f in (t.parent, t.child)}
     assert config["Global Options"]["Fixed Frame"] in frames
     shown = {d["Class"].rpartition("/")[2]: d for d in config["Displays"]}
     assert {"RobotModel", "TF", "MarkerArray", "Image"} <= shown.keys()
@@ -308,11 +446,11 @@ def test_mesh_addresses_can_be_followed(tmp_path):
 
 
 def test_reading_the_description_needs_neither_ros_nor_torch(repo_root):
-    """`ros2 launch` runs on the system's Python, which may have no more than the standard library."""
+    """`ros2 launch` runs on the system's Python, which may have no more than the standard library and launch's YAML."""
     code = (
         "import sys, diffmocap.graph.description as d, diffmocap.graph.robot_description as r\n"
         "d.webcam().resolve(); r.robot_description()\n"
-        "print(sorted({'torch', 'numpy', 'rclpy', 'yaml'} & set(sys.modules)))"
+        "print(sorted({'torch', 'numpy', 'rclpy'} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=repo_root, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

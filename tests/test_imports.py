@@ -13,15 +13,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: The pipeline's order. A part imports from itself and from what stands before it.
 ORDER = (
-    "errors", "compiler", "types", "resources", "device", "body", "camera", "keypoints", "lifting", "optim", "physics",
-    "refinement", "pipeline", "evaluation", "motion_metrics", "uncertainty", "wild_figures", "network",
-    "shared_memory",
-    "ros_environment", "graph", "nodes", "cli",
+    "errors", "stamps", "compiler", "types", "resources", "device", "body", "camera", "keypoints", "lifting", "optim",
+    "physics", "refinement", "pipeline", "evaluation", "motion_metrics", "uncertainty", "wild_figures", "shared_memory",
+    "network", "ros_environment", "graph", "nodes", "cli",
 )  # fmt: skip
 
 #: ROS-free parts that must run anywhere torch runs: what they may import when they are loaded.
 LIGHT_PARTS = (
-    "errors", "compiler", "types", "resources", "device", "body", "lifting", "optim", "physics", "refinement",
+    "errors", "stamps", "compiler", "types", "resources", "device", "body", "lifting", "optim", "physics", "refinement",
     "pipeline", "evaluation", "motion_metrics", "uncertainty", "wild_figures",
 )  # fmt: skip
 LIGHT_PACKAGES = {"diffmocap", "numpy", "roma", "safetensors", "torch"}

@@ -12,6 +12,8 @@ pytest.importorskip("lifecycle_msgs", reason="needs ROS 2: run `make test`, or s
 from diffmocap.errors import SettingsError, SetupError  # noqa: E402
 from diffmocap.graph import description  # noqa: E402
 from diffmocap.graph.elements import URDF, Graph  # noqa: E402
+from diffmocap.graph.rviz_config import RvizConfig  # noqa: E402
+from diffmocap.network import network  # noqa: E402
 from tests import launch_stand_in as stand_in  # noqa: E402
 
 LAUNCH_FOLDER = Path(__file__).resolve().parents[1] / "launch"
@@ -22,15 +24,23 @@ CASES = [
     ("webcam", {"source": "0", "device": "cuda", "namespace": "robot", "rviz": "false", "camera_pitch": "0.25"}),
     ("webcam", {"camera": "false", "image_topic": "/usb_cam/image_raw", "log_level": "debug"}),
     ("webcam", {"camera": "false", "image_topic": "/usb_cam/image_raw/compressed", "camera_frame": "usb-cam"}),
+    ("webcam", {"namespace": "alice", "frame_prefix": "alice/", "publish_link_tf": "true", "camera_frame": "eye"}),
     ("replay", {"video": "squats.mp4", "on_end": "exit"}),
     ("replay", {"bag": str(LAUNCH_FOLDER), "on_end": "loop"}),  # any folder that exists
     ("view", {}),
     ("view", {"joint_sliders": "true"}),
+    ("view", {"joint_sliders": "true", "namespace": "", "frame_prefix": "alice/"}),
     ("view", {"static_transforms": "true", "camera_height": "1.6"}),
     ("view", {"joint_sliders": "true", "robot_state_publisher": "false"}),
 ]
 
 
+#: What stands against a network, or for a profile, in the environment of the tests themselves.
+CHOSEN_BY_THE_USER = (
+    "FASTDDS_BUILTIN_TRANSPORTS", "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE",
+    "RMW_IMPLEMENTATION", "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_DISCOVERY_SERVER", "ROS_LOCALHOST_ONLY",
+    "ROS_STATIC_PEERS",
+)  # fmt: skip
 PACKAGES = {
     "diffmocap": "camera_node",
     "robot_state_publisher": "robot_state_publisher",
@@ -118,7 +128,10 @@ def test_processes_are_those_of_the_graph(name, given):
         assert (node.package, node.executable) == (wanted.package, wanted.executable)
         assert node.namespace == values["namespace"]
         assert node.ros_arguments == ["--log-level", values["log_level"]]
-        assert tuple(node.remappings) == wanted.remappings and tuple(node.arguments) == wanted.arguments
+        assert tuple(node.remappings) == wanted.remappings
+        for text, argument in zip(node.arguments, wanted.arguments, strict=True):
+            is_file = isinstance(argument, RvizConfig)
+            assert (Path(text).read_text() == argument.text()) if is_file else text == argument
         assert callable(node.on_exit) and not node.respawn
         assert node.exec_name == node.executable, "the prefix must not name the process"
         assert node.final_prefix[-4:] == ["sh", "-c", 'umask 077 && exec "$@"', "sh"]
@@ -138,13 +151,62 @@ def test_processes_are_those_of_the_graph(name, given):
     assert not of_type(entities, stand_in.ExecuteProcess), "tools wait until the nodes are active"
     tools = handler(entities, "GraphActive")
     assert tools.handle_once
-    assert [tuple(process.cmd) for process in tools.entities] == [tool.command for tool in resolved.tools]
+    started_later = of_type(tools.entities, stand_in.ExecuteProcess)
+    assert [tuple(process.cmd) for process in started_later] == [tool.command for tool in resolved.tools]
     for transform in resolved.static_transforms:
         arguments = nodes[transform.publisher_name].arguments
         options = dict(zip(arguments[::2], arguments[1::2], strict=True))
         assert (options.pop("--frame-id"), options.pop("--child-frame-id")) == (transform.parent, transform.child)
         assert [float(v) for v in options.values()] == [*transform.xyz, *transform.rpy]
         assert list(options) == ["--x", "--y", "--z", "--roll", "--pitch", "--yaw"]
+
+
+def variables_of(entities: list) -> list[tuple[stand_in.ExecuteProcess, dict[str, str]]]:
+    """Each process with the environment variables that hold where launch comes to it."""
+    found, stack = [], [{}]
+    for entity in entities:
+        if isinstance(entity, stand_in.PushEnvironment):
+            stack.append(dict(stack[-1]))
+        elif isinstance(entity, stand_in.PopEnvironment):
+            stack.pop()
+        elif isinstance(entity, stand_in.SetEnvironmentVariable):
+            stack[-1][entity.name] = entity.value
+        elif isinstance(entity, stand_in.ExecuteProcess):
+            found.append((entity, dict(stack[-1])))
+    assert stack == [{}], "a launch file that includes this one keeps its environment"
+    return found
+
+
+@pytest.mark.parametrize("choice, reach", [("local", "LOCALHOST"), ("lan", "SUBNET")])
+@pytest.mark.parametrize("name, given", [("webcam", {}), ("replay", {"bag": "."}), ("view", {"joint_sliders": "true"})])
+def test_every_process_gets_the_network_and_a_profile_of_fast_dds(monkeypatch, name, given, choice, reach):
+    for variable in CHOSEN_BY_THE_USER:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("ROS_DISTRO", "kilted")
+    entities = started(name, given | {"network": choice})
+    processes = variables_of(entities) + variables_of(handler(entities, "GraphActive").entities)
+    assert len(processes) >= 4
+    for process, variables in processes:
+        assert variables == network(choice, {}).variables, process
+        assert variables["ROS_AUTOMATIC_DISCOVERY_RANGE"] == reach
+        assert Path(variables["FASTDDS_DEFAULT_PROFILES_FILE"]).is_file()
+
+
+def test_no_variable_is_set_for_another_middleware_and_that_is_told(monkeypatch, caplog):
+    monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_cyclonedds_cpp")
+    assert all(not variables for _, variables in variables_of(started("webcam", {})))
+    assert "rmw_cyclonedds_cpp" in caplog.text
+
+
+def test_what_the_environment_says_against_the_argument_is_told(monkeypatch, caplog):
+    for variable in CHOSEN_BY_THE_USER:
+        monkeypatch.delenv(variable, raising=False)
+    started("webcam", {})
+    assert not caplog.text
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    for _, variables in variables_of(started("webcam", {})):
+        assert "ROS_AUTOMATIC_DISCOVERY_RANGE" not in variables
+    assert "ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET is set and is kept" in caplog.text
 
 
 def test_what_died_is_started_again_where_that_is_wanted():
@@ -223,7 +285,7 @@ class Lives:
         self.entities = started(name, given)
         self.context = stand_in.LaunchContext()
         self.nodes = {node.name: node for node in self.entities if isinstance(node, stand_in.Node)}
-        self.tools = handler(self.entities, "GraphActive").entities
+        self.tools = of_type(handler(self.entities, "GraphActive").entities, stand_in.ExecuteProcess)
 
     def end(self, process, code: int) -> list | None:
         handlers = [r.event_handler for r in of_type(self.entities, stand_in.RegisterEventHandler)]

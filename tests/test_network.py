@@ -14,7 +14,8 @@ from diffmocap.network import LAN, LOCAL, NETWORKS, bound_to_loopback, fastdds_p
 from diffmocap.resources import share_path
 
 PROFILES = ("fastdds.xml", "fastdds_small_shm.xml", "fastdds_lan.xml", "fastdds_lan_small_shm.xml")
-RANGE, FILE, OLD_FILE = "ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
+RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+FILE, OLD_FILE = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
 Usage = namedtuple("Usage", "total used free")
 
 
@@ -82,7 +83,8 @@ def test_a_profile_of_the_users_own_stands_under_the_name_that_is_read() -> None
 @pytest.mark.parametrize("tag", ['<allowlist><interface name="lo"/></allowlist>', None])
 def test_a_profile_that_shuts_the_network_out_is_told(tmp_path: Path, tag: str | None) -> None:
     own = tmp_path / "own.xml"
-    own.write_text(f"<dds><interfaces>{tag}</interfaces></dds>" if tag else share_path("config", PROFILES[0]).read_text())
+    shipped = share_path("config", PROFILES[0]).read_text()
+    own.write_text(f"<dds><interfaces>{tag}</interfaces></dds>" if tag else shipped)
     assert not network(LOCAL, {FILE: str(own)}).remarks
     (remark,) = network(LAN, {FILE: str(own)}).remarks
     assert str(own) in remark and "fastdds_lan" in remark

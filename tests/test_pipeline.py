@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from diffmocap.body.motion_clip import MotionClip
 from diffmocap.body.motion_files import load_clips
 from diffmocap.body.skeleton import KEYPOINT_MIRROR
 from diffmocap.camera.lens import undistort_keypoints
+from diffmocap.camera.projection import project
 from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.side_exchange import SideSettings
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
@@ -184,6 +186,49 @@ def test_stamps_that_do_not_advance(make, stamp_ms, outcome):
     pipeline = make()
     pipeline.step(keypoints(1000), INTRINSICS)
     assert pipeline.step(keypoints(stamp_ms), INTRINSICS).outcome is outcome
+
+
+def test_a_driver_that_does_not_stamp_is_timed_by_arrival(make):
+    """All stamps are zero: every image counts, and times are those between the calls."""
+    pipeline = make(bent_knee(lambda t: 0.5 * t))
+    results = []
+    for _ in range(6):
+        results.append(pipeline.step(keypoints(0), INTRINSICS))
+        time.sleep(0.01)
+    assert [r.outcome for r in results] == [Outcome.STARTED] + 5 * [Outcome.TRACKED]
+    assert all(r.joint_velocities[KNEE_Y] == pytest.approx(0.5, abs=0.01) for r in results[1:])
+    stamps = [r.stamp_ns for r in results]
+    assert stamps[0] == 0 and np.diff(stamps).min() >= 10 * MS
+
+
+@pytest.mark.parametrize("physics", [False, True])
+@pytest.mark.parametrize("rate_hz", [1.0, 2.0, 5.0])
+def test_a_slow_camera_is_one_track_with_true_velocities(body, rate_hz, physics):
+    refiner = PhysicsRefiner(body) if physics else Smoother(body)
+    settings = PhysicsSettings().unhurried() if physics else SmootherSettings()
+    speed = 0.1 * rate_hz  # rad/s: the same angle between images at every rate
+    pose = bent_knee(lambda t: 0.2 + speed * t)
+    pipeline = PosePipeline(KnownLifter(pose), refiner, body, PipelineSettings(refinement=settings))
+    times_s = 1.0 + np.arange(14) / rate_hz
+    rotations = torch.stack([pose(float(t)) for t in times_s])
+    points = body.keypoints(rotations, torch.tensor([[0.0, 0.0, 3.0]]).expand(14, 3))
+    points_px = project(points, torch.tensor(INTRINSICS.matrix).float()).numpy()
+    results = [
+        pipeline.step(Keypoints2D(px, np.ones(25, np.float32), 640, 480, round(t * 1e9)), INTRINSICS)
+        for px, t in zip(points_px, times_s)
+    ]
+    assert [r.outcome for r in results] == [Outcome.STARTED] + 13 * [Outcome.TRACKED]
+    assert all(r.joint_velocities[KNEE_Y] > 0 for r in results[1:])
+    assert results[-1].joint_velocities[KNEE_Y] == pytest.approx(speed, rel=0.15)
+
+
+def test_silence_ends_a_track_of_a_slow_camera_too(make):
+    pipeline = make()
+    for stamp_ms in (0, 1000, 2000, 4000):  # one image lost
+        result = pipeline.step(keypoints(stamp_ms), INTRINSICS)
+        assert result.outcome is (Outcome.TRACKED if stamp_ms else Outcome.STARTED)
+    assert pipeline.step(keypoints(7000), INTRINSICS).outcome is Outcome.STARTED
+    assert pipeline.step(keypoints(6000), INTRINSICS).outcome is Outcome.STARTED, "a jump back is a start over"
 
 
 def test_settings_apply_to_the_next_step(make):

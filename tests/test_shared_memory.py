@@ -70,6 +70,19 @@ def test_private_files_are_their_users_alone_and_others_are_left(owner, tmp_path
     assert set(modes.values()) == {0o600} and len(modes) == 9
 
 
+def test_what_a_parent_owns_is_not_its_childs(owner, tmp_path):
+    """launch hands its own lock files down to all that it starts."""
+    inherited = [tmp_path / SEGMENT, tmp_path / PORT]
+    assert shared_memory.make_private(owner.process.pid, tmp_path, but_for=inherited) == [tmp_path / OLD_SEGMENT]
+    assert (tmp_path / SEGMENT).stat().st_mode & 0o777 == 0o644
+    lock = os.open(tmp_path / f"{SEGMENT}_el", os.O_RDONLY)
+    assert shared_memory.owned_segments(folder=tmp_path) == [tmp_path / SEGMENT]
+    shared_memory.close_inherited_locks(tmp_path)
+    assert shared_memory.owned_segments(folder=tmp_path) == []
+    with pytest.raises(OSError):
+        os.fstat(lock)
+
+
 def test_only_what_the_dead_left_is_removed(owner, tmp_path):
     for name in ("fastdds_2222222222222222", "my_own_segment", "my_own_segment_el"):
         (tmp_path / name).touch()  # nothing tells whose they are
@@ -77,10 +90,12 @@ def test_only_what_the_dead_left_is_removed(owner, tmp_path):
     assert shared_memory.remove_dead(tmp_path) == []
     assert set(tmp_path.iterdir()) == before
     owner.kill()
-    assert shared_memory.remove_dead(tmp_path) == sorted(tmp_path / name for name in (SEGMENT, OLD_SEGMENT, PORT))
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "fastdds_2222222222222222", "my_own_segment", "my_own_segment_el",
-    }  # fmt: skip
+    assert shared_memory.remove_dead(tmp_path) == [tmp_path / SEGMENT, tmp_path / OLD_SEGMENT]
+    assert {path.name for path in before - set(tmp_path.iterdir())} == {
+        f"{start}{segment}{end}"
+        for segment in (SEGMENT, OLD_SEGMENT)
+        for start, end in (("", ""), ("", "_el"), ("sem.", "_mutex"))
+    }
 
 
 def test_a_process_that_ends_at_once_takes_its_segments_along(tmp_path):

@@ -74,7 +74,10 @@ def missing_debian_packages() -> list[str]:
     compilers = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
     if not any(shutil.which(name.split()[0]) for name in compilers if name):
         missing.append("g++")
-    for library, package in (("libGL.so.1", "libgl1"), ("libgthread-2.0.so.0", "libglib2.0-0")):  # OpenCV's wheel
+    for library, package in (
+        ("libGL.so.1", "libgl1"), ("libgthread-2.0.so.0", "libglib2.0-0"),  # OpenCV's wheel
+        ("libEGL.so.1", "libegl1"), ("libGLESv2.so.2", "libgles2"),  # MediaPipe's wheel
+    ):  # fmt: skip
         try:
             ctypes.CDLL(library)
         except OSError:

@@ -75,8 +75,8 @@ python=$(command -v python3) || fail "python3 not found"
 
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 case "$version" in
-  3.11 | 3.12) ;;
-  *) fail "the pinned mediapipe has wheels for Python 3.11 and 3.12, ROS 2 $ROS_DISTRO uses Python $version" ;;
+  3.11 | 3.12 | 3.13 | 3.14) ;;
+  *) fail "the pinned packages have wheels for Python 3.11 to 3.14, ROS 2 $ROS_DISTRO uses Python $version" ;;
 esac
 
 "$python" -c 'import rclpy' 2>/dev/null ||

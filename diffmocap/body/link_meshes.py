@@ -29,23 +29,21 @@ def link_meshes(body: BodyModel, betas: torch.Tensor | None = None) -> dict[str,
 
     The skin is cut in a relaxed pose rather than in the T-pose, so that hanging arms look right.
     """
-    angles = torch.zeros(NUM_ANGLES)
-    for name, degrees in RELAXED_POSE_DEG.items():
-        angles[JOINT_ANGLE_NAMES.index(name)] = math.radians(degrees)
-    rotations = torch.cat([torch.eye(3)[None], rotations_from_angles(angles)])[None].to(body.device)
-    pelvis = torch.zeros(1, 3, device=body.device)
-    skin = body.vertices(rotations, pelvis, betas)[0].cpu().numpy().astype(float)
-    turns, joints = (x[0].cpu().numpy().astype(float) for x in body.forward_kinematics(rotations, pelvis, betas))
-    vertices, faces, weights = _merge(skin, body.faces.cpu().numpy(), body.skin_weights.cpu().numpy())
-    axes = URDF_FROM_SMPL.numpy().astype(float)
+    in_links, faces, weights = _cut(body, betas)
     share = weights[faces].mean(axis=1)
     dominant = share.argmax(axis=1)
     meshes = {}
     for joint, name in enumerate(JOINT_NAMES):
         own = faces[(share[:, joint] > SHARED_WEIGHT) | (dominant == joint)]
-        in_link = (vertices - joints[joint]) @ turns[joint] @ axes.T
-        meshes[name] = in_link[own]
+        meshes[name] = in_links[joint][own]
     return meshes
+
+
+def link_skin(body: BodyModel, betas: torch.Tensor | None = None) -> dict[str, np.ndarray]:
+    """The vertices [N, 3] in metres that move with each link above all, in the link's frame; each belongs to one."""
+    in_links, _, weights = _cut(body, betas)
+    dominant = weights.argmax(axis=1)
+    return {name: in_links[joint][dominant == joint] for joint, name in enumerate(JOINT_NAMES)}
 
 
 def write_stl(path: Path, triangles: np.ndarray) -> None:
@@ -58,6 +56,24 @@ def write_stl(path: Path, triangles: np.ndarray) -> None:
         file.write(b"diffmocap link mesh, metres".ljust(80))
         file.write(np.uint32(len(triangles)).tobytes())
         file.write(record.tobytes())
+
+
+def _cut(body: BodyModel, betas: torch.Tensor | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The relaxed skin without its finest detail.
+
+    Returns:
+        Its vertices in the frame of every link [24, V, 3], faces [F, 3] and skin weights [V, 24].
+    """
+    angles = torch.zeros(NUM_ANGLES)
+    for name, degrees in RELAXED_POSE_DEG.items():
+        angles[JOINT_ANGLE_NAMES.index(name)] = math.radians(degrees)
+    rotations = torch.cat([torch.eye(3)[None], rotations_from_angles(angles)])[None].to(body.device)
+    pelvis = torch.zeros(1, 3, device=body.device)
+    skin = body.vertices(rotations, pelvis, betas)[0].cpu().numpy().astype(float)
+    turns, joints = (x[0].cpu().numpy().astype(float) for x in body.forward_kinematics(rotations, pelvis, betas))
+    vertices, faces, weights = _merge(skin, body.faces.cpu().numpy(), body.skin_weights.cpu().numpy())
+    axes = URDF_FROM_SMPL.numpy().astype(float)
+    return (vertices - joints[:, None]) @ turns @ axes.T, faces, weights
 
 
 def _merge(vertices: np.ndarray, faces: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,6 +9,9 @@ JOINT_NAMES = (
     "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand", "right_hand",
 )  # fmt: skip
 
+#: The URDF's root, at the pelvis' origin: a frame without mass, where poses are published.
+ROOT_LINK = "human"
+
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 
 NUM_JOINTS = len(JOINT_NAMES)

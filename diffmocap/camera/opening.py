@@ -181,5 +181,5 @@ def _quiet_opencv() -> None:
     """The errors here say it better than OpenCV's and FFmpeg's own lines, unless someone asked for them."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if "OPENCV_LOG_LEVEL" not in os.environ:
-        set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # until 4 and since 5
+        set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # older, and newer than 4.12
         set_level(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import platform
@@ -15,11 +16,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from diffmocap.errors import DiffmocapError
+from diffmocap.keypoints.pose_bundle import SHIPPED_BUNDLE
 from diffmocap.resources import manifest, share_path, verified_model
 
 #: Distribution -> what it is for; all of them are needed.
 _PACKAGES = {
-    "numpy": "arrays; below 2, as MediaPipe wants it",
+    "numpy": "arrays",
     "roma": "rotations",
     "safetensors": "weights files",
     "scipy": "linear algebra",
@@ -102,8 +104,6 @@ def package(name: str, purpose: str) -> Check:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
         return Check(name, "missing", f"not installed ({purpose})", _pip(name))
-    if name == "numpy" and int(version.split(".")[0]) >= 2:
-        return Check(name, "missing", f"{version} ({purpose})", _pip("'numpy<2'"))
     return Check(name, "ok", version)
 
 
@@ -134,20 +134,22 @@ def opencv() -> Check:
 
 
 def mediapipe() -> Check:
-    """MediaPipe, and whether its wheel carries the pose model."""
+    """MediaPipe, and the libraries of the system that it loads; its networks are among the models."""
     spec, version = find_spec("mediapipe"), _version("mediapipe")
-    if spec is None or not spec.submodule_search_locations:
-        return Check("MediaPipe", "missing", "not installed (2D keypoints)", _pip("mediapipe==0.10.21", "base"))
-    folder = Path(spec.submodule_search_locations[0]) / "modules"
-    parts = ("pose_landmark/pose_landmark_full.tflite", "pose_detection/pose_detection.tflite")
-    if not all((folder / part).is_file() for part in parts):
-        return Check(
-            "MediaPipe",
-            "missing",
-            f"{version} carries no pose model in its wheel",
-            "pip install mediapipe==0.10.21, or give keypoint_node a .task file (parameter task_file)",
-        )
-    return Check("MediaPipe", "ok", f"{version}, pose model in the wheel")
+    if spec is None:
+        return Check("MediaPipe", "missing", "not installed (2D keypoints)", _pip("mediapipe"))
+    absent = []
+    if sys.platform == "linux":
+        for library, debian in (("libEGL.so.1", "libegl1"), ("libGLESv2.so.2", "libgles2")):
+            try:
+                ctypes.CDLL(library)
+            except OSError:
+                absent.append((library, debian))
+    if absent:
+        libraries, packages = (" and ".join(names) for names in zip(*absent))
+        advice = f"on Debian and Ubuntu: apt install {packages.replace(' and', '')}"
+        return Check("MediaPipe", "missing", f"{version} needs {libraries}", advice)
+    return Check("MediaPipe", "ok", f"{version}, sends no reports; networks: models/{SHIPPED_BUNDLE}")
 
 
 def ros() -> Check:
@@ -179,23 +181,34 @@ def ros() -> Check:
 
 
 def fast_dds() -> Check:
-    """Whether images fit into the shared memory of Fast DDS."""
-    from diffmocap.ros_environment import child_environment, rclpy_from_wheels
+    """Whether images fit into the shared memory of Fast DDS, in what the launch files and this command start."""
+    from diffmocap.network import LOCAL, given_profile, network, profile_variable, uses_fast_dds
+    from diffmocap.ros_environment import child_environment
 
-    profile = child_environment().get("FASTDDS_DEFAULT_PROFILES_FILE", "")
-    if not profile:
-        advice = f"export FASTDDS_DEFAULT_PROFILES_FILE={share_path('config', 'fastdds.xml')} where images get lost"
-        return Check("Fast DDS profile", "note", "none: the default segment of 512 KB holds no large image", advice)
-    if not Path(profile).is_file():
-        return Check("Fast DDS profile", "missing", f"{profile} does not exist", "unset FASTDDS_DEFAULT_PROFILES_FILE")
+    environment = child_environment()
+    if not uses_fast_dds(environment):
+        return Check("Fast DDS profile", "ok", f"not needed: the middleware is {environment['RMW_IMPLEMENTATION']}")
+    chosen = network(LOCAL, environment)
+    given = given_profile(environment)
+    if given is not None and not Path(given[1]).is_file():
+        return Check("Fast DDS profile", "missing", f"{given[1]} does not exist", f"unset {given[0]}")
+    if chosen.remarks:
+        return Check("Fast DDS profile", "note", chosen.remarks[0])
+    own = given_profile({**environment, **chosen.variables})
+    if own is None:
+        advice = f"export {profile_variable(environment)}={share_path('config', 'fastdds.xml')} where images get lost"
+        return Check("Fast DDS profile", "note", "none: the transports are set by other means", advice)
     try:
         free_mb = f"{shutil.disk_usage('/dev/shm').free / 1e6:.0f} MB free in /dev/shm"
     except OSError:
         free_mb = "no /dev/shm"
-    if rclpy_from_wheels() and Path(profile).name == "fastdds_small_shm.xml":
+    if Path(own[1]).name.endswith("_small_shm.xml"):
         advice = "more shared memory makes large images cheaper; in Docker: --shm-size=512m"
-        return Check("Fast DDS profile", "note", f"{profile}, {free_mb}", advice)
-    return Check("Fast DDS profile", "ok", f"{profile}, {free_mb}")
+        return Check("Fast DDS profile", "note", f"{own[1]}, {free_mb}", advice)
+    if given is None:
+        advice = f"camera drivers started by themselves need it too: export {own[0]}={own[1]}"
+        return Check("Fast DDS profile", "ok", f"{own[1]} in what diffmocap starts, {free_mb}", advice)
+    return Check("Fast DDS profile", "ok", f"{own[1]}, {free_mb}")
 
 
 def models() -> Iterator[Check]:

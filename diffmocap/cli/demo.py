@@ -30,6 +30,7 @@ from diffmocap.cli.pose_options import (
     add_source_arguments,
     camera_arguments,
     camera_parameters,
+    detector_parameters,
     pose_parameters,
 )
 from diffmocap.errors import CameraError
@@ -153,11 +154,13 @@ def node_parameters(args: argparse.Namespace, truth: GroundTruth | None) -> dict
     if not args.realtime:
         # Motion, smoothing and refinement then do not depend on how fast this machine is.
         camera["stamps"] = "video"
-        # With such stamps there is no latency to keep a budget of.
-        pose |= {"budget_ms": 0.0, "refinement_budget_ms": 0.0, "refinement_iterations": ITERATIONS}
+        # With such stamps there is no latency to keep a budget of, and no clock that they would have to be near.
+        pose |= {"max_stamp_offset": 0.0, "budget_ms": 0.0}
+        pose |= {"refinement_budget_ms": 0.0, "refinement_iterations": ITERATIONS}
     if truth is not None and truth.vertical_fov_deg:
         camera["vertical_fov_deg"] = truth.vertical_fov_deg
-    return {"camera_node": camera | camera_parameters(args), "pose_node": pose}
+    cameras = camera | camera_parameters(args)
+    return {"camera_node": cameras, "keypoint_node": detector_parameters(args), "pose_node": pose}
 
 
 def indexed(

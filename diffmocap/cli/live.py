@@ -18,9 +18,11 @@ from diffmocap.cli.pose_options import (
     add_source_arguments,
     camera_arguments,
     camera_parameters,
+    detector_parameters,
     pose_parameters,
 )
 from diffmocap.errors import CameraError, SettingsError
+from diffmocap.graph.description import NAMESPACE
 
 SUMMARY = "a camera, a stream or a file in real time"
 
@@ -36,9 +38,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_source_arguments(parser)
     parser.add_argument("--duration", type=float, default=0.0, metavar="S", help="stop after so many seconds of images")
-    parser.add_argument("--namespace", default="", metavar="NAME", help="namespace of all nodes and topics")
+    parser.add_argument(
+        "--namespace", default=NAMESPACE, metavar="NAME",
+        help="namespace of all nodes and topics, / for none (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--frame-prefix", default="", metavar="PREFIX",
+        help="before the names of all frames: alice/, for a second person in the same ROS domain",
+    )  # fmt: skip
+    parser.add_argument(
+        "--link-tf", action="store_true",
+        help="publish the frames of all links on /tf, where no robot_state_publisher does (publish_link_tf)",
+    )  # fmt: skip
     parser.add_argument("--params-file", type=Path, metavar="YAML", help="parameter file of all nodes")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the nodes' logs in this folder")
+    parser.add_argument("--respawn", action="store_true", help="start a node that has died again instead of ending")
     add_pose_arguments(parser)
     add_run_arguments(parser)
 
@@ -54,8 +68,15 @@ def run(args: argparse.Namespace) -> int:
     if args.duration < 0:
         raise SettingsError(f"--duration must be positive, got {args.duration}")
     source = parse_source(args.source)
-    parameters = {"camera_node": camera_parameters(args), "pose_node": pose_parameters(args)}
-    arguments = {"rviz": False, "device": args.device, "namespace": args.namespace, **camera_arguments(args)}
+    parameters = {
+        "camera_node": camera_parameters(args),
+        "keypoint_node": detector_parameters(args),
+        "pose_node": pose_parameters(args),
+    }
+    arguments = {"rviz": False, "device": args.device, "namespace": args.namespace, "respawn": args.respawn}
+    arguments |= {"frame_prefix": args.frame_prefix, **camera_arguments(args)}
+    if args.link_tf:
+        arguments["publish_link_tf"] = True
     if args.params_file is not None:
         if not args.params_file.is_file():
             raise SettingsError(f"there is no parameter file '{args.params_file}'; config/diffmocap.yaml is an example")

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from diffmocap.cli import calibrate, demo, doctor, evaluate, live
+from diffmocap.cli import calibrate, demo, doctor, evaluate, live, models
 from diffmocap.errors import DiffmocapError
 
 DESCRIPTION = """\
@@ -24,7 +24,7 @@ start here:
 Errors say what to do; exit codes: 0 success, 1 an error, 2 a wrong command line, 130 interrupted.
 """
 
-COMMANDS = (demo, live, calibrate, evaluate, doctor)
+COMMANDS = (demo, live, calibrate, evaluate, models, doctor)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -43,6 +43,7 @@ class Monitor:
         # Ctrl-C belongs to the command.
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._node = Node("diffmocap_monitor", namespace=namespace, context=self._context)
+        self._group = self._node.get_namespace().strip("/")
         create = self._node.create_subscription
         self._subscriptions = [
             create(CameraInfo, "camera_info", self._camera_info, _BEST_EFFORT),
@@ -108,6 +109,9 @@ class Monitor:
 
     def _diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
+            group, _, name = status.name.rpartition("/")
+            if group != self._group:
+                continue  # another graph's, in the same domain
             level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
             values = {pair.key: pair.value for pair in status.values}
-            self._recording.diagnostics(status.name.rsplit("/", 1)[-1], level, status.message, values)
+            self._recording.diagnostics(name, level, status.message, values)

@@ -85,7 +85,7 @@ def play(what: Play, recording: Recording) -> None:
         recording.started_ns = time.time_ns()
         with Supervisor(what.graph, what.arguments, what.log_folder, what.parameters, log) as supervisor:
             try:
-                with _monitor(recording, what.arguments.get("namespace", "")):
+                with _monitor(recording, what.graph.values(what.arguments)["namespace"]):
                     supervisor.bring_up(BRING_UP_TIMEOUT_S, bar.set_description_str)
                     bar.set_description_str("running")
                     _spin_to_the_end(supervisor, recording, what, bar)

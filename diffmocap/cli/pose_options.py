@@ -12,6 +12,11 @@ from diffmocap.network import LOCAL, NETWORK_DESCRIPTION, NETWORKS
 
 def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
     """How poses are sampled; what is not given stays as the parameter file says."""
+    group = parser.add_argument_group("keypoints")
+    group.add_argument(
+        "--task-file", type=Path, metavar="FILE",
+        help="the detector's bundle (.task), see `diffmocap models` (default: the shipped one)",
+    )  # fmt: skip
     group = parser.add_argument_group("poses")
     group.add_argument("--device", default="", help="where the models run: cpu, cuda or cuda:N (default: cpu)")
     group.add_argument("--guidance", type=float, metavar="W", help="weight of classifier-free guidance, 0 to 10")
@@ -60,6 +65,20 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--network", choices=NETWORKS, default=LOCAL, help=f"{NETWORK_DESCRIPTION} Default: {LOCAL}")
     group.add_argument("--verbose", action="store_true", help="show all that the nodes log, not their warnings alone")
     group.add_argument("--json", action="store_true", help="end with one line of JSON on stdout, all else on stderr")
+
+
+def detector_parameters(args: argparse.Namespace) -> dict[str, Any]:
+    """Parameters of keypoint_node for these options.
+
+    Raises:
+        ModelFileError: the bundle is missing or none.
+    """
+    if args.task_file is None:
+        return {}
+    from diffmocap.keypoints.pose_landmarker import check_task_file
+
+    check_task_file(args.task_file.expanduser())
+    return {"task_file": str(args.task_file.expanduser().resolve())}
 
 
 def pose_parameters(args: argparse.Namespace) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class BodyRenderer:
     """Draws the URDF body; one at a time, pose first, then as many views as wanted.
 
     Args:
-        urdf: text with absolute mesh file names; None for the shipped body.
+        urdf: text with absolute mesh file names and the root link `pelvis`; None for the shipped body.
 
     Raises:
         SetupError: PyBullet is not installed.
@@ -102,7 +102,7 @@ class BodyRenderer:
         if urdf is None:
             from diffmocap.body.urdf import read_urdf
 
-            urdf = read_urdf(resolve_meshes=True)
+            urdf = read_urdf(resolve_meshes=True, massless_root=False)
         p = self._p
         self._client = p.connect(p.DIRECT)
         with tempfile.TemporaryDirectory() as folder:

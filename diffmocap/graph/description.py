@@ -5,13 +5,14 @@ line's supervisor starts the same nodes itself.
 
 Frames (REP-103, REP-105): ``map`` stands on the floor below the camera, x forward as the camera looks, z up;
 ``camera_link`` is the camera's body, x forward; ``camera_optical_frame``, the frame of the images, which other drivers
-name otherwise, looks along z, x right, y down.
+name otherwise, looks along z, x right, y down; ``human`` is the body's root. All have ``frame_prefix`` before them.
 """
 
 from __future__ import annotations
 
 import math
 
+from diffmocap.body.skeleton import ROOT_LINK
 from diffmocap.graph.elements import (
     BOOLEANS,
     URDF,
@@ -19,18 +20,21 @@ from diffmocap.graph.elements import (
     Given,
     Graph,
     Implied,
+    InFile,
     NodeProcess,
     StaticTransform,
     ToolProcess,
     When,
 )
+from diffmocap.graph.frames import CAMERA_FRAME, MAP_FRAME, OPTICAL_FRAME, prefixed
+from diffmocap.graph.rviz_config import RvizConfig, shipped_rviz_config
 from diffmocap.network import LOCAL, NETWORK_DESCRIPTION, NETWORKS
 from diffmocap.resources import share_path
 
+#: A robot's own joint_states and robot_description have none.
+NAMESPACE = "human"
 #: Of a camera whose height nobody gave, for the frames alone [m].
 CAMERA_HEIGHT_M = 1.0
-#: REP-103 name of the frame of images.
-OPTICAL_FRAME = "camera_optical_frame"
 #: For the nodes and a bag's player to find each other, which takes up to a few seconds on a busy machine [s].
 BAG_DELAY_S = "3.0"
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
@@ -55,6 +59,7 @@ def webcam() -> Graph:
             *_viewing_nodes(beside_pose_node=True),
         ),
         static_transforms=_camera_frames(),
+        at_most_one_true=_LIMBS_ONCE,
     )
 
 
@@ -99,6 +104,7 @@ def replay() -> Graph:
         ),
         static_transforms=_camera_frames(),
         exactly_one_of=("video", "bag"),
+        at_most_one_true=_LIMBS_ONCE,
     )
 
 
@@ -132,9 +138,28 @@ def view() -> Graph:
         static_transforms=(
             *_camera_frames(),
             # Nobody is tracked then: the body stands in front of the camera, pelvis at a usual height.
-            StaticTransform("map", "pelvis", (2.5, 0.0, 0.95), (0.0, 0.0, math.pi), when=(When("joint_sliders"),)),
+            StaticTransform(
+                _frame(MAP_FRAME),
+                _frame(ROOT_LINK),
+                (2.5, 0.0, 0.95),
+                (0.0, 0.0, math.pi),
+                when=(When("joint_sliders"),),
+            ),
         ),
     )
+
+
+def _frame(name: str, or_none: bool = False) -> Given:
+    """A frame of this graph; ``or_none`` leaves the name open where there is no prefix."""
+    return Given("frame_prefix", lambda prefix: prefixed(name, prefix), otherwise=None if or_none else name)
+
+
+#: The frame of the images, which only where nobody names it is one of this graph's own.
+_OF_IMAGES = Given("camera_frame", otherwise=_frame(OPTICAL_FRAME))
+_LIMBS_ONCE = (
+    ("publish_link_tf", "robot_state_publisher"),
+    "publish_link_tf and robot_state_publisher both publish the frames of the limbs",
+)
 
 
 def camera_info_beside(image_topic: str) -> str:
@@ -146,26 +171,41 @@ def camera_info_beside(image_topic: str) -> str:
 
 def _viewing_arguments(beside_pose_node: bool) -> tuple[Argument, ...]:
     return (
-        Argument("namespace", "", "Namespace of all nodes and topics."),
+        Argument(
+            "namespace",
+            NAMESPACE,
+            "Namespace of all nodes and topics, so that those of a robot in the same domain are left alone; /: none.",
+        ),
+        Argument(
+            "frame_prefix",
+            "",
+            "Stands before the names of all frames, such as alice/ for a second person's graph in the same domain; "
+            "empty: none, or as the parameter file says of pose_node.",
+            in_file=InFile("pose_node", "frame_prefix"),
+        ),
         Argument("network", LOCAL, NETWORK_DESCRIPTION, NETWORKS),
         Argument("log_level", "info", "Least severe messages that the nodes log.", LOG_LEVELS),
         Argument("rviz", "true", "Start RViz with robot model, frames, markers and annotated image.", BOOLEANS),
-        _frames_argument(
+        Argument(
             "robot_state_publisher",
-            "Publish the frames of the limbs",
-            "false where another computer does",
-            beside_pose_node,
+            "",
+            "Publish the frames of the limbs; default: "
+            + (
+                "true, unless publish_link_tf; false where another computer does."
+                if beside_pose_node
+                else "true with joint_sliders, else false: the graph that runs elsewhere does."
+            ),
+            ("", *BOOLEANS),
+            default_with=(When("publish_link_tf", "false") if beside_pose_node else When("joint_sliders"), "true"),
         ),
-        _frames_argument(
-            "static_transforms",
-            "Publish map -> camera_link -> camera_frame from camera_height and camera_pitch",
-            "false where something else places the camera",
-            beside_pose_node,
-        ),
+        _static_transforms_argument(beside_pose_node),
         Argument(
             "camera_frame",
-            OPTICAL_FRAME,
-            "Frame of the images, as another driver or frame_id of camera_node names it, for the static transforms.",
+            "",
+            "Frame of the images, in full: camera_node gives it to them, or another driver does, and the static "
+            f"transforms place it; empty: frame_id of camera_node in the parameter file, else {OPTICAL_FRAME} after "
+            "the prefix.",
+            in_file=InFile("camera_node", "frame_id", unless=OPTICAL_FRAME),
         ),
         Argument(
             "camera_height",
@@ -180,12 +220,15 @@ def _viewing_arguments(beside_pose_node: bool) -> tuple[Argument, ...]:
     )
 
 
-def _frames_argument(name: str, what: str, not_where: str, beside_pose_node: bool) -> Argument:
+def _static_transforms_argument(beside_pose_node: bool) -> Argument:
     """Whether to publish frames: one graph does that once, and a viewer of it not again with guesses of its own."""
+    what = f"Publish {MAP_FRAME} -> {CAMERA_FRAME} -> camera_frame from camera_height and camera_pitch"
     if beside_pose_node:
-        return Argument(name, "true", f"{what}; {not_where}.", BOOLEANS)
+        return Argument(
+            "static_transforms", "true", f"{what}; false where something else places the camera.", BOOLEANS
+        )
     return Argument(
-        name,
+        "static_transforms",
         "",
         f"{what}; default: true with joint_sliders, else false: the graph that runs elsewhere does.",
         ("", *BOOLEANS),
@@ -197,7 +240,12 @@ def _common_arguments() -> tuple[Argument, ...]:
     return (
         Argument("device", "", "Where the models run: cpu, cuda or cuda:N; empty: as the parameter file says."),
         Argument("params_file", str(share_path("config", "diffmocap.yaml")), "Parameter file of all nodes."),
-        Argument("image_topic", "", "Topic of the images, where another driver or a bag names it differently."),
+        Argument(
+            "image_topic",
+            "",
+            "Topic of the images, where another driver or a bag names it differently; relative to the namespace, if "
+            "it does not begin with /.",
+        ),
         Argument("camera_info_topic", "", "Topic of the calibration; empty: camera_info beside the images."),
         Argument(
             "mirror",
@@ -210,6 +258,15 @@ def _common_arguments() -> tuple[Argument, ...]:
             "false",
             "Start a node that has died again, configured and active; false: the death of a node ends the graph.",
             BOOLEANS,
+        ),
+        Argument(
+            "publish_link_tf",
+            "",
+            "Let pose_node publish the frames of all links, in place of robot_state_publisher; default: as the "
+            "parameter file says, else false.",
+            ("", *BOOLEANS),
+            default_with=(When("publish_link_tf", ""), "false"),
+            in_file=InFile("pose_node", "publish_link_tf"),
         ),
         *_viewing_arguments(beside_pose_node=True),
     )
@@ -230,6 +287,10 @@ def _pipeline_nodes() -> tuple[NodeProcess, ...]:
                 "camera_pitch": Given("camera_pitch", float),
                 # 0 is a pitch too, which the node cannot tell from its default.
                 "ground_from": Implied("parameters", When("camera_pitch", None), over="auto"),
+                "frame_prefix": Given("frame_prefix"),
+                "publish_link_tf": Given("publish_link_tf", bool),
+                # The frame of that name is then this graph's, with its prefix.
+                "ground_frame": Implied(_frame(MAP_FRAME, or_none=True), When("static_transforms"), over=MAP_FRAME),
                 **SIM_TIME,
             },
             remappings=(("camera_info", Given("camera_info_topic", otherwise=beside_images)),),
@@ -254,7 +315,7 @@ def _camera_node(
         "camera_node",
         lifecycle=True,
         reads_params_file=True,
-        parameters={**parameters, **SIM_TIME},
+        parameters={**parameters, "frame_id": _OF_IMAGES, **SIM_TIME},
         when=(when,),
         ends_graph=ends_graph,
         may_wait=may_wait,
@@ -271,7 +332,12 @@ def _viewing_nodes(beside_pose_node: bool) -> tuple[NodeProcess, ...]:
             package="robot_state_publisher",
             remappings=own if beside_pose_node else (),
             # Its default would drop every third pose of a 30 Hz camera.
-            parameters={"robot_description": URDF, "publish_frequency": 200.0, **SIM_TIME},
+            parameters={
+                "robot_description": URDF,
+                "publish_frequency": 200.0,
+                "frame_prefix": Given("frame_prefix"),
+                **SIM_TIME,
+            },
             when=(When("robot_state_publisher"),),
         ),
         NodeProcess(
@@ -279,7 +345,7 @@ def _viewing_nodes(beside_pose_node: bool) -> tuple[NodeProcess, ...]:
             "rviz2",
             package="rviz2",
             parameters=SIM_TIME,
-            arguments=("-d", str(share_path("config", "diffmocap.rviz"))),
+            arguments=("-d", Given("frame_prefix", RvizConfig, otherwise=str(shipped_rviz_config()))),
             when=(When("rviz"),),
             optional=True,
             may_end=True,
@@ -291,16 +357,16 @@ def _camera_frames() -> tuple[StaticTransform, ...]:
     wanted = (When("static_transforms"),)
     return (
         StaticTransform(
-            "map",
-            "camera_link",
+            _frame(MAP_FRAME),
+            _frame(CAMERA_FRAME),
             (0.0, 0.0, Given("camera_height", float, CAMERA_HEIGHT_M)),
             (0.0, Given("camera_pitch", float, 0.0), 0.0),
             when=wanted,
         ),
         # REP-103: from x forward, y left, z up to x right, y down, z forward.
         StaticTransform(
-            "camera_link",
-            Given("camera_frame", otherwise=OPTICAL_FRAME),
+            _frame(CAMERA_FRAME),
+            _OF_IMAGES,
             rpy=(-math.pi / 2, 0.0, -math.pi / 2),
             when=wanted,
         ),

@@ -28,6 +28,8 @@ class Argument:
         default: text; empty leaves the matter to the parameter file, or switches off what depends on it.
         choices: accepted values, or empty for any.
         default_with: (condition, text): the default where that condition on another argument holds.
+        in_file: the parameter that holds the value where the argument is left empty, so that all processes that need it
+            agree with the node that reads it from its parameter file.
     """
 
     name: str
@@ -35,6 +37,16 @@ class Argument:
     description: str
     choices: tuple[str, ...] = ()
     default_with: tuple["When", str] | None = None
+    in_file: "InFile | None" = None
+
+
+@dataclass(frozen=True)
+class InFile:
+    """A parameter of a node in the graph's parameter file; ``unless`` it has this value, which is the usual one."""
+
+    node: str
+    parameter: str
+    unless: Any = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +139,7 @@ class ToolProcess:
 class StaticTransform:
     """``T_parent_child``: translation [m]; roll, pitch, yaw [rad] about the parent's fixed x, y, z in that order."""
 
-    parent: str
+    parent: str | Given
     child: str | Given
     xyz: tuple[float | Given, float | Given, float | Given] = (0.0, 0.0, 0.0)
     rpy: tuple[float | Given, float | Given, float | Given] = (0.0, 0.0, 0.0)
@@ -158,6 +170,7 @@ class Graph:
             is configured, consumers first, so that no image is lost at the start.
         tools: command-line tools beside them.
         exactly_one_of: arguments of which one and only one has to be given.
+        at_most_one_true: switches of which one at most may be on, and why.
     """
 
     name: str
@@ -166,6 +179,7 @@ class Graph:
     tools: tuple[ToolProcess, ...] = ()
     static_transforms: tuple[StaticTransform, ...] = ()
     exactly_one_of: tuple[str, ...] = ()
+    at_most_one_true: tuple[tuple[str, ...], str] = ((), "")
 
     @property
     def lifecycle_nodes(self) -> tuple[NodeProcess, ...]:
@@ -190,6 +204,9 @@ class Graph:
                 raise SettingsError(f"unknown argument '{name}'; expected one of {', '.join(values)}")
             values[name] = str(value)
         for argument in self.arguments:
+            if argument.in_file is not None and values[argument.name] == "":
+                values[argument.name] = _text_in_file(argument.in_file, values)
+        for argument in self.arguments:
             if set(BOOLEANS) <= set(argument.choices) and values[argument.name]:
                 values[argument.name] = str(parse_bool(argument.name, values[argument.name])).lower()
         for argument in self.arguments:
@@ -202,6 +219,9 @@ class Graph:
                 )
         if self.exactly_one_of and sum(bool(values[name]) for name in self.exactly_one_of) != 1:
             raise SettingsError(f"give one of the arguments {' or '.join(f'{n}:=' for n in self.exactly_one_of)}")
+        switches, why = self.at_most_one_true
+        if sum(values[name] == "true" for name in switches) > 1:
+            raise SettingsError(f"{why}; set one of {' and '.join(f'{n}:=false' for n in switches)}")
         return values
 
     def resolve(self, given: Mapping[str, Any] | None = None) -> "Graph":
@@ -267,14 +287,26 @@ def _resolved_parameter(node: NodeProcess, name: str, value: Any, values: Mappin
         return _resolved(value, values)
     if not value.when.holds(values):
         return None
-    full_name = f"/{values['namespace'].strip('/')}/{node.name}".replace("//", "/")
-    chosen = parameter_in_file(values["params_file"], full_name, name)
-    return value.value if chosen in (None, value.over) else None
+    chosen = parameter_in_file(values["params_file"], _full_name(node.name, values), name)
+    return _resolved(value.value, values) if chosen in (None, value.over) else None
+
+
+def _text_in_file(where: InFile, values: Mapping[str, str]) -> str:
+    """What the parameter file says there as text; empty where it is silent or there is none."""
+    if "params_file" not in values:
+        return ""
+    chosen = parameter_in_file(values["params_file"], _full_name(where.node, values), where.parameter)
+    return "" if chosen in (None, where.unless) else str(chosen)
+
+
+def _full_name(node: str, values: Mapping[str, str]) -> str:
+    return f"/{values['namespace'].strip('/')}/{node}".replace("//", "/")
 
 
 def _resolved_transform(transform: StaticTransform, values: Mapping[str, str]) -> StaticTransform:
     return replace(
         transform,
+        parent=_resolved(transform.parent, values),
         child=_resolved(transform.child, values),
         xyz=tuple(_resolved(v, values) for v in transform.xyz),
         rpy=tuple(_resolved(v, values) for v in transform.rpy),

@@ -10,7 +10,6 @@ from diffmocap.errors import ModelFileError
 from diffmocap.graph.elements import PACKAGE
 from diffmocap.resources import share_path
 
-ROOT_LINK = "pelvis"
 _PACKAGE_ADDRESS = f"package://{PACKAGE}/"
 
 

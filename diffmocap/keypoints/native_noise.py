@@ -1,7 +1,7 @@
 """Keeps the chatter of MediaPipe's native code off the terminal, and nothing else.
 
-MediaPipe 0.10.21 writes the same warnings at every start straight to file descriptor 2, before its
-logging can be configured; no environment variable stops them.
+MediaPipe writes the same warnings at every start and end straight to file descriptor 2, before its logging can be
+configured; no environment variable stops them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from collections.abc import Iterator
 
 _NOISE = re.compile(
     rb"[IW]\d{4} \d\d:\d\d:.* \S+\.cc:\d+\]"  # informations and warnings of absl's log
-    rb"|WARNING: All log messages before absl::InitializeLog"
+    rb"|(INFO|WARNING): \[\w+\.cc:\d+\]"  # the same of LiteRT's
+    rb"|WARNING: (All log messages before absl::InitializeLog|Logging before InitGoogle\(\))"
+    rb"|WARNING: Read-only tensor #\d+ .* unaligned buffer"
     rb"|INFO: Created TensorFlow Lite"
 )
 

@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 from diffmocap.camera.calibration_file import load_calibration
 from diffmocap.camera.capture import Capture
 from diffmocap.errors import CameraError
-from diffmocap.graph.description import OPTICAL_FRAME
+from diffmocap.graph.frames import OPTICAL_FRAME
 from diffmocap.nodes.camera_calibration import CameraCalibration
 from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
 from diffmocap.nodes.flow_control import FlowControl
@@ -76,7 +76,7 @@ SETTINGS = (
         "stamps",
         "clock",
         "What stamps a file's images with pacing fast: the clock when they are read, or the time of the video "
-        "(velocities are then true and latencies meaningless).",
+        "(velocities are then true and latencies meaningless; set max_stamp_offset of pose_node to 0).",
         choices=("clock", "video"),
         live=False,
     ),

@@ -11,6 +11,8 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
+from diffmocap.nodes.node_clock import NodeClock, steady_timer
+
 WINDOW_S = 5.0
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -75,7 +77,11 @@ class Diagnostics:
 
     Keys of the status: ``<name>_hz`` for rates, ``<name>_p50_ms`` and ``<name>_p99_ms`` for
     latencies, the plain name for counts and values. A problem sets the level and the message for
-    ``hold_s`` seconds after it was last reported.
+    ``hold_s`` seconds after it was last reported. All of it goes on where the node's time is simulated and stands
+    still, which is reported, too.
+
+    Attributes:
+        clock: the node's time, for ages.
     """
 
     def __init__(self, node: Node, hardware_id: str = "") -> None:
@@ -87,7 +93,9 @@ class Diagnostics:
         self._values: dict[str, Any] = {}
         self._problems: dict[str, tuple[int, str, float]] = {}
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._timer = node.create_timer(1.0, self.publish)
+        self._timer = steady_timer(node, 1.0, self.publish)
+        self.clock = NodeClock(node)
+        self._clock_fault = False
 
     def tick(self, name: str) -> None:
         """One event of the rate ``name``."""
@@ -142,14 +150,29 @@ class Diagnostics:
 
     def publish(self) -> None:
         """Publishes the status now, beside the timer."""
+        self._look_at_clock()
         message = DiagnosticArray(status=[self.status()])
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(message)
 
     def close(self) -> None:
         """Stops publishing."""
+        self.clock.close()
         self._node.destroy_timer(self._timer)
         self._node.destroy_publisher(self._publisher)
+
+    def _look_at_clock(self) -> None:
+        fault = self.clock.fault()
+        if fault:
+            self.problem("clock", fault, ERROR)
+            if not self._clock_fault:
+                self._node.get_logger().error(fault)
+        elif self._clock_fault:
+            self.solved("clock")
+            self._node.get_logger().info("the time goes on")
+        self._clock_fault = bool(fault)
+        if (period_s := self.clock.period_s) is not None:
+            self.set("clock_period_ms", 1e3 * period_s)
 
 
 def _text(value: Any) -> str:

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import cv2
 from diffmocap_msgs.msg import Keypoints2D as Keypoints2DMsg
@@ -17,17 +18,20 @@ from diffmocap.errors import DiffmocapError, ImageError
 from diffmocap.graph.description import camera_info_beside
 from diffmocap.keypoints.draw import draw_keypoints
 from diffmocap.keypoints.mediapipe_detector import Detector, DetectorSettings
+from diffmocap.nodes.arrivals import Arrival, Arrivals
 from diffmocap.nodes.diagnostics import ERROR, Diagnostics
 from diffmocap.nodes.image_messages import frame_from_compressed, frame_from_image, image_to_message
+from diffmocap.nodes.image_transport import AUTO, TRANSPORTS, image_source
+from diffmocap.nodes.input_watch import InputWatch, Words
 from diffmocap.nodes.messages import keypoints_to_message, ns_from_stamp
 from diffmocap.nodes.mirrored_info import mirrored_camera_info
+from diffmocap.nodes.node_clock import steady_timer
 from diffmocap.nodes.parameters import Setting
+from diffmocap.nodes.publishers import publishers_of
 from diffmocap.nodes.qos import SUBSCRIPTION_CHOICES, ImageSubscription, sensor_qos
 from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.nodes.worker import LatestWorker
 
-#: A camera that says nothing for this long is worth a warning.
-SILENCE_S = 5.0
 #: So many missing images, in ten seconds, are worth a warning: a share, and a count.
 MISSING_SHARE, MISSING_COUNT = 0.01, 3
 
@@ -36,9 +40,9 @@ _DEFAULTS = DetectorSettings()
 SETTINGS = (
     Setting(
         "image_transport",
-        "raw",
-        "Subscribe to image_raw, or to image_raw/compressed.",
-        choices=("raw", "compressed"),
+        AUTO,
+        "Subscribe to image_raw, or to image_raw/compressed; auto: as the types say that they are published with.",
+        choices=TRANSPORTS,
         live=False,
     ),
     Setting(
@@ -51,7 +55,7 @@ SETTINGS = (
     Setting(
         "task_file",
         _DEFAULTS.task_file,
-        "Pose landmarker bundle (.task); empty: the model inside MediaPipe's wheel.",
+        "Pose landmarker bundle (.task), as `diffmocap models` makes them; empty: the one that ships (full).",
         live=False,
     ),
     Setting(
@@ -71,6 +75,11 @@ SETTINGS = (
         live=False,
     ),
     Setting("smooth", _DEFAULTS.smooth, "Let MediaPipe filter the landmarks over time.", live=False),
+    Setting(
+        "search_small",
+        _DEFAULTS.search_small,
+        "Where nobody is seen, search the image part by part for people down to an eighth of its shorter side.",
+    ),
     Setting(
         "min_visibility",
         _DEFAULTS.min_visibility,
@@ -104,11 +113,10 @@ class KeypointNode(ManagedNode):
         self._detector: Detector | None = None
         self._diagnostics: Diagnostics | None = None
         self._worker: LatestWorker | None = None
-        self._subscription = None
+        self._input: InputWatch | None = None
         self._info_subscription = None
         self._mirrored_info = None
         self._width = 0
-        self._watch = None
 
     def configure(self) -> None:
         p = self.parameters
@@ -118,6 +126,7 @@ class KeypointNode(ManagedNode):
             min_tracking_confidence=p["min_tracking_confidence"],
             min_visibility=p["min_visibility"],
             smooth=p["smooth"],
+            search_small=p["search_small"],
             calibrated=p["calibrated"],
         )
         started_s = time.monotonic()
@@ -138,30 +147,25 @@ class KeypointNode(ManagedNode):
     def activate(self) -> None:
         p = self.parameters
         self._worker = LatestWorker(self._work, self._failed, p["queue_depth"], "keypoints")
-        kind, topic = Image, "image_raw"
-        if p["image_transport"] == "compressed":
-            # As image_transport does it: the suffix follows what the base topic is remapped to, where it is not in it.
-            base = self.resolve_topic_name("image_raw").removesuffix("/compressed")
-            kind, topic = CompressedImage, f"{base}/compressed"
-        self._subscription = ImageSubscription(self, kind, topic, self._receive, p["reliability"])
+        self._arrivals = Arrivals(self, self._diagnostics, "images")
         self._missing = MissingImages()
         if p["mirror"]:
             self._info_subscription = self.create_subscription(
                 CameraInfo, self._calibration_topic(), self._pass_on_mirrored, qos_profile_sensor_data
             )
-        self._last_image_s = time.monotonic()
-        self._watch = self.create_timer(1.0, self._watch_input)
+        words = Words("images", "start a camera, or give image_topic its name (remap image_raw)", self._busy)
+        subscribe = partial(ImageSubscription, self, reliability=p["reliability"])
+        self._input = InputWatch(self, self._diagnostics, words, self._receive, self._image_source, subscribe)
+        self._missing_timer = steady_timer(self, 1.0, self._report_missing)
 
     def deactivate(self) -> None:
-        if self._subscription is not None:
-            self._subscription.close()
-            self._subscription = None
+        if self._input is not None:
+            self._input.close()
+            self._input = None
+            self.destroy_timer(self._missing_timer)
         if self._info_subscription is not None:
             self.destroy_subscription(self._info_subscription)
             self._info_subscription = None
-        if self._watch is not None:
-            self.destroy_timer(self._watch)
-            self._watch = None
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
@@ -180,46 +184,43 @@ class KeypointNode(ManagedNode):
                 self._mirrored_info = None
 
     def parameters_changed(self, names: set[str]) -> None:
-        if self._worker is not None:
-            self._worker.depth = self.parameters["queue_depth"]
         if self._detector is not None:
-            self._detector.settings = replace(self._detector.settings, min_visibility=self.parameters["min_visibility"])
+            live = {name: self.parameters[name] for name in ("min_visibility", "search_small")}
+            self._detector.settings = replace(self._detector.settings, **live)
 
-    def _watch_input(self) -> None:
-        """Silence has a reason that a user cannot see: nobody publishes, or with other topic names."""
-        self._report_missing()
-        silent_s = time.monotonic() - self._last_image_s
-        if silent_s < SILENCE_S:
-            return
-        topic = self._subscription.topic_name
-        publishers = self.count_publishers(topic)
-        text = f"no image on {topic} for {silent_s:.0f} s: " + (
-            f"{publishers} publishers are known; are they active, and reliable where the parameter asks for it?"
-            if publishers
-            else "nobody publishes it; start a camera or remap image_raw"
-        )
-        self._diagnostics.problem("input", text)
-        self.get_logger().warning(text, throttle_duration_sec=60.0)
+    def _image_source(self) -> tuple[type[Image] | type[CompressedImage], str]:
+        def types_of(topic: str) -> set[str]:
+            return {publisher.kind for publisher in publishers_of(self, topic)}
+
+        topic = self.resolve_topic_name("image_raw")
+        return image_source(topic, self.parameters["image_transport"], types_of)
+
+    def _busy(self) -> tuple[str, str]:
+        item_s = max(self._worker.item_s, 1e-3)
+        slow = f"an image takes {1e3 * item_s:.0f} ms, {1.0 / item_s:.2g} a second are worked on"
+        return slow, "take smaller images, a lower rate of the camera, or a lighter model"
 
     def _report_missing(self) -> None:
         """Images that were lost, or that the driver skipped, are seen nowhere else."""
-        self._diagnostics.set("reliability", self._subscription.reliability)
+        subscription = self._input.subscription
+        self._diagnostics.set("reliability", subscription.reliability)
         missing, expected = self._missing.recent
         if missing < max(MISSING_COUNT, MISSING_SHARE * expected):
             return
         text = (
-            f"{missing} of the last {expected} images on {self._subscription.topic_name} are missing by their stamps: "
+            f"{missing} of the last {expected} images on {subscription.topic_name} are missing by their stamps: "
             "the driver skips them, or they get lost because its Fast DDS has no profile for images (see README)"
         )
         self._diagnostics.problem("missing", text)
         self.get_logger().warning(text, throttle_duration_sec=60.0)
 
     def _receive(self, message: Image | CompressedImage) -> None:
-        self._last_image_s = time.monotonic()
         self._diagnostics.tick("image")
         self._diagnostics.count("missing", self._missing.see(ns_from_stamp(message.header.stamp)))
-        if dropped := self._worker.put(message):
+        self._worker.depth = self._input.depth(self.parameters["queue_depth"])
+        if dropped := self._worker.put((message, self._arrivals.note(message.header.stamp))):
             self._diagnostics.count("dropped", dropped)
+            self._input.dropped(dropped)
 
     def _calibration_topic(self) -> str:
         """What camera_info is remapped to, else the one beside the images."""
@@ -233,12 +234,13 @@ class KeypointNode(ManagedNode):
         if info.width or self._width:
             self._mirrored_info.publish(mirrored_camera_info(info, self._width))
 
-    def _work(self, message: Image | CompressedImage) -> None:
+    def _work(self, item: tuple[Image | CompressedImage, Arrival]) -> None:
+        message, arrival = item
         started_s = time.monotonic()
         frame = frame_from_image(message) if isinstance(message, Image) else frame_from_compressed(message)
-        if self._mirrored_info is not None:
-            frame = replace(frame, image=cv2.flip(frame.image, 1))
-        self._width = frame.image.shape[1]
+        image = frame.image if self._mirrored_info is None else cv2.flip(frame.image, 1)
+        frame = replace(frame, image=image, stamp_ns=arrival.stamp_ns)
+        self._width = image.shape[1]
         decoded_s = time.monotonic()
         keypoints = self._detector.detect(frame)
         detected_s = time.monotonic()
@@ -248,9 +250,10 @@ class KeypointNode(ManagedNode):
         diagnostics.tick("keypoints")
         diagnostics.count("images")
         diagnostics.count("without_person", int(keypoints.visible == 0))
+        diagnostics.latency("wait", 1e3 * (started_s - arrival.steady_s))
         diagnostics.latency("decode", 1e3 * (decoded_s - started_s))
         diagnostics.latency("detect", 1e3 * (detected_s - decoded_s))
-        diagnostics.latency("capture_to_keypoints", (self.get_clock().now().nanoseconds - frame.stamp_ns) / 1e6)
+        diagnostics.latency("capture_to_keypoints", diagnostics.clock.age_ms(frame.stamp_ns))
         if self.parameters["annotated_image"] and self._annotated.get_subscription_count() > 0:
             annotated = draw_keypoints(frame.image, keypoints)
             self._annotated.publish(image_to_message(annotated, frame.stamp_ns, frame_id))

@@ -23,7 +23,7 @@ from launch_ros.ros_adapters import get_ros_node
 
 from diffmocap.errors import GraphError
 from diffmocap.nodes.bring_up import MAX_STARTS, BringUp, TransitionRefused
-from diffmocap.shared_memory import make_private, remove_dead
+from diffmocap.shared_memory import make_private, owned_segments, remove_dead
 
 #: Between an end and the new start: time for a failure to shut the launch down instead [s].
 RESPAWN_DELAY_S = 0.5
@@ -151,6 +151,8 @@ class Supervision:
                     context.emit_event_sync(GraphActive())
                 self._keep_private()
                 await asyncio.sleep(STEP_S)
+        except KeyboardInterrupt:  # wherever Python happened to be; launch takes the signal itself
+            return
         except TransitionRefused as refusal:
             reason = f"{refusal}, its error stands above"
         except Exception as error:
@@ -205,9 +207,10 @@ class Supervision:
         if now_s - self._looked_s < PRIVATE_EVERY_S:
             return
         self._looked_s = now_s
+        inherited = owned_segments()
         for part in self._parts:
             if part.pid is not None and now_s < part.exposed_until_s:
-                if make_private(part.pid) and not part.joined:
+                if make_private(part.pid, but_for=inherited) and not part.joined:
                     part.joined, part.exposed_until_s = True, now_s + PRIVATE_FOR_S
 
     def _shut_down(self, event: Event, context: LaunchContext, task: asyncio.Task) -> None:

@@ -23,6 +23,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from diffmocap.graph.elements import PACKAGE, URDF, Graph, NodeProcess, StaticTransform, ToolProcess
 from diffmocap.graph.robot_description import robot_description
+from diffmocap.graph.rviz_config import RvizConfig
 from diffmocap.network import network
 from diffmocap.nodes.launch_checks import check_arguments, check_files, installed
 from diffmocap.nodes.launch_supervision import Part, Supervision
@@ -110,7 +111,7 @@ def _node(node: NodeProcess, values: dict[str, str], prefix: str | None, **watch
         namespace=values["namespace"],
         parameters=([values["params_file"]] if node.reads_params_file else []) + ([parameters] if parameters else []),
         remappings=list(node.remappings),
-        arguments=list(node.arguments),
+        arguments=[str(a.write()) if isinstance(a, RvizConfig) else a for a in node.arguments],
         ros_arguments=["--log-level", values["log_level"]],
         output="screen",
         **watched,

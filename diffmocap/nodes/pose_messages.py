@@ -1,4 +1,4 @@
-"""From a pose to its ROS messages: joint states, body pose, transform."""
+"""From a pose to its ROS messages: joint states, body pose, the root's transform."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from diffmocap_msgs.msg import BodyPose
 from geometry_msgs.msg import Point, Pose, Quaternion, Transform, TransformStamped, Vector3
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
-from tf2_msgs.msg import TFMessage
 
 from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, URDF_FROM_SMPL
-from diffmocap.graph.robot_description import ROOT_LINK
 from diffmocap.pipeline import PoseResult
 from diffmocap.types import BodyState
 
@@ -69,11 +67,11 @@ def root_covariance(state: BodyState) -> torch.Tensor:
     return torch.block_diag(state.pelvis_covariance, R @ state.rotation_covariance[0] @ R.mT)
 
 
-def transform_message(pose: Pose, header: Header) -> TFMessage:
-    """``T_optical_pelvis`` for /tf."""
+def root_transform(pose: Pose, header: Header, child: str) -> TransformStamped:
+    """``T_optical_root`` for /tf, with the root's full frame name ``child``."""
     translation = Vector3(x=pose.position.x, y=pose.position.y, z=pose.position.z)
     transform = Transform(translation=translation, rotation=pose.orientation)
-    return TFMessage(transforms=[TransformStamped(header=header, child_frame_id=ROOT_LINK, transform=transform)])
+    return TransformStamped(header=header, child_frame_id=child, transform=transform)
 
 
 def _quaternions(rotations: torch.Tensor) -> list[Quaternion]:

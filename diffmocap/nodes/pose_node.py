@@ -1,4 +1,4 @@
-"""pose_node: keypoints in, joint states, body pose, transform and markers out."""
+"""pose_node: keypoints in, joint states, body pose, transforms and markers out."""
 
 from __future__ import annotations
 
@@ -6,29 +6,36 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from diffmocap_msgs.msg import BodyPose
 from diffmocap_msgs.msg import Keypoints2D as Keypoints2DMsg
+from geometry_msgs.msg import TransformStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import Header, String
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
+from diffmocap.body.skeleton import ROOT_LINK
 from diffmocap.device import resolve_device
-from diffmocap.errors import DeviceError, DiffmocapError, KeypointError
-from diffmocap.graph.description import OPTICAL_FRAME
+from diffmocap.errors import DeviceError, DiffmocapError, KeypointError, StampError
+from diffmocap.graph.frames import OPTICAL_FRAME, prefixed
 from diffmocap.graph.robot_description import robot_description
 from diffmocap.lifting.lifter import Lifter
+from diffmocap.nodes.arrivals import Arrival, Arrivals
 from diffmocap.nodes.calibration import Calibration, image_topics_behind
 from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
 from diffmocap.nodes.ground_frame import GroundFrame
+from diffmocap.nodes.input_watch import InputWatch, PlainSubscription, Words
+from diffmocap.nodes.link_frames import LinkFrames
 from diffmocap.nodes.messages import keypoints_from_message, stamp_from_ns
+from diffmocap.nodes.output_watch import OutputWatch
 from diffmocap.nodes.parameters import Parameters
 from diffmocap.nodes.pose_markers import pose_markers
-from diffmocap.nodes.pose_messages import body_pose_message, joint_state_message, root_pose, transform_message
+from diffmocap.nodes.pose_messages import body_pose_message, joint_state_message, root_pose, root_transform
 from diffmocap.nodes.pose_settings import SETTINGS, pipeline_settings
 from diffmocap.nodes.refinement_report import RefinementReport
 from diffmocap.nodes.run import ManagedNode, run
@@ -40,6 +47,8 @@ from diffmocap.refinement.compiled.ahead import is_compiled
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: What to count where keypoints brought no pose to publish.
 WITHOUT_POSE = {Outcome.STALE: "stale", Outcome.DELAYED: "delayed"}
+#: Nobody seen for so long is worth a word [s].
+UNSEEN_S = 2.0
 #: Every publisher of static transforms has said something at some time.
 STATIC_FRAMES = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -56,14 +65,19 @@ class PoseNode(ManagedNode):
         self._diagnostics: Diagnostics | None = None
         self._worker: LatestWorker | None = None
         self._subscriptions_: list = []
+        self._input: InputWatch | None = None
+        self._output: OutputWatch | None = None
+        self._unseen_since_s: float | None = None
         self._budget = StepBudget()
         self._ground = GroundFrame()
+        self._link_frames: LinkFrames | None = None
         self._dropped = 0
         self._markers_due_s = 0.0
 
     def validate(self, values: dict[str, Any]) -> None:
         """Also loads the model on another device, so that a device that fails is refused and nothing changes."""
         pipeline_settings(values)
+        prefixed(ROOT_LINK, values["frame_prefix"])
         if self.parameters is None or values["device"] == self.parameters["device"]:
             return  # at the start configure will tell, so that the node lives
         resolve_device(values["device"])
@@ -74,8 +88,6 @@ class PoseNode(ManagedNode):
                 raise DeviceError(f"the model cannot be loaded on '{values['device']}': {error}") from error
 
     def parameters_changed(self, names: set[str]) -> None:
-        if self._worker is not None:
-            self._worker.depth = self.parameters["queue_depth"]
         if self._pipeline is not None and "device" in names:
             self._pipeline.replace_lifter(self._next_lifter)
             self._next_lifter = None
@@ -91,11 +103,12 @@ class PoseNode(ManagedNode):
             p["weights"], p["body_model"], p["device"], pipeline_settings(p.values())
         )
         self._pipeline.warm_up()
+        self._link_frames = None  # of another body, or prefix
         self._create_publishers()
         self._diagnostics = Diagnostics(self)
         for counter in (
-            "poses", "without_person", "delayed", "bad_keypoints", "dropped", "stale", "tracks", "reinitialised",
-            "switched",
+            "poses", "without_person", "delayed", "bad_keypoints", "refused", "dropped", "stale", "tracks",
+            "reinitialised", "switched",
         ):  # fmt: skip
             self._diagnostics.count(counter, 0)
         weights, body = p["weights"] or "shipped weights", p["body_model"] or "shipped body"
@@ -119,14 +132,24 @@ class PoseNode(ManagedNode):
         self._subscriptions_ = [
             self.create_subscription(CameraInfo, "camera_info", self._calibration.receive, qos_profile_sensor_data),
             self.create_subscription(CameraInfo, f"{topic}/camera_info", self._calibration.receive_of_keypoints, 10),
-            self.create_subscription(Keypoints2DMsg, "keypoints", self._receive, 10),
             self.create_subscription(TFMessage, "/tf_static", self._ground.frames.receive, STATIC_FRAMES),
         ]
+        self._unseen_since_s = None
+        self._arrivals = Arrivals(self, self._diagnostics, "keypoints")
+        start = "start keypoint_node in this namespace, and see what it says of its images"
+        words = Words("keypoints", start, self._busy)
+        source, subscribe = (Keypoints2DMsg, "keypoints"), partial(PlainSubscription, self)
+        self._input = InputWatch(self, self._diagnostics, words, self._receive, lambda: source, subscribe)
+        self._output = OutputWatch(self, self._diagnostics, "joint_states")
 
     def deactivate(self) -> None:
         for subscription in self._subscriptions_:
             self.destroy_subscription(subscription)
         self._subscriptions_ = []
+        for watch in (self._input, self._output):
+            if watch is not None:
+                watch.close()
+        self._input = self._output = None
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
@@ -156,28 +179,32 @@ class PoseNode(ManagedNode):
 
     def _receive(self, message: Keypoints2DMsg) -> None:
         self._diagnostics.tick("keypoints")
-        if dropped := self._worker.put((message, time.monotonic())):
+        self._worker.depth = self._input.depth(self.parameters["queue_depth"])
+        if dropped := self._worker.put((message, self._arrivals.note(message.header.stamp))):
             self._diagnostics.count("dropped", dropped)
+            self._input.dropped(dropped)
 
-    def _work(self, item: tuple[Keypoints2DMsg, float]) -> None:
+    def _work(self, item: tuple[Keypoints2DMsg, Arrival]) -> None:
         """One set of keypoints, on the worker's thread."""
-        message, received_s = item
+        message, arrival = item
         started_s = time.monotonic()
         p = self.parameters
         if torch.get_num_threads() != p["torch_threads"]:
             torch.set_num_threads(p["torch_threads"])  # counts for the thread that calls it
-        frame = message.header.frame_id or OPTICAL_FRAME
+        frame = message.header.frame_id or prefixed(OPTICAL_FRAME, p["frame_prefix"])
         try:
-            keypoints = keypoints_from_message(message)
+            keypoints = replace(keypoints_from_message(message), stamp_ns=arrival.stamp_ns)
+            arrival.require_near(p["max_stamp_offset"])
             intrinsics = self._calibration.intrinsics(
                 keypoints.width, keypoints.height, p["vertical_fov_deg"], p["rectified"]
             )
             self._pipeline.settings = self._affordable_settings(started_s, frame)
             result = self._pipeline.step(keypoints, intrinsics, self._refinement_deadline_s(keypoints.stamp_ns))
+            self._tell_view(result.outcome)
             if result.state is not None:
                 header = Header(stamp=stamp_from_ns(result.stamp_ns), frame_id=frame)
                 self._publish(result, header)
-                self._measure(result, keypoints.stamp_ns, received_s, started_s)
+                self._measure(result, keypoints.stamp_ns, arrival.steady_s, started_s)
             else:
                 self._diagnostics.count(WITHOUT_POSE.get(result.outcome, "without_person"))
         finally:
@@ -207,13 +234,45 @@ class PoseNode(ManagedNode):
         return time.perf_counter() + 1e-3 * refinement_end_ms(self._age_ms(stamp_ns), budget_ms, all_steps)
 
     def _age_ms(self, stamp_ns: int) -> float:
-        return (self.get_clock().now().nanoseconds - stamp_ns) / 1e6
+        return self._diagnostics.clock.age_ms(stamp_ns)
+
+    def _tell_view(self, outcome: Outcome) -> None:
+        """Nobody in view is no fault, but a reason for silence."""
+        now_s = time.monotonic()
+        if outcome is not Outcome.UNSEEN:
+            if outcome is not Outcome.STALE:
+                self._unseen_since_s = None
+                self._diagnostics.solved("view")
+            return
+        self._unseen_since_s = self._unseen_since_s or now_s
+        if (unseen_s := now_s - self._unseen_since_s) >= UNSEEN_S:
+            self._diagnostics.problem("view", f"nobody in view for {unseen_s:.0f} s", OK)
+
+    def _busy(self) -> tuple[str, str]:
+        """How slow this node is, and what to do where it does not take all keypoints."""
+        p, item_s = self.parameters, max(self._worker.item_s, 1e-3)
+        slow = f"a pose takes {1e3 * item_s:.0f} ms, {1.0 / item_s:.2g} a second come out"
+        if p["budget_ms"] <= 0.0 and p["steps"] > 1:
+            return slow, f"budget_ms is 0, so that no step is given up: lower steps ({p['steps']}), or set budget_ms"
+        return slow, "lower steps, hypotheses or refinement_iterations, or the rate of the camera"
 
     def _publish(self, result: PoseResult, header: Header) -> None:
         self._joint_states.publish(joint_state_message(result, header))
-        if self.parameters["publish_tf"]:
-            self._tf.publish(transform_message(root_pose(result.state), header))
+        if transforms := self._transforms(result, header):
+            self._tf.publish(TFMessage(transforms=transforms))
         self._body_pose.publish(body_pose_message(result, header))
+
+    def _transforms(self, result: PoseResult, header: Header) -> list[TransformStamped]:
+        """What the parameters ask for; nothing else is computed."""
+        p = self.parameters
+        made = []
+        if p["publish_tf"]:
+            made.append(root_transform(root_pose(result.state), header, prefixed(ROOT_LINK, p["frame_prefix"])))
+        if p["publish_link_tf"]:
+            if self._link_frames is None:
+                self._link_frames = LinkFrames(self._pipeline.body.rest_joints()[0], p["frame_prefix"])
+            made += self._link_frames.transforms(result.joint_angles, header.stamp)
+        return made
 
     def _publish_markers(self, result: PoseResult, header: Header) -> None:
         now_s = time.monotonic()
@@ -275,8 +334,10 @@ class PoseNode(ManagedNode):
         text = str(error)
         if not isinstance(error, DiffmocapError):
             text = "an unexpected error:\n" + "".join(traceback.format_exception(error))
-        self._diagnostics.count("bad_keypoints" if isinstance(error, KeypointError) else "failed")
-        self._diagnostics.problem("failed", str(error), ERROR)
+        kinds = {KeypointError: "bad_keypoints", StampError: "refused"}
+        self._diagnostics.count(kinds.get(type(error), "failed"))
+        summary = f"keypoints refused: {error}" if type(error) in kinds else str(error)
+        self._diagnostics.problem("failed", summary, ERROR)
         self.get_logger().error(text, throttle_duration_sec=5.0)
 
 

@@ -100,7 +100,20 @@ SETTINGS = (
     Setting("pelvis_min_cutoff", PELVIS_FILTER.min_cutoff_hz, "Cutoff of the resting pelvis [Hz].", 0.01, 100.0),
     Setting("pelvis_beta", PELVIS_FILTER.beta, "Rise of the pelvis's cutoff with its speed [Hz per m/s].", 0.0, 100.0),
     *PHYSICS_SETTINGS,
-    Setting("max_gap", _SMOOTHING.max_gap_s, "Longer gaps start a new track [s].", 0.05, 10.0),
+    Setting(
+        "max_gap",
+        _SMOOTHING.max_gap_s,
+        "Longer gaps start a new track [s]; of slow streams those of 2.5 images and more.",
+        0.05,
+        10.0,
+    ),
+    Setting(
+        "max_stamp_offset",
+        60.0,
+        "Keypoints whose stamps are farther from the clock are refused [s]; 0: none are, as a video's own times need.",
+        0.0,
+        1e6,
+    ),
     Setting(
         "vertical_fov_deg", 50.0, "Field of view to assume of a camera that nobody calibrated [degrees].", 5.0, 150.0
     ),
@@ -118,7 +131,19 @@ SETTINGS = (
         10_000.0,
     ),
     Setting("queue_depth", 2, "Keypoints that may wait; when more come the oldest are dropped.", 1, 16),
-    Setting("publish_tf", True, "Publish the pelvis on /tf."),
+    Setting("publish_tf", True, "Publish the root link human on /tf, in the frame of the images."),
+    Setting(
+        "publish_link_tf",
+        False,
+        "Publish the links below it on /tf, too, as robot_state_publisher otherwise does with the joint states.",
+    ),
+    Setting(
+        "frame_prefix",
+        "",
+        "Stands before the names of the frames that this node publishes, such as alice/; robot_state_publisher and "
+        "what places the camera want the same one: the launch files' argument of this name gives it to all.",
+        live=False,
+    ),
     Setting("publish_markers", True, "Publish markers where somebody subscribes to them."),
     Setting("markers_rate", 15.0, "Markers a second at most [Hz].", 0.1, 100.0),
     Setting("ground_frame", "map", "Frame with z up; its plane z = 0 is drawn until the floor is found; empty: none."),

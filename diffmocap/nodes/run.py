@@ -80,6 +80,10 @@ class ManagedNode(LifecycleNode):
             self._release(deactivate=False, cleanup=True)
             return TransitionCallbackReturn.FAILURE
         self.configured = True
+        # What is loaded stays: Python's collector would go through it each time, so seldom comes to a full run, and
+        # what a stream leaves in circles would pile up for hours.
+        gc.collect()
+        gc.freeze()
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -113,6 +117,7 @@ class ManagedNode(LifecycleNode):
             self._attempt("deactivate", self.deactivate)
         if cleanup:
             self.configured = False
+            gc.unfreeze()
             self._attempt("clean up", self.cleanup)
 
     def _attempt(self, what: str, step: Callable[[], None]) -> bool:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from diffmocap.nodes.interruption import take_signals
-from diffmocap.shared_memory import remove_owned
+from diffmocap.shared_memory import close_inherited_locks, remove_owned
 
 NODES = ("camera_node", "keypoint_node", "pose_node")
 
@@ -34,6 +34,7 @@ def pose_node() -> int:
 def start(name: str, args: Sequence[str] | None = None) -> int:
     """Runs a node of this package and ends the process; ``args`` as for ``rclpy.init``."""
     take_signals()
+    close_inherited_locks()
     os.umask(0o077)  # what a camera sees concerns its user alone: log files, and files in shared memory
     try:
         main = importlib.import_module(f"diffmocap.nodes.{name}").main

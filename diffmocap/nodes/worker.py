@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,8 @@ class LatestWorker:
         self._condition = threading.Condition()
         self._stopping = False
         self.dropped = 0
+        self._began_s: float | None = None  # the item in work
+        self._took_s = 0.0  # the one before it
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -41,6 +44,12 @@ class LatestWorker:
     @depth.setter
     def depth(self, depth: int) -> None:
         self._depth = depth
+
+    @property
+    def item_s(self) -> float:
+        """How long an item takes [s]: the last one did, or the one in work has been, if that is longer."""
+        began_s = self._began_s
+        return self._took_s if began_s is None else max(self._took_s, time.monotonic() - began_s)
 
     def put(self, item: Any) -> int:
         """Hands over an item; returns how many older ones it pushed out."""
@@ -70,7 +79,9 @@ class LatestWorker:
                 if self._stopping:
                     return
                 item = self._waiting.popleft()
+            self._began_s = began_s = time.monotonic()
             try:
                 self._handle(item)
             except Exception as error:
                 self._failed(error)
+            self._took_s, self._began_s = time.monotonic() - began_s, None

@@ -67,6 +67,10 @@ class PhysicsSettings:
         """Silence after which the next pose starts a new track."""
         return self.smoothing.max_gap_s
 
+    def with_max_gap(self, max_gap_s: float) -> "PhysicsSettings":
+        """The same with another gap [s]."""
+        return replace(self, smoothing=self.smoothing.with_max_gap(max_gap_s))
+
     def unhurried(self) -> "PhysicsSettings":
         """The same with physics and all its iterations in every frame: for first frames that are slow anyway."""
         return replace(self, enabled=True, live=replace(self.live, budget_ms=0.0, lag_frames=0))

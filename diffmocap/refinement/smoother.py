@@ -6,7 +6,7 @@ millisecond, and their two parameters trade jitter against lag in a way a user c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -42,6 +42,10 @@ class SmootherSettings:
     def __post_init__(self) -> None:
         if not 0.0 < self.max_gap_s <= 60.0:
             raise SettingsError(f"max_gap_s must lie in (0, 60] s, got {self.max_gap_s}")
+
+    def with_max_gap(self, max_gap_s: float) -> SmootherSettings:
+        """The same with another gap [s]."""
+        return replace(self, max_gap_s=max_gap_s)
 
 
 class Smoother:

@@ -50,24 +50,21 @@ def test_two_opencv_wheels_are_told(monkeypatch, second):
     assert "pip uninstall -y" in check.advice and "opencv-contrib-python==4.11.0.86" in check.advice
 
 
-def test_numpy_2_is_told(monkeypatch):
-    monkeypatch.setattr(checks.metadata, "version", lambda name: "2.1.0")
-    assert checks.package("numpy", "arrays").status == "missing"
-    assert checks.package("roma", "rotations").status == "ok"
-
-
 def test_a_package_that_is_not_there_is_told():
     check = checks.package("no-such-package-anywhere", "nothing")
     assert check.status == "missing" and "pip install no-such-package-anywhere" in check.advice
 
 
-def test_a_mediapipe_without_its_model_is_told(monkeypatch, tmp_path):
-    class Spec:
-        submodule_search_locations = [str(tmp_path)]
+def test_a_mediapipe_whose_libraries_are_missing_is_told(monkeypatch):
+    def load(name: str) -> None:
+        if name == "libEGL.so.1":
+            raise OSError(f"{name}: cannot open shared object file")
 
-    monkeypatch.setattr(checks, "find_spec", lambda name: Spec)
+    monkeypatch.setattr(checks.ctypes, "CDLL", load)
     check = checks.mediapipe()
-    assert check.status == "missing" and "task_file" in check.advice
+    assert check.status == "missing" and "libEGL.so.1" in check.detail and "apt install libegl1" in check.advice
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    assert checks.mediapipe().status == "missing"
 
 
 def test_a_corrupt_model_is_told(monkeypatch):
@@ -96,3 +93,20 @@ def test_no_ros_gives_the_advice_of_the_error(monkeypatch):
     monkeypatch.setattr("diffmocap.ros_environment.require_ros", absent)
     check = checks.ros()
     assert (check.status, check.advice) == ("missing", "source it")
+
+
+def test_the_profile_that_diffmocap_will_set_is_named_for_drivers_too(monkeypatch):
+    monkeypatch.setattr("diffmocap.ros_environment.child_environment", lambda: {"ROS_DISTRO": "jazzy"})
+    check = checks.fast_dds()
+    assert "fastdds" in check.detail and check.status in ("ok", "note")
+    if check.status == "ok":  # else there is too little shared memory, of which it speaks
+        assert "export FASTRTPS_DEFAULT_PROFILES_FILE=/" in check.advice
+    monkeypatch.setattr("diffmocap.ros_environment.child_environment", lambda: {"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})
+    assert "rmw_zenoh_cpp" in checks.fast_dds().detail
+
+
+def test_a_profile_that_does_not_exist_is_told(monkeypatch):
+    environment = {"FASTDDS_DEFAULT_PROFILES_FILE": "/nowhere.xml"}
+    monkeypatch.setattr("diffmocap.ros_environment.child_environment", lambda: environment)
+    check = checks.fast_dds()
+    assert (check.status, check.advice) == ("missing", "unset FASTDDS_DEFAULT_PROFILES_FILE")

@@ -145,4 +145,4 @@ def test_every_module_has_what_the_parser_wants():
 
 
 def test_the_console_script_is_this_one(repo_root: Path):
-    assert "diffmocap = diffmocap.cli.main:main" in (repo_root / "setup.py").read_text()
+    assert "diffmocap = diffmocap.cli.start:main" in (repo_root / "setup.py").read_text()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
+from types import SimpleNamespace
 
 import pytest
 
-from diffmocap.cli.play import NodeLog, free_domain_id
+from diffmocap.cli.play import NodeLog, Play, free_domain_id, play
+from diffmocap.cli.recording import Recording
+from diffmocap.graph.elements import Graph
 
 
 @pytest.fixture
@@ -60,3 +65,37 @@ def test_a_free_domain_is_free():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("127.0.0.1", 7410 + 250 * domain_id))
     assert len(taken) > 5, "runs that start together get different ones"
+
+
+@pytest.mark.ros
+def test_the_diagnostics_of_another_graph_in_the_domain_are_not_this_ones(ros_env):
+    from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+
+    from diffmocap.cli.monitor import Monitor
+
+    for namespace, own in (("alice", "alice/pose_node"), ("/", "pose_node")):
+        recording = Recording()
+        monitor = Monitor(recording, namespace)
+        try:
+            for name in ("bob/pose_node", own, "alice/robot/pose_node", "mallory/alice/pose_node"):
+                status = DiagnosticStatus(name=name, level=DiagnosticStatus.WARN, message=f"of {name}")
+                monitor._diagnostics(DiagnosticArray(status=[status]))
+        finally:
+            monitor.close()
+        assert {text for _, text in recording.problems.values()} == {f"of {own}"}
+
+
+def test_the_chosen_network_is_set_before_ros_is_and_contradictions_are_told(monkeypatch, capsys):
+    class Reached(Exception):
+        """Instead of the supervisor."""
+
+    def supervisor(*_) -> None:
+        raise Reached(os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE"))
+
+    monkeypatch.setattr("diffmocap.ros_environment.require_ros", lambda: None)
+    monkeypatch.setitem(sys.modules, "diffmocap.cli.supervisor", SimpleNamespace(Supervisor=supervisor))
+    environment = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    monkeypatch.setattr(os, "environ", environment)
+    with pytest.raises(Reached, match="config/fastdds"):
+        play(Play(Graph("empty", (), ()), {}, log_folder=None, network="lan"), Recording())
+    assert "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST is set and is kept" in capsys.readouterr().err

@@ -52,6 +52,18 @@ def test_a_calibration_reaches_the_camera(monkeypatch, tiny_video, tmp_path, com
         assert started.value.args == (expected,)
 
 
+@pytest.mark.parametrize("command", ["live", "demo"])
+@pytest.mark.parametrize(("options", "network"), [([], "local"), (["--network", "lan"], "lan")])
+def test_the_network_is_handed_on(monkeypatch, tiny_video, tmp_path, command, options, network):
+    def play(what, recording) -> None:
+        raise Started(what.network)
+
+    monkeypatch.setattr("diffmocap.cli.play.play", play)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Started, match=network):
+        main([command, "--source", str(tiny_video), *options])
+
+
 def test_what_is_not_given_is_said_to_be_so(capsys):
     with pytest.raises(SystemExit):
         main(["live", "--help"])

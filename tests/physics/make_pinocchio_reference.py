@@ -1,7 +1,7 @@
 """Writes pinocchio_reference.npz: inverse dynamics of the shipped URDF by another hand.
 
-Pinocchio's wheels want numpy 2, which mediapipe forbids in this project's environment, so the values are kept beside
-the tests. To make them again, from the repository's root, first here and then in an environment with pin==4.1.0:
+Pinocchio and what it brings are not worth installing for one test, so the values are kept beside it. To make them
+again, from the repository's root, first here and then in an environment with pin==4.1.0:
 
     python tests/physics/make_pinocchio_reference.py states cmu_smpl30_val.npz states.npz
     python tests/physics/make_pinocchio_reference.py torques states.npz
@@ -37,7 +37,7 @@ def write_torques(states: str) -> None:
     text = text.replace('mass value="0.001"', 'mass value="0"').replace('"1e-06"', '"0"')
     model = pin.buildModelFromXML(text, pin.JointModelFreeFlyer())
     data = model.createData()
-    names = re.findall(r'<joint name="([^"]+)"', text)
+    names = re.findall(r'<joint name="([^"]+)" type="revolute"', text)
     place = np.array([model.idx_vs[model.getJointId(name)] - 6 for name in names])
     rng, dt = np.random.default_rng(0), 1 / 30
 

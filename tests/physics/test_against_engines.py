@@ -84,8 +84,8 @@ def test_either_branch_of_the_angles_gives_the_same_power(reference, segments):
 def test_torques_are_pybullets(reference, segments, tmp_path):
     """The URDF with its pelvis held, gravity from the side, which a live engine takes as it stands."""
     path = tmp_path / "human.urdf"
-    path.write_text(read_urdf(resolve_meshes=True).replace('mass value="0.001"', 'mass value="1e-9"')
-                    .replace('"1e-06"', '"1e-12"'))  # fmt: skip
+    text = read_urdf(resolve_meshes=True, massless_root=False)
+    path.write_text(text.replace('mass value="0.001"', 'mass value="1e-9"').replace('"1e-06"', '"1e-12"'))
     client = pybullet.connect(pybullet.DIRECT)
     try:
         gravity = (3.0, -4.0, -8.0)

@@ -13,7 +13,7 @@ import torch
 
 from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, rotations_from_angles
 from diffmocap.body.model import BodyModel
-from diffmocap.body.skeleton import KEYPOINT_NAMES
+from diffmocap.body.skeleton import JOINT_NAMES, KEYPOINT_NAMES
 from diffmocap.camera.projection import project
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.weights import save_weights
@@ -124,7 +124,7 @@ def test_keypoints_become_joint_states_body_pose_transform_and_markers(graph, ac
     from std_msgs.msg import String
     from visualization_msgs.msg import MarkerArray
 
-    feed = active(hypotheses=3, markers_rate=100.0, physics=False)
+    feed = active(hypotheses=3, markers_rate=100.0, physics=False, frame_prefix="alice/", publish_link_tf=True)
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     descriptions = graph.collect(String, "robot_description", latched)
     first, _ = feed.pose()
@@ -140,9 +140,21 @@ def test_keypoints_become_joint_states_body_pose_transform_and_markers(graph, ac
     locals_ = torch.stack([rotation(q) for q in body_pose.rotations])
     from_angles = rotations_from_angles(torch.tensor(list(joint_state.position), dtype=torch.float64))
     assert roma.rotmat_geodesic_distance(from_angles, locals_[1:]).max() < 1e-3
-    (transform,) = feed.transforms[-1].transforms
-    assert (transform.header.frame_id, transform.child_frame_id) == ("some_optical_frame", "pelvis")
-    assert transform.header.stamp == body_pose.header.stamp
+    graph.spin_until(lambda: feed.transforms[-1].transforms[0].header.stamp == body_pose.header.stamp, 10.0, "/tf")
+    transform, *limbs = feed.transforms[-1].transforms
+    assert (transform.header.frame_id, transform.child_frame_id) == ("some_optical_frame", "alice/human")
+    assert all(limb.header.stamp == body_pose.header.stamp for limb in limbs)
+    places = {"some_optical_frame": (torch.eye(3).double(), torch.zeros(3).double())}
+    for step in (transform, *limbs):
+        assert step.child_frame_id not in places, "a frame with two parents"
+        t = step.transform.translation
+        R, at = places[step.header.frame_id]
+        turned = R @ rotation(step.transform.rotation)
+        places[step.child_frame_id] = (turned, at + R @ torch.tensor([t.x, t.y, t.z]).double())
+    assert len(places) == 2 + 70
+    for name, joint in zip(JOINT_NAMES, body_pose.joint_positions, strict=True):
+        off = places[f"alice/{name}"][1] - torch.tensor([joint.x, joint.y, joint.z])
+        assert float(off.abs().max()) < 2e-6, name
     # URDF axes in SMPL's: x forward is z, y left is x, z up is y.
     urdf = rotation(transform.transform.rotation)
     smpl = locals_[0]
@@ -167,6 +179,11 @@ def test_keypoints_become_joint_states_body_pose_transform_and_markers(graph, ac
     assert len(markers["hypotheses"].points) == 3 * 2 * 23
     assert markers["skeleton"].header.frame_id == "some_optical_frame"
     assert markers["ground"].header.frame_id == "map"
+
+    assert graph.set_parameter("pose_node", "publish_link_tf", False).successful
+    feed.pose()
+    graph.spin_until(lambda: len(feed.transforms[-1].transforms) == 1, 10.0, "the root's frame alone")
+    assert not graph.set_parameter("pose_node", "frame_prefix", "bob/").successful, "frames do not change names"
     assert feed.process.end(signal.SIGINT) == 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,9 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from diffmocap.errors import GraphError, SettingsError
 from diffmocap.graph import description
+from diffmocap.resources import share_path
 
 pytestmark = pytest.mark.ros
 
@@ -132,6 +136,23 @@ def test_a_parameter_file_that_reaches_no_node_starts_nothing(ros_env, tmp_path,
     assert not left_behind()
 
 
+def shown_in_rviz() -> set[str]:
+    """The topics, relative to RViz's namespace."""
+    displays = yaml.safe_load(share_path("config", "diffmocap.rviz").read_text())["Visualization Manager"]["Displays"]
+    return {d[key]["Value"] for d in displays for key in ("Topic", "Description Topic") if key in d}
+
+
+def shown_in_foxglove() -> set[str]:
+    text = share_path("config", "diffmocap.foxglove.json").read_text()
+    panels = json.loads(text)["configById"]
+    scene, image = panels["3D!diffmocap"], panels["Image!diffmocap"]
+    topics = {*scene["topics"], *(layer["topic"] for layer in scene["layers"].values() if "topic" in layer)}
+    topics |= {image["imageMode"]["imageTopic"], panels["DiagnosticSummary!diffmocap"]["topicToRender"]}
+    topics |= {re.match(r"[\w/]+", path["value"])[0] for panel in panels.values() for path in panel.get("paths", ())}
+    assert all(topic in text for topic in topics)
+    return topics
+
+
 def test_another_driver_is_heard_with_its_calibration_and_its_frame(ros_env, tmp_path) -> None:
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from tf2_msgs.msg import TFMessage
@@ -149,7 +170,12 @@ def test_another_driver_is_heard_with_its_calibration_and_its_frame(ros_env, tmp
         while not (statics and count("/usb_cam/image_raw") == count("/usb_cam/camera_info") == 1):
             supervisor.spin_once(0.1)
             assert time.monotonic() < deadline_s, supervisor.node.get_topic_names_and_types()
-        assert count("/image_raw") == count("/camera_info") == 0
+        assert count("/human/image_raw") == count("/human/camera_info") == 0
+        topics = {name for name, _ in supervisor.node.get_topic_names_and_types()}
+        shown = shown_in_foxglove() | {f"/human/{topic}" for topic in shown_in_rviz()}
+        assert len(shown) == 5 and shown <= topics, "what the layouts show is there, in the default namespace"
+        robots = {"/joint_states", "/robot_description", "/robot_state_publisher/robot_description"}
+        assert not topics & robots, "these are a robot's"
     assert {t.child_frame_id for t in statics[0].transforms} == {"camera_link", "default_cam"}
 
 
@@ -158,6 +184,7 @@ import sys, time
 from pathlib import Path
 from diffmocap.cli.supervisor import Supervisor
 from diffmocap.graph import description
+from diffmocap.resources import share_path
 with Supervisor(description.webcam(), {"camera": "false"}, Path(sys.argv[1])) as supervisor:
     print(*supervisor.pids, flush=True)
     while True:

@@ -24,7 +24,8 @@ exec python3 {path} "$@"
 _MANIFEST = """<?xml version="1.0"?>
 <package format="3">
   <name>{name}</name><version>0.0.1</version><description>Stand-in for {name}</description>
-  <maintainer email="maintainers@users.noreply.github.com">diffmocap maintainers</maintainer><license>Apache-2.0</license>
+  <maintainer email="maintainers@users.noreply.github.com">diffmocap maintainers</maintainer>
+  <license>Apache-2.0</license>
 </package>
 """
 _SETUP = """export AMENT_PREFIX_PATH="{folder}${{AMENT_PREFIX_PATH:+:$AMENT_PREFIX_PATH}}"

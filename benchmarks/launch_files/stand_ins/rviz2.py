@@ -23,7 +23,8 @@ class Viewer(Node):
     def __init__(self, configuration: dict) -> None:
         super().__init__("rviz2")
         self.create_subscription(TFMessage, "/tf", lambda message: None, 100)
-        topics = [topic for display in configuration["Visualization Manager"]["Displays"] if (topic := self._show(display))]
+        displays = configuration["Visualization Manager"]["Displays"]
+        topics = [topic for display in displays if (topic := self._show(display))]
         self.get_logger().info(f"stand-in, shows {', '.join(topics)}")
 
     def _show(self, display: dict) -> str | None:
