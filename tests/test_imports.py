@@ -13,14 +13,15 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: The pipeline's order. A part imports from itself and from what stands before it.
 ORDER = (
-    "errors", "stamps", "compiler", "types", "resources", "device", "body", "camera", "keypoints", "lifting", "optim",
-    "physics", "refinement", "pipeline", "evaluation", "motion_metrics", "uncertainty", "wild_figures", "shared_memory",
+    "errors", "stamps", "stream_rate", "compiler", "types", "resources", "device", "body", "camera", "keypoints",
+    "lifting", "optim", "physics", "refinement", "pipeline", "evaluation", "motion_metrics", "uncertainty", "wild_figures", "shared_memory",
     "network", "ros_environment", "graph", "nodes", "cli",
 )  # fmt: skip
 
 #: ROS-free parts that must run anywhere torch runs: what they may import when they are loaded.
 LIGHT_PARTS = (
-    "errors", "stamps", "compiler", "types", "resources", "device", "body", "lifting", "optim", "physics", "refinement",
+    "errors", "stamps", "stream_rate", "compiler", "types", "resources", "device", "body", "lifting", "optim",
+    "physics", "refinement",
     "pipeline", "evaluation", "motion_metrics", "uncertainty", "wild_figures",
 )  # fmt: skip
 LIGHT_PACKAGES = {"diffmocap", "numpy", "roma", "safetensors", "torch"}
