@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     "errors", "array_archive", "yaml_file", "weights_file", "stamps", "stream_rate", "compiler", "types",
     "resources", "device", "body", "camera", "keypoints", "lifting", "optim", "physics", "refinement", "pipeline",
-    "evaluation", "motion_metrics", "uncertainty", "wild_figures", "shared_memory", "network", "ros_logs", "ros_environment",
+    "evaluation", "motion_metrics", "uncertainty", "wild_figures", "shared_memory", "network", "home_folder",
+    "ros_environment",
     "graph", "nodes", "cli",
 )  # fmt: skip
 
