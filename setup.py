@@ -19,6 +19,29 @@ def data_files(*folders: str) -> list[tuple[str, list[str]]]:
     ]
 
 
+#: Ranges in which the command and the nodes were seen to work; requirements/ pins what is tested. ROS 2 is no package of
+#: PyPI's, see the README. colcon ignores these: there the packages come from tools/setup_ros_venv.sh.
+NEEDED = [
+    "mediapipe>=1.2,<2",
+    "numba>=0.61",
+    "numpy>=2.1",
+    "opencv-contrib-python>=4.10",
+    "psutil>=5.9",
+    "pyyaml>=6",
+    "roma>=1.5",
+    "safetensors>=0.4.4",
+    "scipy>=1.13",
+    "torch>=2.4",
+    "tqdm>=4.66",
+]
+OPTIONAL = {
+    "smpl": ["smplx>=0.1.28"],  # your own SMPL model
+    "render": ["pybullet>=3.2.6; python_version < '3.12'"],  # the demo's video
+    "train": ["tensorboard>=2.21"],
+    "examples": ["scikit-learn>=1.5"],
+    "test": ["diffusers>=0.30", "pytest>=8", "pytest-timeout>=2.3", "rosbags>=0.10", "smplx>=0.1.28", "trimesh>=4"],
+}
+
 setup(
     name=NAME,
     version="0.1.0",
@@ -33,9 +56,9 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         *data_files("config", "launch", "media", "models"),
     ],
-    # The pinned requirements/ install the rest: torch must come first and alone, see requirements/torch.txt.
-    install_requires=["setuptools"],
-    python_requires=">=3.11",
+    install_requires=NEEDED,
+    extras_require=OPTIONAL,
+    python_requires=">=3.11,<3.15",
     zip_safe=False,
     entry_points={
         "console_scripts": [

@@ -6,8 +6,10 @@ Numba compiles them when they are first called and keeps them on disk. Without i
 from __future__ import annotations
 
 import hashlib
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +18,8 @@ import torch
 
 #: Sums may be reordered and fused, so that they use vector instructions; what is no number stays none.
 _FAST = {"contract", "reassoc", "arcp", "nsz"}
+#: How lines about the progress of compiling begin; the command line shows them while it waits for a node.
+COMPILING = "compiling the physics for this processor"
 
 
 def compiled(function: Callable) -> Callable:
@@ -37,12 +41,54 @@ def compiled(function: Callable) -> Callable:
         return njit(**options)(function)
 
 
-def is_kept(function: Callable) -> bool:
-    """Whether machine code of a compiled function is on disk, so that calling it takes no time to compile."""
+def why_not_kept(function: Callable) -> str:
+    """Why machine code of a compiled function cannot be kept on disk; empty where it can."""
+    cache_file = getattr(getattr(function, "_cache", None), "_cache_file", None)
+    folder = getattr(getattr(function, "_cache", None), "cache_path", "")
+    if cache_file is None or not folder:
+        return "neither the folder of the sources nor the user's cache can be written; NUMBA_CACHE_DIR may name another"
     try:
-        return bool(function._cache._cache_file._load_index())
-    except Exception:  # not kept at all, or not readable
-        return False
+        probe = Path(folder) / f".diffmocap-{time.time_ns()}"
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(bytes(4096))
+        probe.unlink()
+    except OSError as error:
+        return f"{folder} cannot be written ({error.strerror}); NUMBA_CACHE_DIR may name another folder"
+    return ""
+
+
+@contextmanager
+def compiling_told(tell: Callable[[str], None], period_s: float = 5.0) -> Iterator[None]:
+    """Tells people what they wait for where something is compiled meanwhile, and nothing else.
+
+    ``tell`` gets a line when compiling begins, how far it is every ``period_s``, and a line at the end.
+    """
+    try:
+        from numba.core import event
+    except Exception:  # none, or one that does not work: torch does what would be compiled
+        yield
+        return
+
+    class Listener(event.Listener):
+        count, begin_s, told_s = 0, 0.0, 0.0
+
+        def on_start(self, event: event.Event) -> None:
+            if not self.begin_s:
+                self.begin_s = self.told_s = time.monotonic()
+                not_kept = why_not_kept(event.data["dispatcher"])
+                tell(f"{COMPILING}, {f'at every start: {not_kept}' if not_kept else 'once'}; that takes a minute or more")
+
+        def on_end(self, event: event.Event) -> None:
+            self.count += 1
+            if (now_s := time.monotonic()) - self.told_s >= period_s:
+                self.told_s = now_s
+                tell(f"{COMPILING}: {self.count} functions in {now_s - self.begin_s:.0f} s")
+
+    listener = Listener()
+    with event.install_listener("numba:compile", listener):
+        yield
+    if listener.begin_s:
+        tell(f"{COMPILING}: done in {time.monotonic() - listener.begin_s:.0f} s")
 
 
 def array(x: torch.Tensor) -> np.ndarray:

@@ -66,14 +66,40 @@ def test_a_full_disk_keeps_nothing_from_running(load, monkeypatch):
     assert load()(np.ones(4)) == 8.0  # what was half written is made anew
 
 
-def test_what_is_kept_is_known_before_it_is_called(load, tmp_path):
-    assert not compiler.is_kept(load())
-    load()(np.ones(2))
-    again = load()
-    assert compiler.is_kept(again)
+def test_people_are_told_what_they_wait_for_and_only_then(load, tmp_path):
+    for expected in (["once", "1 functions in ", "done in "], []):
+        told: list[str] = []
+        with compiler.compiling_told(told.append, period_s=0.0):
+            assert load()(np.ones(2)) == 4.0
+        assert len(told) == len(expected)
+        assert all(line.startswith(compiler.COMPILING) and text in line for line, text in zip(told, expected))
     for path in tmp_path.rglob("*.nbi"):
         path.write_bytes(b"damaged")
-    assert not compiler.is_kept(load()) and load()(np.ones(2)) == 4.0
+    assert load()(np.ones(2)) == 4.0
+
+
+def test_where_nothing_can_be_kept_the_reason_is_told(load, monkeypatch):
+    from numba.core import caching
+
+    told: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(caching.CacheImpl, "_locator_classes", [])
+        with compiler.compiling_told(told.append):
+            assert load()(np.ones(2)) == 4.0
+    assert "at every start" in told[0] and "NUMBA_CACHE_DIR" in told[0]
+    with monkeypatch.context() as patch:
+        def full(path: Path, data: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+        patch.setattr(Path, "write_bytes", full)
+        assert "No space left on device" in compiler.why_not_kept(load())
+    assert compiler.why_not_kept(load()) == ""
+
+
+def test_the_command_line_knows_the_lines_of_progress():
+    from diffmocap.cli import play
+
+    assert play.COMPILING == compiler.COMPILING
 
 
 @pytest.mark.parametrize("package", ["numba", "scipy.linalg.cython_blas"])

@@ -28,10 +28,13 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import setup_plan  # noqa: E402, beside this file
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 REQUIREMENTS = REPOSITORY / "requirements"
 PYTHON_VERSION = (3, 11)  # the ROS 2 wheels are built for this one
-NEEDED_DISK_GB = 4.0  # a full install takes 3 GB; unpacking and building need room beside it
 
 #: Our messages, and the one of tf2_msgs that no wheel provides.
 MESSAGE_PACKAGES = (REPOSITORY / "ros_ws/src/diffmocap_msgs", REPOSITORY / "tools/tf2_msgs")
@@ -59,9 +62,6 @@ def check_machine(venv: Path) -> None:
         )
     if missing := missing_debian_packages():
         raise BootstrapError(f"missing on this machine: {', '.join(missing)}\nDebian: apt install {' '.join(missing)}")
-    free_gb = shutil.disk_usage(venv.parent).free / 1e9
-    if free_gb < NEEDED_DISK_GB and not (venv / ".stamps").exists():
-        raise BootstrapError(f"{venv.parent} has {free_gb:.1f} GB free, the setup needs {NEEDED_DISK_GB:.0f} GB")
 
 
 def missing_debian_packages() -> list[str]:
@@ -109,10 +109,15 @@ class Steps:
         self.stamps = venv / ".stamps"
         self.ran = 0
 
+    def is_done(self, name: str, key: str) -> bool:
+        """Whether the stamp `name` holds `key`."""
+        stamp = self.stamps / name
+        return stamp.is_file() and stamp.read_text() == key
+
     def run(self, name: str, key: str, title: str, action) -> None:
         """Call `action` unless the stamp `name` already holds `key`; stamp it only once it succeeded."""
         stamp = self.stamps / name
-        if stamp.is_file() and stamp.read_text() == key:
+        if self.is_done(name, key):
             return
         if not self.ran:
             check_machine(self.venv)
@@ -204,14 +209,48 @@ def venv_works(venv: Path) -> bool:
         return False
 
 
-def install(steps: Steps, name: str, *options: str) -> None:
-    """`pip install -r requirements/<name>.txt`, when the file changed."""
-    path = REQUIREMENTS / f"{name}.txt"
+#: What is installed of requirements/, in this order, with pip's options: torch first and alone, see its file.
+PARTS: dict[str, tuple[str, ...]] = {
+    "torch": (),
+    "base": (),
+    "render": (),
+    "ros": ("--no-deps", "--require-hashes", "--no-build-isolation"),
+}
+TEST_PARTS: dict[str, tuple[str, ...]] = {"train": (), "examples": (), "test": ()}
 
-    def action() -> None:
-        steps.pip_install("--progress-bar", "off", *options, "-r", path, what=f"requirements/{name}.txt")
 
-    steps.run(f"requirements-{name}", digest(path, *options), f"installing requirements/{name}.txt", action)
+def install(steps: Steps, parts: dict[str, tuple[str, ...]]) -> None:
+    """`pip install -r requirements/<name>.txt` of those files that changed; what that means is said before."""
+    keys = {name: digest(REQUIREMENTS / f"{name}.txt", *options) for name, options in parts.items()}
+    changed = [name for name, key in keys.items() if not steps.is_done(f"requirements-{name}", key)]
+    torch: tuple[str, ...] = ()
+    if changed:
+        torch = announce(steps.venv, changed)
+    for name, options in parts.items():
+        what = f"requirements/{name}.txt"
+        given = torch if name == "torch" and torch else ("-r", str(REQUIREMENTS / f"{name}.txt"))
+
+        def action(options: tuple[str, ...] = (*options, *given), what: str = what) -> None:
+            steps.pip_install("--progress-bar", "off", *options, what=what)
+
+        steps.run(f"requirements-{name}", keys[name], f"installing {what}", action)
+
+
+def announce(venv: Path, changed: list[str]) -> tuple[str, ...]:
+    """Say what is about to be downloaded, and look whether the disk holds it; returns pip's arguments for torch."""
+    source = None
+    if "torch" in changed:
+        source = setup_plan.torch_source(venv / "bin/python")
+        print(f"[setup] PyTorch: {source.why}")
+    new = [name for name in changed if not (venv / ".stamps" / f"requirements-{name}").is_file()]
+    parts = [source.part if name == "torch" else name for name in new]
+    if parts:
+        print("\n".join(["[setup] what comes now:", *setup_plan.announce(parts, venv)]), flush=True)
+        try:
+            setup_plan.check_disk(parts, venv)
+        except setup_plan.DiskFull as error:
+            raise BootstrapError(f"{error}: free some space and run this again") from error
+    return source.arguments if source else ()
 
 
 def generate_messages(steps: Steps) -> None:
@@ -308,14 +347,7 @@ def main() -> int:
             fcntl.flock(lock, fcntl.LOCK_EX)
             steps = Steps(venv)
             make_venv(steps)
-            install(steps, "torch")  # first and alone: see the file
-            install(steps, "base")
-            install(steps, "render")
-            install(steps, "ros", "--no-deps", "--require-hashes", "--no-build-isolation")
-            if options.test:
-                install(steps, "train")
-                install(steps, "examples")
-                install(steps, "test")
+            install(steps, PARTS | (TEST_PARTS if options.test else {}))
             generate_messages(steps)
             install_package(steps)
             compile_physics(steps)

@@ -18,7 +18,10 @@ Prepares diffmocap on a machine with ROS 2 (Jazzy or newer), which must be sourc
 
 It makes a virtual environment that sees ROS 2's Python packages, installs the pinned torch, mediapipe and the rest
 into it (pip does not touch the system), and builds ros_ws with the colcon of the ROS 2 install run by the
-environment's Python, so that the nodes find both. Running it again updates what is there.
+environment's Python, so that the nodes find both. Running it again updates what is there. Python 3.11 to 3.14 will do.
+
+Where there is no NVIDIA GPU, PyTorch comes from its own index of builds for CPUs (0.2 GB instead of 3 GB to download);
+DIFFMOCAP_TORCH_INDEX=URL names another index. What will be downloaded is said first, with sizes, and the disk looked at.
 
 Options:
   --venv DIR   where the virtual environment goes (default: $venv)
@@ -76,7 +79,8 @@ python=$(command -v python3) || fail "python3 not found"
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 case "$version" in
   3.11 | 3.12 | 3.13 | 3.14) ;;
-  *) fail "the pinned packages have wheels for Python 3.11 to 3.14, ROS 2 $ROS_DISTRO uses Python $version" ;;
+  *) fail "Python 3.11, 3.12, 3.13 or 3.14 is needed, for which the pinned packages have wheels; ROS 2 $ROS_DISTRO uses
+Python $version here ($python). Jazzy and Kilted come with Python 3.12 (Ubuntu 24.04), Lyrical with a newer one" ;;
 esac
 
 "$python" -c 'import rclpy' 2>/dev/null ||
@@ -104,13 +108,23 @@ done
 
 run "$python" -m venv --system-site-packages "$venv"
 run touch "$venv/COLCON_IGNORE" # or colcon would look for packages in it
-run "$venv/bin/python" -m pip install -r "$repository/requirements/torch.txt" # first and alone: see the file
-run "$venv/bin/python" -m pip install -r "$repository/requirements/base.txt"
 
-# PyBullet draws the posed body for the demo's video; it has wheels up to Python 3.11, and the graph runs without it.
-if [[ "$version" == 3.11 ]]; then
-  run "$venv/bin/python" -m pip install -r "$repository/requirements/render.txt"
+# Torch first and alone: see requirements/torch.txt. Which build, and whether all of it fits, is looked up before.
+parts=(torch base)
+[[ "$version" == 3.11 ]] && parts+=(render) # PyBullet draws the demo's video; it has wheels up to Python 3.11
+torch=(-r "$repository/requirements/torch.txt")
+if ! "$dry_run"; then
+  if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
+    plan=$("$venv/bin/python" "$repository/tools/setup_plan.py" --venv "$venv" "${parts[@]}") || exit 1
+    mapfile -t torch <<<"$plan"
+  fi
 fi
+run "$venv/bin/python" -m pip install "${torch[@]}"
+run "$venv/bin/python" -m pip install -r "$repository/requirements/base.txt"
+for part in "${parts[@]:2}"; do
+  run "$venv/bin/python" -m pip install --only-binary :all: -r "$repository/requirements/$part.txt" ||
+    printf 'setup_ros_venv: warning: requirements/%s.txt could not be installed; the graph runs without it\n' "$part" >&2
+done
 
 # mediapipe brings opencv-contrib-python. A second OpenCV package in the same environment overwrites its files.
 if ! "$dry_run"; then

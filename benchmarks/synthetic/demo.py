@@ -1,6 +1,6 @@
 """Make the bundled demo clip: walking, turning, waving, jumping jacks and squats in one take.
 
-    python -m benchmarks.synthetic.demo --data DATA --out media
+    python -m benchmarks.synthetic.demo --data DATA --out media      # needs `pip install imageio-ffmpeg`
 
 DATA is the folder of the motion capture splits (``cmu_smpl30_train.npz``, ``cmu_smpl30_test.npz``).
 """
@@ -13,8 +13,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.synthetic.appearance import Appearance
+from benchmarks.synthetic.h264 import write_h264
 from benchmarks.synthetic.motion import Piece, assemble
-from benchmarks.synthetic.video import View, film, write_video
+from benchmarks.synthetic.video import View, film
 from diffmocap.body.mocap import load_split, retarget
 from diffmocap.body.model import BodyModel
 
@@ -48,7 +49,7 @@ def main() -> None:
     motion = assemble(PIECES, clips)
     truth, images = film(motion, body, VIEW, Appearance())
     args.out.mkdir(parents=True, exist_ok=True)
-    frames = write_video(args.out / "demo.mp4", tqdm(images, total=len(motion), unit="frame"), motion.fps)
+    frames = write_h264(args.out / "demo.mp4", tqdm(images, total=len(motion), unit="frame"), motion.fps)
     truth.save(args.out / "demo.npz")
     print(f"{args.out / 'demo.mp4'}: {frames} frames, {frames / motion.fps:.1f} s")
 

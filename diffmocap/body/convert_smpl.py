@@ -18,6 +18,8 @@ import scipy.sparse
 from diffmocap.body.smpl_data import read_smpl_npz
 from diffmocap.errors import DiffmocapError, ModelFileError
 
+#: Largest file that is opened; SMPL_NEUTRAL.pkl takes 40 MB, and unpacked not much more.
+MAX_BYTES = 1_000_000_000
 KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
 
 
@@ -78,9 +80,13 @@ def read_legacy_pickle(path: Path) -> dict[str, np.ndarray]:
         ModelFileError: not a pickle, a key is missing, or it holds a class SMPL files do not.
     """
     try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ModelFileError(f"{path} is {size / 1e9:.1f} GB, no SMPL model is; it was not opened")
         with open(path, "rb") as f:
             raw = _RestrictedUnpickler(f, encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, OSError, LookupError, TypeError, ValueError, AttributeError) as e:
+    except ModelFileError:
+        raise
+    except Exception as e:  # whatever a damaged or doctored pickle makes of its reader
         raise ModelFileError(f"cannot read {path} as a SMPL pickle: {e}") from e
     if not isinstance(raw, dict) or not set(KEYS) <= set(raw):
         missing = sorted(set(KEYS) - set(raw)) if isinstance(raw, dict) else KEYS
@@ -90,6 +96,8 @@ def read_legacy_pickle(path: Path) -> dict[str, np.ndarray]:
         value = raw[key]
         value = value.value if isinstance(value, _ChumpyArray) else value
         arrays[key] = value.toarray() if scipy.sparse.issparse(value) else np.asarray(value)
+        if arrays[key].dtype.kind not in "fiu":
+            raise ModelFileError(f"{path} is not a SMPL model: its {key} are no numbers but {arrays[key].dtype}")
     return arrays
 
 

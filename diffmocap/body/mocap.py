@@ -26,13 +26,19 @@ if TYPE_CHECKING:
 __all__ = ["MotionClip", "load_clips", "load_split", "read_names", "remove_foot_offset", "resample", "retarget"]
 
 
-def load_split(path: str | Path, exclude: str | Path | Iterable[str] = (), fps: float = 30.0) -> list[MotionClip]:
+def load_split(
+    path: str | Path,
+    exclude: str | Path | Iterable[str] = (),
+    fps: float = 30.0,
+    skipped: dict[str, str] | None = None,
+) -> list[MotionClip]:
     """Clips of a split without the excluded names, each subject's foot offset removed.
 
     ``exclude`` is a collection of clip names, or a text file with one a line (``#`` starts a comment). The
-    offsets are estimated from all clips of a subject in the file, the excluded ones too.
+    offsets are estimated from all clips of a subject in the file, the excluded ones too. ``skipped``: see
+    :func:`~diffmocap.body.motion_files.load_clips`.
     """
-    clips = remove_foot_offset(load_clips(path, fps))
+    clips = remove_foot_offset(load_clips(path, fps, skipped=skipped))
     names = read_names(exclude) if isinstance(exclude, (str, Path)) else set(exclude)
     return [clip for clip in clips if clip.name not in names]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +10,18 @@ import numpy as np
 import roma
 import torch
 
+from diffmocap.array_archive import ArrayArchive
 from diffmocap.body.motion_clip import MotionClip, resample
+from diffmocap.body.rotation_columns import check_axis_angle, columns_of_joints
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.errors import MotionFileError
 
 if TYPE_CHECKING:
     from diffmocap.body.model import BodyModel
 
+#: Reasons that are logged of files in a folder that cannot be used.
+MAX_REASONS = 10
+_ADVICE = "copy it again, or see the README for what a motion file holds"
 _log = logging.getLogger(__name__)
 
 #: Rest offsets from the parent [m] and pelvis position of SMPL's neutral mean shape (betas 0), rounded to
@@ -39,16 +42,21 @@ MOTION_FRAMES = {
 }  # fmt: skip
 
 
-def load_clips(path: str | Path, target_fps: float | None = 30.0, body: BodyModel | None = None) -> list[MotionClip]:
+def load_clips(
+    path: str | Path,
+    target_fps: float | None = 30.0,
+    body: BodyModel | None = None,
+    skipped: dict[str, str] | None = None,
+) -> list[MotionClip]:
     """Read every clip of a motion file, or of each ``.npz`` motion file below a folder.
 
     Understood are the clip collections of the training data (keys ``pose``, ``trans``, ``start``, ``length``,
-    ...), AMASS files (``poses`` [T, 66 or more] of which the first 66 columns are used, z-up) and the motion
-    files this package writes (72 columns and the key ``frame``).
+    ...), AMASS files (``poses`` [T, 66, 72, 156 or 165] axis-angle, of which the first 66 columns are used, z-up) and
+    the motion files this package writes (72 columns and the key ``frame``).
 
     Below a folder the subject of an AMASS file is its path from that folder (``CMU/01``): data sets number their
-    subjects alike. Files without poses, as AMASS's ``shape.npz`` and ``neutral_stagei.npz``, are left out, and that
-    is logged.
+    subjects alike. Files without poses, as AMASS's ``shape.npz`` and ``neutral_stagei.npz``, are left out, and files
+    that cannot be used are skipped; both are logged once all others are read.
 
     Args:
         path: a ``.npz`` file or a folder of them.
@@ -56,31 +64,57 @@ def load_clips(path: str | Path, target_fps: float | None = 30.0, body: BodyMode
             frames at the target's times, interpolated (slerp) where the source has none there.
         body: gives J0(betas) and the leg length of files that hold ``betas``; pass the body model the betas
             belong to. None: SMPL's mean shape for AMASS; the stored joints for our own files.
+        skipped: gets the files of a folder that cannot be used, each with the reason.
 
     Raises:
-        MotionFileError: the file is missing, damaged, or not a motion file.
+        MotionFileError: the file is missing, damaged, or not a motion file; or a folder has none that can be used.
     """
     path = Path(path)
     if path.is_dir():
-        return _load_folder(path, target_fps, body)
+        return _load_folder(path, target_fps, body, {} if skipped is None else skipped)
     return _load_file(path, target_fps, body, path.parent.name)
 
 
-def _load_folder(folder: Path, target_fps: float | None, body: BodyModel | None) -> list[MotionClip]:
-    everything = sorted(folder.rglob("*.npz"))
-    files = [f for f in everything if _is_motion_file(f)]
-    if not files:
-        raise MotionFileError(f"no motion file (*.npz with the key 'poses' or 'pose') below {folder}")
-    if len(files) < len(everything):
-        names = sorted({f.name for f in set(everything) - set(files)})
-        shown = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
-        missing = len(everything) - len(files)
-        _log.warning("left out %d of %d files below %s that hold no poses: %s", missing, len(everything), folder, shown)
-    clips = []
+def _load_folder(
+    folder: Path, target_fps: float | None, body: BodyModel | None, skipped: dict[str, str]
+) -> list[MotionClip]:
+    files = sorted(folder.rglob("*.npz"))
+    clips: list[MotionClip] = []
+    without_poses: list[Path] = []
     for file in files:
         subject = folder.name if file.parent == folder else file.parent.relative_to(folder).as_posix()
-        clips += _load_file(file, target_fps, body, subject)
+        try:
+            if _is_motion_file(file):
+                clips += _load_file(file, target_fps, body, subject)
+            else:
+                without_poses.append(file)
+        except MotionFileError as error:
+            skipped[str(file.relative_to(folder))] = str(error)
+    if without_poses:
+        names = sorted({file.name for file in without_poses})
+        _log.warning(
+            "left out %d of %d files below %s that hold no poses: %s",
+            len(without_poses), len(files), folder, _some(names),
+        )  # fmt: skip
+    if skipped:
+        reasons = "".join(f"\n  {reason}" for reason in list(skipped.values())[:MAX_REASONS])
+        more = len(skipped) - MAX_REASONS
+        _log.warning(
+            "skipped %d of %d files below %s that cannot be used:%s%s",
+            len(skipped), len(files), folder, reasons, f"\n  and {more} more" if more > 0 else "",
+        )  # fmt: skip
+    if not clips:
+        if skipped:
+            raise MotionFileError(
+                f"none of the {len(skipped)} motion files below {folder} can be used; the first: "
+                f"{next(iter(skipped.values()))}"
+            )
+        raise MotionFileError(f"no motion file (*.npz with the key 'poses' or 'pose') below {folder}")
     return clips
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
 
 
 def _load_file(path: Path, target_fps: float | None, body: BodyModel | None, subject: str) -> list[MotionClip]:
@@ -91,22 +125,14 @@ def _load_file(path: Path, target_fps: float | None, body: BodyModel | None, sub
             clips = [_read_motion(path, data, body, subject)]
         else:
             raise MotionFileError(
-                f"{path} holds the keys {sorted(data.files)}; a motion file has 'poses' and 'trans' (AMASS) or "
+                f"{path} holds the keys {data.keys}; a motion file has 'poses' and 'trans' (AMASS) or "
                 "'pose', 'trans', 'start', 'length' (a clip collection)"
             )
     return clips if target_fps is None else [resample(clip, target_fps) for clip in clips]
 
 
-def _open(path: Path) -> np.lib.npyio.NpzFile:
-    try:
-        data = np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise MotionFileError(f"motion file {path} does not exist") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise MotionFileError(f"{path} is no readable .npz archive ({error}); copy it again") from error
-    if not isinstance(data, np.lib.npyio.NpzFile):
-        raise MotionFileError(f"{path} holds a single array; a motion file is an .npz archive with named arrays")
-    return data
+def _open(path: Path) -> ArrayArchive:
+    return ArrayArchive(path, MotionFileError, _ADVICE)
 
 
 def _is_motion_file(path: Path) -> bool:
@@ -115,43 +141,31 @@ def _is_motion_file(path: Path) -> bool:
         return "poses" in data or "pose" in data
 
 
-def _array(path: Path, data: np.lib.npyio.NpzFile, key: str, shape: Sequence[int | None]) -> np.ndarray:
-    """A finite float32 array of the given shape (None: any length)."""
-    if key not in data:
-        raise MotionFileError(f"{path} lacks the key {key!r}; it holds {sorted(data.files)}")
-    try:
-        values = data[key]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:  # pickled objects, damaged archives
-        raise MotionFileError(f"{path}: the array {key!r} cannot be read ({error})") from error
-    if values.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, values.shape, strict=True)):
-        wanted = ["*" if n is None else n for n in shape]
-        raise MotionFileError(f"{path}: {key!r} has the shape {list(values.shape)}, expected {wanted}")
-    if not np.issubdtype(values.dtype, np.number):
-        raise MotionFileError(f"{path}: {key!r} has the type {values.dtype}, expected numbers")
-    values = values.astype(np.float32)
+def _floats(data: ArrayArchive, key: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """A finite float32 array; what is too large for one is refused as well."""
+    with np.errstate(over="ignore"):
+        values = data.array(key, shape).astype(np.float32)
     if not np.isfinite(values).all():
-        raise MotionFileError(f"{path}: {key!r} holds values that are not finite")
+        raise data.refused(f"is unusable: {key!r} holds values beyond single precision")
     return values
 
 
-def _read_collection(path: Path, data: np.lib.npyio.NpzFile) -> list[MotionClip]:
-    pose = _array(path, data, "pose", (None, NUM_JOINTS, 3))
+def _read_collection(path: Path, data: ArrayArchive) -> list[MotionClip]:
+    pose = _floats(data, "pose", (None, NUM_JOINTS, 3))
+    check_axis_angle(pose, path)
     frames = len(pose)
-    trans = _array(path, data, "trans", (frames, 3))
-    offsets = torch.from_numpy(_array(path, data, "offsets", (NUM_JOINTS, 3)))
-    start = _array(path, data, "start", (None,)).astype(np.int64)
+    trans = _floats(data, "trans", (frames, 3))
+    offsets = torch.from_numpy(_floats(data, "offsets", (NUM_JOINTS, 3)))
+    start = data.array("start", (None,)).astype(np.int64)
     count = len(start)
-    length = _array(path, data, "length", (count,)).astype(np.int64)
-    fps = float(_array(path, data, "fps", ()))
-    if fps <= 0:
-        raise MotionFileError(f"{path}: 'fps' must be positive, got {fps}")
-    if count and (start.min() < 0 or length.min() < 1 or (start + length).max() > frames):
+    length = data.array("length", (count,)).astype(np.int64)
+    fps = _rate(path, data, "fps")
+    if count and (start.min() < 0 or length.min() < 1 or (length > frames).any() or (start > frames - length).any()):
         raise MotionFileError(f"{path}: 'start' and 'length' point outside of the {frames} frames")
-    labels = {}
-    for key in ("name", "subject", "action"):
-        labels[key] = data[key].astype(str) if key in data else np.full(count, "")
-        if labels[key].shape != (count,):
-            raise MotionFileError(f"{path}: {key!r} has the shape {list(labels[key].shape)}, expected [{count}]")
+    labels = {
+        key: data.array(key, (count,), "text").astype(str) if key in data else np.full(count, "")
+        for key in ("name", "subject", "action")
+    }
     rotations = roma.rotvec_to_rotmat(torch.from_numpy(pose))
     pelvis = torch.from_numpy(trans)
     return [
@@ -161,30 +175,32 @@ def _read_collection(path: Path, data: np.lib.npyio.NpzFile) -> list[MotionClip]
     ]  # fmt: skip
 
 
+def _rate(path: Path, data: ArrayArchive, key: str) -> float:
+    """Frames a second."""
+    fps = data.number(key)
+    if not 1.0 <= fps <= 1000.0:
+        raise MotionFileError(f"{path}: {key!r} is {fps}, expected a rate in frames a second")
+    return fps
+
+
 def _read_motion(
-    path: Path, data: np.lib.npyio.NpzFile, body: BodyModel | None, subject: str
+    path: Path, data: ArrayArchive, body: BodyModel | None, subject: str
 ) -> MotionClip:
     """An AMASS file (no key ``frame``: z-up world) or one of our own."""
-    poses = _array(path, data, "poses", (None, None))
+    columns_of_joints(data.header("poses").shape, path)
+    poses = _floats(data, "poses", (None, None))
     frames, columns = poses.shape
-    if columns < 66 or columns % 3 or frames == 0:
-        raise MotionFileError(
-            f"{path}: 'poses' is {frames} x {columns}; expected at least one frame of 66 (SMPL body), 72 (SMPL), "
-            "156 (SMPL-H) or 165 (SMPL-X) columns of axis-angle"
-        )
-    trans = _array(path, data, "trans", (frames, 3))
-    rate_key = next((k for k in ("mocap_framerate", "mocap_frame_rate") if k in data), "mocap_framerate")
-    fps = float(_array(path, data, rate_key, ()))
-    if not 1.0 <= fps <= 1000.0:
-        raise MotionFileError(f"{path}: {rate_key!r} is {fps}, expected a rate in frames a second")
-    frame = str(data["frame"]) if "frame" in data else "world"
-    if frame not in MOTION_FRAMES:
-        raise MotionFileError(f"{path}: the frame {frame!r} is unknown, expected one of {sorted(MOTION_FRAMES)}")
-
     vectors = np.zeros((frames, NUM_JOINTS, 3), np.float32)
     vectors[:, :22] = poses[:, :66].reshape(frames, 22, 3)
     if columns == 72:  # SMPL's own hands; SMPL-H and SMPL-X have fingers in these columns
         vectors[:, 22:] = poses[:, 66:].reshape(frames, 2, 3)
+    check_axis_angle(vectors, path)
+    trans = _floats(data, "trans", (frames, 3))
+    rate_key = next((k for k in ("mocap_framerate", "mocap_frame_rate") if k in data), "mocap_framerate")
+    fps = _rate(path, data, rate_key)
+    frame = data.text("frame") if "frame" in data else "world"
+    if frame not in MOTION_FRAMES:
+        raise MotionFileError(f"{path}: the frame {frame!r} is unknown, expected one of {sorted(MOTION_FRAMES)}")
     rotations = roma.rotvec_to_rotmat(torch.from_numpy(vectors))
 
     offsets = torch.zeros(NUM_JOINTS, 3)
@@ -192,7 +208,7 @@ def _read_motion(
         betas = None
         if "betas" in data:
             known = body.shape_dirs.shape[-1]
-            values = _array(path, data, "betas", (None,))[:known]
+            values = _floats(data, "betas", (None,))[:known]
             betas = torch.zeros(1, known)
             betas[0, : len(values)] = torch.from_numpy(values)
         rest = body.rest_joints(betas)[0].detach().cpu().float()
@@ -203,7 +219,7 @@ def _read_motion(
         for joint, offset in SMPL_LEG_OFFSETS.items():
             offsets[joint] = torch.tensor(offset)
     if body is None and "joints" in data and "frame" in data:  # our own files say where the pelvis was
-        pelvis = torch.from_numpy(_array(path, data, "joints", (frames, NUM_JOINTS, 3))[:, 0])
+        pelvis = torch.from_numpy(_floats(data, "joints", (frames, NUM_JOINTS, 3))[:, 0])
     else:
         pelvis = torch.from_numpy(trans) + rest_pelvis  # SMPL turns about J0, so J0 itself is not rotated
     y_up = torch.tensor(MOTION_FRAMES[frame])

@@ -33,13 +33,15 @@ class PoseFrames:
         return len(self.numbers)
 
     @classmethod
-    def load(cls, path: str | Path, every: int = 1) -> PoseFrames:
+    def load(cls, path: str | Path, every: int = 1, skipped: dict[str, str] | None = None) -> PoseFrames:
         """Every ``every``-th frame of each clip at 30 frames a second.
+
+        ``skipped`` gets the files of a folder that cannot be used, each with the reason.
 
         Raises:
             MotionFileError: no motion file, or one without frames.
         """
-        clips = load_split(path)
+        clips = load_split(path, skipped=skipped)
         if not any(len(clip) for clip in clips):
             raise MotionFileError(f"{path} holds no frames; expected clips of at least one")
         return cls.of_clips(clips, every)

@@ -6,15 +6,18 @@ npz, explicitly and with a restricted reader.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from diffmocap.body.skeleton import PARENTS
+from diffmocap.array_archive import ArrayArchive
+from diffmocap.body.skeleton import KEYPOINT_FROM_VERTEX, NUM_JOINTS, PARENTS
 from diffmocap.errors import ModelFileError
 
+#: Largest array of a body file; those of SMPL-X take 100 MB.
+MAX_ARRAY_BYTES = 256_000_000
+NUM_BETAS = 10
 SMPL_PAGE = "https://smpl.is.tue.mpg.de"
 _HINT = (
     f"the licensed SMPL model comes from {SMPL_PAGE} (SMPL_NEUTRAL, version 1.1.0); turn its .pkl into an npz with "
@@ -52,67 +55,87 @@ def read_smpl_npz(path: str | Path) -> SmplData:
         raise ModelFileError(f"body model {path} does not exist; {_HINT}")
     if path.suffix == ".pkl":
         raise ModelFileError(f"{path} is a pickle, which can run code when opened and is not loaded; {_HINT}")
-    if not zipfile.is_zipfile(path):
-        raise ModelFileError(f"{path} is not an npz file; {_HINT}")
-    try:
-        with np.load(path, allow_pickle=False) as f:
-            arrays = {k: f[k] for k in f.files}
-    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as e:
-        raise ModelFileError(f"cannot read {path} ({e}): it is corrupt or holds pickled objects; {_HINT}") from e
-    return _from_arrays(arrays, path)
+    with ArrayArchive(path, ModelFileError, _HINT, MAX_ARRAY_BYTES) as archive:
+        return _read(archive)
 
 
-def _from_arrays(a: dict[str, np.ndarray], path: Path) -> SmplData:
-    missing = {"v_template", "shapedirs", "f", "kintree_table"} - set(a)
+def _read(a: ArrayArchive) -> SmplData:
+    missing = {"v_template", "shapedirs", "f", "kintree_table"} - set(a.keys)
     if missing:
-        raise ModelFileError(f"{path} is not a SMPL body: it lacks {', '.join(sorted(missing))}; {_HINT}")
-    vertices = len(a["v_template"])
-    parents = np.atleast_2d(a["kintree_table"])[0].astype(np.int64)
-    if len(parents) != 24 or tuple(parents[1:]) != PARENTS[1:]:
+        raise a.refused(f"is not a SMPL body: it lacks {', '.join(sorted(missing))}")
+    vertices = _length(a, "v_template")
+    parents = np.atleast_2d(a.array("kintree_table"))[0].astype(np.int64)
+    if len(parents) != NUM_JOINTS or tuple(parents[1:]) != PARENTS[1:]:
         kind = {52: "SMPL-H", 55: "SMPL-X"}.get(len(parents), "another model")
-        raise ModelFileError(f"{path} has {len(parents)} joints ({kind}); SMPL's 24 are expected; {_HINT}")
+        raise a.refused(f"has {len(parents)} joints ({kind}); SMPL's {NUM_JOINTS} are expected")
     if "regressor_index" in a:
-        regressor = _dense(a["regressor_index"], a["regressor_value"], (24, vertices))
-        weights = _dense(a["weight_index"], a["weight_value"], (vertices, 24))
+        regressor = _dense(a, "regressor", (NUM_JOINTS, vertices))
+        weights = _dense(a, "weight", (vertices, NUM_JOINTS))
+        if not (weights.sum(1) > 0).all():
+            raise a.refused("is unusable: a vertex follows no joint")
         weights /= weights.sum(1, keepdims=True)
-        vertex_ids = dict(zip(a["vertex_names"].tolist(), a["vertex_ids"].tolist()))
+        names = a.array("vertex_names", (None,), "text").astype(str)
+        ids = a.array("vertex_ids", (len(names),), "whole numbers")
+        if ((ids < 0) | (ids >= vertices)).any():
+            raise a.refused(f"is unusable: vertex_ids points outside of the {vertices} vertices")
+        vertex_ids = dict(zip(names.tolist(), ids.tolist(), strict=True))
+        if lacking := sorted(set(KEYPOINT_FROM_VERTEX.values()) - set(vertex_ids)):
+            raise a.refused(f"names no vertices for {', '.join(lacking)}")
     else:
-        if not {"J_regressor", "weights"} <= set(a):
-            raise ModelFileError(f"{path} lacks J_regressor or weights; {_HINT}")
-        regressor, weights = np.asarray(a["J_regressor"]), a["weights"]
-        vertex_ids = _smplx_vertex_ids(vertices, path)
+        if not {"J_regressor", "weights"} <= set(a.keys):
+            raise a.refused("lacks J_regressor or weights")
+        regressor = a.array("J_regressor", (NUM_JOINTS, vertices))
+        weights = a.array("weights", (vertices, NUM_JOINTS))
+        vertex_ids = _smplx_vertex_ids(vertices, a)
+    faces = a.array("f", (None, 3)).astype(np.int64)
+    if len(faces) and not 0 <= int(faces.min()) <= int(faces.max()) < vertices:
+        raise a.refused(f"is unusable: 'f' points outside of the {vertices} vertices")
+    shape_directions = a.array("shapedirs", (vertices, 3, None))
+    if shape_directions.shape[2] < NUM_BETAS:
+        raise a.refused(f"is unusable: 'shapedirs' has {shape_directions.shape[2]} directions, expected {NUM_BETAS}")
+    pose_directions = a.array("posedirs", (vertices, 3, 9 * (NUM_JOINTS - 1))) if "posedirs" in a else None
     data = SmplData(
-        a["v_template"].astype(np.float32),
-        a["shapedirs"][..., :10].astype(np.float32),
-        a["posedirs"].astype(np.float32) if "posedirs" in a else None,
+        a.array("v_template", (vertices, 3)).astype(np.float32),
+        shape_directions[..., :NUM_BETAS].astype(np.float32),
+        None if pose_directions is None else pose_directions.astype(np.float32),
         regressor.astype(np.float32),
         weights.astype(np.float32),
-        a["f"].astype(np.int64),
+        faces,
         vertex_ids,
     )
-    expected = {
-        "v_template": (vertices, 3), "shapedirs": (vertices, 3, 10), "regressor": (24, vertices), "weights": (vertices, 24),
-    }  # fmt: skip
-    if data.posedirs is not None:
-        expected["posedirs"] = (vertices, 3, 207)
-    for name, shape in expected.items():
+    for name in ("v_template", "shapedirs", "posedirs", "regressor", "weights"):  # they may be beyond single precision
         value = getattr(data, name)
-        if value.shape != shape or not np.isfinite(value).all():
-            raise ModelFileError(f"{path}: {name} should be finite {shape}, got {value.shape}; {_HINT}")
+        if value is not None and not np.isfinite(value).all():
+            raise a.refused(f"is unusable: {name} should be finite")
     return data
 
 
-def _dense(index: np.ndarray, value: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _length(a: ArrayArchive, key: str) -> int:
+    shape = a.header(key).shape
+    if not shape or not shape[0]:
+        raise a.refused(f"is unusable: {key!r} has the shape {list(shape)}, expected rows")
+    return shape[0]
+
+
+def _dense(a: ArrayArchive, name: str, shape: tuple[int, int]) -> np.ndarray:
+    """The matrix whose entries other than 0 are ``<name>_value`` at the places ``<name>_index`` [2, N]."""
+    value = a.array(f"{name}_value", (None,))
+    index = a.array(f"{name}_index", (2, len(value)), "whole numbers").astype(np.int64)
+    if ((index < 0) | (index >= np.array(shape)[:, None])).any():
+        raise a.refused(f"is unusable: {name}_index points outside of {list(shape)}")
     out = np.zeros(shape, np.float32)
-    out[index[0].astype(np.int64), index[1].astype(np.int64)] = value
+    out[index[0], index[1]] = value
     return out
 
 
-def _smplx_vertex_ids(vertices: int, path: Path) -> dict[str, int]:
+def _smplx_vertex_ids(vertices: int, a: ArrayArchive) -> dict[str, int]:
     if vertices != 6890:
-        raise ModelFileError(
-            f"{path} has {vertices} vertices and names no keypoint vertices (vertex_names, vertex_ids); SMPL has 6890; {_HINT}"
+        raise a.refused(
+            f"has {vertices} vertices and names no keypoint vertices (vertex_names, vertex_ids); SMPL has 6890"
         )
-    from smplx.vertex_ids import vertex_ids
+    try:
+        from smplx.vertex_ids import vertex_ids
+    except ImportError as error:
+        raise a.refused("is SMPL's own file, whose keypoint vertices the package smplx knows: pip install smplx") from error
 
     return {k: int(v) for k, v in vertex_ids["smplh"].items()}

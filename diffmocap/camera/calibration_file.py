@@ -14,6 +14,7 @@ from diffmocap.camera.intrinsics import from_arrays
 from diffmocap.camera.lens import model_name
 from diffmocap.errors import SettingsError
 from diffmocap.types import CameraIntrinsics
+from diffmocap.yaml_file import parse_yaml
 
 #: A calibration takes less than 2 kB.
 MAX_BYTES = 100_000
@@ -40,14 +41,14 @@ def load_calibration(path: str | Path) -> CameraIntrinsics:
     try:
         if len(content) > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES // 1000} kB")
-        document = yaml.safe_load(content.decode())
+        document = parse_yaml(content)
         k = np.array(_numbers(document["camera_matrix"]["data"])).reshape(3, 3)
         coefficients = np.array(_numbers((document.get("distortion_coefficients") or {}).get("data") or []))
         size = _size(document["image_width"]), _size(document["image_height"])
         model = document.get("distortion_model") or ""
         if not isinstance(model, str):
             raise TypeError("distortion_model is no text")
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise SettingsError(
             f"'{path}' is no camera calibration: expected image_width, image_height and camera_matrix.data with "
             f"9 numbers ({type(error).__name__}: {error}); {_ADVICE}"

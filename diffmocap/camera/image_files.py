@@ -47,15 +47,11 @@ def image_paths(text: str) -> list[Path]:
         CameraError: there are none, or they are of a kind that cannot be decoded.
     """
     path = Path(text).expanduser()
-    if path.is_dir():
-        found = [each for each in path.iterdir() if each.is_file() and not each.name.startswith(".")]
-        where = f"the folder '{path}'"
-    elif path.is_file():
-        found, where = [path], f"'{path}'"
-    elif _NUMBER.search(path.name):
-        found, where = _numbered(path), f"'{path}'"
-    else:
-        found, where = [Path(each) for each in glob.glob(str(path))], f"'{path}'"
+    where = f"the folder '{path}'" if path.is_dir() else f"'{path}'"
+    try:
+        found = _named_by(path)
+    except OSError as error:
+        raise CameraError(f"{where} cannot be read: {error.strerror}; change its permissions (chmod +rx)") from error
     images = sorted((each for each in found if is_image(each)), key=_in_natural_order)
     if not images:
         raise CameraError(f"{where} has no images; expected {', '.join(IMAGE_ENDINGS)}")
@@ -141,6 +137,17 @@ class ImageFiles:
 
     def release(self) -> None:
         """There is nothing to release."""
+
+
+def _named_by(path: Path) -> list[Path]:
+    """The files of a folder, a pattern, or the one that is named."""
+    if path.is_dir():
+        return [each for each in path.iterdir() if each.is_file() and not each.name.startswith(".")]
+    if path.is_file():
+        return [path]
+    if _NUMBER.search(path.name):
+        return _numbered(path)
+    return [Path(each) for each in glob.glob(str(path))]
 
 
 def _numbered(pattern: Path) -> list[Path]:

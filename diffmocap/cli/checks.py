@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from diffmocap.cli.remedies import Remedy
 from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.pose_bundle import SHIPPED_BUNDLE
 from diffmocap.resources import manifest, share_path, verified_model
@@ -30,6 +31,17 @@ _PACKAGES = {
     "psutil": "memory of the nodes",
 }
 _OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
+#: Oldest and newest Python that all packages have wheels for.
+PYTHONS = ((3, 11), (3, 14))
+_COMPILER_PROBE = """
+import numba, numpy
+from numba.np.linalg import ensure_blas
+ensure_blas()
+@numba.njit
+def length(x):
+    return numpy.sqrt((x @ x))
+print(length(numpy.array([3.0, 4.0])))
+"""
 #: Messages that the nodes exchange: import them in a process of its own, with their native libraries.
 _ROS_PROBE = """
 import json, rclpy
@@ -47,16 +59,20 @@ print(json.dumps({"rclpy": rclpy.__file__, "rmw": rclpy.get_rmw_implementation_i
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: ``status`` is ok, note (fine, or optional and absent) or missing (the demo cannot run)."""
+    """One finding: ``status`` is ok, note (fine, or optional and absent) or missing (the demo cannot run).
+
+    ``remedy`` is what the command that mends all of them does about this one.
+    """
 
     name: str
     status: str
     detail: str
     advice: str = ""
+    remedy: Remedy = Remedy()
 
     def as_json(self) -> dict[str, str]:
         """Plain values."""
-        return asdict(self)
+        return {"name": self.name, "status": self.status, "detail": self.detail, "advice": self.advice}
 
 
 def all_checks() -> Iterator[Check]:
@@ -74,6 +90,7 @@ def all_checks() -> Iterator[Check]:
     yield robot()
     yield demo_clip()
     yield pybullet()
+    yield tensorboard()
     yield cameras()
     yield smpl()
 
@@ -81,8 +98,9 @@ def all_checks() -> Iterator[Check]:
 def python() -> Check:
     """Version of the interpreter."""
     version = f"{platform.python_version()} ({sys.executable})"
-    if sys.version_info < (3, 11):
-        return Check("Python", "missing", version, "Python 3.11 or newer is needed")
+    if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
+        low, high = (".".join(map(str, bound)) for bound in PYTHONS)
+        return Check("Python", "missing", version, f"Python {low} to {high} is needed: for others packages have no wheels")
     return Check("Python", "ok", version)
 
 
@@ -91,7 +109,7 @@ def torch() -> Check:
     try:
         import torch
     except (ImportError, OSError) as error:
-        return Check("PyTorch", "missing", str(error), _pip("torch", "torch"))
+        return Check("PyTorch", "missing", str(error), _pip("torch", "torch"), Remedy(pip=("torch",)))
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
         return Check("PyTorch", "ok", f"{torch.__version__}, GPU: {names}", "")
@@ -103,16 +121,28 @@ def package(name: str, purpose: str) -> Check:
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return Check(name, "missing", f"not installed ({purpose})", _pip(name))
+        return Check(name, "missing", f"not installed ({purpose})", _pip(name), Remedy(pip=(name,)))
     return Check(name, "ok", version)
 
 
 def compiler() -> Check:
-    """Numba, which compiles the physics; torch does the same more slowly."""
-    version = _version("numba")
-    if version is None:
-        return Check("numba", "note", "not installed: the physics runs some ten times slower", _pip("numba"))
-    return Check("numba", "ok", f"{version}, compiles the physics")
+    """Numba, which compiles the physics; torch does the same more slowly. It is really asked to compile, in a process of
+    its own: a Numba that does not know this NumPy or Python is installed all the same."""
+    slower, remedy = "the physics runs some ten times slower", Remedy(pip=("numba",))
+    if find_spec("numba") is None:
+        return Check("numba", "note", f"not installed: {slower}", _pip("numba"), remedy)
+    version = _version("numba") or "of unknown version"
+    try:
+        probe = subprocess.run(
+            [sys.executable, "-c", _COMPILER_PROBE], capture_output=True, text=True, timeout=300, check=False
+        )
+        why = (probe.stderr.strip().splitlines() or ["no output"])[-1]
+    except subprocess.TimeoutExpired:
+        why = "it takes more than five minutes"
+    else:
+        if probe.returncode == 0 and probe.stdout.strip() == "5.0":
+            return Check("numba", "ok", f"{version}, compiles the physics")
+    return Check("numba", "note", f"{version} does not compile ({why}): {slower}", _pip("numba"), remedy)
 
 
 def opencv() -> Check:
@@ -125,11 +155,17 @@ def opencv() -> Check:
             f"{found.get('opencv-contrib-python', max(found.values()))} (MediaPipe brings contrib; "
             f"{' and '.join(surplus)} must go)"
         )
-        return Check("OpenCV", "missing", f"{len(found)} wheels in one place: {', '.join(found)}", advice)
+        removal = f"{sys.executable} -m pip uninstall -y {' '.join(found)}"
+        remedy = Remedy(before=(removal,), pip=("opencv-contrib-python",))
+        return Check("OpenCV", "missing", f"{len(found)} wheels in one place: {', '.join(found)}", advice, remedy)
     try:
         import cv2
     except (ImportError, OSError) as error:
-        return Check("OpenCV", "missing", str(error), "on Debian: apt install libgl1 libglib2.0-0; then `make setup`")
+        libraries = ("libgl1", "libglib2.0-0")
+        remedy = Remedy(apt=libraries) if found else Remedy(pip=("opencv-contrib-python",), apt=libraries)
+        return Check(
+            "OpenCV", "missing", str(error), "on Debian: apt install libgl1 libglib2.0-0; then `make setup`", remedy
+        )
     return Check("OpenCV", "ok", f"{cv2.__version__} ({next(iter(found), 'of the system')})")
 
 
@@ -137,7 +173,7 @@ def mediapipe() -> Check:
     """MediaPipe, and the libraries of the system that it loads; its networks are among the models."""
     spec, version = find_spec("mediapipe"), _version("mediapipe")
     if spec is None:
-        return Check("MediaPipe", "missing", "not installed (2D keypoints)", _pip("mediapipe"))
+        return Check("MediaPipe", "missing", "not installed (2D keypoints)", _pip("mediapipe"), Remedy(pip=("mediapipe",)))
     absent = []
     if sys.platform == "linux":
         for library, debian in (("libEGL.so.1", "libegl1"), ("libGLESv2.so.2", "libgles2")):
@@ -148,7 +184,8 @@ def mediapipe() -> Check:
     if absent:
         libraries, packages = (" and ".join(names) for names in zip(*absent))
         advice = f"on Debian and Ubuntu: apt install {packages.replace(' and', '')}"
-        return Check("MediaPipe", "missing", f"{version} needs {libraries}", advice)
+        remedy = Remedy(apt=tuple(debian for _, debian in absent))
+        return Check("MediaPipe", "missing", f"{version} needs {libraries}", advice, remedy)
     return Check("MediaPipe", "ok", f"{version}, sends no reports; networks: models/{SHIPPED_BUNDLE}")
 
 
@@ -159,7 +196,7 @@ def ros() -> Check:
     try:
         require_ros()
     except DiffmocapError as error:
-        return Check("ROS 2", "missing", "not there", str(error))
+        return Check("ROS 2", "missing", "not there", str(error), Remedy(setup=True))
     try:
         probe = subprocess.run(
             [sys.executable, "-c", _ROS_PROBE], env=child_environment(), capture_output=True, text=True, timeout=60,
@@ -170,7 +207,7 @@ def ros() -> Check:
     if probe.returncode != 0:
         last = (probe.stderr.strip().splitlines() or ["no output"])[-1]
         advice = "without a ROS 2 install: `make setup` again; with one: rebuild ros_ws with colcon and source it"
-        return Check("ROS 2", "missing", f"cannot be imported: {last}", advice)
+        return Check("ROS 2", "missing", f"cannot be imported: {last}", advice, Remedy(setup=True))
     told = json.loads(probe.stdout.strip().splitlines()[-1])
     if rclpy_from_wheels():
         origin = f"wheels from PyPI (rclpy {_version('ros-rclpy')})"
@@ -255,8 +292,25 @@ def demo_clip() -> Check:
 def pybullet() -> Check:
     """PyBullet draws the demo's video."""
     if find_spec("pybullet") is None:
-        return Check("PyBullet", "note", "not installed: demo needs --no-video", _pip("pybullet", "render"))
+        absent = "not installed: the demo draws no video"
+        if sys.version_info >= (3, 12):
+            return Check("PyBullet", "note", f"{absent}; there are wheels for Python 3.11 alone")
+        return Check("PyBullet", "note", absent, _pip("pybullet", "render"), Remedy(pip=("pybullet",)))
     return Check("PyBullet", "ok", f"{_version('pybullet')} (draws the demo's video)")
+
+
+def tensorboard() -> Check:
+    """TensorBoard shows the curves of training runs; releases before 2.21 import what newer setuptools lack."""
+    if find_spec("tensorboard") is None:
+        return Check("TensorBoard", "note", "not installed: training runs without curves", _pip("tensorboard", "train"))
+    probe = subprocess.run(
+        [sys.executable, "-m", "tensorboard.main", "--version"], capture_output=True, text=True, check=False
+    )
+    if probe.returncode != 0:
+        why = (probe.stderr.strip().splitlines() or ["no output"])[-1]
+        advice, remedy = _pip("'tensorboard>=2.21'", "train"), Remedy(pip=("tensorboard",), training=True)
+        return Check("TensorBoard", "note", f"{_version('tensorboard')} does not start: {why}", advice, remedy)
+    return Check("TensorBoard", "ok", f"{_version('tensorboard')} (python -m tensorboard.main --logdir runs)")
 
 
 def cameras() -> Check:

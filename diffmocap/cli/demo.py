@@ -12,15 +12,16 @@ image to the receipt of its joint state), frames, poses, dropped (frames after t
 no_person, where too few keypoints were visible, plus lost, where the graph did not keep up), refined_frames,
 physics_frames (poses that the physics made better, by its loss), rss_mb (all nodes together, at most), start_s (until
 the first pose), stages; beside a truth mpjpe_mm and pa_mpjpe_mm over 24 joints, pixel_error (projected keypoints, over
-the image size); and the paths of video and picture.
+the image size); and the paths of video and picture, which are drawn after this line is printed. Where a node fails, the
+line holds what was measured until then and "error", and the exit code is 1.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ from diffmocap.cli.pose_options import (
     detector_parameters,
     pose_parameters,
 )
-from diffmocap.errors import CameraError
+from diffmocap.errors import CameraError, GraphError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     from diffmocap.cli.ground_truth import beside
     from diffmocap.cli.play import Play, free_domain_id, play
     from diffmocap.cli.recording import Recording
-    from diffmocap.cli.summary import summarise, summary_table
+    from diffmocap.cli.summary import summarise, tell_figures
     from diffmocap.graph.description import replay
 
     source = args.source or str(bundled_clip())
@@ -80,35 +81,55 @@ def run(args: argparse.Namespace) -> int:
     recording = Recording()
     out = args.out / name_of(video.source)
     say(f"{label}: {mode}; ROS domain {domain_id}, logs in {out}-logs")
-    play(
-        Play(
-            replay(),
-            {"video": hidden_source(source), "on_end": "exit", "rviz": False, "device": args.device, **camera_arguments(args)},
-            log_folder=Path(f"{out}-logs"),
-            parameters=parameters,
-            frames=mode.frames,
-            domain_id=domain_id,
-            network=args.network,
-            verbose=args.verbose,
-        ),
-        recording,
-    )
+    draws = not args.no_video and can_draw()
+    arguments = {"video": hidden_source(source), "on_end": "exit", "rviz": False, "device": args.device}
+    failure = None
+    try:
+        play(
+            Play(
+                replay(),
+                {**arguments, **camera_arguments(args)},
+                log_folder=Path(f"{out}-logs"),
+                parameters=parameters,
+                frames=mode.frames,
+                domain_id=domain_id,
+                network=args.network,
+                verbose=args.verbose,
+            ),
+            recording,
+        )
+    except GraphError as error:  # what was measured until then is told first
+        failure, draws = error, False
 
     frames = indexed(recording, mode.fps, exact_stamps=not args.realtime, times_s=video.times_s)
     complete = {i: f.pose for i, f in frames.items() if f.pose and f.pose.complete}
     accuracy = truth.accuracy(complete, args.body_model) if truth else {}
     summary = summarise(recording, label.strip("'"), video_stamps=not args.realtime, accuracy=accuracy)
-    figures = summary.as_json()
-    print(summary_table(summary), file=sys.stderr if args.json else sys.stdout)
-    if not args.no_video and frames and recording.intrinsics is not None:
+    draws = draws and bool(frames) and recording.intrinsics is not None
+    tell_figures(summary, planned_pictures(out) if draws else {}, failure, args.json)
+    if failure is not None:
+        raise failure
+    if draws:
         pictures = draw(frames, recording, source, mode.fps, out, args.mirror)
-        figures |= {"video": str(pictures.video), "picture": str(pictures.sheet)}
         thinned = f", 1 in {pictures.stride}" if pictures.stride > 1 else ""
         print(f"\nto look at: {pictures.video} ({pictures.frames} frames{thinned}) and {pictures.sheet}",
               file=sys.stderr if args.json else sys.stdout)  # fmt: skip
-    if args.json:
-        print(json.dumps(figures), flush=True)
     return 0
+
+
+def can_draw() -> bool:
+    """Whether the body can be drawn; says once why not."""
+    if find_spec("pybullet") is not None:
+        return True
+    say("PyBullet is not installed, so neither video nor picture will be drawn (it has wheels for Python 3.11; --no-video)")
+    return False
+
+
+def planned_pictures(out: Path) -> dict[str, str]:
+    """Where video and picture will be."""
+    from diffmocap.cli.pictures import picture_paths
+
+    return dict(zip(("video", "picture"), map(str, picture_paths(out)), strict=True))
 
 
 def bundled_clip() -> Path:

@@ -12,7 +12,8 @@ cut by the image's border or behind something; K seeded samples a frame. Errors 
 often joints leave their limits, and whether the spread of the samples predicts the error.
 
 MOTIONS is an .npz file or a folder of them: an AMASS file (poses, trans), a motion file that this package wrote, or a
-clip collection (pose, trans, start, length). No ROS is needed.
+clip collection (pose, trans, start, length). Files of a folder that cannot be used are skipped and named at the end
+(--json: "skipped", with the reasons). No ROS is needed.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def evaluate(args: argparse.Namespace) -> dict:
 
     device = resolve_device(args.device)
     model, body = load_weights(args.weights, device), BodyModel.load(args.body_model, device)
-    frames = PoseFrames.load(args.motions, args.every)
+    skipped: dict[str, str] = {}
+    frames = PoseFrames.load(args.motions, args.every, skipped)
     clips = len(set(zip(frames.subject, frames.clip, strict=True)))
     frames = frames.evenly(args.frames) if args.frames else frames
     for name in ("steps", "wild_steps"):
@@ -102,6 +104,7 @@ def evaluate(args: argparse.Namespace) -> dict:
         "seed": args.seed,
         "weights": args.weights or "shipped",
         "device": args.device,
+        "skipped": skipped,
     }
     if args.protocol != "wild":
         figures |= paper_figures(args, model, body, frames)
@@ -192,6 +195,9 @@ def table(figures: dict) -> str:
         ]
     if "wild" in figures:
         lines += ["", *_wild_table(figures["wild"])]
+    if figures["skipped"]:
+        lines += ["", f"{len(figures['skipped'])} files could not be used and are not part of the figures:"]
+        lines += [f"  {reason}" for reason in figures["skipped"].values()]
     return "\n".join(lines)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from diffmocap.array_archive import ArrayArchive
+from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
 from diffmocap.cli.recording import RecordedPose
 from diffmocap.errors import MotionFileError
 
@@ -90,18 +91,13 @@ def beside(source: str) -> GroundTruth | None:
     path = Path(source).with_suffix(".npz")
     if "://" in source or not path.is_file():
         return None
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            if "joints" not in data or "keypoints2d" not in data:
-                return None
-            joints, keypoints = data["joints"].astype(float), data["keypoints2d"].astype(float)
-            K = data["K"].astype(float) if "K" in data else None
-            width, height = (int(data[key]) if key in data else 0 for key in ("width", "height"))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise MotionFileError(f"the truth {path} cannot be read ({error}); copy it again or move it away") from error
-    if joints.ndim != 3 or joints.shape[1:] != (24, 3) or keypoints.shape != (len(joints), 25, 2):
-        raise MotionFileError(
-            f"the ground truth {path} has joints {list(joints.shape)} and keypoints2d {list(keypoints.shape)}, "
-            "expected [T, 24, 3] and [T, 25, 2]; move it away to run without"
-        )
-    return GroundTruth(joints, keypoints, width, height, K if width and height else None)
+    with ArrayArchive(path, MotionFileError, "copy the truth again, or move it away to run without") as data:
+        if "joints" not in data or "keypoints2d" not in data:
+            return None
+        joints = data.array("joints", (None, NUM_JOINTS, 3)).astype(float)
+        keypoints = data.array("keypoints2d", (len(joints), NUM_KEYPOINTS, 2)).astype(float)
+        K = data.array("K", (3, 3)).astype(float) if "K" in data else None
+        width, height = (int(data.number(key)) if key in data else 0 for key in ("width", "height"))
+    if K is not None and not K[1, 1] > 0:
+        raise MotionFileError(f"the truth {path} has the focal length {K[1, 1]}; move it away to run without")
+    return GroundTruth(joints, keypoints, width, height, K if width > 0 and height > 0 else None)

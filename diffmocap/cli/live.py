@@ -7,7 +7,6 @@ The nodes join the ROS domain of this shell (ROS_DOMAIN_ID), so that other progr
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -21,7 +20,7 @@ from diffmocap.cli.pose_options import (
     detector_parameters,
     pose_parameters,
 )
-from diffmocap.errors import CameraError, SettingsError
+from diffmocap.errors import CameraError, GraphError, SettingsError
 from diffmocap.graph.description import NAMESPACE
 
 SUMMARY = "a camera, a stream or a file in real time"
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from diffmocap.camera.devices import explain_device, hidden_source, parse_source
     from diffmocap.cli.play import Play, play
     from diffmocap.cli.recording import Recording
-    from diffmocap.cli.summary import summarise, summary_table
+    from diffmocap.cli.summary import summarise, tell_figures
     from diffmocap.graph.description import replay, webcam
 
     if args.duration < 0:
@@ -101,13 +100,16 @@ def run(args: argparse.Namespace) -> int:
             verbose=args.verbose,
         )
         print(f"{source.label}: Ctrl-C ends it", file=sys.stderr, flush=True)
+        failure = None
         try:
             play(what, recording)
         except KeyboardInterrupt:
             if not recording.images:  # nothing was measured: as for any other command
                 raise
+        except GraphError as error:  # what was measured until then is told first
+            failure = error
     summary = summarise(recording, source.label.strip("'"), video_stamps=False)
-    print(summary_table(summary), file=sys.stderr if args.json else sys.stdout)
-    if args.json:
-        print(json.dumps(summary.as_json()), flush=True)
+    tell_figures(summary, {}, failure, args.json)
+    if failure is not None:
+        raise failure
     return 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
 
+from diffmocap import __version__
 from diffmocap.cli import calibrate, demo, doctor, evaluate, live, models
 from diffmocap.errors import DiffmocapError
 
@@ -24,6 +26,20 @@ start here:
 Errors say what to do; exit codes: 0 success, 1 an error, 2 a wrong command line, 130 interrupted.
 """
 
+#: Module -> package on PyPI, of all that the commands need.
+PACKAGES = {
+    "cv2": "opencv-contrib-python", "mediapipe": "mediapipe", "numba": "numba", "numpy": "numpy", "psutil": "psutil",
+    "pybullet": "pybullet", "roma": "roma", "safetensors": "safetensors", "scipy": "scipy", "smplx": "smplx",
+    "torch": "torch", "tqdm": "tqdm", "yaml": "pyyaml",
+}  # fmt: skip
+#: What to do about what the system says.
+ADVICE = {
+    errno.ENOSPC: "; free some space, or choose another folder",
+    errno.EDQUOT: "; free some space, or choose another folder",
+    errno.EROFS: "; choose a folder that can be written",
+    errno.EACCES: "; choose a folder that can be written",
+    errno.EPERM: "; choose a folder that can be written",
+}
 COMMANDS = (demo, live, calibrate, evaluate, models, doctor)
 
 
@@ -32,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="diffmocap", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"diffmocap {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     for module in COMMANDS:
@@ -62,14 +79,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:  # a full disk, a folder that may not be written
-        if args.debug or error.filename is None:
+    except ModuleNotFoundError as error:
+        if args.debug or (package := package_of(error)) is None:
             raise
-        print(f"diffmocap {args.command}: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        advice = f"run `pip install {package}`, or `diffmocap doctor` for all that is missing"
+        print(f"diffmocap {args.command}: error: the package {package} is not installed; {advice}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, a folder that may not be written
+        if args.debug:
+            raise
+        print(f"diffmocap {args.command}: error: {system_error(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\ndiffmocap {args.command}: interrupted", file=sys.stderr)
         return 130
+
+
+def package_of(error: ModuleNotFoundError) -> str | None:
+    """The package on PyPI whose absence is the error; None where it is none of those that the command needs."""
+    module = (error.name or "").split(".")[0]
+    return PACKAGES.get(module)
+
+
+def system_error(error: OSError) -> str:
+    """What the system said, on which file, and what to do about it."""
+    what = error.strerror or " ".join(str(error).split())
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{what}{ADVICE.get(error.errno or 0, '')}"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 from diffmocap.camera.capture import Capture
 from diffmocap.camera.intrinsics import scaled
 from diffmocap.cli.render import BodyRenderer, PosedBody, View
+from diffmocap.cli.web_video import SUFFIX, WebVideo
 from diffmocap.errors import SettingsError
 from diffmocap.keypoints.draw import draw_keypoints
 from diffmocap.types import CameraIntrinsics, Keypoints2D
@@ -78,6 +80,12 @@ class Painter:
         self._backdrop = _backdrop(width, height)
         self._side_backdrop = _backdrop(height, height)
         self._floor = Floor.under(self._joints_m([frame.body for frame in frames if frame.body is not None]))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of a painted row [px]."""
+        height, width = self._backdrop.shape[:2]
+        return 2 * width + height, height
 
     def paint(self, image: np.ndarray, frame: PictureFrame) -> np.ndarray:
         """Input with keypoints | body from the camera | body from the side, uint8 BGR in one row."""
@@ -179,7 +187,7 @@ def write_pictures(
     progress: type | None = None,
     mirror: bool = False,
 ) -> Pictures:
-    """Write ``<out>.mp4`` and ``<out>.png``.
+    """Write ``<out>.webm``, which browsers play, and ``<out>.png``.
 
     Args:
         frames: of the run, by their index in the source.
@@ -191,34 +199,38 @@ def write_pictures(
         mirror: the source shows people as a mirror does, and was played the right way round.
 
     Raises:
-        SettingsError: there is nothing to draw, or the video cannot be written.
+        SettingsError: there is nothing to draw, or video or picture cannot be written, or they would overwrite the
+            source.
     """
     if not frames:
         raise SettingsError("no frame was recorded, so there is nothing to draw")
     stride = math.ceil(len(frames) / MAX_FRAMES)
     chosen = frames[::stride]
     on_sheet = _evenly([frame.index for frame in chosen if frame.body is not None] or [chosen[0].index], SHEET_FRAMES)
-    video_path, sheet_path = out.with_suffix(".mp4"), out.with_suffix(".png")
-    video_path.parent.mkdir(parents=True, exist_ok=True)
+    video_path, sheet_path = picture_paths(out)
+    if video_path.resolve() == Path(source).resolve():
+        raise SettingsError(f"the video would overwrite its source {source}; choose another folder for the output")
     tiles: list[np.ndarray] = []
-    writer = None
-    with BodyRenderer() as renderer:
+    with ExitStack() as open_things:
+        renderer = open_things.enter_context(BodyRenderer())
         painter = Painter(intrinsics, frames, renderer)
+        video = open_things.enter_context(WebVideo(video_path, fps / stride, *painter.size))
         pairs = _with_images(chosen, source, mirror)
-        try:
-            for image, frame in pairs if progress is None else progress(pairs, total=len(chosen)):
-                row = painter.paint(image, frame)
-                if writer is None:
-                    writer = _open_video(video_path, fps / stride, row)
-                writer.write(row)
-                if frame.index in on_sheet:
-                    tiles.append(row)
-        finally:
-            if writer is not None:
-                writer.release()
+        for image, frame in pairs if progress is None else progress(pairs, total=len(chosen)):
+            row = painter.paint(image, frame)
+            video.write(row)
+            if frame.index in on_sheet:
+                tiles.append(row)
+    if not tiles:
+        raise SettingsError(f"the frames of {source} cannot be read again, so there is nothing to draw")
     if not cv2.imwrite(str(sheet_path), _sheet(tiles)):
         raise SettingsError(f"cannot write {sheet_path}; check the folder and the free space")
     return Pictures(video_path, sheet_path, stride, len(chosen))
+
+
+def picture_paths(out: Path) -> tuple[Path, Path]:
+    """Video and contact sheet of :func:`write_pictures`."""
+    return out.with_name(out.name + SUFFIX), out.with_name(out.name + ".png")
 
 
 def _with_images(frames: Sequence[PictureFrame], source: str, mirror: bool) -> Iterator[tuple[np.ndarray, PictureFrame]]:
@@ -231,14 +243,6 @@ def _with_images(frames: Sequence[PictureFrame], source: str, mirror: bool) -> I
             if read.index == frame.index:
                 yield read.image, frame
                 frame = next(wanted, None)
-
-
-def _open_video(path: Path, fps: float, image: np.ndarray) -> cv2.VideoWriter:
-    size = (image.shape[1], image.shape[0])
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), max(fps, 1.0), size)
-    if not writer.isOpened():
-        raise SettingsError(f"cannot write the video {path}; check the folder and the free space")
-    return writer
 
 
 def _sheet(tiles: list[np.ndarray]) -> np.ndarray:

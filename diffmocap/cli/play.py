@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 
 #: Above it, the ports of a domain meet those that the system hands out to others.
 MAX_DOMAIN_ID = 101
-BRING_UP_TIMEOUT_S = 120.0
+#: A first start compiles for a minute, for more on a slow machine.
+BRING_UP_TIMEOUT_S = 300.0
 REFRESH_S = 0.2
 MEMORY_PERIOD_S = 0.5
 #: After the source's end: time for the last messages on their way.
 SETTLE_S = 0.5
+#: As in diffmocap.compiler, whose import would load torch.
+COMPILING = "compiling the physics for this processor"
 _LOUD = ("[WARN]", "[ERROR]", "[FATAL]")
 
 
@@ -81,7 +84,7 @@ def play(what: Play, recording: Recording) -> None:
         bar_format = "{desc}: {n_fmt} frames in {elapsed}{postfix}"
     with tqdm(total=what.frames or None, unit="frame", desc="starting", bar_format=bar_format, file=sys.stderr,
               dynamic_ncols=True, mininterval=bar_interval_s()) as bar:  # fmt: skip
-        log = NodeLog(bar.write, what.verbose)
+        log = NodeLog(bar.write, what.verbose, bar.set_description_str)
         recording.started_ns = time.time_ns()
         with Supervisor(what.graph, what.arguments, what.log_folder, what.parameters, log) as supervisor:
             try:
@@ -101,16 +104,23 @@ def play(what: Play, recording: Recording) -> None:
 
 
 class NodeLog:
-    """Passes the nodes' warnings and errors on, with the lines that belong to them; all lines where ``verbose``."""
+    """Passes the nodes' warnings and errors on, with the lines that belong to them; all lines where ``verbose``.
 
-    def __init__(self, write: Callable[..., None], verbose: bool) -> None:
+    ``progress`` gets what a node says of long work at its start.
+    """
+
+    def __init__(
+        self, write: Callable[..., None], verbose: bool, progress: Callable[[str], None] = lambda text: None
+    ) -> None:
         self.muted = False
-        self._write, self._verbose = write, verbose
+        self._write, self._verbose, self._progress = write, verbose, progress
         self._loud: dict[str, bool] = {}
 
     def __call__(self, node: str, line: str) -> None:
         if line.startswith("["):
             self._loud[node] = line.startswith(_LOUD)
+            if COMPILING in line:
+                self._progress(line[line.index(COMPILING) :])
         if not self.muted and (self._verbose or self._loud.get(node, True)):
             self._write(f"{node}: {_without_time(line)}", file=sys.stderr)
 

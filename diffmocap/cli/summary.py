@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -156,6 +158,22 @@ def _durations(frames: list[RecordedFrame], video_stamps: bool, until: str) -> l
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
+
+
+def tell_figures(summary: Summary, more: dict[str, Any], failure: Exception | None, as_json: bool) -> None:
+    """Prints the table, and as JSON one line on stdout, which then belongs to it alone.
+
+    Args:
+        summary: of the run.
+        more: what else the line of JSON says.
+        failure: what ended the run before its end, None for nothing; without a single image there is no table.
+        as_json: whether JSON was asked for.
+    """
+    if summary.frames or failure is None:
+        print(summary_table(summary), file=sys.stderr if as_json else sys.stdout, flush=True)
+    if as_json:
+        error = {} if failure is None else {"error": str(failure)}
+        print(json.dumps(summary.as_json() | more | error), flush=True)
 
 
 def summary_table(summary: Summary) -> str:

@@ -27,11 +27,11 @@ def sections(path: str | Path) -> list[tuple[str, Mapping[str, Any]]]:
 
     Groups of parameters are levels, as they are written: ``{"physics_weights": {"slip": 1.0}}``.
     """
-    import yaml  # most graphs ask nothing of their file
+    from diffmocap.yaml_file import read_yaml  # most graphs ask nothing of their file
 
     try:
-        document = yaml.safe_load(Path(path).read_text())
-    except (OSError, ValueError, yaml.YAMLError):
+        document = read_yaml(path)
+    except (OSError, ValueError):
         return []
     return [(name, parameters) for name, parameters in _sections(document) if isinstance(parameters, Mapping)]
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from diffmocap.array_archive import ArrayArchive
 from diffmocap.body.skeleton import NUM_KEYPOINTS
 from diffmocap.errors import ModelFileError
 from diffmocap.keypoints.body25 import (
@@ -58,11 +59,8 @@ class LandmarkMapping:
             ModelFileError: the file is missing or corrupt.
         """
         path = verified_model(DEFAULT_MAPPING)
-        try:
-            with np.load(path, allow_pickle=False) as data:
-                return cls(*(data[key].astype(float) for key in ("points", "depth", "depth_offset")))
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelFileError(f"{path} is no landmark mapping: {error}; reinstall diffmocap") from error
+        with ArrayArchive(path, ModelFileError, "it is no landmark mapping; reinstall diffmocap") as data:
+            return cls(*(data.array(key).astype(float) for key in ("points", "depth", "depth_offset")))
 
     def __post_init__(self) -> None:
         shapes = self.points.shape, self.depth.shape, self.depth_offset.shape

@@ -19,6 +19,7 @@ _NOISE = re.compile(
     rb"|WARNING: (All log messages before absl::InitializeLog|Logging before InitGoogle\(\))"
     rb"|WARNING: Read-only tensor #\d+ .* unaligned buffer"
     rb"|INFO: Created TensorFlow Lite"
+    rb"|OpenCV: FFMPEG: (tag|fallback)"  # of any name for VP8 in WebM, which it writes all the same
 )
 
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from diffmocap.array_archive import ArrayArchive
 from diffmocap.body.skeleton import KEYPOINT_MIRROR, NUM_KEYPOINTS
 from diffmocap.errors import ModelFileError
 from diffmocap.resources import verified_model
@@ -58,16 +59,18 @@ class DetectorNoise:
             ModelFileError: the file is missing, corrupt or no bank.
         """
         path = Path(path) if path else verified_model(DEFAULT_NOISE)
-        try:
-            with np.load(path, allow_pickle=False) as data:
-                offset, depth_error, confidence, yaw = (
-                    torch.from_numpy(data[k].astype(np.float32)) for k in ("offset", "depth_error", "confidence", "yaw")
-                )
-                film, frame = (torch.from_numpy(data[k].astype(np.int64)) for k in ("film", "frame"))
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelFileError(f"{path} is no bank of detector noise: {error}; reinstall diffmocap") from error
-        if offset.shape != (len(yaw), NUM_KEYPOINTS, 2) or len(yaw) == 0:
-            raise ModelFileError(f"{path} is no bank of detector noise: its offsets have shape {tuple(offset.shape)}")
+        advice = "it is no bank of detector noise; reinstall diffmocap, or make one with benchmarks.detector_gap"
+        with ArrayArchive(path, ModelFileError, advice) as data:
+            yaw = data.array("yaw", (None,))
+            if not len(yaw):
+                raise data.refused("holds no frames")
+            shapes = {"offset": (len(yaw), NUM_KEYPOINTS, 2), "depth_error": (len(yaw), NUM_KEYPOINTS),
+                      "confidence": (len(yaw), NUM_KEYPOINTS)}  # fmt: skip
+            offset, depth_error, confidence = (
+                torch.from_numpy(data.array(key, shape).astype(np.float32)) for key, shape in shapes.items()
+            )
+            yaw = torch.from_numpy(yaw.astype(np.float32))
+            film, frame = (torch.from_numpy(data.array(k, (len(yaw),)).astype(np.int64)) for k in ("film", "frame"))
         mirror = list(KEYPOINT_MIRROR)
         flip = torch.tensor([-1.0, 1.0])
         both = {

@@ -7,13 +7,14 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from diffmocap.errors import DiffmocapError, ModelFileError
+from diffmocap.errors import ModelFileError
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.mlp_denoiser import MlpConfig, MlpDenoiser
+from diffmocap.lifting.schedule import PARAMETERISATIONS, SCHEDULES
 from diffmocap.resources import verified_model
+from diffmocap.weights_file import WeightsFile
 
 DEFAULT_WEIGHTS = "lifting.safetensors"
 #: A one-to-four-step student of the default weights, which ships beside them.
@@ -21,6 +22,7 @@ STUDENT_WEIGHTS = "lifting_student.safetensors"
 #: Files that ship, by the names that stand for them in place of a path.
 SHIPPED = {"": DEFAULT_WEIGHTS, "student": STUDENT_WEIGHTS}
 FORMAT = "diffmocap-lifting-1"
+_ADVICE = "train weights with `python -m training.lifting`, or use the shipped ones"
 #: What the configuration in the header calls a network; one without a name is a transformer.
 ARCHITECTURES = {"transformer": (TransformerDenoiser, DenoiserConfig), "mlp": (MlpDenoiser, MlpConfig)}
 
@@ -46,28 +48,23 @@ def load_weights(
         ModelFileError: missing, corrupt, not safetensors, or of another network.
     """
     path = weights_file(path)
+    stored = WeightsFile.read(path, FORMAT, "lifting weights", _ADVICE)
     try:
-        with safe_open(path, "pt") as f:
-            metadata = f.metadata() or {}
-            tensors = {k: f.get_tensor(k).float() for k in f.keys()}
-    except (SafetensorError, OSError, ValueError) as e:
-        raise ModelFileError(
-            f"{path} cannot be read as safetensors ({e}); it is corrupt or of another format: "
-            "train weights with `python -m training.lifting`, or use the shipped ones"
-        ) from e
-    if metadata.get("format") != FORMAT:
-        raise ModelFileError(
-            f"{path} holds no lifting weights: its header says {metadata.get('format')!r}, expected {FORMAT!r}"
-        )
-    try:
-        stored = json.loads(metadata["config"])
-        network, config = ARCHITECTURES[stored.get("architecture", "transformer")]
+        settings = stored.section("config")
+        for key, names in (("schedule", SCHEDULES), ("parameterisation", PARAMETERISATIONS)):
+            if key in settings and settings[key] not in names:
+                raise ValueError(f"its header's {key} is {settings[key]!r}, expected one of {', '.join(names)}")
+        network, config = ARCHITECTURES[settings.get("architecture", "transformer")]
         known = {f.name for f in fields(config)}
-        model = network(config(**{k: v for k, v in stored.items() if k in known}))
-        model.load_state_dict(_with_new_inputs(tensors, model))
-        model.student = json.loads(metadata.get("info", "{}")).get("student")
-    except (KeyError, TypeError, ValueError, RuntimeError, DiffmocapError) as e:
-        raise ModelFileError(f"{path} does not fit this version's network: {e}") from e
+        model = stored.network(
+            settings, lambda: network(config(**{k: v for k, v in settings.items() if k in known})), "network"
+        )
+        model.load_state_dict(_with_new_inputs(stored.tensors, model))
+        model.student = stored.section("info").get("student") if "info" in stored.metadata else None
+        if not isinstance(model.student, dict | None):
+            raise TypeError("its header's student is no JSON object")
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as e:
+        raise ModelFileError(f"{path} does not fit this version's network: {e}; {_ADVICE}") from e
     return model.to(device).eval().requires_grad_(False)
 
 

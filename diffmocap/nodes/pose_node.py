@@ -20,6 +20,7 @@ from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from diffmocap.body.skeleton import ROOT_LINK
+from diffmocap.compiler import compiling_told
 from diffmocap.device import resolve_device
 from diffmocap.errors import AbandonedError, DeviceError, DiffmocapError, KeypointError, StampError
 from diffmocap.graph.frames import OPTICAL_FRAME, prefixed
@@ -42,7 +43,6 @@ from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.nodes.step_budget import StepBudget, refinement_end_ms
 from diffmocap.nodes.worker import LatestWorker
 from diffmocap.pipeline import Outcome, PosePipeline, PoseResult, load_lifter
-from diffmocap.refinement.compiled.ahead import is_compiled
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: What to count where keypoints brought no pose to publish.
@@ -101,12 +101,11 @@ class PoseNode(ManagedNode):
         p = self.parameters
         torch.set_num_threads(p["torch_threads"])
         started_s = time.monotonic()
-        if not is_compiled():
-            self.get_logger().info("compiling the physics for this processor, once: that takes half a minute or more")
         self._pipeline = PosePipeline.load(
             p["weights"], p["body_model"], p["device"], pipeline_settings(p.values())
         )
-        self._pipeline.warm_up()
+        with compiling_told(self.get_logger().info):
+            self._pipeline.warm_up()
         self._link_frames = None  # of another body, or prefix
         self._create_publishers()
         self._diagnostics = Diagnostics(self)

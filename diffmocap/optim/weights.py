@@ -7,16 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from diffmocap.errors import DiffmocapError, ModelFileError
+from diffmocap.errors import ModelFileError
 from diffmocap.optim.adafactor_mlp import AdafactorMlp, AdafactorMlpSettings
 from diffmocap.optim.features import FeatureSettings
 from diffmocap.optim.learned import LearnedOptimizer
 from diffmocap.optim.learned_gradient_descent import LearnedGradientDescent, LearnedGradientDescentSettings
 from diffmocap.optim.optimus import Optimus, OptimusSettings
 from diffmocap.resources import verified_model
+from diffmocap.weights_file import WeightsFile
 
 FORMAT = "diffmocap-optimizer-1"
 #: Trained optimizers of the package: what :func:`load_shipped` calls them, and their files in ``models/``.
@@ -70,20 +70,12 @@ def load_optimizer(path: str | Path, device: torch.device | str = "cpu") -> Lear
     path = Path(path).expanduser()
     if not path.is_file():
         raise ModelFileError(f"weights file {path} does not exist")
+    stored = WeightsFile.read(path, FORMAT, "learned optimizer", "train one with `python -m training.optim`")
     try:
-        with safe_open(path, "pt") as f:
-            metadata = f.metadata() or {}
-            tensors = {k: f.get_tensor(k).float() for k in f.keys()}
-    except (SafetensorError, OSError, ValueError) as e:
-        raise ModelFileError(f"{path} cannot be read as safetensors ({e}); it is corrupt or of another format") from e
-    if metadata.get("format") != FORMAT:
-        raise ModelFileError(
-            f"{path} holds no learned optimizer: its header says {metadata.get('format')!r}, expected {FORMAT!r}"
-        )
-    try:
-        optimizer = build(json.loads(metadata["kind"]), json.loads(metadata["settings"]))
-        optimizer.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError, DiffmocapError) as e:
+        kind, settings = json.loads(stored.metadata["kind"]), stored.section("settings")
+        optimizer = stored.network(settings, lambda: build(kind, settings), "optimizers")
+        optimizer.load_state_dict(stored.tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as e:
         raise ModelFileError(f"{path} does not fit this version's optimizers: {e}") from e
     return optimizer.to(device).eval().requires_grad_(False)
 

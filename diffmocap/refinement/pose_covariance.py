@@ -125,7 +125,7 @@ class PoseErrors:
                 tuple(data["pelvis_visible"]), tuple(data["pelvis_hidden"]),
                 float(data["prior_samples"]), float(data["spread_scale"]),
             )  # fmt: skip
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as e:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, OverflowError) as e:
             raise ModelFileError(f"{path} holds no figures of pose errors: {e}") from e
 
     def rotation_prior(self, confidence: torch.Tensor) -> torch.Tensor:

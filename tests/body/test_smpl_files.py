@@ -15,6 +15,7 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import PARENTS
 from diffmocap.body.smpl_data import read_smpl_npz
 from diffmocap.errors import ModelFileError
+from diffmocap.resources import share_path
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +110,51 @@ def test_refuses_pickled_objects_in_an_npz(tmp_path):
     np.savez(path, v_template=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ModelFileError, match="pickle"):
         read_smpl_npz(path)
+
+
+def shipped() -> dict[str, np.ndarray]:
+    """The arrays of the body that ships, in its sparse layout."""
+    with np.load(share_path("models", "body_anny.npz"), allow_pickle=False) as data:
+        return dict(data)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"vertex_names": np.arange(11)},
+        {"vertex_names": np.array(["nose"])},
+        {"vertex_ids": np.full(11, 10**6)},
+        {"vertex_ids": np.array("five")},
+        {"regressor_index": np.full((2, 3), 10**6)},
+        {"regressor_value": np.array(["a"])},
+        {"weight_index": np.zeros((2, 0), np.int64), "weight_value": np.zeros(0)},
+        {"kintree_table": np.array(["a"] * 24)},
+        {"kintree_table": np.float64(3)},
+        {"f": np.array([[0, 1, 10**6]])},
+        {"f": np.array(["a"])},
+        {"v_template": np.float64(1)},
+        {"v_template": np.full((10, 3), 1e300)},
+        {"shapedirs": np.zeros((13718, 3, 2))},
+        {"posedirs": np.zeros((13718, 207))},
+    ],
+    ids=lambda change: "-".join(f"{key}:{value.dtype}{list(value.shape)}" for key, value in change.items()),
+)
+def test_a_body_with_another_kind_of_thing_inside_is_refused(tmp_path, change):
+    path = tmp_path / "odd.npz"
+    np.savez(path, **(shipped() | change))
+    with pytest.raises(ModelFileError, match="odd.npz.*smpl.is.tue.mpg.de"):
+        BodyModel.load(path)
+
+
+def test_only_what_a_body_needs_is_read_of_its_file(tmp_path):
+    """A part that nobody asks for may be as large as it likes, and be what it likes."""
+    path = tmp_path / "more.npz"
+    np.savez(path, **shipped(), comment=np.array([{}], dtype=object))
+    assert len(BodyModel.load(path).template) == 13718
+
+
+def test_a_pickle_of_texts_is_no_smpl_model(smpl_like, tmp_path, capsys):
+    source, target = tmp_path / "texts.pkl", tmp_path / "out.npz"
+    source.write_bytes(pickle.dumps(dict(smpl_like, v_template=["a"] * 6890), protocol=2))
+    assert convert_smpl.main([str(source), str(target)]) == 1
+    assert "v_template are no numbers" in capsys.readouterr().err and not target.exists()

@@ -10,6 +10,7 @@ import pytest
 
 from diffmocap.cli import checks
 from diffmocap.cli.main import main
+from diffmocap.cli.remedies import Remedy
 from diffmocap.errors import ModelFileError, SetupError
 
 
@@ -38,7 +39,7 @@ def test_optional_things_do_not_make_it_fail(monkeypatch):
     monkeypatch.setattr(checks, "find_spec", lambda name: None)
     monkeypatch.setattr("diffmocap.camera.devices.list_devices", lambda: [])
     assert [checks.pybullet().status, checks.cameras().status, checks.smpl().status] == ["note"] * 3
-    assert "--no-video" in checks.pybullet().detail
+    assert "no video" in checks.pybullet().detail
 
 
 @pytest.mark.parametrize("second", ["opencv-python", "opencv-python-headless"])
@@ -48,6 +49,49 @@ def test_two_opencv_wheels_are_told(monkeypatch, second):
     check = checks.opencv()
     assert check.status == "missing" and second in check.detail
     assert "pip uninstall -y" in check.advice and "opencv-contrib-python==4.11.0.86" in check.advice
+
+
+def test_a_numba_that_does_not_compile_is_no_ok(monkeypatch):
+    refused = subprocess.CompletedProcess([], 1, "", "ImportError: Numba needs NumPy 2.2 or less. Got NumPy 2.4.")
+    monkeypatch.setattr(checks.subprocess, "run", lambda *a, **k: refused)
+    check = checks.compiler()
+    assert check.status == "note" and "Numba needs NumPy 2.2" in check.detail and "ten times slower" in check.detail
+    assert check.remedy == Remedy(pip=("numba",))
+    monkeypatch.undo()
+    assert checks.compiler().status == "ok"
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    assert checks.compiler().status == "note"
+
+
+def test_a_tensorboard_that_does_not_start_is_told(monkeypatch):
+    failed = subprocess.CompletedProcess([], 1, "", "ModuleNotFoundError: No module named 'pkg_resources'")
+    monkeypatch.setattr(checks, "find_spec", lambda name: True)
+    monkeypatch.setattr(checks.subprocess, "run", lambda *a, **k: failed)
+    check = checks.tensorboard()
+    assert check.status == "note" and "pkg_resources" in check.detail and "tensorboard" in check.remedy.pip
+
+
+@pytest.mark.parametrize(("version", "status"), [((3, 10), "missing"), ((3, 11), "ok"), ((3, 14), "ok"), ((3, 15), "missing")])
+def test_a_python_without_wheels_is_told(monkeypatch, version, status):
+    monkeypatch.setattr(checks.sys, "version_info", (*version, 0, "final", 0))
+    check = checks.python()
+    assert check.status == status and ("3.11 to 3.14" in check.advice) == (status == "missing")
+
+
+def test_one_command_at_the_end_mends_all_that_was_found(capsys, monkeypatch):
+    found = [
+        checks.Check("a", "missing", "gone", "", Remedy(pip=("roma",))), checks.Check("b", "ok", "there"),
+        checks.Check("c", "missing", "gone", "", Remedy(apt=("libgl1",))),
+        checks.Check("d", "note", "gone", "", Remedy(pip=("numba",))),
+    ]  # fmt: skip
+    monkeypatch.setattr(checks, "all_checks", lambda: iter(found))
+    monkeypatch.setattr("diffmocap.cli.remedies.setup_command", lambda prefix, training: "")
+    assert main(["doctor"]) == 1
+    last = capsys.readouterr().out.splitlines()[-1].strip()
+    assert last.startswith("sudo apt-get install -y libgl1 && ") and last.count("pip install") == 1
+    assert "roma==" in last and "numba==" in last
+    assert main(["doctor", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["fix"] == last
 
 
 def test_a_package_that_is_not_there_is_told():

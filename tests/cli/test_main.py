@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import diffmocap
 from diffmocap.cli import calibrate, demo, doctor, evaluate, live
 from diffmocap.cli.main import COMMANDS, build_parser, main
 from diffmocap.errors import CameraError
@@ -77,7 +78,30 @@ def test_an_error_is_one_line_on_stderr_and_exit_code_1(capsys, monkeypatch):
 def test_a_folder_that_cannot_be_written_is_named(capsys, monkeypatch):
     monkeypatch.setattr(demo, "run", fails_with(PermissionError(13, "Permission denied", "/root/out")))
     assert main(["demo"]) == 1
-    assert capsys.readouterr().err == "diffmocap demo: error: /root/out: Permission denied\n"
+    said = "diffmocap demo: error: /root/out: Permission denied; choose a folder that can be written\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_full_disk_is_a_sentence_even_where_no_file_is_named(capsys, monkeypatch):
+    monkeypatch.setattr(demo, "run", fails_with(OSError(28, "No space left on device")))
+    assert main(["demo"]) == 1
+    assert capsys.readouterr().err.startswith("diffmocap demo: error: No space left on device; free some space")
+
+
+def test_a_package_that_is_missing_is_one_line_with_its_name_on_pypi(capsys, monkeypatch):
+    monkeypatch.setattr(demo, "run", fails_with(ModuleNotFoundError("No module named 'cv2'", name="cv2")))
+    assert main(["demo"]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "pip install opencv-contrib-python" in err and "diffmocap doctor" in err
+    monkeypatch.setattr(demo, "run", fails_with(ModuleNotFoundError("No module named 'diffmocap.x'", name="diffmocap.x")))
+    with pytest.raises(ModuleNotFoundError):
+        main(["demo"])  # a fault of ours is not the user's to mend
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0 and capsys.readouterr().out == f"diffmocap {diffmocap.__version__}\n"
 
 
 def test_ctrl_c_ends_with_130(capsys, monkeypatch):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from diffmocap.cli.play import NodeLog, Play, free_domain_id, play
+from diffmocap.cli.play import COMPILING, NodeLog, Play, free_domain_id, play
 from diffmocap.cli.recording import Recording
 from diffmocap.graph.elements import Graph
 
@@ -40,6 +40,14 @@ def test_warnings_are_shown_whole_and_without_their_time(shown):
 def test_verbose_shows_everything(shown):
     log_lines(shown, verbose=True)
     assert len(shown) == 5 and shown[0] == "pose_node: [INFO] loaded"
+
+
+def test_what_a_node_says_of_compiling_is_shown_as_progress(shown):
+    progress: list[str] = []
+    log = NodeLog(lambda text, file: shown.append(text), verbose=False, progress=progress.append)
+    log("pose_node", f"[INFO] [1700000000.1] [pose_node]: {COMPILING}: 12 functions in 30 s")
+    log("pose_node", "[INFO] [1700000000.2] [pose_node]: loaded")
+    assert progress == [f"{COMPILING}: 12 functions in 30 s"] and shown == []
 
 
 def test_lines_without_a_level_are_shown_until_one_comes(shown):

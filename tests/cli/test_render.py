@@ -192,6 +192,21 @@ def test_a_run_without_anybody_still_has_a_video(tiny_video, tmp_path):
     assert len(read(made.video)) == 12 and made.sheet.is_file()
 
 
+def test_the_source_is_not_overwritten(tiny_video, tmp_path):
+    source = tmp_path / "clip.webm"
+    source.write_bytes(tiny_video.read_bytes())
+    frames = [PictureFrame(i, None, None) for i in range(12)]
+    with pytest.raises(SettingsError, match="overwrite its source"):
+        write_pictures(frames, str(source), CameraIntrinsics.from_fov(160, 120), 25.0, tmp_path / "clip")
+    assert source.read_bytes() == tiny_video.read_bytes()
+
+
+def test_a_dot_in_the_name_stays(tiny_video, tmp_path):
+    frames = [PictureFrame(i, None, None) for i in range(12)]
+    made = write_pictures(frames, str(tiny_video), CameraIntrinsics.from_fov(160, 120), 25.0, tmp_path / "v1.2")
+    assert (made.video.name, made.sheet.name) == ("v1.2.webm", "v1.2.png")
+
+
 def test_nothing_recorded_is_an_error(tiny_video, tmp_path):
     with pytest.raises(SettingsError, match="nothing to draw"):
         write_pictures([], str(tiny_video), CameraIntrinsics.from_fov(160, 120), 25.0, tmp_path / "out")

@@ -29,14 +29,17 @@ class Topic:
         assert topic == "/image_raw"
         return [SimpleNamespace(qos_profile=QoSProfile(depth=1, reliability=policy)) for policy in self.offered]
 
-    def create_subscription(self, kind, topic, callback, qos):
-        self.subscriptions.append(SimpleNamespace(topic_name=f"/{topic}", callback=callback, qos=qos))
+    def create_subscription(self, kind, topic, callback, qos, *, event_callbacks):
+        def hear(message: Image) -> None:
+            callback(message, {"publication_sequence_number": 1})
+
+        self.subscriptions.append(SimpleNamespace(topic_name=f"/{topic}", callback=hear, qos=qos))
         return self.subscriptions[-1]
 
     def destroy_subscription(self, subscription) -> None:
         self.subscriptions.remove(subscription)
 
-    def create_timer(self, period_s, callback):
+    def create_timer(self, period_s, callback, clock):
         self.match = callback
         return "timer"
 
@@ -56,8 +59,8 @@ def image(sec: int) -> Image:
 
 def subscribe(topic: Topic, reliability: str = "auto") -> tuple[ImageSubscription, list[int]]:
     received: list[int] = []
-    take = lambda message: received.append(message.header.stamp.sec)  # noqa: E731
-    return ImageSubscription(topic, Image, "image_raw", take, reliability), received
+    take = lambda message, info: received.append(message.header.stamp.sec)  # noqa: E731
+    return ImageSubscription(topic, Image, "image_raw", take, reliability=reliability), received
 
 
 @pytest.mark.parametrize(

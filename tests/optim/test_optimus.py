@@ -220,7 +220,7 @@ def test_files_that_are_no_optimizer_are_refused(tmp_path) -> None:
     with pytest.raises(ModelFileError, match="holds no learned optimizer"):
         load_optimizer(path)
     header = {"format": "diffmocap-optimizer-1", "kind": '"optimus"', "settings": '{"width": 16, "heads": 3}'}
-    save_file({"a": torch.zeros(1)}, path, header)
+    save_file({"a": torch.zeros(16)}, path, header)
     with pytest.raises(ModelFileError, match="must be a multiple of heads"):
         load_optimizer(path)
 

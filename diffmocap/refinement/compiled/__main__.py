@@ -1,6 +1,6 @@
 """Compiles what the live refinement needs, ahead: ``python -m diffmocap.refinement.compiled``.
 
-The setup scripts call it. Without it the first start of ``pose_node`` does it, which takes half a minute.
+The setup scripts call it. Without it the first start of ``pose_node`` does it, which takes a minute.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import time
 def main() -> None:
     """Compiles everything that is not on disk yet, and says how long that took."""
     from diffmocap.body.model import BodyModel
+    from diffmocap.compiler import compiling_told
     from diffmocap.refinement.compiled.ahead import compile_all
     from diffmocap.refinement.physics_refiner import points_of
 
     begin = time.perf_counter()
-    compile_all(points_of(BodyModel.load()))
-    print(f"physics compiled in {time.perf_counter() - begin:.1f} s")
+    points = points_of(BodyModel.load())
+    with compiling_told(lambda text: print(text, flush=True)):
+        compile_all(points)
+    print(f"physics ready after {time.perf_counter() - begin:.1f} s")
 
 
 if __name__ == "__main__":

@@ -11,15 +11,6 @@ from diffmocap.refinement.live_settings import LiveSettings
 from diffmocap.refinement.window_buffer import LiveFrame
 
 
-def is_compiled() -> bool:
-    """Whether :func:`compile_all` has little to do."""
-    if not compiler.available():
-        return True
-    from diffmocap.refinement.compiled.window import evaluate
-
-    return compiler.is_kept(evaluate)
-
-
 def compile_all(points: BodyPoints) -> None:
     """Compiles, or loads from disk, all that the live refinement of this body may call. Without a compiler: nothing.
 

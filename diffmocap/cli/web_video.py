@@ -1,0 +1,101 @@
+"""Videos that play in a browser: VP8 in WebM, written by the OpenCV that is there anyway.
+
+Of what browsers play, OpenCV's wheels write VP8 and VP9, both free of patents' fees; VP9 takes five to ten times as long
+for files of nine tenths of the size (measured on rows of three pictures, 1600 x 480: 25 against 150 to 260 ms a frame).
+H.264 would be smaller and faster, but no wheel of OpenCV holds an encoder, and the ffmpeg that the wheel of imageio-ffmpeg
+carries is 30 MB under the GPL.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from diffmocap.errors import SettingsError
+from diffmocap.keypoints.native_noise import without_native_noise
+
+SUFFIX = ".webm"
+#: Frames that wait for the encoder, at most.
+_WAITING = 8
+_ADVICE = "check that its folder can be written and has free space"
+
+
+class WebVideo:
+    """A context manager that takes images and writes them on a thread of its own, while the next one is drawn.
+
+    Args:
+        path: of the video, ending in ``.webm``.
+        fps: frames a second, at least 1.
+        width, height: of the images [px]; even numbers.
+
+    Raises:
+        SettingsError: the file cannot be written, also when the context ends and not all of it is on the disk.
+    """
+
+    def __init__(self, path: Path, fps: float, width: int, height: int) -> None:
+        self.path = path
+        self._frames = 0
+        self._size = (width, height)
+        _check_folder(path)
+        with without_native_noise():  # FFmpeg grumbles at any name for the codec in this container
+            self._writer = cv2.VideoWriter(
+                str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"VP80"), max(fps, 1.0), self._size
+            )
+        if not self._writer.isOpened():
+            raise SettingsError(f"cannot write the video {path}: {_ADVICE}")
+        self._images: queue.Queue[np.ndarray | None] = queue.Queue(_WAITING)
+        self._thread = threading.Thread(target=self._encode, name="video encoder", daemon=True)
+        self._thread.start()
+
+    def write(self, image: np.ndarray) -> None:
+        """The next frame, uint8 [height, width, 3] BGR; it must not be changed afterwards."""
+        if image.shape != (*self._size[::-1], 3):  # OpenCV leaves such a frame out without a word
+            raise SettingsError(f"a frame of {image.shape} does not fit a video of {self._size}")
+        self._frames += 1
+        self._images.put(image)
+
+    def __enter__(self) -> WebVideo:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._images.put(None)
+        self._thread.join()
+        self._writer.release()
+        if kind is None:
+            self._check()
+
+    def _encode(self) -> None:
+        while (image := self._images.get()) is not None:
+            self._writer.write(image)
+
+    def _check(self) -> None:
+        """OpenCV says nothing of a disk that is full: look at what lies there."""
+        _check_folder(self.path)
+        with without_native_noise():
+            video = cv2.VideoCapture(str(self.path))
+            found = round(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+            video.release()
+        if abs(found - self._frames) > 1:  # the container keeps the duration to a millisecond
+            raise SettingsError(f"the video {self.path} is not complete, {found} of {self._frames} frames: {_ADVICE}")
+
+
+def _check_folder(path: Path) -> None:
+    """Raises SettingsError where nothing can be written beside ``path``."""
+    probe = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(probe, "wb") as f:
+            f.write(bytes(65_536))
+            f.flush()
+            os.fsync(f.fileno())
+    except OSError as error:
+        raise SettingsError(f"cannot write the video {path}: {error.strerror}; {_ADVICE}") from error
+    finally:
+        with suppress(OSError):
+            probe.unlink()
