@@ -55,7 +55,13 @@ class Keypoints:
         return self.graph.spin_until(fulfilled, timeout_s, what)
 
     def until_said(self, level: int, text: str, send: Callable[[], None] = lambda: None) -> dict:
-        return self.until(lambda s: s["level"] == level and text in s["message"], f"'{text}' at level {level}", send)
+        """A busy machine may drop input as well, which is a warning."""
+
+        def said(status: dict) -> bool:
+            wanted = max(level, WARN) if " dropped: " in status["message"] else level
+            return text in status["message"] and status["level"] == wanted
+
+        return self.until(said, f"'{text}' at level {level}", send)
 
 
 def test_pose_node_says_what_is_wrong_with_its_input(graph):
@@ -187,7 +193,9 @@ def test_a_simulated_time_that_is_missing_is_said(graph):
 
     graph.node.create_timer(0.025, tell)
     status = feed.until(
-        lambda s: int(s["poses"]) > 5 and s["level"] == OK, "poses on the simulated time", lambda: feed.send(now_ns())
+        lambda s: int(s["poses"]) > 5 and "on /clock" not in s["message"] and "clock_period_ms" in s,
+        "poses on the simulated time",
+        lambda: feed.send(now_ns()),
     )
     assert joint_states[-1].header.stamp.sec < 1_600_001_000
     assert 15.0 < float(status["clock_period_ms"]) < 100.0
