@@ -96,7 +96,7 @@ SETTINGS = (
     Setting(
         "mirror",
         False,
-        "The images of another driver show people as a mirror does: left and right are exchanged before the search, and "
+        "The images of another driver show people as a mirror does: exchange left and right before the search, and "
         "keypoints/camera_info tells pose_node. camera_node has a parameter of its own.",
         live=False,
     ),
