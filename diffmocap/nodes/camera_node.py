@@ -44,7 +44,8 @@ SETTINGS = (
     Setting(
         "fps",
         0.0,
-        "Frame rate to ask of a camera, of images in files, and of a video without times [Hz]; 0: the camera's own, or 30.",
+        "Frame rate to ask of a camera, of images in files, and of a video without times [Hz]; 0: the camera's own, "
+        "or 30.",
         0.0,
         1000.0,
         live=False,
