@@ -15,7 +15,7 @@ from pathlib import Path
 #: In the environment of everything that a launch starts, so that what it leaves behind is found.
 MARK = "DIFFMOCAP_LAUNCH_BENCHMARK"
 #: A machine that is busy with other things takes many times as long as an idle one.
-UP_TIMEOUT_S, END_TIMEOUT_S = 180.0, 40.0
+UP_TIMEOUT_S, END_TIMEOUT_S = 300.0, 40.0
 
 
 @dataclass(frozen=True)
