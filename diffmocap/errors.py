@@ -31,6 +31,10 @@ class StampError(DiffmocapError):
     """An acquisition time that cannot be right."""
 
 
+class AbandonedError(DiffmocapError):
+    """Work that was asked to end before its result was there."""
+
+
 class ModelFileError(DiffmocapError):
     """A weights, body or task file is missing, corrupt or of the wrong kind."""
 

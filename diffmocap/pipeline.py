@@ -92,6 +92,8 @@ class LiftingStage(Protocol):
         previous: PoseHypotheses | None = None,
     ) -> PoseHypotheses | None: ...  # fmt: skip
 
+    def abandon(self) -> None: ...
+
 
 class PosePipeline:
     """One person's track through lifting and refinement.
@@ -147,6 +149,10 @@ class PosePipeline:
         with self._lock:
             self._lifter = lifter
 
+    def abandon(self) -> None:
+        """Ends the sampling of the pose that another thread is at, which raises AbandonedError; the track goes on."""
+        self._lifter.abandon()
+
     def reset(self, camera_moved: bool = False) -> None:
         """Forget the track, and with ``camera_moved`` what was found about the ground."""
         with self._lock:
@@ -183,6 +189,7 @@ class PosePipeline:
         that repeat zero are none: such keypoints count from the first of them on, by when they arrive.
 
         Raises:
+            AbandonedError: :meth:`abandon` was called meanwhile.
             DiffmocapError: the lifter failed; the track is forgotten.
         """
         with self._lock:

@@ -39,9 +39,7 @@ def close_inherited_locks(folder: Path = SHARED_MEMORY) -> None:
         os.close(descriptor)
 
 
-def make_private(
-    pid: int | None = None, folder: Path = SHARED_MEMORY, but_for: Collection[Path] = ()
-) -> list[Path]:
+def make_private(pid: int | None = None, folder: Path = SHARED_MEMORY, but_for: Collection[Path] = ()) -> list[Path]:
     """Take from group and others what they may do with a process's segments; returns the segments.
 
     Needed beside a umask of 077: Fast DDS gives its segments the mode 0644 whatever the umask is, and images go through

@@ -22,7 +22,8 @@ ORDER = (
 
 #: ROS-free parts that must run anywhere torch runs: what they may import when they are loaded.
 LIGHT_PARTS = (
-    "errors", "array_archive", "weights_file", "stamps", "stream_rate", "compiler", "types", "resources", "device", "body",
+    "errors", "array_archive", "weights_file", "stamps", "stream_rate", "compiler", "types", "resources", "device",
+    "body",
     "lifting", "optim", "physics", "refinement", "pipeline", "evaluation", "motion_metrics", "uncertainty",
     "wild_figures",
 )  # fmt: skip

@@ -162,7 +162,7 @@ def _images(
     message = types[kind]()
     if kind == "CompressedImage":
         message.format, message.data = "jpeg", array("B", jpeg.tobytes())
-    with NodeGraph("keypoint_node", parameters, folder, (f"image_raw:={remap}",)) as graph:
+    with NodeGraph("keypoint_node", {"queue_depth": 16} | parameters, folder, (f"image_raw:={remap}",)) as graph:
         keypoints = graph.collect(Keypoints2D, "keypoints")
         publisher = graph.node.create_publisher(types[kind], topic, qos_profile_sensor_data)
         graph.spin(3.0, lambda: publisher.get_subscription_count() > 0)
@@ -189,7 +189,7 @@ def wrong_type(folder: Path) -> str:
 
 def unfit_reliability(folder: Path) -> str:
     """What is said of a best-effort driver where a reliable one is asked for."""
-    return _images(folder, "/cam", "/cam", image_transport="compressed", reliability="reliable")[1]
+    return _images(folder, "/cam", "/cam/compressed", image_transport="compressed", reliability="reliable")[1]
 
 
 CASES = (

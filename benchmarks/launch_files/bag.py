@@ -16,7 +16,7 @@ LENGTH_S = 8.0
 TOPIC = "/camera/image_raw"
 #: The times of a bag that was recorded long ago.
 START_S = 1_750_000_000
-EXIT_TIMEOUT_S = 120.0
+EXIT_TIMEOUT_S = 300.0
 
 
 def bag(work: Work) -> list[Row]:

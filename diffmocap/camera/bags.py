@@ -5,22 +5,22 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-_ENDINGS = (".mcap", ".db3", ".bag", ".mcap.zstd", ".db3.zstd")
+_IN_FOLDERS = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 _BEGINNINGS = (b"\x89MCAP0\r\n", b"#ROSBAG V2.0")
 
 
 def bag_at(path: Path) -> bool:
     """Whether this file or folder is a bag."""
-    if path.is_dir():
-        return any(each.name.endswith(_ENDINGS[:2]) or each.name.endswith(_ENDINGS[3:]) for each in path.iterdir())
-    if not path.is_file():
-        return False
     try:
+        if path.is_dir():
+            return any(each.name.endswith(_IN_FOLDERS) for each in path.iterdir())
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             begin = file.read(16)
-    except OSError:
-        begin = b""
-    return path.name.endswith(_ENDINGS) or begin.startswith(_BEGINNINGS)
+    except OSError:  # whoever reads it says why
+        return False
+    return path.name.endswith((*_IN_FOLDERS, ".bag")) or begin.startswith(_BEGINNINGS)
 
 
 def how_to_play(path: Path) -> str:

@@ -132,6 +132,8 @@ def _images_in(folder: Path) -> Source:
     try:
         count = len(image_paths(str(folder)))
     except CameraError as error:
+        if not os.access(folder, os.R_OK | os.X_OK):
+            raise
         videos = sorted(each.name for each in folder.iterdir() if each.suffix.lower() in _VIDEO_ENDINGS)
         if videos:
             text = f"'{folder}' is a folder, expected a video file; name one of those in it: {', '.join(videos[:5])}"

@@ -47,15 +47,11 @@ def image_paths(text: str) -> list[Path]:
         CameraError: there are none, or they are of a kind that cannot be decoded.
     """
     path = Path(text).expanduser()
-    if path.is_dir():
-        found = [each for each in path.iterdir() if each.is_file() and not each.name.startswith(".")]
-        where = f"the folder '{path}'"
-    elif path.is_file():
-        found, where = [path], f"'{path}'"
-    elif _NUMBER.search(path.name):
-        found, where = _numbered(path), f"'{path}'"
-    else:
-        found, where = [Path(each) for each in glob.glob(str(path))], f"'{path}'"
+    where = f"the folder '{path}'" if path.is_dir() else f"'{path}'"
+    try:
+        found = _named_by(path)
+    except OSError as error:
+        raise CameraError(f"{where} cannot be read: {error.strerror}; change its permissions (chmod +rx)") from error
     images = sorted((each for each in found if is_image(each)), key=_in_natural_order)
     if not images:
         raise CameraError(f"{where} has no images; expected {', '.join(IMAGE_ENDINGS)}")
@@ -115,8 +111,8 @@ class ImageFiles:
             return False, None
         if not self._told_scaled:
             self._told_scaled = True
-            text = f"'{path}' has {size[0]} x {size[1]} pixels: scaled to the {self._size[0]} x {self._size[1]} of the first"
-            self._event(logging.WARNING, text)
+            told = f"'{path}' has {size[0]} x {size[1]} pixels: scaled to the {self._size[0]} x {self._size[1]} of the"
+            self._event(logging.WARNING, f"{told} first image, as any other of that shape")
         return True, cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
 
     def read(self) -> tuple[bool, np.ndarray | None]:
@@ -143,10 +139,21 @@ class ImageFiles:
         """There is nothing to release."""
 
 
+def _named_by(path: Path) -> list[Path]:
+    """The files of a folder, a pattern, or the one that is named."""
+    if path.is_dir():
+        return [each for each in path.iterdir() if each.is_file() and not each.name.startswith(".")]
+    if path.is_file():
+        return [path]
+    if _NUMBER.search(path.name):
+        return _numbered(path)
+    return [Path(each) for each in glob.glob(str(path))]
+
+
 def _numbered(pattern: Path) -> list[Path]:
     """Files beside ``pattern`` whose names have a number where it has %d; of at least its digits."""
     before, digits, after = _NUMBER.split(pattern.name, maxsplit=1)
-    wanted = re.compile(re.escape(before) + r"(\d{%d,})" % int(digits or 1) + re.escape(after))
+    wanted = re.compile(re.escape(before) + rf"(\d{{{int(digits or 1)},}})" + re.escape(after))
     folder = pattern.parent
     return [path for path in folder.iterdir() if wanted.fullmatch(path.name)] if folder.is_dir() else []
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import deque
 
-#: Gaps that the period is estimated from, and how many it takes.
-WINDOW, FEWEST = 90, 12
-#: Which of the gaps may be the period, and how many must then be multiples of it, give or take a share of the period.
-CANDIDATES, TOLERANCE = ((0.5, 0.8), (0.25, 0.9), (0.1, 0.9)), 0.25
+import numpy as np
+
+#: Gaps that the period is estimated from, and how many it takes; after so many images it is estimated again.
+WINDOW, FEWEST, ESTIMATE_EVERY = 120, 24, 15
+#: How periods are tried: the step from one to the next, and how many at most.
+STEP, MOST_PERIODS = 0.01, 600
+#: Mean cosine of the gaps' phases from which a stream counts as periodic: 1 without jitter; gaps without a period give
+#: 0, give or take the root of their number, of which so many times are chance in none of all the periods that are tried.
+SURELY, CHANCE = 0.4, 4.3
+#: A longer period is taken for a shorter one that explains this share of it: half the period explains as much.
+LONGER = 0.6
+#: Gaps that are farther from a multiple of the period, in periods, tell nothing of its length.
+OFF = 0.25
 #: A late image is followed by early ones; one that is missing leaves all that follow late. So many decide.
 FOLLOWING = 6
 #: Share of the lateness within a period that is forgotten with each image, since the period is an estimate.
@@ -33,6 +41,8 @@ class MissingImages:
         self.total = 0
         self._last_ns: int | None = None
         self._gaps_s: deque[float] = deque(maxlen=WINDOW)
+        self._period_s: float | None = None
+        self._until_estimate = FEWEST
         self._late: deque[float] = deque(maxlen=FOLLOWING)  # of the last images, in periods
         self._recent: deque[tuple[int, int]] = deque()
 
@@ -45,8 +55,10 @@ class MissingImages:
             self._recent.clear()
             return 0
         self._gaps_s.append(gap_s)
-        period_s = self._period_s()
-        missing = self._found_missing(gap_s, period_s) if period_s is not None else 0
+        self._until_estimate -= 1
+        if self._until_estimate <= 0:
+            self._until_estimate, self._period_s = ESTIMATE_EVERY, self._estimate_period_s()
+        missing = self._found_missing(gap_s, self._period_s) if self._period_s is not None else 0
         self.total += missing
         self._recent.append((stamp_ns, missing))
         while stamp_ns - self._recent[0][0] > RECENT_S * 1e9:
@@ -71,16 +83,18 @@ class MissingImages:
             self._late = deque((value - missing for value in self._late), maxlen=FOLLOWING)
         return missing
 
-    def _period_s(self) -> float | None:
-        """The longest period that explains the gaps: of many missing images only the shortest gaps show it."""
-        if len(self._gaps_s) < FEWEST:
+    def _estimate_period_s(self) -> float | None:
+        """The longest period that explains the gaps, None where none does."""
+        gaps_s = np.array(self._gaps_s)
+        shortest_s, middle_s = 0.7 * np.quantile(gaps_s, 0.1), 1.3 * np.median(gaps_s)
+        periods_s = np.geomspace(shortest_s, middle_s, 2 + min(int(np.log(middle_s / shortest_s) / STEP), MOST_PERIODS))
+        agreement = np.cos(2 * np.pi * gaps_s / periods_s[:, None]).mean(axis=1)
+        inner = agreement[1:-1]
+        peaks = (inner >= agreement[:-2]) & (inner >= agreement[2:])
+        if not peaks.any() or inner[peaks].max() < max(SURELY, CHANCE / len(gaps_s) ** 0.5):
             return None
-        gaps_s = sorted(self._gaps_s)
-        for share, enough in CANDIDATES:
-            candidate_s = gaps_s[int(share * len(gaps_s))]
-            # A mean, since what one jittering stamp adds to its gap the next one lacks.
-            period_s = statistics.fmean(g for g in gaps_s if abs(g / candidate_s - 1.0) <= TOLERANCE)
-            near = sum(abs(g / period_s - round(g / period_s)) <= TOLERANCE for g in gaps_s)
-            if near >= enough * len(gaps_s):
-                return period_s
-        return None
+        peaks &= inner >= LONGER * inner[peaks].max()
+        period_s = periods_s[1:-1][peaks][-1]
+        multiples = np.round(gaps_s / period_s)
+        multiples[np.abs(gaps_s / period_s - multiples) > OFF] = 0.0
+        return float(gaps_s @ multiples / (multiples @ multiples)) if multiples.any() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
 from diffmocap.device import resolve_device
-from diffmocap.errors import SettingsError
+from diffmocap.errors import AbandonedError, SettingsError
 from diffmocap.lifting.acceleration import accelerate
 from diffmocap.lifting.condition import Condition, make_condition, root_from_network, root_to_network
 from diffmocap.lifting.ddim import ddim_timesteps
@@ -94,6 +95,7 @@ class Lifter:
         self.schedule = NoiseSchedule(model.config.schedule, model.config.diffusion_steps)
         self._generator = torch.Generator()
         self._seed: int | None = None
+        self._abandoned = threading.Event()
         with torch.no_grad():
             self._null = model.null_code(1)
 
@@ -110,6 +112,10 @@ class Lifter:
         place = resolve_device(device)
         return cls(load_weights(weights, place), body or BodyModel.load(device=place))
 
+    def abandon(self) -> None:
+        """Ends what :meth:`lift` is at, on another thread, before the sampler's next step; it raises AbandonedError."""
+        self._abandoned.set()
+
     @torch.no_grad()
     def lift(
         self, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, settings: LiftingSettings = LiftingSettings(),
@@ -120,7 +126,11 @@ class Lifter:
         ``previous``: the result for the frame before; its hypothesis k is what hypothesis k starts from and is told as
         the pose before, where it is ``known``.
         Keypoints are those of an ideal pinhole camera (see ``camera.intrinsics.undistort_keypoints``).
+
+        Raises:
+            AbandonedError: :meth:`abandon` was called meanwhile.
         """
+        self._abandoned.clear()
         confidence = torch.as_tensor(keypoints.confidence, dtype=torch.float32)
         confidence = torch.where(confidence < settings.min_confidence, 0.0, confidence)
         if int((confidence > 0).sum()) < settings.min_keypoints:
@@ -180,7 +190,13 @@ class Lifter:
             timesteps = along = ddim_timesteps(self.schedule.steps, max(round(settings.steps * start), 1), start)
         denoise = guided_denoiser(self.network, self.schedule, code, settings.guidance, null, timesteps=along)
         x = self._start(noise, before, timesteps[0])
-        x = sample_along(sampler, denoise, x, self.schedule, timesteps, self._generator, temperature)
+
+        def denoise_unless_abandoned(x_t: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:
+            if self._abandoned.is_set():
+                raise AbandonedError("the pose was abandoned for newer settings")
+            return denoise(x_t, t)
+
+        x = sample_along(sampler, denoise_unless_abandoned, x, self.schedule, timesteps, self._generator, temperature)
         return root_from_network(matrix_from_6d(self.model.unstandardise(x)), R_camera_crop)
 
     def _previous(

@@ -22,7 +22,7 @@ from visualization_msgs.msg import MarkerArray
 from diffmocap.body.skeleton import ROOT_LINK
 from diffmocap.compiler import compiling_told
 from diffmocap.device import resolve_device
-from diffmocap.errors import DeviceError, DiffmocapError, KeypointError, StampError
+from diffmocap.errors import AbandonedError, DeviceError, DiffmocapError, KeypointError, StampError
 from diffmocap.graph.frames import OPTICAL_FRAME, prefixed
 from diffmocap.graph.robot_description import robot_description
 from diffmocap.lifting.lifter import Lifter
@@ -47,6 +47,8 @@ from diffmocap.pipeline import Outcome, PosePipeline, PoseResult, load_lifter
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: What to count where keypoints brought no pose to publish.
 WITHOUT_POSE = {Outcome.STALE: "stale", Outcome.DELAYED: "delayed"}
+#: What a pose costs is decided by these; one that takes longer than this when they change is not waited for [s].
+COSTLY, LONG_S = {"steps", "hypotheses", "sampler", "guidance", "budget_ms"}, 0.5
 #: Nobody seen for so long is worth a word [s].
 UNSEEN_S = 2.0
 #: Every publisher of static transforms has said something at some time.
@@ -88,6 +90,8 @@ class PoseNode(ManagedNode):
                 raise DeviceError(f"the model cannot be loaded on '{values['device']}': {error}") from error
 
     def parameters_changed(self, names: set[str]) -> None:
+        if self._worker is not None and names & COSTLY and self._worker.in_work_s > LONG_S:
+            self._pipeline.abandon()
         if self._pipeline is not None and "device" in names:
             self._pipeline.replace_lifter(self._next_lifter)
             self._next_lifter = None
@@ -206,6 +210,9 @@ class PoseNode(ManagedNode):
                 self._measure(result, keypoints.stamp_ns, arrival.steady_s, started_s)
             else:
                 self._diagnostics.count(WITHOUT_POSE.get(result.outcome, "without_person"))
+        except AbandonedError:
+            self._diagnostics.count("dropped")
+            return
         finally:
             self._processed.publish(message.header)  # whatever came of it, the camera may send the next image
         if result.state is not None:

@@ -48,8 +48,13 @@ class LatestWorker:
     @property
     def item_s(self) -> float:
         """How long an item takes [s]: the last one did, or the one in work has been, if that is longer."""
+        return max(self._took_s, self.in_work_s)
+
+    @property
+    def in_work_s(self) -> float:
+        """How long the present item has been in work [s]; 0 where none is."""
         began_s = self._began_s
-        return self._took_s if began_s is None else max(self._took_s, time.monotonic() - began_s)
+        return 0.0 if began_s is None else time.monotonic() - began_s
 
     def put(self, item: Any) -> int:
         """Hands over an item; returns how many older ones it pushed out."""

@@ -108,23 +108,35 @@ class Backend:
         return getattr(self.video, name)
 
 
-class TurnsByItself(Backend):
-    """And cannot be asked not to."""
+class Turns(Backend):
+    """Unless it is asked not to, as OpenCV 4.10 and 4.12."""
 
-    def set(self, *_):
-        return False
+    turning = True
+
+    def set(self, name, value):
+        self.turning = bool(value) if name == cv2.CAP_PROP_ORIENTATION_AUTO else self.turning
+        return True
 
     def get(self, name):
-        return 1.0 if name == cv2.CAP_PROP_ORIENTATION_AUTO else self.video.get(name)
+        return float(self.turning) if name == cv2.CAP_PROP_ORIENTATION_AUTO else self.video.get(name)
 
     def retrieve(self):
         ok, image = self.video.retrieve()
+        if not self.turning:
+            return ok, image
         code = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
         turn = code.get(int(self.video.get(cv2.CAP_PROP_ORIENTATION_META)))
         return ok, image if turn is None or not ok else cv2.rotate(image, turn)
 
     def read(self):
         return self.retrieve() if self.grab() else (False, None)
+
+
+class TurnsByItself(Turns):
+    """And cannot be asked not to."""
+
+    def set(self, *_):
+        return False
 
 
 class KnowsNothing(Backend):
@@ -134,7 +146,7 @@ class KnowsNothing(Backend):
         return self.video.get(name) if name == cv2.CAP_PROP_FPS else 0.0
 
 
-@pytest.mark.parametrize("backend", [TurnsByItself, KnowsNothing])
+@pytest.mark.parametrize("backend", [Turns, TurnsByItself, KnowsNothing])
 @pytest.mark.parametrize("name", ["90 clockwise", "180", "270 clockwise"])
 def test_pictures_are_turned_once_by_every_backend(tmp_path, name, backend):
     shown = upright_picture()
@@ -142,6 +154,13 @@ def test_pictures_are_turned_once_by_every_backend(tmp_path, name, backend):
     set_matrix(path, *MATRICES[name])
     frames, _, _ = read_all(path, open_video=backend)
     assert len(frames) == 3 and max(differs(frame.image, shown) for frame in frames) < 12
+
+
+def test_a_flip_which_the_backends_angle_leaves_out_is_made(tmp_path):
+    shown = upright_picture()
+    path = write_video(tmp_path / "clip.mp4", [stored_for(shown, MATRICES["transposed"])] * 2)
+    set_matrix(path, *MATRICES["transposed"])
+    assert differs(read_all(path, open_video=Turns)[0][1].image, shown) < 12
 
 
 def test_a_container_that_is_not_read_here_is_turned_by_the_backends_angle(tmp_path, monkeypatch):
@@ -155,7 +174,9 @@ def test_a_container_that_is_not_read_here_is_turned_by_the_backends_angle(tmp_p
     assert differs(read_all(path)[0][0].image, shown) < 12
 
 
-@pytest.mark.parametrize("across, down, size", [(4, 3, (96, 72)), (3, 4, (72, 96)), (1, 1, (72, 72)), (1, 40, (72, 72))])
+@pytest.mark.parametrize(
+    "across, down, size", [(4, 3, (96, 72)), (3, 4, (72, 96)), (1, 1, (72, 72)), (1, 40, (72, 72))]
+)
 def test_pixels_become_square_without_losing_detail(tmp_path, across, down, size):
     path = write_video(tmp_path / "clip.mp4", [upright_picture(72, 72)] * 2)
     set_pixel_aspect(path, across, down)
@@ -247,16 +268,32 @@ def test_a_stream_without_times_has_a_constant_rate_and_says_so(tmp_path):
     assert len(events) == 1 and "without times" in events[0] and "30 a second" in events[0]
 
 
+@pytest.mark.parametrize(
+    "played, played_s, counted, estimated, missing",
+    [
+        (200, 10.0, 300, 0, 100),  # lost in the middle: the last image has its time
+        (296, 9.9, 300, 0, 0),  # a few at a cut
+        (60, 3.9, 0, 120, 0),  # a length times a rate, of a recording at a variable rate
+        (57, 1.87, 0, 60, 0),
+        (60, 2.0, 0, 120, 60),
+    ],
+)
+def test_images_are_missing_where_a_count_says_so_or_number_and_time_do(played, played_s, counted, estimated, missing):
+    from diffmocap.camera.file_reader import _missing
+
+    assert _missing(played, played_s, counted, estimated, 30.0) == missing
+
+
 def test_only_a_file_with_missing_images_is_called_damaged(tmp_path):
     path = write_video(tmp_path / "clip.mp4", GREYS)
 
-    def lose_the_second_half(content: bytes) -> bytes:
+    def lose_images(content: bytes) -> bytes:
         sizes = np.frombuffer(content, ">u4", offset=12).copy()
         sizes[15:] = 0
         return content[:12] + sizes.tobytes()
 
     assert not read_all(path)[2]
-    change_box(path, "moov/trak/mdia/minf/stbl/stsz", lose_the_second_half)
+    change_box(path, "moov/trak/mdia/minf/stbl/stsz", lose_images)
     frames, _, events = read_all(path)
     assert len(frames) in (14, 15) and len(events) == 1 and f"ended after {len(frames)} of 30 frames" in events[0]
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from diffmocap.body.model import BodyModel
 from diffmocap.camera.projection import project, rays_from_pixels
 from diffmocap.device import resolve_device
-from diffmocap.errors import DeviceError, ModelFileError, SettingsError
+from diffmocap.errors import AbandonedError, DeviceError, ModelFileError, SettingsError
 from diffmocap.lifting.condition import condition_from_rays, make_condition, root_from_network, root_to_network
 from diffmocap.lifting.ddim import ddim_timesteps
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
@@ -306,3 +306,29 @@ def test_weights_round_trip_and_bad_files(model, tmp_path):
     for bad, words in ((corrupt, "corrupt"), (other, "no lifting weights"), (mismatched, "does not fit"), (tmp_path / "n", "does not exist")):
         with pytest.raises(ModelFileError, match=words):
             load_weights(bad)
+
+
+def test_a_pose_in_the_making_is_abandoned_and_the_next_is_made(model, body, monkeypatch):
+    """As for a thousand steps when fewer are asked for: the sampler ends before its next one."""
+    lifter, camera = Lifter(model, body), CameraIntrinsics.from_fov(640, 480)
+    keypoints = keypoints_of(body, *some_pose(1), camera)
+    calls = 0
+
+    def counted(*arguments, **named):
+        denoise = guided_denoiser(*arguments, **named)
+
+        def count_and_abandon(x_t, t):
+            nonlocal calls
+            calls += 1
+            if calls == 5:
+                lifter.abandon()
+            return denoise(x_t, t)
+
+        return count_and_abandon
+
+    monkeypatch.setattr("diffmocap.lifting.lifter.guided_denoiser", counted)
+    with pytest.raises(AbandonedError):
+        lifter.lift(keypoints, camera, LiftingSettings(steps=1000))
+    assert calls == 5
+    lifter.abandon()  # too late for anything
+    assert lifter.lift(keypoints, camera, LiftingSettings(steps=2)) is not None

@@ -14,6 +14,7 @@ from sensor_msgs.msg import Image  # noqa: E402
 from diffmocap.nodes.qos import ImageSubscription, sensor_qos  # noqa: E402
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
+INFO = {"publisher_gid": "one"}
 
 
 class Topic:
@@ -29,14 +30,14 @@ class Topic:
         assert topic == "/image_raw"
         return [SimpleNamespace(qos_profile=QoSProfile(depth=1, reliability=policy)) for policy in self.offered]
 
-    def create_subscription(self, kind, topic, callback, qos):
+    def create_subscription(self, kind, topic, callback, qos, *, event_callbacks=None):
         self.subscriptions.append(SimpleNamespace(topic_name=f"/{topic}", callback=callback, qos=qos))
         return self.subscriptions[-1]
 
     def destroy_subscription(self, subscription) -> None:
         self.subscriptions.remove(subscription)
 
-    def create_timer(self, period_s, callback):
+    def create_timer(self, period_s, callback, *, clock):
         self.match = callback
         return "timer"
 
@@ -56,8 +57,12 @@ def image(sec: int) -> Image:
 
 def subscribe(topic: Topic, reliability: str = "auto") -> tuple[ImageSubscription, list[int]]:
     received: list[int] = []
-    take = lambda message: received.append(message.header.stamp.sec)  # noqa: E731
-    return ImageSubscription(topic, Image, "image_raw", take, reliability), received
+
+    def take(message: Image, info: dict) -> None:
+        assert info == INFO
+        received.append(message.header.stamp.sec)
+
+    return ImageSubscription(topic, Image, "image_raw", take, reliability=reliability), received
 
 
 @pytest.mark.parametrize(
@@ -72,7 +77,7 @@ def test_it_is_reliable_where_all_publishers_are(offered: list, expected: Reliab
     subscription, received = subscribe(later)
     later.offered = offered
     later.match()
-    later.subscriptions[-1].callback(image(1))
+    later.subscriptions[-1].callback(image(1), INFO)
     assert later.reliability == [expected] and received == [1]
     assert subscription.reliability == expected.name.lower()
 
@@ -88,12 +93,12 @@ def test_a_fixed_reliability_stays(fixed: str) -> None:
 def test_while_two_subscriptions_overlap_every_image_is_handed_on_once() -> None:
     topic = Topic()
     _, received = subscribe(topic)
-    topic.subscriptions[0].callback(image(1))
+    topic.subscriptions[0].callback(image(1), INFO)
     topic.offered = [RELIABLE]
     topic.match()
     old, new = topic.subscriptions
     for source, sec in ((old, 2), (old, 3), (new, 2), (new, 3), (new, 4), (new, 5), (new, 6)):
-        source.callback(image(sec))
+        source.callback(image(sec), INFO)
     assert received == [1, 2, 3, 4, 5, 6]
     assert topic.subscriptions == [new]
 
@@ -104,7 +109,7 @@ def test_images_without_stamps_are_all_handed_on() -> None:
     topic.offered = [RELIABLE]
     topic.match()
     for _ in range(3):
-        topic.subscriptions[-1].callback(image(0))
+        topic.subscriptions[-1].callback(image(0), INFO)
     assert received == [0, 0, 0]
 
 

@@ -62,12 +62,12 @@ prepare_process()
 rclpy.init()
 node = rclpy.create_node("subscriber")
 numbers = []
-def receive(message):
+def receive(message, info=None):
     numbers.append(message.header.stamp.sec)
 if sys.argv[1] == "sensor_data":
     node.create_subscription(Image, "image_raw", receive, qos_profile_sensor_data)
 else:
-    images = ImageSubscription(node, Image, "image_raw", receive, sys.argv[1])
+    images = ImageSubscription(node, Image, "image_raw", receive, reliability=sys.argv[1])
 while not numbers or numbers[-1] != 0:
     rclpy.spin_once(node, timeout_sec=0.1)
 numbers = [number for number in numbers if number]

@@ -150,6 +150,7 @@ def test_sizes_are_said_once_before_the_first_download(bootstrap: ModuleType, st
     assert torch[-2:] == source.arguments and base[-2] == "-r" and base[-1].endswith("base.txt")
     assert "--require-hashes" in ros
     commands.clear()
+    capsys.readouterr()
     bootstrap.install(steps, bootstrap.PARTS)
     assert not commands and capsys.readouterr().out == "", "nothing changed, nothing is said"
 
