@@ -26,6 +26,7 @@ NEEDED = [
     "numba>=0.61",
     "numpy>=2.1",
     "opencv-contrib-python>=4.10",
+    "pillow>=10",
     "psutil>=5.9",
     "pyyaml>=6",
     "roma>=1.5",

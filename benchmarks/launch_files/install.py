@@ -63,6 +63,11 @@ class Install:
         return subprocess.Popen(["python3", *arguments], env=environment, **options)
 
 
+def _take_interrupts() -> None:
+    """A shell ignores SIGINT for what it runs in the background, and so would every process of the launch."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Launch:
     """One ``ros2 launch diffmocap FILE ...``; ends with all that it started when the context is left."""
 
@@ -78,7 +83,7 @@ class Launch:
         with log.open("w") as sink:
             self._process = subprocess.Popen(
                 self.command, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
-                start_new_session=True,
+                start_new_session=True, preexec_fn=_take_interrupts,
             )  # fmt: skip
 
     def __enter__(self) -> Launch:
