@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,7 @@ def two_sources(folder: Path) -> str:
         return graph.said()
 
 
+@cache
 def _slow(rate_hz: float) -> tuple[list[Any], np.ndarray]:
     """Results of the pipeline for the bundled clip at this rate, and the true joint velocities [rad/s] between them."""
     import roma
