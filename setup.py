@@ -19,8 +19,8 @@ def data_files(*folders: str) -> list[tuple[str, list[str]]]:
     ]
 
 
-#: Ranges in which the command and the nodes were seen to work; requirements/ pins what is tested. ROS 2 is no package of
-#: PyPI's, see the README. colcon ignores these: there the packages come from tools/setup_ros_venv.sh.
+#: Ranges that the command and the nodes admit; requirements/ pins what is tested. ROS 2 is no package of PyPI's, see the
+#: README. colcon ignores these: there the packages come from tools/setup_ros_venv.sh.
 NEEDED = [
     "mediapipe>=1.2,<2",
     "numba>=0.61",

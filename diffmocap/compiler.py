@@ -76,7 +76,8 @@ def compiling_told(tell: Callable[[str], None], period_s: float = 5.0) -> Iterat
             if not self.begin_s:
                 self.begin_s = self.told_s = time.monotonic()
                 not_kept = why_not_kept(event.data["dispatcher"])
-                tell(f"{COMPILING}, {f'at every start: {not_kept}' if not_kept else 'once'}; that takes a minute or more")
+                how_often = f"at every start: {not_kept}" if not_kept else "once"
+                tell(f"{COMPILING}, {how_often}; that takes a minute or more")
 
         def on_end(self, event: event.Event) -> None:
             self.count += 1

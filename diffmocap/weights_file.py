@@ -55,11 +55,13 @@ class WeightsFile:
             ) from e
         if metadata.get("format") != format_name:
             raise ModelFileError(
-                f"{path} holds no {what}: its header says {metadata.get('format')!r}, expected {format_name!r}; {advice}"
+                f"{path} holds no {what}: its header says {metadata.get('format')!r}, expected {format_name!r}; "
+                + advice
             )
         for name, tensor in tensors.items():
             if not tensor.dtype.is_floating_point:
-                raise ModelFileError(f"{path}: the tensor {name} holds {tensor.dtype}, expected floating point; {advice}")
+                what_came = f"the tensor {name} holds {tensor.dtype}, expected floating point"
+                raise ModelFileError(f"{path}: {what_came}; {advice}")
         tensors = {name: tensor.float() for name, tensor in tensors.items()}
         if bad := [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]:
             raise ModelFileError(f"{path}: the tensor {bad[0]} holds values that are not finite; {advice}")

@@ -34,7 +34,12 @@ def packed(path: Path, **members: bytes) -> Path:
 
 def test_reads_what_numpy_writes(tmp_path):
     path = tmp_path / "all.npz"
-    values = {"a": np.arange(6.0).reshape(2, 3), "n": np.float64(2.5), "t": np.array("optical"), "f": np.asfortranarray(np.eye(3, 2))}
+    values = {
+        "a": np.arange(6.0).reshape(2, 3),
+        "n": np.float64(2.5),
+        "t": np.array("optical"),
+        "f": np.asfortranarray(np.eye(3, 2)),
+    }
     for save in (np.savez, np.savez_compressed):
         save(path, **values)
         with archive(path) as data:
@@ -56,7 +61,10 @@ def test_a_bomb_is_refused_by_its_header_and_never_unpacked(tmp_path):
             stream.write(bytes(1_000_000))
     assert path.stat().st_size < 1_000_000
     tracemalloc.start()
-    with archive(path, max_array_bytes=100_000_000) as data, pytest.raises(ModelFileError, match="holds 300 MB as 'poses'"):
+    with (
+        archive(path, max_array_bytes=100_000_000) as data,
+        pytest.raises(ModelFileError, match="holds 300 MB as 'poses'"),
+    ):
         data.array("poses")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -13,7 +13,10 @@ def test_every_frame_has_its_truth():
     video = cv2.VideoCapture(str(share_path("media", "demo.mp4")))
     with np.load(share_path("media", "demo.npz")) as truth:
         frames = len(truth["joints"])
-        assert (video.get(cv2.CAP_PROP_FRAME_WIDTH), video.get(cv2.CAP_PROP_FRAME_HEIGHT)) == (truth["width"], truth["height"])
+        assert (video.get(cv2.CAP_PROP_FRAME_WIDTH), video.get(cv2.CAP_PROP_FRAME_HEIGHT)) == (
+            truth["width"],
+            truth["height"],
+        )
         assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(float(truth["mocap_framerate"]))
     read, times_ms = 0, []
     while video.grab():

@@ -182,7 +182,9 @@ def pins(name: str) -> dict[str, str]:
 def test_what_pip_installs_is_what_is_tested(setup_arguments: dict) -> None:
     """Every package that the command asks for admits the pinned version, and no import of it is forgotten."""
     requirements = pytest.importorskip("packaging.requirements")
-    pinned = {name: version for path in (ROOT / "requirements").glob("*.txt") for name, version in pins(path.stem).items()}
+    pinned: dict[str, str] = {}
+    for path in (ROOT / "requirements").glob("*.txt"):
+        pinned |= pins(path.stem)
     asked = [requirements.Requirement(text) for text in setup_arguments["install_requires"]]
     optional = [requirements.Requirement(t) for texts in setup_arguments["extras_require"].values() for t in texts]
     for requirement in (*asked, *optional):

@@ -20,7 +20,12 @@ def test_reads_what_pyyaml_reads(repo_root, tmp_path):
     path = repo_root / "config/diffmocap.yaml"
     assert read_yaml(path) == yaml.safe_load(path.read_text())
     own = tmp_path / "own.yaml"
-    for text in ("", "a: 1\nb: [x, 2.5, null, true]\n", "base: &b {x: 1}\nother: {<<: *b, y: 2}\n", "- &n [1, 2]\n- *n\n"):
+    for text in (
+        "",
+        "a: 1\nb: [x, 2.5, null, true]\n",
+        "base: &b {x: 1}\nother: {<<: *b, y: 2}\n",
+        "- &n [1, 2]\n- *n\n",
+    ):
         own.write_text(text)
         assert read_yaml(own) == yaml.safe_load(text)
 

@@ -103,9 +103,8 @@ def torch_source(python: Path | str) -> TorchSource:
     index = os.environ.get("DIFFMOCAP_TORCH_INDEX", TORCH_CPU_INDEX)
     if index and index_has(index, torch_pin(), wheel_tag(python)):
         return TorchSource(("--extra-index-url", index, cpu), "torch-cpu", f"there is no NVIDIA GPU; from {index}")
-    return TorchSource(
-        plain, "torch-cuda", "there is no NVIDIA GPU, but a build without CUDA was not found: see requirements/torch.txt"
-    )
+    why = "there is no NVIDIA GPU, but a build without CUDA was not found: see requirements/torch.txt"
+    return TorchSource(plain, "torch-cuda", why)
 
 
 def nvidia_gpu() -> bool:
@@ -181,9 +180,8 @@ def check_disk(parts: Sequence[str], venv: Path) -> None:
     for place, megabytes in needs.values():
         free_mb = shutil.disk_usage(place).free / 1e6
         if free_mb < megabytes:
-            raise DiskFull(
-                f"the setup needs {megabytes / 1e3:.1f} GB on the disk of {place}, which has {free_mb / 1e3:.1f} GB free"
-            )
+            needed, free = f"{megabytes / 1e3:.1f} GB", f"{free_mb / 1e3:.1f} GB"
+            raise DiskFull(f"the setup needs {needed} on the disk of {place}, which has {free} free")
 
 
 def _existing(path: Path) -> Path:

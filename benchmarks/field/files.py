@@ -112,7 +112,11 @@ def in_little_memory(script: str, path: Path) -> str:
     )
     first, then = script.split("# limit\n")
     done = subprocess.run(
-        [sys.executable, "-c", first + limited + then, str(path)], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", first + limited + then, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     last = (done.stderr.strip().splitlines() or ["nothing"])[-1]
     if done.returncode == 0:

@@ -1,7 +1,7 @@
 """H.264 in MP4, which every browser and player shows, by the ffmpeg that the package ``imageio-ffmpeg`` carries.
 
-Only the bundled clip is made this way: x264 is under the GPL and its wheel takes 30 MB, so users are not asked for it. What
-it writes is nobody's but ours.
+Only the bundled clip is made this way: x264 is under the GPL and its wheel takes 30 MB, so users are not asked for it.
+What it writes is nobody's but ours.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from diffmocap.errors import SettingsError, SetupError
 
-#: Constant quality: higher than OpenCV's MPEG-4 at a third of its size (38.7 dB and 1.06 MB against 38.0 dB and 2.97 MB).
+#: Constant quality: above that of OpenCV's MPEG-4 at a third of its size (38.7 dB and 1.06 MB; 38.0 dB and 2.97 MB).
 QUALITY = 18
 
 

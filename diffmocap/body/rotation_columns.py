@@ -42,7 +42,8 @@ def columns_of_joints(shape: Sequence[int], path: Path) -> int:
     what = "x".join(map(str, shape)) if len(shape) != 2 else f"{shape[0]} x {shape[1]}"
     likely = [name for n, name in _OTHERS.items() if _holds(shape, n)]
     if likely:
-        raise MotionFileError(f"{path}: 'poses' is {what}, which looks like {' or '.join(likely)}; {expected}: {_CONVERT}")
+        kinds = " or ".join(likely)
+        raise MotionFileError(f"{path}: 'poses' is {what}, which looks like {kinds}; {expected}: {_CONVERT}")
     if len(shape) == 3 and shape[1] in _JOINTS and shape[2] == 3:
         raise MotionFileError(
             f"{path}: 'poses' is {what}: if it is axis-angle, reshape it to [T, {3 * shape[1]}]; if it is positions of "

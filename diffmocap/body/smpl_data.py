@@ -136,6 +136,6 @@ def _smplx_vertex_ids(vertices: int, a: ArrayArchive) -> dict[str, int]:
     try:
         from smplx.vertex_ids import vertex_ids
     except ImportError as error:
-        raise a.refused("is SMPL's own file, whose keypoint vertices the package smplx knows: pip install smplx") from error
+        raise a.refused("is SMPL's own, whose keypoint vertices the package smplx knows: pip install smplx") from error
 
     return {k: int(v) for k, v in vertex_ids["smplh"].items()}

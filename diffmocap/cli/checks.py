@@ -100,7 +100,8 @@ def python() -> Check:
     version = f"{platform.python_version()} ({sys.executable})"
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
         low, high = (".".join(map(str, bound)) for bound in PYTHONS)
-        return Check("Python", "missing", version, f"Python {low} to {high} is needed: for others packages have no wheels")
+        advice = f"Python {low} to {high} is needed: for others packages have no wheels"
+        return Check("Python", "missing", version, advice)
     return Check("Python", "ok", version)
 
 
@@ -126,8 +127,10 @@ def package(name: str, purpose: str) -> Check:
 
 
 def compiler() -> Check:
-    """Numba, which compiles the physics; torch does the same more slowly. It is really asked to compile, in a process of
-    its own: a Numba that does not know this NumPy or Python is installed all the same."""
+    """Numba, which compiles the physics; torch does the same more slowly.
+
+    It is really asked to compile, in a process of its own: one that does not know this NumPy is installed all the same.
+    """
     slower, remedy = "the physics runs some ten times slower", Remedy(pip=("numba",))
     if find_spec("numba") is None:
         return Check("numba", "note", f"not installed: {slower}", _pip("numba"), remedy)
@@ -173,7 +176,8 @@ def mediapipe() -> Check:
     """MediaPipe, and the libraries of the system that it loads; its networks are among the models."""
     spec, version = find_spec("mediapipe"), _version("mediapipe")
     if spec is None:
-        return Check("MediaPipe", "missing", "not installed (2D keypoints)", _pip("mediapipe"), Remedy(pip=("mediapipe",)))
+        remedy = Remedy(pip=("mediapipe",))
+        return Check("MediaPipe", "missing", "not installed (2D keypoints)", _pip("mediapipe"), remedy)
     absent = []
     if sys.platform == "linux":
         for library, debian in (("libEGL.so.1", "libegl1"), ("libGLESv2.so.2", "libgles2")):

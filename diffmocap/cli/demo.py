@@ -123,7 +123,7 @@ def can_draw() -> bool:
     """Whether the body can be drawn; says once why not."""
     if find_spec("pybullet") is not None:
         return True
-    say("PyBullet is not installed, so neither video nor picture will be drawn (it has wheels for Python 3.11; --no-video)")
+    say("PyBullet is not installed, so neither video nor picture will be drawn (there are wheels for Python 3.11)")
     return False
 
 

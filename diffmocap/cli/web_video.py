@@ -1,9 +1,8 @@
 """Videos that play in a browser: VP8 in WebM, written by the OpenCV that is there anyway.
 
-Of what browsers play, OpenCV's wheels write VP8 and VP9, both free of patents' fees; VP9 takes five to ten times as long
-for files of nine tenths of the size (measured on rows of three pictures, 1600 x 480: 25 against 150 to 260 ms a frame).
-H.264 would be smaller and faster, but no wheel of OpenCV holds an encoder, and the ffmpeg that the wheel of imageio-ffmpeg
-carries is 30 MB under the GPL.
+Of what browsers play, OpenCV's wheels write VP8 and VP9, both free of patents' fees; VP9 takes six times as long for
+files of nine tenths of the size (rows of three pictures, 1600 x 480: 25 and 150 ms of a core a frame). H.264 would be
+smaller and faster, but no wheel of OpenCV holds an encoder, and the ffmpeg of imageio-ffmpeg is 30 MB under the GPL.
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ def test_axis_angle_of_every_model_is_read(tmp_path, columns):
     ("shape", "says"),
     [
         ((24 * 6,), "6D"), ((22 * 6,), "6D"), ((24, 6), "6D"), ((24 * 9,), "matrices"), ((24, 3, 3), "matrices"),
-        ((22 * 9,), "matrices"), ((24 * 4,), "quaternions"), ((22, 4), "quaternions"), ((24, 3), r"reshape it to \[T, 72\]"),
+        ((22 * 9,), "matrices"), ((24 * 4,), "quaternions"), ((22, 4), "quaternions"),
+        ((24, 3), r"reshape it to \[T, 72\]"),
         ((75,), "72 .SMPL"), ((24, 5), "expected axis-angle"),
     ],
 )  # fmt: skip

@@ -71,7 +71,9 @@ def test_a_tensorboard_that_does_not_start_is_told(monkeypatch):
     assert check.status == "note" and "pkg_resources" in check.detail and "tensorboard" in check.remedy.pip
 
 
-@pytest.mark.parametrize(("version", "status"), [((3, 10), "missing"), ((3, 11), "ok"), ((3, 14), "ok"), ((3, 15), "missing")])
+@pytest.mark.parametrize(
+    ("version", "status"), [((3, 10), "missing"), ((3, 11), "ok"), ((3, 14), "ok"), ((3, 15), "missing")]
+)
 def test_a_python_without_wheels_is_told(monkeypatch, version, status):
     monkeypatch.setattr(checks.sys, "version_info", (*version, 0, "final", 0))
     check = checks.python()

@@ -30,7 +30,9 @@ def test_packages_are_asked_for_once_and_pinned(tmp_path, repo_root):
 
 
 def test_what_belongs_before_comes_before(tmp_path):
-    command = one_command([Remedy(before=("remove it",), pip=("roma",), after=("look at it",)), Remedy(apt=("b", "a"))], tmp_path)
+    command = one_command(
+        [Remedy(before=("remove it",), pip=("roma",), after=("look at it",)), Remedy(apt=("b", "a"))], tmp_path
+    )
     steps = command.split(" && ")
     assert steps[0] == "sudo apt-get install -y b a" and steps[1] == "remove it" and steps[3] == "look at it"
     assert "pip install" in steps[2] and len(steps) == 4

@@ -143,7 +143,7 @@ def test_sizes_are_said_once_before_the_first_download(bootstrap: ModuleType, st
     source = plan.TorchSource(("--made-up", "torch==0+cpu"), "torch-cpu", "a reason")
     monkeypatch.setattr(plan, "torch_source", lambda python: source)
     commands = []
-    monkeypatch.setattr(steps, "pip_install", lambda *options, what: commands.append((options, capsys.readouterr().out)))
+    monkeypatch.setattr(steps, "pip_install", lambda *given, what: commands.append((given, capsys.readouterr().out)))
     bootstrap.install(steps, bootstrap.PARTS)
     (torch, before), (base, _), _, (ros, _) = commands
     assert "a reason" in before and "together" in before and str(plan.SIZES["ros"].disk_mb) in before

@@ -99,7 +99,10 @@ def test_a_gpu_gets_the_build_for_it(plan, no_gpu, monkeypatch):
 def test_a_gpu_is_what_its_driver_lists(plan, monkeypatch, tmp_path):
     program = tmp_path / "nvidia-smi"
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    for text, found in (("echo 'GPU 0: NVIDIA H200 (UUID: GPU-1)'", True), ("echo 'No devices were found'; exit 6", False)):
+    for text, found in (
+        ("echo 'GPU 0: NVIDIA H200 (UUID: GPU-1)'", True),
+        ("echo 'No devices were found'; exit 6", False),
+    ):
         program.write_text(f"#!/bin/sh\n{text}\n")
         program.chmod(0o755)
         assert plan.nvidia_gpu() is found
@@ -112,8 +115,12 @@ def test_pip_really_looks_and_installs_nothing(plan, tmp_path, monkeypatch):
     import zipfile
 
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(f"{name}.dist-info/METADATA", "Metadata-Version: 2.1\nName: made-up-for-a-test\nVersion: 1.0+cpu\n")
-        archive.writestr(f"{name}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{name}.dist-info/METADATA", "Metadata-Version: 2.1\nName: made-up-for-a-test\nVersion: 1.0+cpu\n"
+        )
+        archive.writestr(
+            f"{name}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr(f"{name}.dist-info/RECORD", "")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")

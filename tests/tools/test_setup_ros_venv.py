@@ -94,8 +94,12 @@ def test_missing_colcon_matters_only_for_the_build(ros: dict[str, str]) -> None:
     assert result.returncode == 0 and "colcon build" not in result.stdout
 
 
-@pytest.mark.parametrize(("version", "taken"), [("3.10", False), ("3.11", True), ("3.12", True), ("3.14", True), ("3.15", False)])
-def test_pythons_without_wheels_are_refused_by_name(ros: dict[str, str], tmp_path: Path, version: str, taken: bool) -> None:
+@pytest.mark.parametrize(
+    ("version", "taken"), [("3.10", False), ("3.11", True), ("3.12", True), ("3.14", True), ("3.15", False)]
+)
+def test_pythons_without_wheels_are_refused_by_name(
+    ros: dict[str, str], tmp_path: Path, version: str, taken: bool
+) -> None:
     """A python3 that says that it is another one."""
     python = tmp_path / "bin/python3"
     real = python.read_text().splitlines()[-1]
@@ -113,7 +117,8 @@ def test_a_package_that_has_no_wheel_does_not_end_the_setup(ros: dict[str, str],
     venv = tmp_path / "environment"
     (tmp_path / "bin/python3").write_text(
         "#!/bin/sh\n"
-        'case "$*" in *version_info*) echo 3.11; exit;; *"-m venv"*) mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; exit;; '
+        'case "$*" in *version_info*) echo 3.11; exit;; '
+        '*"-m venv"*) mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; exit;; '
         '*"import torch"*) exit 1;; *setup_plan.py*) printf "%s\\n" --made-up torch; exit;; *render.txt*) exit 1;; '
         '*"pip list"*) exit;; esac\n'
     )
@@ -127,7 +132,8 @@ def test_a_disk_that_is_too_small_ends_the_setup_before_pip(ros: dict[str, str],
     venv = tmp_path / "environment"
     (tmp_path / "bin/python3").write_text(
         "#!/bin/sh\n"
-        'case "$*" in *version_info*) echo 3.12; exit;; *"-m venv"*) mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; exit;; '
+        'case "$*" in *version_info*) echo 3.12; exit;; '
+        '*"-m venv"*) mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; exit;; '
         '*"import torch"*) exit 1;; *setup_plan.py*) echo "error: the setup needs 2 GB" >&2; exit 1;; esac\n'
     )
     result = run(ros, "--no-build", "--venv", str(venv))
