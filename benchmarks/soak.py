@@ -4,8 +4,9 @@ The bundled clip plays in a loop through camera_node, keypoint_node and pose_nod
 rate. The memory of each is read every ten seconds, and a line is fitted to what comes after a warm-up: its slope is the
 median of the slopes between all pairs of samples (Theil-Sen), which single steps do not move.
 
-Resident memory counts what the processes share, such as the middleware's segments for images. "private" is what a
-process has alone: what it holds on its heap.
+"private" is what a process has alone, and would be free without it: its growth is what a leak would be. Resident memory
+also counts what processes share: each maps the middleware's segments of the others, 34 MB each, and counts those pages
+of them that it has looked at, which exist anyway. They become more until all that is in use there was seen once.
 """
 
 from __future__ import annotations
@@ -130,6 +131,9 @@ def page(memory: dict[str, Memory], counts: dict[str, int], minutes: float, warm
         "",
         f"Slopes after {warm_up_s / 60.0:g} minutes of warm-up, with 95 % confidence intervals. Messages received: "
         + ", ".join(f"{topic} {count}" for topic, count in counts.items()) + ".",
+        "",
+        "Private is what a process has alone: a leak would show there. Resident also counts those pages of the other "
+        "nodes' shared-memory segments that a process has looked at, which exist anyway and are bounded.",
         "",
         "| node | resident [MB/h] | private [MB/h] | asked for at most | resident [MB], first, after warm-up, last |",
         "|---|---|---|---|---|",

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from diffmocap.errors import SetupError
+from diffmocap.home_folder import home_defaults, log_folder
 from diffmocap.network import LOCAL, network
 
 
@@ -60,9 +61,14 @@ def wheel_defaults(environment: Mapping[str, str]) -> dict[str, str]:
 def child_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     """Environment for a node that is started as a process of its own; ``base`` defaults to this process's."""
     environment = dict(os.environ if base is None else base)
-    return environment | wheel_defaults(environment)
+    return environment | wheel_defaults(environment) | home_defaults(environment)
 
 
 def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
     """Set the variables in this process; they count only before ``rclpy.init``."""
     environment.update(wheel_defaults(environment))
+    changes = home_defaults(environment)
+    if "ROS_LOG_DIR" in changes:
+        wanted = log_folder(environment) or "the home folder"
+        print(f"diffmocap: ROS's log files go to {changes['ROS_LOG_DIR']}: {wanted} cannot be written", file=sys.stderr)
+    environment.update(changes)

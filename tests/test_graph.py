@@ -383,7 +383,7 @@ def test_foxglove_shows_what_the_graph_has():
     """Topics are compared with a running graph's in tests/ros; here the rest."""
     path = share_path("config", "diffmocap.foxglove.json")
     layout = json.loads(path.read_text())
-    (command,) = re.findall(r"^ +(sed .*foxglove\.json)$", share_path("README.md").read_text(), re.MULTILINE)
+    (command,) = re.findall(r"^ +(sed .*foxglove\.json)$", share_path("docs", "ros.md").read_text(), re.MULTILINE)
     alices = subprocess.run(command, shell=True, cwd=path.parents[1], capture_output=True, text=True, check=True).stdout
     renamed = path.read_text().replace("human/", "alice/")
     for name in ("map", "camera_link", "camera_optical_frame", "human"):

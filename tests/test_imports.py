@@ -15,13 +15,15 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     "errors", "array_archive", "yaml_file", "weights_file", "stamps", "stream_rate", "compiler", "types",
     "resources", "device", "body", "camera", "keypoints", "lifting", "optim", "physics", "refinement", "pipeline",
-    "evaluation", "motion_metrics", "uncertainty", "wild_figures", "shared_memory", "network", "ros_environment",
+    "evaluation", "motion_metrics", "uncertainty", "wild_figures", "shared_memory", "network", "home_folder",
+    "ros_environment",
     "graph", "nodes", "cli",
 )  # fmt: skip
 
 #: ROS-free parts that must run anywhere torch runs: what they may import when they are loaded.
 LIGHT_PARTS = (
-    "errors", "array_archive", "weights_file", "stamps", "stream_rate", "compiler", "types", "resources", "device", "body",
+    "errors", "array_archive", "weights_file", "stamps", "stream_rate", "compiler", "types", "resources", "device",
+    "body",
     "lifting", "optim", "physics", "refinement", "pipeline", "evaluation", "motion_metrics", "uncertainty",
     "wild_figures",
 )  # fmt: skip

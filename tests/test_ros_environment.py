@@ -19,6 +19,7 @@ def wheels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_real_ros_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ros_environment, "rclpy_from_wheels", lambda: False)
+    monkeypatch.setattr(ros_environment, "home_defaults", lambda environment: {})
     base = {"AMENT_PREFIX_PATH": "/opt/ros/jazzy", "RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}
     assert ros_environment.child_environment(base) == base
 

@@ -68,9 +68,8 @@ def set_matrix(path: Path, a: float, b: float, c: float, d: float) -> None:
 
 def set_pixel_aspect(path: Path, across: int, down: int) -> None:
     """The sample aspect ratio in the container."""
-    change_box(
-        path, "moov/trak/mdia/minf/stbl/stsd/mp4v", lambda content: content + box("pasp", struct.pack(">2I", across, down))
-    )
+    shape = box("pasp", struct.pack(">2I", across, down))
+    change_box(path, "moov/trak/mdia/minf/stbl/stsd/mp4v", lambda content: content + shape)
 
 
 def set_durations(path: Path, durations_s: Sequence[float]) -> None:
@@ -107,7 +106,7 @@ def write_webm(
     picture: bytes = b"",
     duration_ms: float | None = None,
 ) -> Path:
-    """A webm as browsers record it, its length unknown; ``picture``: elements to add to the description of the track."""
+    """A webm as browsers record it, its length unknown; ``picture``: elements for the description of the track."""
     plain = write_video(path.with_suffix(".plain.webm"), images, codec="VP80").read_bytes()
     blocks = [data[4:] for data in _find(plain, 0, len(plain), 0xA3)]
     assert len(blocks) == len(images) == len(times_ms)

@@ -111,8 +111,8 @@ class ImageFiles:
             return False, None
         if not self._told_scaled:
             self._told_scaled = True
-            text = f"'{path}' has {size[0]} x {size[1]} pixels: scaled to the {self._size[0]} x {self._size[1]} of the first"
-            self._event(logging.WARNING, text)
+            told = f"'{path}' has {size[0]} x {size[1]} pixels: scaled to the {self._size[0]} x {self._size[1]} of the"
+            self._event(logging.WARNING, f"{told} first image, as any other of that shape")
         return True, cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
 
     def read(self) -> tuple[bool, np.ndarray | None]:
@@ -153,7 +153,7 @@ def _named_by(path: Path) -> list[Path]:
 def _numbered(pattern: Path) -> list[Path]:
     """Files beside ``pattern`` whose names have a number where it has %d; of at least its digits."""
     before, digits, after = _NUMBER.split(pattern.name, maxsplit=1)
-    wanted = re.compile(re.escape(before) + r"(\d{%d,})" % int(digits or 1) + re.escape(after))
+    wanted = re.compile(re.escape(before) + rf"(\d{{{int(digits or 1)},}})" + re.escape(after))
     folder = pattern.parent
     return [path for path in folder.iterdir() if wanted.fullmatch(path.name)] if folder.is_dir() else []
 

@@ -49,6 +49,9 @@ def has_secrets(url: str) -> bool:
 
 def _without_values(query: str) -> str:
     parts = re.split("([&;])", query)
-    return "".join(
-        part if part in "&;" else f"{part.partition('=')[0]}={HIDDEN}" if "=" in part else HIDDEN for part in parts if part
-    )
+    return "".join(part if part in "&;" else _without_value(part) for part in parts if part)
+
+
+def _without_value(part: str) -> str:
+    name, equals, _ = part.partition("=")
+    return f"{name}={HIDDEN}" if equals else HIDDEN

@@ -52,7 +52,9 @@ SUMMARY = "the whole graph on the bundled video, or on another one"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("--source", metavar="FILE", help="video file, folder of images, or img_%%04d.jpg (default: the bundled clip)")
+    parser.add_argument(
+        "--source", metavar="FILE", help="video file, folder of images, or img_%%04d.jpg (default: the bundled clip)"
+    )
     add_source_arguments(parser)
     parser.add_argument("--realtime", action="store_true", help="play at the video's own rate, as a camera would")
     parser.add_argument(

@@ -233,7 +233,9 @@ def picture_paths(out: Path) -> tuple[Path, Path]:
     return out.with_name(out.name + SUFFIX), out.with_name(out.name + ".png")
 
 
-def _with_images(frames: Sequence[PictureFrame], source: str, mirror: bool) -> Iterator[tuple[np.ndarray, PictureFrame]]:
+def _with_images(
+    frames: Sequence[PictureFrame], source: str, mirror: bool
+) -> Iterator[tuple[np.ndarray, PictureFrame]]:
     wanted = iter(frames)
     frame = next(wanted, None)
     with Capture(source, realtime=False, mirror=mirror) as capture:

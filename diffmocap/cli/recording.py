@@ -16,7 +16,6 @@ import numpy as np
 
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
-
 #: Values on /diagnostics that are kept for one key: an hour at one a second.
 MAX_SERIES = 3600
 

@@ -71,8 +71,8 @@ class CameraCalibration:
             made = estimated_intrinsics(self._focal_mm, width, height)
             self._tell(
                 self._inform,
-                f"camera_info is estimated from the focal length in the file, {self._focal_mm:.4g} mm as on 35 mm film: "
-                f"fx = {made.fx:.0f} px. Distances depend on it; a calibration_file is better",
+                f"camera_info is estimated from the focal length in the file, {self._focal_mm:.4g} mm as on 35 mm film:"
+                f" fx = {made.fx:.0f} px. Distances depend on it; a calibration_file is better",
             )
         else:
             self.origin = "none"

@@ -13,7 +13,6 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from sensor_msgs.srv import SetCameraInfo
 from std_msgs.msg import Header
 
-from diffmocap.camera.calibration_file import load_calibration
 from diffmocap.camera.capture import Capture
 from diffmocap.errors import CameraError
 from diffmocap.graph.frames import OPTICAL_FRAME
@@ -45,8 +44,8 @@ SETTINGS = (
     Setting(
         "fps",
         0.0,
-        "Frame rate to ask of a camera, of images in files, and of a video without times [Hz]; 0: the camera's default, "
-        "30 of files.",
+        "Frame rate to ask of a camera, of images in files, and of a video without times [Hz]; 0: the camera's own, "
+        "or 30.",
         0.0,
         1000.0,
         live=False,

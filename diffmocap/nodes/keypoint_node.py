@@ -96,7 +96,7 @@ SETTINGS = (
     Setting(
         "mirror",
         False,
-        "The images of another driver show people as a mirror does: left and right are exchanged before the search, and "
+        "The images of another driver show people as a mirror does: exchange left and right before the search, and "
         "keypoints/camera_info tells pose_node. camera_node has a parameter of its own.",
         live=False,
     ),
@@ -209,7 +209,7 @@ class KeypointNode(ManagedNode):
             return
         text = (
             f"{missing} of the last {expected} images on {subscription.topic_name} are missing by their stamps: "
-            "the driver skips them, or they get lost because its Fast DDS has no profile for images (see README)"
+            "the driver skips them, or they get lost because its Fast DDS has no profile for images (see docs/ros.md)"
         )
         self._diagnostics.problem("missing", text)
         self.get_logger().warning(text, throttle_duration_sec=60.0)

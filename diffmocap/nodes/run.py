@@ -151,8 +151,10 @@ def run(make_node: Callable[[], ManagedNode], args: Sequence[str] | None = None)
         interruption.on_signal = node.request_exit
         executor = SingleThreadedExecutor()
         executor.add_node(node)
+        # Not spin_until_future_complete: each call leaves a callback with the future, megabytes in an hour.
+        node.exit_request.add_done_callback(lambda _: executor.wake())
         while node.context.ok() and not node.exit_request.done():
-            executor.spin_until_future_complete(node.exit_request, timeout_sec=0.5)
+            executor.spin_once(timeout_sec=0.5)
         code = node.exit_request.result() if node.exit_request.done() else 0
     except ExternalShutdownException:
         pass

@@ -32,7 +32,9 @@ def test_the_true_focal_length_with_the_sensors_resolution(tmp_path):
     assert focal_length_35mm(source) == pytest.approx(4.25 * math.hypot(36, 24) / 7.0, rel=1e-4)  # 7 mm diagonal
 
 
-@pytest.mark.parametrize("values", [{}, {"xA405": 0}, {"xA405": 60_000}, {"x920A": 4.25}, {"x920A": 4.25, "xA20E": 0.0}])
+@pytest.mark.parametrize(
+    "values", [{}, {"xA405": 0}, {"xA405": 60_000}, {"x920A": 4.25}, {"x920A": 4.25, "xA20E": 0.0}]
+)
 def test_nothing_is_made_up(tmp_path, values):
     assert focal_length_35mm(photo(tmp_path / "a.jpg", **values)) == 0.0
 

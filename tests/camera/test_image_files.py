@@ -81,7 +81,8 @@ def test_photos_stand_upright_as_their_exif_data_say(tmp_path):
     stored[:, :32] = 255
     image_module.fromarray(stored).save(tmp_path / "photo.jpg", exif=exif)
     frames, _, _ = played(tmp_path / "photo.jpg")
-    assert frames[0].image.shape[:2] == (64, 48) and frames[0].image[:28].mean() > 240 > 20 > frames[0].image[36:].mean()
+    image = frames[0].image
+    assert image.shape[:2] == (64, 48) and image[:28].mean() > 240 > 20 > image[36:].mean()
 
 
 @pytest.mark.parametrize("name, why", [

@@ -174,7 +174,9 @@ def test_a_container_that_is_not_read_here_is_turned_by_the_backends_angle(tmp_p
     assert differs(read_all(path)[0][0].image, shown) < 12
 
 
-@pytest.mark.parametrize("across, down, size", [(4, 3, (96, 72)), (3, 4, (72, 96)), (1, 1, (72, 72)), (1, 40, (72, 72))])
+@pytest.mark.parametrize(
+    "across, down, size", [(4, 3, (96, 72)), (3, 4, (72, 96)), (1, 1, (72, 72)), (1, 40, (72, 72))]
+)
 def test_pixels_become_square_without_losing_detail(tmp_path, across, down, size):
     path = write_video(tmp_path / "clip.mp4", [upright_picture(72, 72)] * 2)
     set_pixel_aspect(path, across, down)

@@ -40,3 +40,29 @@ def test_a_signal_just_before_the_executor_waits_is_a_clean_end(ros_env):
 def test_an_error_of_ros_while_it_lives_is_not_swallowed(ros_env):
     result = ended("raise rclpy_implementation.RCLError('no more memory')")
     assert result.returncode != 0 and "no more memory" in result.stderr
+
+
+def test_waiting_leaves_nothing_behind(ros_env):
+    """A node waits for hours, half a second at a time; each wait may leave nothing with the future that ends it."""
+    program = """
+from diffmocap.nodes import run as module
+from diffmocap.nodes.node_clock import steady_timer
+
+class Waiting(module.ManagedNode):
+    def __init__(self):
+        super().__init__("waiting", [])
+        self.left, add = 0, self.exit_request.add_done_callback
+        def counted(callback):
+            self.left += 1
+            add(callback)
+        self.exit_request.add_done_callback = counted
+        steady_timer(self, 2.2, self.end)
+
+    def end(self):
+        print(self.left)
+        self.request_exit(3)
+
+raise SystemExit(module.run(Waiting, []))
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout, result.stderr) == (3, "1\n", "")

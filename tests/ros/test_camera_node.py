@@ -176,7 +176,8 @@ def test_a_calibrator_and_small_bags_find_a_driver_by_the_book(graph, tmp_path):
     folder.mkdir()
     for number in range(3):
         cv2.imwrite(str(folder / f"img_{number}.png"), picture)
-    calibration.write_text("{image_width: 64, image_height: 48, camera_matrix: {data: [50, 0, 30, 0, 51, 24, 0, 0, 1]}}")
+    k = "[50, 0, 30, 0, 51, 24, 0, 0, 1]"
+    calibration.write_text(f"{{image_width: 64, image_height: 48, camera_matrix: {{data: {k}}}}}")
     parameters = {"source": str(folder / "img_%d.png"), "fps": 20.0, "on_end": "loop", "mirror": True}
     camera = graph.start("camera_node", parameters | {"calibration_file": str(calibration), "jpeg_quality": 60})
     graph.bring_up("camera_node")
