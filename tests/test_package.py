@@ -179,6 +179,29 @@ def pins(name: str) -> dict[str, str]:
     return dict(line.split()[0].split("==") for line in lines if line)
 
 
+def test_what_pip_installs_is_what_is_tested(setup_arguments: dict) -> None:
+    """Every package that the command asks for admits the pinned version, and no import of it is forgotten."""
+    requirements = pytest.importorskip("packaging.requirements")
+    pinned = {name: version for path in (ROOT / "requirements").glob("*.txt") for name, version in pins(path.stem).items()}
+    asked = [requirements.Requirement(text) for text in setup_arguments["install_requires"]]
+    optional = [requirements.Requirement(t) for texts in setup_arguments["extras_require"].values() for t in texts]
+    for requirement in (*asked, *optional):
+        assert requirement.specifier.contains(pinned[requirement.name]), f"{requirement} and {pinned[requirement.name]}"
+    names = {requirement.name for requirement in (*asked, *optional)}
+    from diffmocap.cli.main import PACKAGES
+
+    imported = set()
+    for path in (ROOT / "diffmocap").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.split(".")[0])
+            elif isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+    assert {package for module, package in PACKAGES.items() if module in imported} <= names
+    assert set(PACKAGES.values()) <= names | {"smplx", "pybullet"}
+    assert setup_arguments["python_requires"] == ">=3.11,<3.15"
+
+
 def test_every_requirement_is_pinned_once() -> None:
     seen: dict[str, str] = {}
     for path in sorted((ROOT / "requirements").glob("*.txt")):

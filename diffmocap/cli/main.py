@@ -28,7 +28,7 @@ Errors say what to do; exit codes: 0 success, 1 an error, 2 a wrong command line
 
 #: Module -> package on PyPI, of all that the commands need.
 PACKAGES = {
-    "cv2": "opencv-contrib-python", "mediapipe": "mediapipe", "numba": "numba", "numpy": "numpy", "psutil": "psutil",
+    "PIL": "pillow", "cv2": "opencv-contrib-python", "mediapipe": "mediapipe", "numba": "numba", "numpy": "numpy", "psutil": "psutil",
     "pybullet": "pybullet", "roma": "roma", "safetensors": "safetensors", "scipy": "scipy", "smplx": "smplx",
     "torch": "torch", "tqdm": "tqdm", "yaml": "pyyaml",
 }  # fmt: skip

@@ -136,3 +136,30 @@ def test_a_setup_goes_on_where_the_physics_cannot_be_compiled_ahead(bootstrap, s
     monkeypatch.setattr(steps, "command", fail)
     bootstrap.compile_physics(steps)
     assert "the disk is full" in capsys.readouterr().err
+
+
+def test_sizes_are_said_once_before_the_first_download(bootstrap: ModuleType, steps, monkeypatch, capsys) -> None:
+    plan = bootstrap.setup_plan
+    source = plan.TorchSource(("--made-up", "torch==0+cpu"), "torch-cpu", "a reason")
+    monkeypatch.setattr(plan, "torch_source", lambda python: source)
+    commands = []
+    monkeypatch.setattr(steps, "pip_install", lambda *options, what: commands.append((options, capsys.readouterr().out)))
+    bootstrap.install(steps, bootstrap.PARTS)
+    (torch, before), (base, _), _, (ros, _) = commands
+    assert "a reason" in before and "together" in before and str(plan.SIZES["ros"].disk_mb) in before
+    assert torch[-2:] == source.arguments and base[-2] == "-r" and base[-1].endswith("base.txt")
+    assert "--require-hashes" in ros
+    commands.clear()
+    capsys.readouterr()
+    bootstrap.install(steps, bootstrap.PARTS)
+    assert not commands and capsys.readouterr().out == "", "nothing changed, nothing is said"
+
+
+def test_a_disk_that_is_too_small_is_told_before_the_first_download(bootstrap: ModuleType, steps, monkeypatch) -> None:
+    plan = bootstrap.setup_plan
+    monkeypatch.setattr(plan, "torch_source", lambda python: plan.TorchSource((), "torch-cuda", "a GPU"))
+    free = plan.shutil.disk_usage(steps.venv)._replace(free=4_000_000_000)
+    monkeypatch.setattr(plan.shutil, "disk_usage", lambda path: free)
+    monkeypatch.setattr(steps, "pip_install", lambda *options, what: pytest.fail("something was downloaded"))
+    with pytest.raises(bootstrap.BootstrapError, match="free some space"):
+        bootstrap.install(steps, bootstrap.PARTS)

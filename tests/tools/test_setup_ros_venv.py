@@ -94,6 +94,46 @@ def test_missing_colcon_matters_only_for_the_build(ros: dict[str, str]) -> None:
     assert result.returncode == 0 and "colcon build" not in result.stdout
 
 
+@pytest.mark.parametrize(("version", "taken"), [("3.10", False), ("3.11", True), ("3.12", True), ("3.14", True), ("3.15", False)])
+def test_pythons_without_wheels_are_refused_by_name(ros: dict[str, str], tmp_path: Path, version: str, taken: bool) -> None:
+    """A python3 that says that it is another one."""
+    python = tmp_path / "bin/python3"
+    real = python.read_text().splitlines()[-1]
+    python.write_text(f'#!/bin/sh\ncase "$2" in *version_info*) echo {version}; exit;; esac\n{real}\n')
+    result = run(ros, "--dry-run")
+    assert (result.returncode == 0) == taken, result.stderr
+    if not taken:
+        assert f"Python {version}" in result.stderr.replace("\n", " ") and "3.11, 3.12, 3.13 or 3.14" in result.stderr
+    else:
+        assert ("render.txt" in result.stdout) == (version == "3.11"), "PyBullet has wheels for 3.11 alone"
+
+
+def test_a_package_that_has_no_wheel_does_not_end_the_setup(ros: dict[str, str], tmp_path: Path) -> None:
+    """Everything but the optional part installs; pip is stood in for by a script that knows no PyBullet."""
+    venv = tmp_path / "environment"
+    (tmp_path / "bin/python3").write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *version_info*) echo 3.11; exit;; *"-m venv"*) mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; exit;; '
+        '*"import torch"*) exit 1;; *setup_plan.py*) printf "%s\\n" --made-up torch; exit;; *render.txt*) exit 1;; '
+        '*"pip list"*) exit;; esac\n'
+    )
+    result = run(ros, "--no-build", "--venv", str(venv))
+    assert result.returncode == 0, result.stderr
+    assert "render.txt could not be installed; the graph runs without it" in result.stderr
+    assert f"+ {venv}/bin/python -m pip install --made-up torch" in result.stdout, "the plan says which torch"
+
+
+def test_a_disk_that_is_too_small_ends_the_setup_before_pip(ros: dict[str, str], tmp_path: Path) -> None:
+    venv = tmp_path / "environment"
+    (tmp_path / "bin/python3").write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *version_info*) echo 3.12; exit;; *"-m venv"*) mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; exit;; '
+        '*"import torch"*) exit 1;; *setup_plan.py*) echo "error: the setup needs 2 GB" >&2; exit 1;; esac\n'
+    )
+    result = run(ros, "--no-build", "--venv", str(venv))
+    assert result.returncode == 1 and "needs 2 GB" in result.stderr and "pip install" not in result.stdout
+
+
 def test_an_unknown_option_is_refused() -> None:
     result = run({"PATH": os.defpath}, "--frobnicate")
     assert result.returncode == 1 and "--frobnicate" in result.stderr
