@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytest.importorskip("lifecycle_msgs", reason="needs ROS 2: run `make test`, or source a ROS 2 install")
@@ -116,6 +121,30 @@ def test_arguments_are_those_of_the_graph(name):
     assert [d.choices for d in declared] == [list(a.choices) or None for a in expected]
 
 
+def test_what_launch_leaves_behind_ends():
+    """Also a process that begins when launch has ended already."""
+    nodes = [entity for entity in started("webcam", {}) if isinstance(entity, stand_in.Node)]
+    prefix = next(node.final_prefix for node in nodes if node.package != "diffmocap")
+    begun_late = subprocess.run([sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])", *prefix,
+                                 "echo", "begun"], capture_output=True, text=True)  # fmt: skip
+    assert begun_late.stdout == "" and subprocess.run([*prefix, "echo", "begun"], capture_output=True).stdout
+
+    parent = (
+        "import os, subprocess, sys; prefix = [p.replace(sys.argv[1], str(os.getpid())) for p in sys.argv[2:]];"
+        "child = subprocess.Popen([*prefix, 'sleep', '60'], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL);"
+        "print(child.pid, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", parent, str(os.getpid()), *prefix]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as launch:
+        child = psutil.Process(int(launch.stdout.readline()))
+        deadline = time.monotonic() + 20.0
+        while "sleep" not in child.cmdline()[:1] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        launch.kill()
+    gone, alive = psutil.wait_procs([child], timeout=10.0)
+    assert not alive
+
+
 @pytest.mark.parametrize("name, given", CASES)
 def test_processes_are_those_of_the_graph(name, given):
     graph: Graph = GRAPHS[name]()
@@ -134,8 +163,8 @@ def test_processes_are_those_of_the_graph(name, given):
             assert (Path(text).read_text() == argument.text()) if is_file else text == argument
         assert callable(node.on_exit) and not node.respawn
         assert node.exec_name == node.executable, "the prefix must not name the process"
-        assert node.final_prefix[-4:] == ["sh", "-c", 'umask 077 && exec "$@"', "sh"]
-        assert (node.final_prefix[0] == "env") == (node.package == "diffmocap"), "signals wait for our nodes alone"
+        assert node.final_prefix[-4:-2] == ["sh", "-c"] and node.final_prefix[-2].endswith('; umask 077 && exec "$@"')
+        assert ("env" in node.final_prefix) == (node.package == "diffmocap"), "signals wait for our nodes alone"
         files = [rule for rule in node.parameters if isinstance(rule, str)]
         assert files == ([values["params_file"]] if wanted.reads_params_file else [])
         given_values = {k: v for rule in node.parameters if isinstance(rule, dict) for k, v in rule.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -149,19 +150,22 @@ def _prefix(context: LaunchContext, executable: str, holds_signals: bool = False
     """What an executable is started through; None leaves that to the user's ``--launch-prefix``.
 
     A umask of 077, since what is seen through a camera concerns its user alone. A process that ``holds_signals`` gets
-    them once it can take them: Python meets an earlier SIGINT with a traceback. The node unblocks them.
+    them once it can take them: Python meets an earlier SIGINT with a traceback. The node unblocks them. And the kernel
+    ends what launch leaves behind: one that is interrupted while it starts processes never signals some of them.
     """
     prefix = context.launch_configurations.get("launch-prefix")
     if prefix and re.match(context.launch_configurations.get("launch-prefix-filter", ""), executable):
         return None
-    held = "env --block-signal=INT,TERM " if holds_signals and _env_can_block_signals() else ""
-    return held + """sh -c 'umask 077 && exec "$@"' sh"""
+    bound = "setpriv --pdeathsig TERM " if _works("setpriv", "--pdeathsig", "TERM", "true") else ""
+    held = "env --block-signal=INT,TERM " if holds_signals and _works("env", "--block-signal=INT,TERM", "true") else ""
+    # Where launch has ended before setpriv began, another process is the parent by now.
+    return f"""{bound}{held}sh -c '[ "$PPID" = {os.getpid()} ] || exit 143; umask 077 && exec "$@"' sh"""
 
 
 @cache
-def _env_can_block_signals() -> bool:
-    """Whether this machine's env is that of GNU coreutils 8.31 or newer."""
+def _works(*command: str) -> bool:
+    """Whether this machine has a program that knows these options: coreutils since 8.31, util-linux since 2.33."""
     try:
-        return subprocess.run(["env", "--block-signal=INT,TERM", "true"], capture_output=True).returncode == 0
+        return subprocess.run(command, capture_output=True).returncode == 0
     except OSError:
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import xml.etree.ElementTree as ElementTree
 
 import spinning
@@ -32,5 +31,5 @@ class JointStatePublisher(Node):
             self._publisher.publish(message)
 
 
-if __name__ == "__main__":
-    sys.exit(spinning.run(JointStatePublisher))
+def main() -> int:
+    return spinning.run(JointStatePublisher)

@@ -17,9 +17,14 @@ PACKAGES = {
     "ros2bag": None,
 }
 
-#: Python puts the folder of the file that it runs first on its path, so that the stand-ins find what they share.
-_EXECUTABLE = """#!/bin/sh
-exec python3 {path} "$@"
+#: A C++ node has started before anybody can press Ctrl-C; Python imports for a second or more, and ends silently then.
+_EXECUTABLE = """#!/usr/bin/env python3
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda *_: os._exit(0))
+sys.path.insert(0, {folder!r})
+from {module} import main
+sys.exit(main())
 """
 _MANIFEST = """<?xml version="1.0"?>
 <package format="3">
@@ -57,7 +62,7 @@ def make_prefix(folder: Path, without: Collection[str] = ()) -> None:
         if executable is not None:
             path = folder / "lib" / package / executable
             path.parent.mkdir(parents=True)
-            path.write_text(_EXECUTABLE.format(path=str(_HERE / f"{executable}.py")))
+            path.write_text(_EXECUTABLE.format(folder=str(_HERE), module=executable))
             path.chmod(0o755)
     if "ros2bag" not in without:
         _bag_command(folder / "python")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 
@@ -106,5 +105,5 @@ class RobotStatePublisher(Node):
         return result
 
 
-if __name__ == "__main__":
-    sys.exit(spinning.run(RobotStatePublisher))
+def main() -> int:
+    return spinning.run(RobotStatePublisher)

@@ -50,7 +50,3 @@ def main() -> int:
     arguments = parser.parse_args(remove_ros_args(sys.argv)[1:])
     configuration = yaml.safe_load(arguments.display_config.read_text())
     return spinning.run(lambda: Viewer(configuration))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -46,7 +46,3 @@ def main() -> int:
     parser.add_argument("--child-frame-id", required=True)
     arguments = parser.parse_args(remove_ros_args(sys.argv)[1:])
     return spinning.run(lambda: StaticTransformPublisher(arguments))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
