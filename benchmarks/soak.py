@@ -4,9 +4,10 @@ The bundled clip plays in a loop through camera_node, keypoint_node and pose_nod
 rate. The memory of each is read every ten seconds, and a line is fitted to what comes after a warm-up: its slope is the
 median of the slopes between all pairs of samples (Theil-Sen), which single steps do not move.
 
-"private" is what a process has alone, and would be free without it: its growth is what a leak would be. Resident memory
-also counts what processes share: each maps the middleware's segments of the others, 34 MB each, and counts those pages
-of them that it has looked at, which exist anyway. They become more until all that is in use there was seen once.
+"own" is the anonymous memory that a process holds, its heaps and stacks: a leak shows there. Resident memory also counts
+what processes share: pages of libraries, which the kernel takes and brings back as it needs room, and those pages of the
+other nodes' shared-memory segments, 34 MB each, that a process has looked at. They exist anyway, and become more until all
+that is in use there was seen once.
 """
 
 from __future__ import annotations
@@ -39,14 +40,13 @@ class Memory:
 
     times_s: list[float] = field(default_factory=list)
     resident_mb: list[float] = field(default_factory=list)
-    private_mb: list[float] = field(default_factory=list)
+    own_mb: list[float] = field(default_factory=list)
 
     def sample(self, now_s: float, pid: int) -> None:
         """Reads the memory of a process."""
-        found = psutil.Process(pid).memory_full_info()
         self.times_s.append(now_s)
-        self.resident_mb.append(found.rss / MB)
-        self.private_mb.append(found.uss / MB)
+        self.resident_mb.append(psutil.Process(pid).memory_info().rss / MB)
+        self.own_mb.append(_anonymous_bytes(pid) / MB)
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,13 @@ def growth(times_s: list[float], megabytes: list[float], warm_up_s: float) -> Gr
     return Growth(float(slope), float(low), float(high))
 
 
+def _anonymous_bytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return 1024 * int(line.split()[1])
+    raise SystemExit("the kernel does not say how much memory is anonymous (RssAnon); Linux 4.5 or newer is needed")
+
+
 def soak(minutes: float, nodes: dict[str, dict[str, Any]], folder: Path) -> tuple[dict[str, Memory], dict[str, int]]:
     """Runs the graph; memory by node, and how many messages of each topic came out."""
     from diffmocap.cli.play import BRING_UP_TIMEOUT_S, free_domain_id
@@ -92,7 +99,7 @@ def soak(minutes: float, nodes: dict[str, dict[str, Any]], folder: Path) -> tupl
                     for name in NODES:
                         memory[name].sample(now_s - start_s, supervisor.running[name].process.pid)
                     pose = memory["pose_node"]
-                    bar.set_postfix_str(f"pose_node {pose.resident_mb[-1]:.1f} MB, {counts['joint_states']} poses")
+                    bar.set_postfix_str(f"pose_node {pose.own_mb[-1]:.1f} MB, {counts['joint_states']} poses")
                     bar.update(int((now_s - start_s) / 60.0) - bar.n)
     return memory, counts
 
@@ -132,25 +139,25 @@ def page(memory: dict[str, Memory], counts: dict[str, int], minutes: float, warm
         f"Slopes after {warm_up_s / 60.0:g} minutes of warm-up, with 95 % confidence intervals. Messages received: "
         + ", ".join(f"{topic} {count}" for topic, count in counts.items()) + ".",
         "",
-        "Private is what a process has alone: a leak would show there. Resident also counts those pages of the other "
-        "nodes' shared-memory segments that a process has looked at, which exist anyway and are bounded.",
+        "Own is the anonymous memory that a process holds: a leak would show there. Resident also counts libraries and "
+        "those pages of the other nodes' shared-memory segments that a process has looked at, which exist anyway.",
         "",
-        "| node | resident [MB/h] | private [MB/h] | asked for at most | resident [MB], first, after warm-up, last |",
+        "| node | own [MB/h] | asked for at most | resident [MB/h] | own [MB], first, after warm-up, last |",
         "|---|---|---|---|---|",
     ]  # fmt: skip
     for name, m in memory.items():
-        warm = next((mb for t, mb in zip(m.times_s, m.resident_mb) if t >= warm_up_s), m.resident_mb[-1])
-        slopes = [growth(m.times_s, values, warm_up_s) for values in (m.resident_mb, m.private_mb)]
-        resident, private = (str(slope or "too short") for slope in slopes)
+        warm = next((mb for t, mb in zip(m.times_s, m.own_mb) if t >= warm_up_s), m.own_mb[-1])
+        slopes = [growth(m.times_s, values, warm_up_s) for values in (m.own_mb, m.resident_mb)]
+        own, resident = (str(slope or "too short") for slope in slopes)
         lines.append(
-            f"| {name} | {resident} | {private} | {MOST_MB_PER_HOUR.get(name, '')} "
-            f"| {m.resident_mb[0]:.1f}, {warm:.1f}, {m.resident_mb[-1]:.1f} |"
+            f"| {name} | {own} | {MOST_MB_PER_HOUR.get(name, '')} | {resident} "
+            f"| {m.own_mb[0]:.1f}, {warm:.1f}, {m.own_mb[-1]:.1f} |"
         )
-    lines += ["", "Resident memory over time [MB]:", "", "| minute | " + " | ".join(NODES) + " |", "|---|---|---|---|"]
+    lines += ["", "Own memory, and resident memory, over time [MB]:", "", "| minute | " + " | ".join(NODES) + " |", "|---|---|---|---|"]
     step = max(1, round(minutes / 20.0))
     for minute in range(0, int(minutes) + 1, step):
         at = [int(np.argmin(np.abs(np.asarray(m.times_s) - 60.0 * minute))) for m in memory.values()]
-        row = " | ".join(f"{m.resident_mb[i]:.1f}" for m, i in zip(memory.values(), at))
+        row = " | ".join(f"{m.own_mb[i]:.1f}, {m.resident_mb[i]:.1f}" for m, i in zip(memory.values(), at))
         lines.append(f"| {minute} | {row} |")
     return [*lines, ""]
 
