@@ -285,14 +285,15 @@ def correct_cmake_exports(venv: Path) -> None:
     """Point the wheels' CMake exports at this Python.
 
     They carry the include directories of the container they were built in (`/opt/python/cp311-cp311/...`), and CMake
-    refuses an imported target whose include directory does not exist.
+    refuses an imported target whose include directory does not exist. NumPy's moved between its releases, so that a
+    directory written here for an older one is replaced as well.
     """
     script = "import numpy, sysconfig; print(sysconfig.get_path('include')); print(numpy.get_include())"
     result = subprocess.run([venv / "bin/python", "-c", script], check=True, capture_output=True, text=True)
     python_include, numpy_include = result.stdout.split("\n")[:2]
     for path in (venv / "share").rglob("*.cmake"):
         text = path.read_text()
-        new = re.sub(r"/opt/python/cp311-cp311/lib/python3\.11/site-packages/numpy/\w+/include", numpy_include, text)
+        new = re.sub(r"(?<=[\";])/[^\";]*/site-packages/numpy/\w+/include", numpy_include, text)
         new = re.sub(r"/opt/python/cp311-cp311/include/python3\.11", python_include, new)
         if new != text:
             path.write_text(new)

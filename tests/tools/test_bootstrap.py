@@ -163,3 +163,18 @@ def test_a_disk_that_is_too_small_is_told_before_the_first_download(bootstrap: M
     monkeypatch.setattr(steps, "pip_install", lambda *options, what: pytest.fail("something was downloaded"))
     with pytest.raises(bootstrap.BootstrapError, match="free some space"):
         bootstrap.install(steps, bootstrap.PARTS)
+
+
+@pytest.mark.parametrize("found", ["/opt/python/cp311-cp311/lib/python3.11/site-packages/numpy/core/include", None])
+def test_cmake_exports_name_this_numpy_also_after_another_release(bootstrap: ModuleType, tmp_path: Path, found) -> None:
+    venv = tmp_path / ".venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin/python").symlink_to(sys.executable)
+    export = venv / "share/std_srvs/cmake/export.cmake"
+    export.parent.mkdir(parents=True)
+    older = found or f"{venv}/lib/python3.11/site-packages/numpy/core/include"
+    export.write_text(f'DIRECTORIES "/opt/python/cp311-cp311/include/python3.11;{older}"')
+    bootstrap.correct_cmake_exports(venv)
+    folders = export.read_text().split('"')[1].split(";")
+    assert all(Path(folder).is_dir() for folder in folders)
+    assert (Path(folders[1]) / "numpy/arrayobject.h").is_file()
