@@ -25,7 +25,9 @@ def results_of(checkout: Path, python: str, kinds: list[str], describe: str) -> 
     """What the cases give with the diffmocap of ``checkout`` under ``python``, with a progress bar."""
     search = os.pathsep.join((str(REPOSITORY / "benchmarks"), str(checkout)))  # `field` on its own, see its docstring
     command = [python, "-m", "field", *kinds]
-    environment = {k: v for k, v in os.environ.items() if k != "_ROS_WHEELS_BOOTSTRAP_COMPLETE"} | {"PYTHONPATH": search}
+    environment = {k: v for k, v in os.environ.items() if k != "_ROS_WHEELS_BOOTSTRAP_COMPLETE"} | {
+        "PYTHONPATH": search
+    }
     results = []
     with subprocess.Popen(command, cwd=checkout, env=environment, stdout=subprocess.PIPE, text=True) as process:
         for line in tqdm(process.stdout, desc=describe, unit="case"):
@@ -68,7 +70,9 @@ def main(argv: list[str] | None = None) -> None:
     """Parses the command line, measures, and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, help="another checkout of diffmocap to compare with")
-    parser.add_argument("--before-python", default="", help="its Python (default: .venv/bin/python in it, else this one)")
+    parser.add_argument(
+        "--before-python", default="", help="its Python (default: .venv/bin/python in it, else this one)"
+    )
     parser.add_argument("--kinds", nargs="*", default=[], help="only kinds whose name contains one of these texts")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the page (default: %(default)s)")
     options = parser.parse_args(argv)
@@ -81,7 +85,11 @@ def main(argv: list[str] | None = None) -> None:
         python = options.before_python or (str(own) if own.is_file() else sys.executable)
         before = results_of(checkout, python, options.kinds, "the other checkout")
         remark = f'"Before" is commit `{commit_of(checkout)}`, "after" is `{commit()}`.'
-    lines = ["# Inputs from the field, before and after", "", *provenance("benchmarks.field_inputs", "made by the cases")]
+    lines = [
+        "# Inputs from the field, before and after",
+        "",
+        *provenance("benchmarks.field_inputs", "made by the cases"),
+    ]
     lines += ["", f"{remark} An error is what the user of that version sees.", "", *table(after, before), ""]
     page = options.out / f"{today()}-field-inputs.md"
     page.write_text("\n".join(lines))

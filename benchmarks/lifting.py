@@ -170,6 +170,7 @@ def run(args: argparse.Namespace) -> dict:
             mlp = load_weights(args.mlp_weights, args.device)
             parts[MLP] = paper_figures(mlp, body, frames, args.steps, args.seed, "paper protocol, MLP")
     if "wild" in args.parts:
+
         def samples(count: int, w: float) -> WildFigures:
             return wild_samples(model, body, frames, count, w, args.wild_steps, args.seed)
 
@@ -249,7 +250,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50, help="DDIM steps of the paper's protocol (default 50)")
     parser.add_argument("--wild-steps", type=int, default=10, help="DDIM steps of the wild protocol (default 10)")
     parser.add_argument(
-        "--wild-guidance", type=float, default=WILD_GUIDANCE, metavar="W",
+        "--wild-guidance",
+        type=float,
+        default=WILD_GUIDANCE,
+        metavar="W",
         help="guidance weight of the wild protocol (default %(default)g)",
     )
     parser.add_argument("--films", type=Path, default=REPOSITORY / ".cache" / "synthetic", help="folder of the films")

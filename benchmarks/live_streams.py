@@ -18,7 +18,6 @@ from benchmarks.noisy_keypoints import CAMERA, observe
 from diffmocap.body.mocap import retarget
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
-from diffmocap.lifting.lifter import LiftingSettings
 from diffmocap.pipeline import PipelineSettings, PosePipeline
 from diffmocap.refinement.window_buffer import LiveFrame
 

@@ -132,4 +132,3 @@ def refresh(
             append_curve(baseline_file(solver, folder), measure(solver, task, count))
     for solver in solvers:
         tidy(baseline_file(solver, folder))
-

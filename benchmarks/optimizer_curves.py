@@ -128,4 +128,3 @@ def tidy(path: Path) -> None:
     if curves := load_curves(path):
         lines = (json.dumps(asdict(curves[task]), separators=(",", ":")) for task in sorted(curves))
         path.write_text("\n".join(lines) + "\n")
-

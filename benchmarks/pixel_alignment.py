@@ -63,7 +63,9 @@ def write_page(figures: dict, data: Path, device: str) -> Path:
         x, list(figures["pixel_error"].values()), list(figures["pixel_error_standard_error"].values()),
         marker="o", capsize=3, label=f"diffmocap, {figures['parameters'] / 1e6:.1f}M",
     )  # fmt: skip
-    axes.plot(x, list(PAPER.values()), marker="s", color="gray", label="paper's transformer, 11M (its own data and framing)")
+    axes.plot(
+        x, list(PAPER.values()), marker="s", color="gray", label="paper's transformer, 11M (its own data and framing)"
+    )
     axes.set(xlabel="guidance weight w", ylabel="pixel alignment error", ylim=(0, None), title="Lower is better")
     axes.legend(frameon=False)
     figure.tight_layout()

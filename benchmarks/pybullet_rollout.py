@@ -217,9 +217,7 @@ class PybulletCharacter:
         return self.contact_force(at.positions[0, :NUM_JOINTS])
 
     @torch.no_grad()
-    def rollout(
-        self, start: BodyMotionState, targets: torch.Tensor, reference: torch.Tensor, dt_s: float
-    ) -> Rollout:
+    def rollout(self, start: BodyMotionState, targets: torch.Tensor, reference: torch.Tensor, dt_s: float) -> Rollout:
         """Track local targets [T, 23, 3, 3] at frames dt_s apart until the pelvis leaves ``reference`` [T, 3] m."""
         self.set_state(start)
         steps = round(dt_s * self.rate_hz)

@@ -78,6 +78,7 @@ class DiffphyBench:
 
     def timed(self, solver: Solver, cuts: Sequence[Cut], cap: int) -> Curves:
         """Runs of one problem at a time, kept."""
+
         def measure() -> dict:
             curves = solve_alone(solver, [self.task([cut]) for cut in cuts], cap)
             return {"best": curves.best, "seconds": curves.seconds}
@@ -120,6 +121,7 @@ class DiffphyBench:
 
     def long_controls(self, solver: Solver, cuts: Sequence[Cut], evaluations: int) -> tuple[torch.Tensor, np.ndarray]:
         """Controls [B, N] of long clips, found in stages, and the joints' mean distance [B] there [mm], kept."""
+
         def measure() -> dict:
             found, errors = [], []
             for batch in progress(self.batches(cuts), f"{solver.name}, stages"):

@@ -158,9 +158,7 @@ def tune(candidates: Sequence[Filter], error: Callable[[Filter], float]) -> Filt
     return min(candidates, key=error)
 
 
-def at_equal_jitter(
-    shape: Filter, jitter: Callable[[Filter], float], wanted: float, tolerance: float = 1e-3
-) -> Filter:
+def at_equal_jitter(shape: Filter, jitter: Callable[[Filter], float], wanted: float, tolerance: float = 1e-3) -> Filter:
     """The strength whose jitter is ``wanted``, by bisection between a thousandth of the shape's and 1000 of it.
 
     Where none leaves so much or so little, the nearest end.
@@ -182,4 +180,3 @@ def at_equal_jitter(
 def _within(cutoff_hz: float) -> float:
     """The filter's own range."""
     return min(max(cutoff_hz, 1e-6), 1000.0)
-

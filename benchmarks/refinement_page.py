@@ -36,6 +36,7 @@ def _evaluations(loss: str) -> Callable[[dict], tuple[str, bool]]:
     def measured(f: dict) -> tuple[str, bool]:
         count, seconds = (f[loss][k][OPTIMUS] for k in ("evals_to_bfgs_loss", "seconds_to_bfgs_loss"))
         return f"{count:.2f} of BFGS's evaluations, {seconds:.2f} of its seconds", count <= 0.5 and seconds < 1
+
     return measured
 
 
@@ -223,5 +224,3 @@ def ablation_section(parts: Mapping[str, dict]) -> list[str]:
             lines += ["", f"Not trained on this loss: {', '.join(part['missing'])}."]
         lines.append("")
     return lines
-
-

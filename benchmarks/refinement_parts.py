@@ -18,7 +18,7 @@ from benchmarks.refinement_metrics import Referee, change, interval, summarise
 from benchmarks.refinement_scores import Curves, compare
 from benchmarks.refinement_settings import RATES, Settings
 from benchmarks.refinement_solvers import ADAM, MOMENTUM, Solver, loss_ms, tuned_rate
-from benchmarks.refinement_windows import Windows, WindowBench
+from benchmarks.refinement_windows import WindowBench, Windows
 from diffmocap.body.model import BodyModel
 from diffmocap.body.urdf import read_urdf
 from diffmocap.optim.task import Task
@@ -142,6 +142,7 @@ def learning_rates(
     amounts, kept = bench.settings.amounts[loss], {}
     for name in (ADAM, MOMENTUM):
         if amounts.tune and name in bench.settings.solvers:
+
             def choose(name: str = name) -> dict:
                 rate, tried = tuned_rate(name, *tasks(), amounts.cap)
                 return {"rate": rate, "tried": tried}

@@ -174,9 +174,7 @@ def picture(name: str, data: Path | None, lifter: MotionLifter, renderer: BodyRe
     """One of :data:`MOTIONS`, uint8 BGR."""
     split, clip_name, first, yaw = MOTIONS[name]
     clip = next(clip for clip in load_split(mocap_file(split, data)) if clip.name == clip_name)
-    lifted, refined, height = motions_of(
-        retarget(clip, lifter.body).frames(first, first + FRAMES), yaw, lifter
-    )
+    lifted, refined, height = motions_of(retarget(clip, lifter.body).frames(first, first + FRAMES), yaw, lifter)
     weight_n = float(lifter.points.total_mass) * STANDARD_GRAVITY
     strip = Strip(renderer, height, weight_n)
     moments = np.linspace(4, FRAMES - 5, MOMENTS).round().astype(int).tolist()

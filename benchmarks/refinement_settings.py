@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.refinement_solvers import ADAFACTOR_MLP, ADAM, LBFGS, MOMENTUM, OPTIMUS, Solver, searching
 from benchmarks.refinement_scores import BFGS
+from benchmarks.refinement_solvers import ADAFACTOR_MLP, ADAM, LBFGS, MOMENTUM, OPTIMUS, Solver, searching
 from benchmarks.report import REPOSITORY
 
 LOSSES = ("window", "diffphy")

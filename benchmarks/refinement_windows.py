@@ -75,6 +75,7 @@ class WindowBench:
 
     def lifted(self, cuts: Sequence[Cut], lifter: MotionLifter | None = None) -> Windows:
         """Windows that lifting makes of cuts from random sides, kept; takes seconds a window."""
+
         def measure() -> dict:
             made, generator = [], torch.Generator().manual_seed(self.seed)
             with_models = lifter or MotionLifter()
@@ -124,6 +125,7 @@ class WindowBench:
 
     def timed(self, solver: Solver, windows: Windows, which: Sequence[int], cap: int) -> Curves:
         """Runs of one problem at a time, kept."""
+
         def measure() -> dict:
             tasks, _ = self.tasks(windows)
             curves = solve_alone(solver, [tasks[i // self.batch].row(i % self.batch) for i in which], cap)
@@ -134,6 +136,7 @@ class WindowBench:
 
     def refined(self, solver: Solver, windows: Windows, evaluations: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Motions after :data:`ROUNDS` rounds that share the evaluations, float64."""
+
         def measure() -> dict:
             rotations, pelvis = [], []
             for task, count in progress(list(zip(*self.tasks(windows))), f"{solver.name}, {ROUNDS} rounds"):

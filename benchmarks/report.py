@@ -35,6 +35,7 @@ def hardware(device: str = "cpu") -> str:
 
 def commit() -> str:
     """Commit the benchmark ran at; ``+changes`` where tracked files differed from it."""
+
     def git(*arguments: str) -> str:
         return subprocess.check_output(
             ["git", "-C", str(REPOSITORY), *arguments], text=True, stderr=subprocess.DEVNULL

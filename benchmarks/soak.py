@@ -153,7 +153,13 @@ def page(memory: dict[str, Memory], counts: dict[str, int], minutes: float, warm
             f"| {name} | {own} | {MOST_MB_PER_HOUR.get(name, '')} | {resident} "
             f"| {m.own_mb[0]:.1f}, {warm:.1f}, {m.own_mb[-1]:.1f} |"
         )
-    lines += ["", "Own memory, and resident memory, over time [MB]:", "", "| minute | " + " | ".join(NODES) + " |", "|---|---|---|---|"]
+    lines += [
+        "",
+        "Own memory, and resident memory, over time [MB]:",
+        "",
+        "| minute | " + " | ".join(NODES) + " |",
+        "|---|---|---|---|",
+    ]
     step = max(1, round(minutes / 20.0))
     for minute in range(0, int(minutes) + 1, step):
         at = [int(np.argmin(np.abs(np.asarray(m.times_s) - 60.0 * minute))) for m in memory.values()]

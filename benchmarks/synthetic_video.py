@@ -141,9 +141,7 @@ def film_figures(
     return figures, {c.name: _summary([c]) for c in compared}
 
 
-def write_page(
-    figures: dict, by_film: dict[str, dict], settings: PipelineSettings, uncalibrated: bool = False
-) -> Path:
+def write_page(figures: dict, by_film: dict[str, dict], settings: PipelineSettings, uncalibrated: bool = False) -> Path:
     """The dated Markdown page."""
     RESULTS.mkdir(exist_ok=True)
     columns = [f"{prefix}{error}" for error in ("pa_mpjpe_mm", "mpjpe_mm") for prefix, _ in METHODS.values()]

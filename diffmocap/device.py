@@ -24,5 +24,7 @@ def resolve_device(name: str) -> torch.device:
         raise DeviceError(f"device {name!r} was asked for, but PyTorch {torch.__version__} {built}; use device 'cpu'")
     index = int(name.partition(":")[2] or 0)
     if index >= torch.cuda.device_count():
-        raise DeviceError(f"device {name!r} does not exist; this machine has cuda:0 to cuda:{torch.cuda.device_count() - 1}")
+        raise DeviceError(
+            f"device {name!r} does not exist; this machine has cuda:0 to cuda:{torch.cuda.device_count() - 1}"
+        )
     return torch.device(name)

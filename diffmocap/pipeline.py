@@ -128,7 +128,7 @@ class PosePipeline:
         body_model: str | Path | None = None,
         device: str = "cpu",
         settings: PipelineSettings | None = None,
-    ) -> "PosePipeline":
+    ) -> PosePipeline:
         """Load the models; None or an empty path means the shipped ones. Poses are refined by physics.
 
         Raises:
@@ -224,7 +224,7 @@ class PosePipeline:
         intrinsics: CameraIntrinsics,
         settings: PipelineSettings,
         deadline_s: float | None,
-        clock: "_Stopwatch",
+        clock: _Stopwatch,
     ) -> PoseResult:
         self._track.settings = settings.track
         seen = _as_lifted(keypoints, intrinsics, settings.lifting.min_confidence)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 import sysconfig
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from diffmocap.errors import ModelFileError
@@ -14,7 +14,7 @@ from diffmocap.errors import ModelFileError
 _SOURCE_ROOT = Path(__file__).resolve().parents[1]
 
 
-@lru_cache(maxsize=None)
+@cache
 def share_directory() -> Path:
     """Folder that holds ``models/``, ``config/`` and ``launch/``: a source tree or ``share/diffmocap``.
 

@@ -50,7 +50,7 @@ class CameraIntrinsics:
             raise SettingsError(f"a fisheye lens has 4 distortion coefficients, got {len(self.distortion)}")
 
     @classmethod
-    def from_fov(cls, width: int, height: int, vertical_fov_deg: float = 50.0) -> "CameraIntrinsics":
+    def from_fov(cls, width: int, height: int, vertical_fov_deg: float = 50.0) -> CameraIntrinsics:
         """Square pixels, centred principal point, vertical field of view in degrees."""
         if not 5.0 <= vertical_fov_deg <= 150.0:
             raise SettingsError(f"vertical field of view must lie in [5, 150] degrees, got {vertical_fov_deg}")

@@ -10,7 +10,6 @@ from diffmocap.lifting.wild_protocol import WildResult
 from diffmocap.lifting.wild_views import STRATA
 from diffmocap.uncertainty import error_of_mean, rank_correlation_by_joint, reliability, spread
 
-
 #: Best of so many samples is among the plain figures (of all where there are fewer).
 BEST_OF = 10
 

@@ -56,7 +56,9 @@ class SwingUp(Task):
 def train(task: Task, steps: int, out: Path, seed: int = 0) -> Optimus:
     """An optimizer for the task, with its averaged weights."""
     torch.manual_seed(seed)
-    optimizer = Optimus(OptimusSettings(width=32, heads=2, attention_width=32, feedforward=64, mlp_width=32, mlp_layers=2))
+    optimizer = Optimus(
+        OptimusSettings(width=32, heads=2, attention_width=32, feedforward=64, mlp_width=32, mlp_layers=2)
+    )
     recipe = MetaRecipe(
         method="truncated", steps=steps, pairs=2, truncation=1, shortest=10, longest=30, learning_rate=2e-3, seed=seed
     )  # fmt: skip

@@ -7,10 +7,9 @@
 All arguments: ``ros2 launch diffmocap webcam.launch.py --show-args``.
 """
 
-from launch import LaunchDescription
-
 from diffmocap.graph import description
 from diffmocap.nodes.launching import launch_description
+from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -88,6 +88,7 @@ def test_where_nothing_can_be_kept_the_reason_is_told(load, monkeypatch):
             assert load()(np.ones(2)) == 4.0
     assert "at every start" in told[0] and "NUMBA_CACHE_DIR" in told[0]
     with monkeypatch.context() as patch:
+
         def full(path: Path, data: bytes) -> int:
             raise OSError(28, "No space left on device")
 

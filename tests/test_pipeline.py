@@ -267,9 +267,9 @@ def test_smoothing_cuts_jitter_on_noisy_mocap_more_than_it_adds_error(body, shar
         pipeline = PosePipeline(
             KnownLifter(lambda t: (clip.rotations @ noise)[round(t * 30)]), Smoother(body), body, settings
         )
-        return torch.stack(
-            [pipeline.step(keypoints(1e3 * i / 30), INTRINSICS).state.rotations for i in range(100)]
-        )[10:]
+        return torch.stack([pipeline.step(keypoints(1e3 * i / 30), INTRINSICS).state.rotations for i in range(100)])[
+            10:
+        ]
 
     def error(rotations):
         return roma.rotmat_geodesic_distance(rotations, clip.rotations[10:100]).mean()

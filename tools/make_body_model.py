@@ -190,13 +190,9 @@ def keypoint_vertices(model, template: np.ndarray, weights: np.ndarray) -> dict[
         return int(d.argmin())
 
     head = weights[:, JOINT_NAMES.index("head")] > 0.5
-    ids = {
-        short: nearest(p, head) for short, p in zip(("nose", "leye", "reye", "lear", "rear"), points)
-    }
+    ids = {short: nearest(p, head) for short, p in zip(("nose", "leye", "reye", "lear", "rear"), points)}
     bones = model.bone_labels
-    dominant = model.vertex_bone_indices.numpy()[
-        np.arange(len(template)), model.vertex_bone_weights.numpy().argmax(1)
-    ]
+    dominant = model.vertex_bone_indices.numpy()[np.arange(len(template)), model.vertex_bone_weights.numpy().argmax(1)]
     for side in "LR":
         for toe, name in ((1, "BigToe"), (5, "SmallToe")):
             own = np.isin(dominant, [i for i, b in enumerate(bones) if b.startswith(f"toe{toe}-") and b.endswith(side)])

@@ -131,8 +131,10 @@ def pip_finds(python: Path | str, requirement: str) -> bool:
 
 def wheel_tag(python: Path | str) -> str:
     """How the file names of that Python's wheels say so: ``cp311-cp311``."""
-    script = "import sys, sysconfig; v = 'cp%d%d' % sys.version_info[:2]; " \
-             "print(v + '-' + v + ('t' if sysconfig.get_config_var('Py_GIL_DISABLED') else ''))"
+    script = (
+        "import sys, sysconfig; v = 'cp%d%d' % sys.version_info[:2]; "
+        "print(v + '-' + v + ('t' if sysconfig.get_config_var('Py_GIL_DISABLED') else ''))"
+    )
     return subprocess.run([str(python), "-c", script], capture_output=True, text=True, check=True).stdout.strip()
 
 

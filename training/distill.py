@@ -40,8 +40,8 @@ from diffmocap.lifting.schedule import NoiseSchedule
 from diffmocap.lifting.weights import DEFAULT_WEIGHTS, load_weights
 from diffmocap.resources import sha256_of, verified_model
 from training.lifting import HELD_OUT, git_commit
-from training.losses import NEAREST_M, Batch
 from training.loop import run
+from training.losses import NEAREST_M, Batch
 from training.poses import every_nth_of_each_clip, load_frames
 from training.ranks import Ranks
 from training.recipe import Recipe
@@ -148,6 +148,7 @@ class Distiller(Trainer):
 
     def samples(self, model: torch.nn.Module, sampler: str, steps: int, guidance: float = 0.0) -> dict[str, float]:
         """Pixel error, and spread: RMS distance [mm] of joints from their frame's mean, estimated from two samples."""
+
         def sample(denoise, x, schedule, g):
             return sample_along(sampler, denoise, x, schedule, ddim_timesteps(schedule.steps, steps), g)
 
@@ -235,9 +236,12 @@ def main(arguments: list[str] | None = None) -> None:
             "parameters": sum(p.numel() for p in run_state.model.parameters()),
         }  # fmt: skip
         (args.out / "config.json").write_text(json.dumps(record, indent=2) + "\n")
-        print(f"resumed at step {run_state.step}" if resumed else "teacher, DDIM-50: " + json.dumps(
-            run_state.samples(run_state.teacher, "ddim", 50, distillation.guidance)
-        ))
+        print(
+            f"resumed at step {run_state.step}"
+            if resumed
+            else "teacher, DDIM-50: "
+            + json.dumps(run_state.samples(run_state.teacher, "ddim", 50, distillation.guidance))
+        )
     run(run_state, args.checkpoint_minutes, args.validate_minutes, args.stop_after_minutes)
     ranks.leave()
 

@@ -35,6 +35,7 @@ HELD_OUT = Path(__file__).with_name("held_out.txt")
 def git_commit() -> str:
     """The commit the run was started from, with ``+changes`` where the tree differed."""
     try:
+
         def git(*arguments: str) -> str:
             return subprocess.check_output(["git", *arguments], text=True, stderr=subprocess.DEVNULL).strip()
 
@@ -76,7 +77,7 @@ def write_record(path: Path, recipe: Recipe, trainer: Trainer, args: argparse.Na
         "command": "python -m training.lifting " + " ".join(arguments), "commit": git_commit(),
         "torch": torch.__version__, "device": str(trainer.device), "processes": trainer.ranks.world,
     }  # fmt: skip
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     record = {
         "recipe": {**asdict(recipe), "model": recipe.model.as_dict()}, "data": [str(d) for d in args.data],
         "exclude": args.exclude, "frames": len(trainer.sampler.rotations), **here,
@@ -104,8 +105,10 @@ def main(arguments: list[str] | None = None) -> None:
     if ranks.first:
         record = write_record(args.out / "config.json", recipe, trainer, args, arguments)
         place = str(trainer.device) if ranks.world == 1 else f"{ranks.world} x {trainer.device.type}"
-        print(f"{record['parameters'] / 1e6:.2f}M parameters, {len(rotations)} frames, {place}"
-              + (f", resumed at step {trainer.step}" if resumed else ""))
+        print(
+            f"{record['parameters'] / 1e6:.2f}M parameters, {len(rotations)} frames, {place}"
+            + (f", resumed at step {trainer.step}" if resumed else "")
+        )
     run(trainer, args.checkpoint_minutes, args.validate_minutes, args.stop_after_minutes)
     ranks.leave()
 

@@ -87,7 +87,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument("--" + f.name.replace("_", "-"), type=kind, default=f.default, help="default %(default)s")
     group.add_argument("--paper-share", type=float, default=ViewConfig.paper_share, help="share of the paper's framing")
     group.add_argument(
-        "--measured-share", type=float, default=ErrorConfig.measured_share,
+        "--measured-share",
+        type=float,
+        default=ErrorConfig.measured_share,
         help="share of the other views with the errors that were measured of MediaPipe",
     )
     group.add_argument(
@@ -97,6 +99,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def recipe_from(options: argparse.Namespace) -> Recipe:
     """The recipe that the options of :func:`add_options` and ``device`` describe."""
+
     def chosen(part: type) -> dict:
         return {f.name: getattr(options, f.name) for f in _numbers(part)}
 

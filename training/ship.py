@@ -44,7 +44,9 @@ def main() -> None:
     parser.add_argument("--best", action="store_true", help="ship best.safetensors, the lowest validation error")
     parser.add_argument("--metrics", type=Path, help="JSON of benchmarks.pixel_alignment --json, or of several merged")
     parser.add_argument(
-        "--continues", action="store_true", help="the run started (--init) from the weights that ship now: keep their record"
+        "--continues",
+        action="store_true",
+        help="the run started (--init) from the weights that ship now: keep their record",
     )
     parser.add_argument("--student", action="store_true", help="a run of training.distill: ship it beside the weights")
     parser.add_argument("--models", type=Path, default=MODELS, help="folder to ship to (default: models/)")

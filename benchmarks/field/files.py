@@ -37,6 +37,7 @@ def write_motion(path: Path, poses: np.ndarray) -> Path:
 def error_mm(path: Path) -> float:
     """Mean distance of the joints from the true motion's, as it is read."""
     import torch
+
     from diffmocap.body.mocap import load_clips
     from diffmocap.body.model import BodyModel
 
@@ -92,9 +93,10 @@ def odd_weights(folder: Path, info: str = "{}", **changes: object) -> str:
     """What is said of small lifting weights with another header."""
     from dataclasses import asdict
 
+    from safetensors.torch import save_file
+
     from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
     from diffmocap.lifting.weights import FORMAT
-    from safetensors.torch import save_file
 
     config = DenoiserConfig(width=16, heads=2, feedforward=32, decoder_layers=1)
     header = {"format": FORMAT, "config": json.dumps(asdict(config) | changes), "info": info}

@@ -46,9 +46,7 @@ class NodeGraph:
         for key, value in self._parameters.items():
             command += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
         self._log = (self._folder / "log").open("w")
-        self._process = subprocess.Popen(
-            command, env=child_environment(), stdout=self._log, stderr=subprocess.STDOUT
-        )
+        self._process = subprocess.Popen(command, env=child_environment(), stdout=self._log, stderr=subprocess.STDOUT)
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
         self.node = rclpy.create_node("field_case", context=self._context)

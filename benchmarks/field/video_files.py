@@ -45,9 +45,7 @@ def _changed(data: bytes, names: list[str], change: Callable[[bytes], bytes]) ->
             found = True
             skip = {b"stsd": 8, b"mp4v": 78}.get(kind, 0)  # fields before the boxes inside
             content = (
-                change(content)
-                if len(names) == 1
-                else content[:skip] + _changed(content[skip:], names[1:], change)
+                change(content) if len(names) == 1 else content[:skip] + _changed(content[skip:], names[1:], change)
             )
         made += struct.pack(">I4s", len(content) + 8, kind) + content
         at += size

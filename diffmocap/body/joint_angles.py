@@ -74,9 +74,7 @@ JOINT_ANGLE_NAMES = tuple(f"{JOINT_NAMES[j + 1]}_{axis}" for j, order in enumera
 NUM_ANGLES = len(JOINT_ANGLE_NAMES)
 
 # One batched formula serves every joint: entries of R that it needs, as flat indices, and the parity of the order.
-_A, _B, _C = (
-    torch.tensor([SMPL_FROM_URDF_AXIS[AXES.index(order[k])] for order in JOINT_AXES]) for k in range(3)
-)
+_A, _B, _C = (torch.tensor([SMPL_FROM_URDF_AXIS[AXES.index(order[k])] for order in JOINT_AXES]) for k in range(3))
 #: +1 for the even permutations xyz, yzx, zxy, else -1.
 _PARITY = torch.tensor([1.0 if order in ("xyz", "yzx", "zxy") else -1.0 for order in JOINT_AXES])
 _ENTRIES = torch.stack(

@@ -183,9 +183,7 @@ def _rate(path: Path, data: ArrayArchive, key: str) -> float:
     return fps
 
 
-def _read_motion(
-    path: Path, data: ArrayArchive, body: BodyModel | None, subject: str
-) -> MotionClip:
+def _read_motion(path: Path, data: ArrayArchive, body: BodyModel | None, subject: str) -> MotionClip:
     """An AMASS file (no key ``frame``: z-up world) or one of our own."""
     columns_of_joints(data.header("poses").shape, path)
     poses = _floats(data, "poses", (None, None))

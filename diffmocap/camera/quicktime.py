@@ -190,9 +190,7 @@ def _fragment_defaults(data: mmap | bytes, movie: list[Box], track_id: int) -> i
     return 0
 
 
-def _fragment_times(
-    data: mmap | bytes, fragments: list[Box], track_id: int, default: int
-) -> Iterator[np.ndarray]:
+def _fragment_times(data: mmap | bytes, fragments: list[Box], track_id: int, default: int) -> Iterator[np.ndarray]:
     """Times of the samples of each run of each fragment of a track, in the media's units."""
     now = 0
     for fragment in fragments:

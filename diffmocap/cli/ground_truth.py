@@ -62,7 +62,9 @@ class GroundTruth:
             "compared_frames": len(chosen),
         }
         if self.K is not None:
-            figures["pixel_error"] = self._pixel_error([poses[i] for i in chosen], self.keypoints_px[chosen], body_model)
+            figures["pixel_error"] = self._pixel_error(
+                [poses[i] for i in chosen], self.keypoints_px[chosen], body_model
+            )
         return figures
 
     def _pixel_error(self, poses: list[RecordedPose], truth_px: np.ndarray, body_model: Path | None) -> float:

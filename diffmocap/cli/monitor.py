@@ -17,7 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import Header
 
-from diffmocap.cli.recording import Recording, RecordedPose
+from diffmocap.cli.recording import RecordedPose, Recording
 from diffmocap.errors import DiffmocapError
 from diffmocap.nodes.messages import intrinsics_from_camera_info, keypoints_from_message, ns_from_stamp
 

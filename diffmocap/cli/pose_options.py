@@ -135,9 +135,7 @@ def camera_parameters(args: argparse.Namespace) -> dict[str, Any]:
 
 def camera_arguments(args: argparse.Namespace) -> dict[str, float]:
     """Arguments of the graph about where the camera stands, as far as they are given."""
-    return {
-        name: value for name in ("camera_height", "camera_pitch") if (value := getattr(args, name)) is not None
-    }
+    return {name: value for name in ("camera_height", "camera_pitch") if (value := getattr(args, name)) is not None}
 
 
 def _physics_parameters(args: argparse.Namespace) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Supervisor:
         self._bring_up: BringUp | None = None
         self._respawn = self._values.get("respawn") == "true"
 
-    def __enter__(self) -> "Supervisor":
+    def __enter__(self) -> Supervisor:
         self._check_parameter_file()
         self._log_folder.mkdir(parents=True, exist_ok=True)
         if threading.current_thread() is threading.main_thread():

@@ -47,9 +47,7 @@ def webcam() -> Graph:
         name="webcam",
         arguments=(
             Argument("source", "", "Camera: device index, file or URL; empty: as the parameter file says."),
-            Argument(
-                "camera", "true", "Start camera_node; false where another driver publishes the images.", BOOLEANS
-            ),
+            Argument("camera", "true", "Start camera_node; false where another driver publishes the images.", BOOLEANS),
             Argument("use_sim_time", "false", "Take time from /clock.", BOOLEANS),
             *_common_arguments(),
         ),
@@ -224,9 +222,7 @@ def _static_transforms_argument(beside_pose_node: bool) -> Argument:
     """Whether to publish frames: one graph does that once, and a viewer of it not again with guesses of its own."""
     what = f"Publish {MAP_FRAME} -> {CAMERA_FRAME} -> camera_frame from camera_height and camera_pitch"
     if beside_pose_node:
-        return Argument(
-            "static_transforms", "true", f"{what}; false where something else places the camera.", BOOLEANS
-        )
+        return Argument("static_transforms", "true", f"{what}; false where something else places the camera.", BOOLEANS)
     return Argument(
         "static_transforms",
         "",

@@ -36,8 +36,8 @@ class Argument:
     default: str
     description: str
     choices: tuple[str, ...] = ()
-    default_with: tuple["When", str] | None = None
-    in_file: "InFile | None" = None
+    default_with: tuple[When, str] | None = None
+    in_file: InFile | None = None
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class Graph:
             raise SettingsError(f"{why}; set one of {' and '.join(f'{n}:=false' for n in switches)}")
         return values
 
-    def resolve(self, given: Mapping[str, Any] | None = None) -> "Graph":
+    def resolve(self, given: Mapping[str, Any] | None = None) -> Graph:
         """The graph for these arguments: plain values, and only what then starts.
 
         Raises:

@@ -10,7 +10,7 @@ it fall back to the plain selection of a landmark.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class LandmarkMapping:
         return cls(PLAIN, PLAIN, np.zeros(NUM_KEYPOINTS))
 
     @classmethod
-    @lru_cache(maxsize=None)
+    @cache
     def load(cls) -> LandmarkMapping:
         """The shipped mapping.
 

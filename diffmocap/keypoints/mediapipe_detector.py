@@ -110,7 +110,13 @@ class Detector:
         self._seen_anybody = True
         landmarks_px = found.image * np.array([width, height], np.float32)
         keypoints = keypoints_from_landmarks(
-            landmarks_px, found.visibility, width, height, frame.stamp_ns, self.settings.min_visibility, found.world,
+            landmarks_px,
+            found.visibility,
+            width,
+            height,
+            frame.stamp_ns,
+            self.settings.min_visibility,
+            found.world,
             self._mapping,
         )
         return Detection(keypoints, landmarks_px, found.visibility, found.world)

@@ -145,9 +145,7 @@ class PersonFinder:
             return None
         side = max(16, round(extent / _SHARE))
         sizes = [min(side, length) for length in self._size]
-        left, top = (
-            int(np.clip(round(c - 0.5 * s), 0, length - s)) for c, s, length in zip(middle, sizes, self._size)
-        )
+        left, top = (int(np.clip(round(c - 0.5 * s), 0, length - s)) for c, s, length in zip(middle, sizes, self._size))
         return Window(left, top, *sizes)
 
     def _place(self, found: Landmarks) -> tuple[np.ndarray, float]:

@@ -108,6 +108,7 @@ class GraphedDenoiser:
 
     def __call__(self, x_t: torch.Tensor, t: int, code: ConditionCode) -> torch.Tensor:
         """As the network's."""
+
         def evaluate(x: torch.Tensor, *tensors: torch.Tensor) -> list[torch.Tensor]:
             return [self.network(x, t, _code(tensors))]
 

@@ -20,9 +20,7 @@ def half_log_snr(schedule: NoiseSchedule, t: int) -> float:
     return math.log(float(schedule.signal[t])) - math.log(float(schedule.sigma[t]))
 
 
-def dpm_sample(
-    denoise: Denoise, x: torch.Tensor, schedule: NoiseSchedule, timesteps: list[int]
-) -> torch.Tensor:
+def dpm_sample(denoise: Denoise, x: torch.Tensor, schedule: NoiseSchedule, timesteps: list[int]) -> torch.Tensor:
     """x_0 from x_t at ``timesteps[0]`` (algorithm 2), deterministic.
 
     The first step has no predecessor and the last one goes to noise 0, where lambda is infinite: both are of first

@@ -23,6 +23,7 @@ from diffmocap.lifting.translation import solve_translation
 from diffmocap.lifting.weights import load_weights
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 
+
 @dataclass(frozen=True)
 class LiftingSettings:
     """How to sample; every value may change between two calls.
@@ -100,9 +101,7 @@ class Lifter:
             self._null = model.null_code(1)
 
     @classmethod
-    def load(
-        cls, weights: str | Path | None = None, body: BodyModel | None = None, device: str = "cpu"
-    ) -> "Lifter":
+    def load(cls, weights: str | Path | None = None, body: BodyModel | None = None, device: str = "cpu") -> Lifter:
         """With the shipped weights and body, or one's own.
 
         Raises:

@@ -15,12 +15,12 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d
+from diffmocap.camera.projection import project
 from diffmocap.lifting.condition import FACING, make_condition, root_from_network
 from diffmocap.lifting.ddim import Denoise, ddim_sample, ddim_timesteps
 from diffmocap.lifting.denoiser import TransformerDenoiser
 from diffmocap.lifting.guidance import guided_denoiser
 from diffmocap.lifting.schedule import NoiseSchedule
-from diffmocap.camera.projection import project
 
 #: ``sample(denoise, x_T, schedule, generator) -> x_0``; the generator is for the noise of the steps.
 Sample = Callable[[Denoise, torch.Tensor, NoiseSchedule, torch.Generator], torch.Tensor]

@@ -28,6 +28,7 @@ class NoiseSchedule:
         if kind == "linear":  # Ho et al. 2020, section 4
             self.betas = torch.linspace(1e-4, 2e-2, steps, dtype=torch.float64)
         else:  # Nichol & Dhariwal 2021, eq. 17
+
             def abar(u: float) -> float:
                 return math.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
 

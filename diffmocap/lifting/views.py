@@ -58,7 +58,7 @@ class View:
     betas: torch.Tensor
     condition: Condition
     wild: torch.Tensor
-    before: "View | None" = None
+    before: View | None = None
 
 
 def _uniform(g: torch.Generator, shape, low: float, high: float, device) -> torch.Tensor:
@@ -136,6 +136,7 @@ def _from_camera(rotations: torch.Tensor, R_camera_world: torch.Tensor) -> torch
 
 def _occlusion(g: torch.Generator, n: int, device) -> torch.Tensor:
     """[n, 25] bool: keypoints hidden by something."""
+
     def chance(p: float, *shape: int) -> torch.Tensor:
         return torch.rand(*shape, generator=g, device=device) < p
 

@@ -94,6 +94,7 @@ def evaluate_wild_protocol(
 
 def _compare(body: BodyModel, view: WildView, found: torch.Tensor, samples: int) -> WildResult:
     """Samples [B K, 24, 3, 3] against their views."""
+
     def each(x: torch.Tensor) -> torch.Tensor:
         return x.repeat_interleave(samples, 0)
 

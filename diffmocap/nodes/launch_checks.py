@@ -10,12 +10,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-from launch import LaunchContext
 
 from diffmocap.errors import SettingsError, SetupError
 from diffmocap.graph.elements import PACKAGE, Graph
 from diffmocap.nodes.parameter_names import check_parameter_file
 from diffmocap.ros_environment import require_ros
+from launch import LaunchContext
 
 #: Arguments that launch and launch_ros themselves take of any launch file.
 LAUNCH_ARGUMENTS = (

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import launch.logging
-from launch import Action, Event, EventHandler, LaunchContext
 from launch.actions import EmitEvent, ExecuteProcess, OpaqueFunction, RegisterEventHandler, Shutdown
 from launch.event_handlers import OnProcessStart, OnShutdown
 from launch.events.process import ProcessExited, ProcessStarted
@@ -24,6 +23,7 @@ from launch_ros.ros_adapters import get_ros_node
 from diffmocap.errors import GraphError
 from diffmocap.nodes.bring_up import MAX_STARTS, BringUp, TransitionRefused
 from diffmocap.shared_memory import make_private, owned_segments, remove_dead
+from launch import Action, Event, EventHandler, LaunchContext
 
 #: Between an end and the new start: time for a failure to shut the launch down instead [s].
 RESPAWN_DELAY_S = 0.5

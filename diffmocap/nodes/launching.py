@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache, partial
 
 import launch.logging
-from launch import Action, LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
@@ -28,6 +27,7 @@ from diffmocap.graph.rviz_config import RvizConfig
 from diffmocap.network import network
 from diffmocap.nodes.launch_checks import check_arguments, check_files, installed
 from diffmocap.nodes.launch_supervision import Part, Supervision
+from launch import Action, LaunchContext, LaunchDescription
 
 
 def launch_description(graph: Graph) -> LaunchDescription:

@@ -14,8 +14,10 @@ from diffmocap.types import BodyPhysics, BodyState
 
 #: A person who left disappears after this time.
 LIFETIME = Duration(sec=0, nanosec=500_000_000)
-LEFT, RIGHT, MIDDLE = ColorRGBA(r=0.2, g=0.6, b=1.0, a=1.0), ColorRGBA(r=1.0, g=0.5, b=0.2, a=1.0), ColorRGBA(
-    r=0.9, g=0.9, b=0.9, a=1.0
+LEFT, RIGHT, MIDDLE = (
+    ColorRGBA(r=0.2, g=0.6, b=1.0, a=1.0),
+    ColorRGBA(r=1.0, g=0.5, b=0.2, a=1.0),
+    ColorRGBA(r=0.9, g=0.9, b=0.9, a=1.0),
 )
 GHOST = ColorRGBA(r=0.7, g=0.7, b=0.9, a=1.0)
 #: Opacity of the likeliest hypothesis, and of one that is ruled out.

@@ -101,9 +101,7 @@ class PoseNode(ManagedNode):
         p = self.parameters
         torch.set_num_threads(p["torch_threads"])
         started_s = time.monotonic()
-        self._pipeline = PosePipeline.load(
-            p["weights"], p["body_model"], p["device"], pipeline_settings(p.values())
-        )
+        self._pipeline = PosePipeline.load(p["weights"], p["body_model"], p["device"], pipeline_settings(p.values()))
         with compiling_told(self.get_logger().info):
             self._pipeline.warm_up()
         self._link_frames = None  # of another body, or prefix

@@ -89,9 +89,7 @@ class ImageSubscription:
         def receive(message: Any, info: dict[str, Any]) -> None:
             self._receive(message, info, made)
 
-        made.append(
-            self._node.create_subscription(self._kind, self._topic, receive, qos, event_callbacks=self._events)
-        )
+        made.append(self._node.create_subscription(self._kind, self._topic, receive, qos, event_callbacks=self._events))
         return made[0]
 
     def _receive(self, message: Any, info: dict[str, Any], source: list[Subscription]) -> None:

@@ -1,6 +1,6 @@
 """The executables of the nodes. What a node needs takes seconds to import; signals are taken care of before that.
 
-    python -m diffmocap.nodes.start pose_node --ros-args -p device:=cuda
+python -m diffmocap.nodes.start pose_node --ros-args -p device:=cuda
 """
 
 from __future__ import annotations

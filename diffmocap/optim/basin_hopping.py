@@ -37,9 +37,7 @@ class BasinHopping(Optimizer):
         self.inner, self.iterations, self.step = inner, iterations, step
         self.temperature, self.seed = temperature, seed
 
-    def minimize(
-        self, task: Task, x: torch.Tensor, budget: Budget, stop: StoppingCriterion | None = None
-    ) -> Result:
+    def minimize(self, task: Task, x: torch.Tensor, budget: Budget, stop: StoppingCriterion | None = None) -> Result:
         """``stop`` ends the runs of the inner optimizer, the budget ends everything."""
         check_starts(task, x)
         generator = torch.Generator().manual_seed(self.seed)

@@ -179,9 +179,7 @@ class Features(nn.Module):
             parts.append(told)
         return torch.cat(parts, 1), FeatureState(state.shape, momentum, square, row, column, scale, memory, pairs)
 
-    def _scaled(
-        self, scale: torch.Tensor | None, gradient: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _scaled(self, scale: torch.Tensor | None, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         g = torch.nan_to_num(gradient, nan=0.0, posinf=1e30, neginf=-1e30)
         if self.settings.relative_gradient:
             if scale is None:

@@ -24,9 +24,7 @@ class Optimizer(ABC):
     """Minimises the loss of a task from given starts, all problems of the batch at once or one by one."""
 
     @abstractmethod
-    def minimize(
-        self, task: Task, x: torch.Tensor, budget: Budget, stop: StoppingCriterion | None = None
-    ) -> Result:
+    def minimize(self, task: Task, x: torch.Tensor, budget: Budget, stop: StoppingCriterion | None = None) -> Result:
         """Runs from the starts ``x`` [B, N] until each problem has spent its budget or meets the criterion.
 
         Raises:
@@ -56,9 +54,7 @@ class StepOptimizer(Optimizer):
     def step(self, state: Any, loss: torch.Tensor, gradient: torch.Tensor) -> Any:
         """The next state from the loss [B] and its gradient [B, N] at ``state.x``; problems do not mix."""
 
-    def minimize(
-        self, task: Task, x: torch.Tensor, budget: Budget, stop: StoppingCriterion | None = None
-    ) -> Result:
+    def minimize(self, task: Task, x: torch.Tensor, budget: Budget, stop: StoppingCriterion | None = None) -> Result:
         check_starts(task, x)
         begin = time.perf_counter()
         with torch.no_grad():

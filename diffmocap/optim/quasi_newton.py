@@ -37,9 +37,7 @@ class ScipySolver(Optimizer):
     def __init__(self, method: str, options: dict | None = None) -> None:
         self.method, self.options = method, dict(options or {})
 
-    def minimize(
-        self, task: Task, x: torch.Tensor, budget: Budget, stop: StoppingCriterion | None = None
-    ) -> Result:
+    def minimize(self, task: Task, x: torch.Tensor, budget: Budget, stop: StoppingCriterion | None = None) -> Result:
         check_starts(task, x)
         runs = [self._one(task.row(b), x[b : b + 1].double(), budget, stop) for b in range(len(x))]
         losses, iterations, seconds = (

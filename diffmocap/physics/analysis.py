@@ -1,6 +1,6 @@
 """The physics of a motion in one call: contacts, forces, residual and joint torques.
 
-    kinematics -> needed wrench -> contact state -> contact forces + residual -> joint loads
+kinematics -> needed wrench -> contact state -> contact forces + residual -> joint loads
 """
 
 from __future__ import annotations

@@ -91,9 +91,7 @@ def contact_forces(
     )  # fmt: skip
     force = (force.mT * weight).reshape(*batch, count, 3).to(positions.dtype)
     arm = positions - needed.centre[..., None, :]
-    left = Wrench(
-        needed.force - force.sum(-2), needed.moment - torch.linalg.cross(arm, force).sum(-2), needed.centre
-    )
+    left = Wrench(needed.force - force.sum(-2), needed.moment - torch.linalg.cross(arm, force).sum(-2), needed.centre)
     return ContactForces(force, left)
 
 

@@ -47,9 +47,7 @@ class SegmentMotion:
         return (vectors[..., None, :] @ self.rotations)[..., 0, :]  # R^T v
 
 
-def segment_motion(
-    rotations: torch.Tensor, pelvis: torch.Tensor, dt_s: float, segments: BodySegments
-) -> SegmentMotion:
+def segment_motion(rotations: torch.Tensor, pelvis: torch.Tensor, dt_s: float, segments: BodySegments) -> SegmentMotion:
     """Motion of the segments by central differences; differentiable.
 
     Args:

@@ -15,10 +15,7 @@ import torch
 
 from diffmocap.errors import SettingsError
 from diffmocap.optim.task import Task
-from diffmocap.physics.articulated import ArticulatedBody
-from diffmocap.physics.ground import Ground
 from diffmocap.physics.joint_drives import chord
-from diffmocap.physics.motion import rotation_steps
 from diffmocap.physics.simulation import BodyMotionState, SimulatedMotion, Simulator
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.diffphy_controls import ControlTrajectory

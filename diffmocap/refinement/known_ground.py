@@ -35,14 +35,14 @@ class KnownGround:
             raise SettingsError(f"the direction up must be a unit vector, got {self.up}")
 
     @classmethod
-    def from_camera(cls, height_m: float | None, pitch_rad: float) -> "KnownGround":
+    def from_camera(cls, height_m: float | None, pitch_rad: float) -> KnownGround:
         """A camera without roll that looks down by ``pitch_rad``, ``height_m`` above the floor where that is known."""
         up = (0.0, -math.cos(pitch_rad), -math.sin(pitch_rad))
         known = "height and pitch" if height_m is not None else "pitch"
         return cls(up, None if height_m is None else -height_m, f"camera {known} given")
 
     @classmethod
-    def from_transform(cls, T_optical_ground: Sequence, source: str, with_height: bool) -> "KnownGround":
+    def from_transform(cls, T_optical_ground: Sequence, source: str, with_height: bool) -> KnownGround:
         """From the pose [4, 4] of a frame whose z axis points up, in the optical frame.
 
         Args:

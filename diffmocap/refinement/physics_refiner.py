@@ -67,11 +67,11 @@ class PhysicsSettings:
         """Silence after which the next pose starts a new track."""
         return self.smoothing.max_gap_s
 
-    def with_max_gap(self, max_gap_s: float) -> "PhysicsSettings":
+    def with_max_gap(self, max_gap_s: float) -> PhysicsSettings:
         """The same with another gap [s]."""
         return replace(self, smoothing=self.smoothing.with_max_gap(max_gap_s))
 
-    def unhurried(self) -> "PhysicsSettings":
+    def unhurried(self) -> PhysicsSettings:
         """The same with physics and all its iterations in every frame: for first frames that are slow anyway."""
         return replace(self, enabled=True, live=replace(self.live, budget_ms=0.0, lag_frames=0))
 
@@ -176,7 +176,8 @@ class PhysicsRefiner:
             return None, OFF
         limits = [ms for ms in (settings.live.budget_ms, budget_ms) if ms]
         self._live.settings = replace(
-            settings.live, budget_ms=min(*limits, MOST_BUDGET_MS) if limits else 0.0,
+            settings.live,
+            budget_ms=min(*limits, MOST_BUDGET_MS) if limits else 0.0,
             max_gap_s=max(settings.max_gap_s, 0.01),
         )
         frame = live_frame(tracked, keypoints, intrinsics)

@@ -111,7 +111,7 @@ class PoseErrors:
             raise ModelFileError(f"figures of pose errors must be positive and finite, got {numbers}")
 
     @classmethod
-    def load(cls, path: str | Path | None = None) -> "PoseErrors":
+    def load(cls, path: str | Path | None = None) -> PoseErrors:
         """The shipped figures (None), or those of a file.
 
         Raises:
@@ -136,9 +136,7 @@ class PoseErrors:
     def pelvis_prior(self, confidence: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
         """[3, 3] m^2 in the optical frame, for a pelvis at [3] m."""
         share = float(joint_visibility(confidence)[0])
-        across, along = (
-            share * a**2 + (1.0 - share) * b**2 for a, b in zip(self.pelvis_visible, self.pelvis_hidden)
-        )
+        across, along = (share * a**2 + (1.0 - share) * b**2 for a, b in zip(self.pelvis_visible, self.pelvis_hidden))
         distance = pelvis.norm()
         sight = pelvis / distance
         return distance**2 * (across * torch.eye(3) + (along - across) * torch.outer(sight, sight))

@@ -25,10 +25,10 @@ from collections import deque
 
 import torch
 
+from diffmocap import compiler
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.physics.motion import rotation_vector
 from diffmocap.physics.tree import global_poses
-from diffmocap import compiler
 from diffmocap.refinement.body_points import BodyPoints
 from diffmocap.refinement.window_metric import jacobian
 from diffmocap.refinement.window_parameters import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT, exponential

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch.autograd.function import once_differentiable
 
+from diffmocap import compiler
 from diffmocap.errors import SettingsError
 from diffmocap.physics.contact_forces import ground_axes
 from diffmocap.physics.contact_state import ContactLevels
 from diffmocap.physics.motion import MIN_FRAMES
-from diffmocap import compiler
 from diffmocap.refinement.body_points import BodyPoints
 from diffmocap.refinement.joint_limits import LimitExcess
 from diffmocap.refinement.window import Window

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
+from diffmocap import compiler
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.errors import SettingsError
-from diffmocap import compiler
 from diffmocap.refinement.b_splines import cubic_b_splines
 
 if TYPE_CHECKING:

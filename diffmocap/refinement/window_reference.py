@@ -6,8 +6,8 @@ import numpy as np
 import roma
 import torch
 
-from diffmocap.errors import SettingsError
 from diffmocap import compiler
+from diffmocap.errors import SettingsError
 from diffmocap.refinement.window import Window
 
 #: Width of the kernel [s], two frames at 30 a second. What is too smooth comes back with the unknowns; what is not

@@ -26,7 +26,9 @@ def test_a_stream_is_its_clip_on_the_floor_with_errors(measured):
     assert abs(lowest) < 0.05
     apart = (stream.pelvis - unrefined(stream)[1]).norm(dim=-1)
     assert 0.005 < float(apart.mean()) < 0.3
-    pixels = stream.frames[5].points_px[0] - (stream.frames[5].K @ torch.as_tensor(joints[5, 15]))[:2] / joints[5, 15, 2]
+    pixels = (
+        stream.frames[5].points_px[0] - (stream.frames[5].K @ torch.as_tensor(joints[5, 15]))[:2] / joints[5, 15, 2]
+    )
     assert float(pixels.norm()) < 60.0  # the nose is near the head
 
 

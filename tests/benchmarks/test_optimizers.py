@@ -148,9 +148,13 @@ def test_what_is_unknown_is_refused(run, arguments, capsys):
 @pytest.mark.parametrize(
     "key, value, word",
     [
-        ("share_10x_bfgs", 0.49, "49 %"), ("share_10x_adam", 0.1, "10 %"), ("share_5x_adafactor_mlp", 0.0, "0 %"),
-        ("share_at_or_below_paper", 0.4, "40 %"), ("step_ms", {"1000": 1.1, "4000": 1}, "1.8 times faster"),
-        ("peak_mb_n10000", 201, "201 MB"), ("profile_area", dict.fromkeys(PAPER_SOLVERS, 0.5), "0.500"),
+        ("share_10x_bfgs", 0.49, "49 %"),
+        ("share_10x_adam", 0.1, "10 %"),
+        ("share_5x_adafactor_mlp", 0.0, "0 %"),
+        ("share_at_or_below_paper", 0.4, "40 %"),
+        ("step_ms", {"1000": 1.1, "4000": 1}, "1.8 times faster"),
+        ("peak_mb_n10000", 201, "201 MB"),
+        ("profile_area", dict.fromkeys(PAPER_SOLVERS, 0.5), "0.500"),
     ],  # fmt: skip
 )
 def test_a_miss_is_called_a_miss(key, value, word):

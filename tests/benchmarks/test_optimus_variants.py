@@ -37,7 +37,9 @@ def test_the_papers_readings_are_those_of_the_settings() -> None:
 def test_methods_share_the_time_and_runs_are_measured(monkeypatch) -> None:
     monkeypatch.setattr(optimus_variants, "DIMENSIONS", (6,))
     monkeypatch.setattr(optimus_variants, "ITERATIONS", (2, 3))
-    trainer = train(optimus_variants.Variant("method", "adafactor_mlp", {"width": 8, "layers": 1}, ("single steps", "PES")), 0.01, 0)
+    trainer = train(
+        optimus_variants.Variant("method", "adafactor_mlp", {"width": 8, "layers": 1}, ("single steps", "PES")), 0.01, 0
+    )
     assert trainer.recipe.method == "pes" and trainer.recipe.minutes == 0.005 and trainer.progress >= 1
     found = decades(trainer)
     assert set(found) == set(TRAINED) and all(0 <= v["2"] <= v["3"] <= 14 for v in found.values())
@@ -58,7 +60,10 @@ def test_runs_are_kept_and_the_page_has_them(tmp_path, monkeypatch, capsys) -> N
     monkeypatch.setattr(optimus_variants, "decades", lambda trainer: values)
     arguments = ["--only", "Optimus", "PES", "--out", str(tmp_path), "--minutes", "0.5"]
     main(arguments), main(arguments)
-    assert len(calls) == 2 and [json.loads(line)["variant"] for line in kept.read_text().splitlines()] == ["Optimus", "PES"]
+    assert len(calls) == 2 and [json.loads(line)["variant"] for line in kept.read_text().splitlines()] == [
+        "Optimus",
+        "PES",
+    ]
     (page,) = tmp_path.glob("*-optimus-variants.md")
     assert "| PES | " in page.read_text() and "1.00 | 2.00 | 3.00" in page.read_text() and list(tmp_path.glob("*.png"))
     with pytest.raises(SystemExit, match="no run of 9.0 minutes"):
@@ -68,7 +73,13 @@ def test_runs_are_kept_and_the_page_has_them(tmp_path, monkeypatch, capsys) -> N
 
 def test_the_table_begins_with_the_reference_and_falls() -> None:
     def run(variant, value):
-        return {"variant": variant, "seed": 0, "weights": 1, "steps": 1, "decades": {"f": {"10": 1, "30": value, "100": 3}}}
+        return {
+            "variant": variant,
+            "seed": 0,
+            "weights": 1,
+            "steps": 1,
+            "decades": {"f": {"10": 1, "30": value, "100": 3}},
+        }
 
     runs = [run("a", 1.0), run("b", 3.0), run("Optimus", 2.0), run("elsewhere", 9.0)]
     groups = {"Optimus": "ablation", "a": "B", "b": "B", "elsewhere": "method"}

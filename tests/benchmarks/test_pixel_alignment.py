@@ -32,7 +32,17 @@ def test_error_of_a_sample_is_the_mean_difference_of_its_projection(shared_dir):
 
 
 def test_command_ends_with_one_json_line(shared_dir, tmp_path):
-    command = [sys.executable, "-m", "benchmarks.pixel_alignment", "--frames", "6", "--steps", "2", "--json", "--no-page"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.pixel_alignment",
+        "--frames",
+        "6",
+        "--steps",
+        "2",
+        "--json",
+        "--no-page",
+    ]
     done = subprocess.run(command, cwd=pixel_alignment.RESULTS.parents[1], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout.strip().splitlines()[-1])

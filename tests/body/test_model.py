@@ -29,7 +29,10 @@ def pose() -> dict[str, torch.Tensor]:
 
 def test_agrees_with_smplx(body, pose):
     out = smplx_layer(body, 6)(
-        betas=pose["betas"], global_orient=pose["aa"][:, 0], body_pose=pose["aa"][:, 1:].flatten(1), transl=pose["transl"]
+        betas=pose["betas"],
+        global_orient=pose["aa"][:, 0],
+        body_pose=pose["aa"][:, 1:].flatten(1),
+        transl=pose["transl"],
     )
     rotations = roma.rotvec_to_rotmat(pose["aa"])
     pelvis = pose["transl"] + body.rest_joints(pose["betas"])[:, 0]
@@ -38,7 +41,15 @@ def test_agrees_with_smplx(body, pose):
     assert torch.allclose(body.vertices(rotations, pelvis, pose["betas"]), out.vertices, atol=3e-6)
     keypoints = body.keypoints(rotations, pelvis, pose["betas"])
     # smplx appends nose, right eye, left eye, right ear, left ear, then the feet.
-    for k, name in ((0, "nose"), (15, "reye"), (16, "leye"), (17, "rear"), (18, "lear"), (19, "LBigToe"), (24, "RHeel")):
+    for k, name in (
+        (0, "nose"),
+        (15, "reye"),
+        (16, "leye"),
+        (17, "rear"),
+        (18, "lear"),
+        (19, "LBigToe"),
+        (24, "RHeel"),
+    ):
         assert torch.allclose(keypoints[:, k], out.vertices[:, body.vertex_ids[name]], atol=3e-6), KEYPOINT_NAMES[k]
 
 

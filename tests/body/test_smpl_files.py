@@ -60,7 +60,9 @@ def test_converts_the_chumpy_arrays_of_old_files(smpl_like, tmp_path, monkeypatc
         monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
     shape = smpl_like["shapedirs"].shape
     backwards = made("chumpy.ch", "Ch", x=smpl_like["shapedirs"].ravel()[::-1].copy())
-    picked = made("chumpy.reordering", "Select", a=backwards, idxs=np.arange(np.prod(shape))[::-1], preferred_shape=shape)
+    picked = made(
+        "chumpy.reordering", "Select", a=backwards, idxs=np.arange(np.prod(shape))[::-1], preferred_shape=shape
+    )
     source, target = tmp_path / "old.pkl", tmp_path / "out.npz"
     source.write_bytes(pickle.dumps(dict(smpl_like, shapedirs=picked), protocol=2))
     assert convert_smpl.main([str(source), str(target)]) == 0

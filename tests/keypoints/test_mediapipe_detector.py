@@ -102,6 +102,7 @@ def test_squats_agree_with_the_stored_landmarks(shared_dir):
 def test_a_failed_graph_is_replaced(warrior, monkeypatch):
     with Detector() as detector:
         broken = detector._landmarker
+
         def fail(*_):
             raise RuntimeError("Graph has errors")
 

@@ -109,6 +109,7 @@ class FakeCuda:
 
     def recordable(self, function, calls: list):
         """``function`` with what it does in recording noted for the replay."""
+
         def called(*inputs):
             calls.append(1)
             outputs = function(*inputs)

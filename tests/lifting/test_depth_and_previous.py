@@ -144,7 +144,9 @@ def test_body_yaw_turns_with_the_body():
         rotations = torch.eye(3).repeat(1, 24, 1, 1)
         rotations[0, 0] = torch.tensor([1.0, -1, -1]).diag() @ root
         rays = torch.tensor([[-0.1, -0.3], [0.1, 0.3]]).repeat(13, 1)[None, :25]
-        assert float(body_yaw(rotations, rays, torch.ones(1, 25, dtype=torch.bool))[0]) == pytest.approx(wanted, abs=1e-5)
+        assert float(body_yaw(rotations, rays, torch.ones(1, 25, dtype=torch.bool))[0]) == pytest.approx(
+            wanted, abs=1e-5
+        )
 
 
 def test_measured_errors_come_in_their_share_and_only_in_the_wild():

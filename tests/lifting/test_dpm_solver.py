@@ -25,6 +25,7 @@ def toy_x0(x: torch.Tensor, t: int) -> torch.Tensor:
 
 def recorder(schedule: NoiseSchedule, states: list[torch.Tensor], x0_of=toy_x0):
     """A denoiser that keeps every x_t it was asked about."""
+
     def denoise(x, t):
         states.append(x)
         return schedule.x0_and_epsilon(x0_of(x, t), x, torch.full((len(x),), t), "x0")
@@ -84,6 +85,7 @@ MEAN, STD = 0.7, 0.3
 
 def gaussian_x0(schedule: NoiseSchedule):
     """E[x0 | x_t] for data N(MEAN, STD^2)."""
+
     def x0(x, t):
         a, b = float(schedule.signal[t]), float(schedule.sigma[t])
         return (a * STD**2 * x + b * b * MEAN) / (a * a * STD**2 + b * b)
@@ -93,6 +95,7 @@ def gaussian_x0(schedule: NoiseSchedule):
 
 def ode_solution(schedule: NoiseSchedule, x: torch.Tensor, t: int, to: int | None) -> torch.Tensor:
     """Probability-flow ODE of that data from x at time t, exactly: it keeps the standardised state. ``None``: noise 0."""
+
     def moments(t):
         a, b = (1.0, 0.0) if t is None else (float(schedule.signal[t]), float(schedule.sigma[t]))
         return a * MEAN, (a * a * STD**2 + b * b) ** 0.5

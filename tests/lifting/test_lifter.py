@@ -14,7 +14,7 @@ from diffmocap.body.model import BodyModel
 from diffmocap.camera.projection import project, rays_from_pixels
 from diffmocap.device import resolve_device
 from diffmocap.errors import AbandonedError, DeviceError, ModelFileError, SettingsError
-from diffmocap.lifting.condition import condition_from_rays, make_condition, root_from_network, root_to_network
+from diffmocap.lifting.condition import condition_from_rays, root_from_network, root_to_network
 from diffmocap.lifting.ddim import ddim_timesteps
 from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.guidance import EVERYWHERE, guided_denoiser, weights_along
@@ -53,7 +53,9 @@ def test_projection_inverts_and_agrees_with_opencv():
     K = torch.tensor([[500.0, 0, 330], [0, 520, 250], [0, 0, 1]])
     points = torch.randn(7, 3, generator=torch.Generator().manual_seed(0)) * 0.5 + torch.tensor([0.0, 0, 4])
     px = project(points, K)
-    reference = cv2.projectPoints(points.numpy().astype(np.float64), np.zeros(3), np.zeros(3), K.numpy().astype(np.float64), None)[0]
+    reference = cv2.projectPoints(
+        points.numpy().astype(np.float64), np.zeros(3), np.zeros(3), K.numpy().astype(np.float64), None
+    )[0]
     assert np.allclose(px.numpy(), reference[:, 0], atol=1e-3)
     assert torch.allclose(rays_from_pixels(px, K), points[:, :2] / points[:, 2:], atol=1e-5)
     batched = project(points.expand(3, 7, 3), K.expand(3, 3, 3))
@@ -302,8 +304,17 @@ def test_weights_round_trip_and_bad_files(model, tmp_path):
     other = tmp_path / "o.safetensors"
     save_file({"a": torch.zeros(1)}, other)
     mismatched = tmp_path / "m.safetensors"
-    save_file({"a": torch.zeros(1)}, mismatched, {"format": "diffmocap-lifting-1", "config": json.dumps({"width": 32, "heads": 2})})
-    for bad, words in ((corrupt, "corrupt"), (other, "no lifting weights"), (mismatched, "does not fit"), (tmp_path / "n", "does not exist")):
+    save_file(
+        {"a": torch.zeros(1)},
+        mismatched,
+        {"format": "diffmocap-lifting-1", "config": json.dumps({"width": 32, "heads": 2})},
+    )
+    for bad, words in (
+        (corrupt, "corrupt"),
+        (other, "no lifting weights"),
+        (mismatched, "does not fit"),
+        (tmp_path / "n", "does not exist"),
+    ):
         with pytest.raises(ModelFileError, match=words):
             load_weights(bad)
 

@@ -183,14 +183,10 @@ def test_hypotheses_may_change_their_number(body):
 def test_a_jump_of_the_person_starts_again_at_once(body, count):
     sampler, track = TwoModes(), HypothesisTrack(body)
     run(track, sampler, 10, count)
-    tracked = track.step(
-        lambda previous: sampler.lift(previous, count), keypoints(sampler.frame, x_px=400.0), count
-    )
+    tracked = track.step(lambda previous: sampler.lift(previous, count), keypoints(sampler.frame, x_px=400.0), count)
     assert tracked.restarted and sampler.calls[-1] is None
     sampler.frame += 1
-    tracked = track.step(
-        lambda previous: sampler.lift(previous, count), keypoints(sampler.frame, x_px=402.0), count
-    )
+    tracked = track.step(lambda previous: sampler.lift(previous, count), keypoints(sampler.frame, x_px=402.0), count)
     assert not tracked.restarted
 
 

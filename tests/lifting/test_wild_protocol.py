@@ -12,9 +12,9 @@ from scipy.stats import kstest
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.lifting.frame_draws import FrameDraws
+from diffmocap.lifting.weights import load_weights
 from diffmocap.lifting.wild_protocol import WildResult, evaluate_wild_protocol
 from diffmocap.lifting.wild_views import STRATA, WildConfig, wild_views
-from diffmocap.lifting.weights import load_weights
 
 COUNT = 400
 

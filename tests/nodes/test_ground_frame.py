@@ -105,7 +105,9 @@ def test_a_transform_that_comes_later_is_taken_over():
     assert ground.known(VALUES | {"ground_from": "tf"}, OPTICAL) == KnownGround()
     for message in launched(1.0, 0.2):
         ground.frames.receive(message)
-    assert ground.known(VALUES | {"ground_from": "tf"}, OPTICAL).up == pytest.approx((0.0, -math.cos(0.2), -math.sin(0.2)))
+    assert ground.known(VALUES | {"ground_from": "tf"}, OPTICAL).up == pytest.approx(
+        (0.0, -math.cos(0.2), -math.sin(0.2))
+    )
 
 
 def test_frames_that_are_no_tree_hang_nobody():

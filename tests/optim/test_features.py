@@ -136,7 +136,9 @@ def test_extreme_gradients_give_numbers(memory: bool) -> None:
 
 def test_decays_start_as_published_and_are_learned_where_asked() -> None:
     momentum, square, factor = Features().decays()
-    assert momentum.flatten().tolist() == pytest.approx([0.9, 0.99, 0.999]) and square.flatten().tolist() == pytest.approx([0.999])
+    assert momentum.flatten().tolist() == pytest.approx(
+        [0.9, 0.99, 0.999]
+    ) and square.flatten().tolist() == pytest.approx([0.999])
     assert factor.flatten().tolist() == pytest.approx([0.9, 0.99, 0.999])
     assert sum(p.numel() for p in Features().parameters()) == 7
     assert not list(Features(FeatureSettings(learned_decays=False)).parameters())

@@ -118,6 +118,7 @@ def test_one_network_serves_any_dimension(name: str) -> None:
 
 def test_steps_keep_their_size_when_copies_of_a_problem_stand_side_by_side() -> None:
     """The defaults are chosen for it; by the Frobenius norm, steps shrink with the root of N."""
+
     def growth(settings: OptimusSettings) -> float:
         optimizer, steps = make(settings), []
         for copies in (1, 100):
@@ -154,6 +155,7 @@ def test_ablations_have_the_parameters_the_paper_says() -> None:
 
 def test_adafactor_mlp_counts() -> None:
     """Ours sees 39 features, has 7 decays and 4 hidden layers; 512 x 4 is of the paper's size (811,531)."""
+
     def weights(width: int) -> int:
         return AdafactorMlp(AdafactorMlpSettings(width=width)).theta.numel()
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from diffmocap import compiler
 from diffmocap.optim.task import Task
 from diffmocap.physics.ground import Ground
-from diffmocap import compiler
 from diffmocap.refinement.window_task import WindowTask
 from diffmocap.refinement.window_weights import UNITS, RefinementWeights
 from tests.refinement.windows import cut, seen

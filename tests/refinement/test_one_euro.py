@@ -35,6 +35,7 @@ def angle(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 def scalar_reference(signal, dt_s, settings):
     """Algorithm 1 of the paper's appendix, written out for one number."""
+
     def alpha(cutoff):
         tau = 1.0 / (2.0 * math.pi * cutoff)
         return 1.0 / (1.0 + tau / dt_s)

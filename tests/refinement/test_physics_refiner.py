@@ -18,7 +18,12 @@ from diffmocap.physics.revolute_torques import on_branch
 from diffmocap.refinement.known_ground import KnownGround
 from diffmocap.refinement.live_settings import LiveSettings
 from diffmocap.refinement.physics_refiner import (
-    BEGINS, FIRST_FRAMES, NO_TIME, PhysicsRefiner, PhysicsSettings, points_of,
+    BEGINS,
+    FIRST_FRAMES,
+    NO_TIME,
+    PhysicsRefiner,
+    PhysicsSettings,
+    points_of,
 )  # fmt: skip
 from diffmocap.refinement.smoother import Smoother, SmootherSettings
 from diffmocap.types import CameraIntrinsics, PoseHypotheses

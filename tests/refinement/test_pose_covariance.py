@@ -95,9 +95,7 @@ def test_order_of_the_hypotheses_does_not_matter(errors):
     shuffled = TrackedPoses(
         PoseHypotheses(poses.rotations[order], poses.pelvis[order], poses.score[order]), tracked.weights[order], 3
     )
-    found = [
-        errors.covariances(t, poses.rotations[0], poses.pelvis[0], ALL_SEEN) for t in (tracked, shuffled)
-    ]
+    found = [errors.covariances(t, poses.rotations[0], poses.pelvis[0], ALL_SEEN) for t in (tracked, shuffled)]
     assert torch.allclose(found[0][0], found[1][0], atol=1e-7) and torch.allclose(found[0][1], found[1][1], atol=1e-7)
 
 

@@ -8,7 +8,12 @@ import torch
 
 from diffmocap.errors import SettingsError
 from diffmocap.refinement.window_parameters import (
-    PELVIS_UNIT, ROTATION_UNIT, WindowParameters, exponential, knot_count, spline_matrix,
+    PELVIS_UNIT,
+    ROTATION_UNIT,
+    WindowParameters,
+    exponential,
+    knot_count,
+    spline_matrix,
 )  # fmt: skip
 
 

@@ -258,9 +258,11 @@ def test_nobody_seen_and_bad_keypoints_are_acknowledged_and_counted(graph, activ
     assert len(feed.joint_states) == poses, "a pose out of bad keypoints"
     feed.pose()
     graph.spin_until(
-        lambda: diagnostics.get("pose_node", {}).get("poses") == "4"
-        and diagnostics["pose_node"]["bad_keypoints"] == "2"
-        and diagnostics["pose_node"]["without_person"] == "1",
+        lambda: (
+            diagnostics.get("pose_node", {}).get("poses") == "4"
+            and diagnostics["pose_node"]["bad_keypoints"] == "2"
+            and diagnostics["pose_node"]["without_person"] == "1"
+        ),
         10.0,
         "the counts in the diagnostics",
     )

@@ -11,8 +11,20 @@ import torch
 from diffmocap.body.model import BodyModel
 from training.plausibility import self_intersects, within_limits
 from training.poses import (
-    HEAD, LEFT_ARM, LEFT_LEG, RIGHT_ARM, RIGHT_LEG, TRUNK, PoseAugmentation, PoseSampler, disturb, joint_spread, keep_plausible,
-    load_rotations, mirror, mix_parts,
+    HEAD,
+    LEFT_ARM,
+    LEFT_LEG,
+    RIGHT_ARM,
+    RIGHT_LEG,
+    TRUNK,
+    PoseAugmentation,
+    PoseSampler,
+    disturb,
+    joint_spread,
+    keep_plausible,
+    load_rotations,
+    mirror,
+    mix_parts,
 )  # fmt: skip
 
 ARMS, LEGS = LEFT_ARM + RIGHT_ARM, LEFT_LEG + RIGHT_LEG
@@ -85,7 +97,7 @@ def test_noise_follows_each_joints_own_variation(frames):
     poses = frames[:1].expand(20_000, -1, -1, -1)
     moved = disturb(poses, spread, 0.1, 0.25, torch.Generator().manual_seed(0))
     change = roma.rotmat_to_rotvec(poses.transpose(-1, -2) @ moved)
-    chosen = (change.abs().amax((1, 2)) > 1e-3)
+    chosen = change.abs().amax((1, 2)) > 1e-3
     assert 0.22 < chosen.float().mean() < 0.28
     covariance = torch.einsum("nja,njb->jab", change[chosen], change[chosen]) / chosen.sum()
     assert torch.allclose(covariance, 0.01 * spread @ spread.transpose(-1, -2), atol=2e-4)

@@ -68,8 +68,12 @@ def test_noise_has_the_level_that_is_told(body, frames):
     sampler = PoseSampler(body, frames, g)
     view = sample_views(body, sampler(4000), config, g)
     points = body.keypoints(view.rotations, view.pelvis, view.betas)
-    rays = torch.cat([view.condition.rays, torch.ones(4000, 25, 1)], -1) @ view.condition.R_camera_crop.transpose(-1, -2)
-    error = (rays[..., :2] / rays[..., 2:] - points[..., :2] / points[..., 2:]).norm(dim=-1) / view.condition.half_size[:, None]
+    rays = torch.cat([view.condition.rays, torch.ones(4000, 25, 1)], -1) @ view.condition.R_camera_crop.transpose(
+        -1, -2
+    )
+    error = (rays[..., :2] / rays[..., 2:] - points[..., :2] / points[..., 2:]).norm(dim=-1) / view.condition.half_size[
+        :, None
+    ]
     seen = (view.condition.confidence > 0) & (points[..., 2] > 0.3)
     told = view.condition.view[:, 3:].expand(-1, 25)
     quiet, loud = seen & (told < 0.02), seen & (told > 0.04)

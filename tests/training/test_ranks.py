@@ -20,7 +20,9 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 def torchrun(*arguments: str, root: Path) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*TORCHRUN, *arguments], env=environment, cwd=root, capture_output=True, text=True, timeout=240)
+    return subprocess.run(
+        [*TORCHRUN, *arguments], env=environment, cwd=root, capture_output=True, text=True, timeout=240
+    )
 
 
 @pytest.fixture(scope="module")

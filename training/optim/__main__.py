@@ -38,15 +38,26 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", type=Path, required=True, help="folder of the run; an existing run is resumed")
     p.add_argument("--kind", choices=[k for k in KINDS if k != "learned_gradient_descent"], default="optimus")
-    p.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                   help="a setting of the network; beside --init, one that its weights fit")
+    p.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the network; beside --init, one that its weights fit",
+    )
     p.add_argument("--init", type=Path, help="start from these weights; their kind, and their settings but --set")
     p.add_argument("--problems", choices=("functions", *MOTION_PROBLEMS), default="functions")
     p.add_argument("--data", type=Path, help="motion capture to train on, for windows and diffphy")
     p.add_argument("--views", type=int, default=2, help="cameras a walk is lifted from (default %(default)s)")
     p.add_argument("--frames", type=int, default=0, help="of a window or a simulated stretch (0: about a second)")
-    p.add_argument("--speeds", type=float, nargs="+", default=[1.0], metavar="FACTOR",
-                   help="at which the clips of diffphy are played (default 1)")
+    p.add_argument(
+        "--speeds",
+        type=float,
+        nargs="+",
+        default=[1.0],
+        metavar="FACTOR",
+        help="at which the clips of diffphy are played (default 1)",
+    )
     p.add_argument("--functions", nargs="+", default=list(TRAINED), choices=list(FUNCTIONS), metavar="NAME")
     p.add_argument("--smallest", type=int, default=2, help="smallest dimension (default %(default)s)")
     p.add_argument("--largest", type=int, default=100, help="largest dimension (default %(default)s)")
@@ -66,8 +77,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
             continue
         kind = {"int": int, "float": float, "str": str}[f.type]
         choices = {"method": METHODS, "descent": DESCENTS}.get(f.name)
-        p.add_argument("--" + f.name.replace("_", "-"), type=kind, default=f.default, choices=choices,
-                       help="default %(default)s")
+        p.add_argument(
+            "--" + f.name.replace("_", "-"), type=kind, default=f.default, choices=choices, help="default %(default)s"
+        )
     return p.parse_args(arguments)
 
 
@@ -76,9 +88,7 @@ def problems_of(args: argparse.Namespace) -> tuple[Problems, Problems]:
     if args.problems != "functions":
         if args.data is None:
             raise SystemExit(f"--problems {args.problems} wants --data, the motion capture of the training split")
-        return motion_problems(
-            args.problems, args.data, args.batch, args.views, args.out, args.frames, args.speeds
-        )
+        return motion_problems(args.problems, args.data, args.batch, args.views, args.out, args.frames, args.speeds)
     kind, (low, high) = FunctionProblems if args.apart else MixedProblems, args.validation_dimensions
     names = tuple(args.functions)
     return kind(names, args.smallest, args.largest, args.batch), kind(names, low, high, 2)

@@ -127,7 +127,10 @@ class PieceByPiece:
 
 
 def backpropagated(
-    optimizer: LearnedOptimizer, episodes: list[Episode], steps: int, second_order: bool = False,
+    optimizer: LearnedOptimizer,
+    episodes: list[Episode],
+    steps: int,
+    second_order: bool = False,
     limit: float = 1.0,
 ) -> tuple[torch.Tensor, list[Episode]]:
     """Truncated backpropagation, the cheaper alternative to PES: leaves gradients of theta on the optimizer.

@@ -12,8 +12,13 @@ from training.optim.trainer import MetaTrainer
 
 
 def run(
-    trainer: MetaTrainer, validation: Problems, checkpoint_minutes: float = 3.0, validate_minutes: float = 10.0,
-    stop_after_minutes: float = 0.0, validation_count: int = 16, quiet: bool = False,
+    trainer: MetaTrainer,
+    validation: Problems,
+    checkpoint_minutes: float = 3.0,
+    validate_minutes: float = 10.0,
+    stop_after_minutes: float = 0.0,
+    validation_count: int = 16,
+    quiet: bool = False,
     validation_iterations: int = 100,
 ) -> dict:
     """Trains to the end of the recipe, or for ``stop_after_minutes`` of this call (0: to the end). Returns the last

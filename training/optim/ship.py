@@ -67,8 +67,13 @@ def main(arguments: list[str] | None = None) -> None:
         "--before", type=Path, nargs="+", default=[], metavar="RUN", help="runs that this one goes on from"
     )
     parser.add_argument("--best", action="store_true", help="the weights of least validation loss")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                        help="a setting other than training's that the weights fit (features.pairs=100)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting other than training's that the weights fit (features.pairs=100)",
+    )
     parser.add_argument("--models", type=Path, default=MODELS, help="folder to ship to (default: models/)")
     args = parser.parse_args(arguments)
     weights = args.run / ("best.safetensors" if args.best else "last.safetensors")

@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from diffmocap.physics.contact_forces import REGULARISATION, ROUNDING, STEP_LENGTHS, TOLERANCE
 from diffmocap.compiler import compiled
+from diffmocap.physics.contact_forces import REGULARISATION, ROUNDING, STEP_LENGTHS, TOLERANCE
 
 _LENGTHS = np.array(STEP_LENGTHS)
 _DAMPING = 1.0 / REGULARISATION

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
-from diffmocap.physics.contact_forces import FRICTION, MOMENT_ARM
 from diffmocap.compiler import compiled
+from diffmocap.physics.contact_forces import FRICTION, MOMENT_ARM
 from diffmocap.refinement.compiled.contact_solver import columns_of, forces_of, pull_forces, solve_forces
 
 _PARENTS = np.array(PARENTS)

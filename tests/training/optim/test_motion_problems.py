@@ -16,8 +16,17 @@ from diffmocap.refinement.window_task import WindowTask
 from training.lifted_windows import UP, LiftedMotion, MotionLifter, cut, load_motions, save_motions, window_of
 from training.optim.episodes import Episode, EvaluatedOnce, backpropagated, side_by_side
 from training.optim.motion_problems import (
-    HELD_OUT, MARGIN, UNEVEN, DiffphyProblems, WindowProblems, diffphy_task, motion_problems, on_the_floor,
-    played, simulated_body, walks,
+    HELD_OUT,
+    MARGIN,
+    UNEVEN,
+    DiffphyProblems,
+    WindowProblems,
+    diffphy_task,
+    motion_problems,
+    on_the_floor,
+    played,
+    simulated_body,
+    walks,
 )  # fmt: skip
 from training.optim.trainer import MetaRecipe, MetaTrainer
 

@@ -53,7 +53,17 @@ def test_settings_that_weights_do_not_fit_are_refused(setting: str, message: str
 
 
 def test_training_goes_on_from_weights_under_other_settings(tmp_path) -> None:
-    options = ["--functions", "Sphere", "--largest", "3", "--validation-dimensions", "4", "4", "--validation-count", "1"]
+    options = [
+        "--functions",
+        "Sphere",
+        "--largest",
+        "3",
+        "--validation-dimensions",
+        "4",
+        "4",
+        "--validation-count",
+        "1",
+    ]
     options += ["--pairs", "1", "--truncation", "2", "--shortest", "2", "--longest", "4", "--steps", "1"]
     first, second = tmp_path / "first", tmp_path / "second"
     main(["--out", str(first), "--kind", "adafactor_mlp", "--set", "width=8", "--set", "layers=1", *options])

@@ -9,9 +9,9 @@ import torch
 
 from diffmocap.errors import ModelFileError
 from diffmocap.optim.weights import SHIPPED, kind_of, load_optimizer, load_shipped
-from training.optim.__main__ import main as train
-from training.manifest import ACKNOWLEDGEMENT
 from diffmocap.resources import sha256_of
+from training.manifest import ACKNOWLEDGEMENT
+from training.optim.__main__ import main as train
 from training.optim.ship import data_of
 from training.optim.ship import main as ship
 
@@ -19,7 +19,18 @@ from training.optim.ship import main as ship
 def test_a_run_is_shipped_with_its_record(tmp_path, capsys) -> None:
     run, models = tmp_path / "run", tmp_path / "models"
     models.mkdir()
-    options = ["--kind", "adafactor_mlp", "--set", "width=8", "--set", "layers=1", "--functions", "Sphere", "--largest", "3"]
+    options = [
+        "--kind",
+        "adafactor_mlp",
+        "--set",
+        "width=8",
+        "--set",
+        "layers=1",
+        "--functions",
+        "Sphere",
+        "--largest",
+        "3",
+    ]
     options += ["--validation-dimensions", "4", "4", "--validation-count", "1", "--steps", "2"]
     train(["--out", str(run), *options])
     ship([str(run), "adafactor_mlp_128x4", "--models", str(models), "--before", str(run)])
