@@ -25,7 +25,7 @@ import psutil
 from scipy.stats import theilslopes
 from tqdm import tqdm
 
-from benchmarks.report import REPOSITORY, RESULTS, provenance, today
+from benchmarks.page.report import REPOSITORY, RESULTS, provenance, today
 
 NODES = ("camera_node", "keypoint_node", "pose_node")
 #: Growth that is asked for at most [MB/h].

@@ -19,13 +19,13 @@ from diffmocap.camera.lens import undistort_keypoints
 from diffmocap.camera.projection import project
 from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.side_exchange import SideSettings
-from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.pipeline import Outcome, PipelineSettings, PosePipeline
-from diffmocap.refinement.known_ground import KnownGround
-from diffmocap.refinement.live_settings import LiveSettings
+from diffmocap.refinement.filter.smoother import Smoother, SmootherSettings
 from diffmocap.refinement.physics_refiner import PhysicsRefiner, PhysicsSettings
-from diffmocap.refinement.smoother import Smoother, SmootherSettings
+from diffmocap.refinement.stream.known_ground import KnownGround
+from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 
 MS = 1_000_000

@@ -12,15 +12,15 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
 from diffmocap.device import resolve_device
 from diffmocap.errors import AbandonedError, SettingsError
-from diffmocap.lifting.acceleration import accelerate
-from diffmocap.lifting.condition import Condition, make_condition, root_from_network, root_to_network
-from diffmocap.lifting.ddim import ddim_timesteps
-from diffmocap.lifting.denoiser import TransformerDenoiser
-from diffmocap.lifting.guidance import guided_denoiser
-from diffmocap.lifting.samplers import AUTO, SAMPLERS, sample_along, sampler_for
-from diffmocap.lifting.schedule import NoiseSchedule
+from diffmocap.lifting.network.acceleration import accelerate
+from diffmocap.lifting.network.condition import Condition, make_condition, root_from_network, root_to_network
+from diffmocap.lifting.network.denoiser import TransformerDenoiser
+from diffmocap.lifting.network.weights import load_weights
+from diffmocap.lifting.sampling.ddim import ddim_timesteps
+from diffmocap.lifting.sampling.guidance import guided_denoiser
+from diffmocap.lifting.sampling.samplers import AUTO, SAMPLERS, sample_along, sampler_for
+from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from diffmocap.lifting.translation import solve_translation
-from diffmocap.lifting.weights import load_weights
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 
 
@@ -46,7 +46,7 @@ class LiftingSettings:
             0 (exact keypoints) to 0.1.
         temperature: scale of the first hypothesis's sampling noise, 0 to 1. 1 samples the model's distribution; 0 starts
             from its centre, which gave the most accurate and steadiest pose on the validation split
-            (``benchmarks/live_sampling.py``). Further hypotheses are always drawn with all of the noise.
+            (``benchmarks/lifting/live_sampling.py``). Further hypotheses are always drawn with all of the noise.
         use_depth: believe the detector's guess of the keypoints' depths, where the keypoints come with one.
         use_previous: tell the model the previous pose (it then looks less at single noisy keypoints).
         fresh_noise: draw new noise for every frame; otherwise every frame starts from the same noise, and poses

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from benchmarks.optimizer_paper import (
+from benchmarks.optimizers.paper import (
     NOT_COMPARABLE,
     PAPER_SOLVERS,
     TABLE,
@@ -15,7 +15,7 @@ from benchmarks.optimizer_paper import (
     comparable_excess,
     paper_value,
 )
-from benchmarks.optimizer_scores import (
+from benchmarks.optimizers.scores import (
     performance_ratios,
     profile,
     profile_area,
@@ -23,7 +23,7 @@ from benchmarks.optimizer_scores import (
     relative_iterations,
     share_at_least,
 )
-from benchmarks.optimizer_tasks import DIMENSIONS, TEST_DIMENSIONS, BenchmarkTask
+from benchmarks.optimizers.tasks import DIMENSIONS, TEST_DIMENSIONS, BenchmarkTask
 from diffmocap.optim.functions import FUNCTIONS
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.noisy_keypoints import CAMERA, LIMBS, Observed, cut_together, exchange_sides, hide_parts
-from benchmarks.pose_errors import Errors, coverage, fit_shrinkage, fit_tables
-from benchmarks.tracking import Run, figures
+from benchmarks.lifting.noisy_keypoints import CAMERA, LIMBS, Observed, cut_together, exchange_sides, hide_parts
+from benchmarks.lifting.tracking import Run, figures
+from benchmarks.refinement.pose_errors import Errors, coverage, fit_shrinkage, fit_tables
 from diffmocap.body.skeleton import JOINT_MIRROR, KEYPOINT_MIRROR
-from diffmocap.refinement.pose_covariance import joint_visibility
+from diffmocap.refinement.filter.pose_covariance import joint_visibility
 from diffmocap.types import Keypoints2D
 
 FRAMES = 60

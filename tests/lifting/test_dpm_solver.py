@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diffmocap.lifting.ddim import ddim_sample, ddim_timesteps
-from diffmocap.lifting.dpm_solver import dpm_sample
-from diffmocap.lifting.schedule import NoiseSchedule
+from diffmocap.lifting.sampling.ddim import ddim_sample, ddim_timesteps
+from diffmocap.lifting.sampling.dpm_solver import dpm_sample
+from diffmocap.lifting.sampling.schedule import NoiseSchedule
 
 diffusers = pytest.importorskip("diffusers")
 #: Our schedules as diffusers names them.

@@ -11,8 +11,8 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.errors import SettingsError
-from diffmocap.lifting.track import HypothesisTrack, TrackSettings
-from diffmocap.lifting.track_break import BreakSettings
+from diffmocap.lifting.tracking.track import HypothesisTrack, TrackSettings
+from diffmocap.lifting.tracking.track_break import BreakSettings
 from diffmocap.types import Keypoints2D, PoseHypotheses
 
 FRAME_NS = 33_333_333

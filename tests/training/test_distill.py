@@ -9,14 +9,14 @@ import torch
 from safetensors import safe_open
 
 from diffmocap.errors import SettingsError
-from diffmocap.lifting.ddim import ddim_timesteps
-from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
-from diffmocap.lifting.schedule import NoiseSchedule
-from diffmocap.lifting.weights import load_weights, save_weights
-from training.distill import Distillation, Distiller, main, walk
-from training.poses import load_rotations
-from training.recipe import Recipe
-from training.trainer import Trainer
+from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.lifting.network.weights import load_weights, save_weights
+from diffmocap.lifting.sampling.ddim import ddim_timesteps
+from diffmocap.lifting.sampling.schedule import NoiseSchedule
+from training.lifting.distill import Distillation, Distiller, main, walk
+from training.lifting.recipe import Recipe
+from training.lifting.trainer import Trainer
+from training.motions.poses import load_rotations
 
 TINY = DenoiserConfig(width=32, heads=2, feedforward=32, decoder_layers=1, keypoint_layers=1)
 
