@@ -71,7 +71,8 @@ def body() -> BodyModel:
 
 @pytest.fixture
 def make(body):
-    def made(pose=bent_knee(lambda t: 0.3), settings=UNSMOOTHED):
+    def made(pose=None, settings=UNSMOOTHED):
+        pose = pose or bent_knee(lambda t: 0.3)
         return PosePipeline(KnownLifter(pose), Smoother(body), body, settings)
 
     return made

@@ -1,7 +1,7 @@
 """Recipes that make the weights in `models/`: `lifting` the diffusion model, `optim` Optimus.
 
-`views` simulates what a detector sees of a motion, `motions` reads motion capture and lifted windows. Needs torch, NumPy
-and roma alone, so that it runs on any GPU machine; nothing of it is installed with the product.
+`views` simulates what a detector sees of a motion, `motions` reads motion capture and lifted windows. Needs torch,
+NumPy and roma alone, so that it runs on any GPU machine; nothing of it is installed with the product.
 """
 
 from pathlib import Path

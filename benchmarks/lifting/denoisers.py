@@ -106,7 +106,7 @@ def write_page(runs: list[dict], device: str) -> Path:
         *[row(run, run in best) for run in runs],
         *[f"| the paper's {n} | epsilon | | | | | {' | '.join(f'{e:.3f}' for e in errors)} | | | |"
           for n, errors in PAPER.items()],
-        "", "Pixel alignment error under the paper's protocol (see the page of `benchmarks.lifting.pixel_alignment`); bold is "
+        "", "Pixel alignment error under the paper's protocol (see the page of `benchmarks.pixel_alignment`); bold is "
         "the objective that was chosen on the validation split. The paper's figures are on its own data and framing.",
         "",
         f"![error against guidance]({name}.png)", "", "Trained by:", "",

@@ -53,7 +53,8 @@ OVERSHOOT = (
 FORMS_EXPLAINED = (
     "The true translation is given. `noisy` takes the forward model's gradient at x_t, as the paper writes it; "
     "`through` at the denoised pose, through the network (DPS); `estimate` at the denoised pose without the network's "
-    "Jacobian; `at most` bounds the correction's root mean square. See `diffmocap/lifting/sampling/gradient_guidance.py`."
+    "Jacobian; `at most` bounds the correction's root mean square. See "
+    "`diffmocap/lifting/sampling/gradient_guidance.py`."
 )
 WHY_IT_FAILS = (
     "The paper says that with a many-to-one forward model this *fails to provide meaningful guidance*. Three things "

@@ -183,7 +183,7 @@ def wild_section(wild: dict, steps: int, images: dict[str, str]) -> list[str]:
 
 
 def synthetic_section(synthetic: dict) -> list[str]:
-    """By film and by direction; the details are on the page of ``benchmarks.synthetic.synthetic_video``."""
+    """By film and by direction; the details are on the page of ``benchmarks.synthetic_video``."""
     lines = [
         "## Synthetic video", "", "Millimetres over the 12 limb joints, frames in which both gave a pose; the whole "
         "pipeline with its default settings. Mapped: a linear map of MediaPipe's world landmarks, fitted to films of "

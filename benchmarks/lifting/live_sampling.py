@@ -4,8 +4,8 @@ Validation clips before a fixed camera, keypoints with a detector's noise that i
 frame as the pose node does, without the smoother. For each setting: joint error about the pelvis, after Procrustes
 alignment, and the error of the acceleration (jitter); the last column is the lifter's time a frame in this run. The
 defaults of ``LiftingSettings`` are chosen here, on the validation split. ``--student`` adds a few-step student's rows
-(``training/lifting/distill.py``). Then the defaults are held against DDIM with 50 steps (:func:`live_figures`). Writes a dated
-page to ``benchmarks/results``.
+(``training/lifting/distill.py``). Then the defaults are held against DDIM with 50 steps (:func:`live_figures`). Writes
+a dated page to ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ from diffmocap.types import PoseHypotheses
 #: A karate form, a front kick and three walks, each seen from another side [rad].
 CLIPS = {"135_02.1": 0.3, "135_04": -0.6, "39_01": 0.0, "39_05": 1.2, "43_01": -2.4}
 
+DEFAULTS = LiftingSettings()
 WARM = {"warm_start": True, "use_previous": True, "steps": 5}
 SETTINGS = [
-    LiftingSettings(),
+    DEFAULTS,
     LiftingSettings(use_previous=True),
     LiftingSettings(**WARM),
     LiftingSettings(**WARM, warm_start_time=0.8),
@@ -81,7 +82,7 @@ def measure(lifter: Lifter, settings: LiftingSettings, observed: list[Observed])
 
 
 def live_figures(
-    weights: str | Path | None = None, data: str | Path | None = None, settings: LiftingSettings = LiftingSettings(),
+    weights: str | Path | None = None, data: str | Path | None = None, settings: LiftingSettings = DEFAULTS,
     timed_frames: int = 60, clips: int = 16, frames: int = 8, threads: int = 2,
 ) -> dict[str, float]:  # fmt: skip
     """The live sampler against DDIM with 50 steps and the same guidance, K = 1, by default on the test split.
@@ -193,11 +194,11 @@ def main() -> None:
             "| sampling | MPJPE | PA-MPJPE | jitter | ms a frame |", "|---|---:|---:|---:|---:|",
             *[f"| {r['text']} | {r['mpjpe_mm']:.1f} | {r['pa_mpjpe_mm']:.1f} | "
               f"{r['acceleration_error_mm_per_frame2']:.1f} | {r['ms_per_frame']:.1f} |" for r in rows],
-            "", f"The defaults ({live['settings']}) against DDIM with 50 steps, same guidance, one hypothesis, 2 "
-            f"threads, a whole lift, medians: {live['live_ms']:.1f} against {live['ddim50_ms']:.0f} ms. Pixel error for "
-            f"clean keypoints before the paper's camera ({live['frames']} frames): {live['live_error_ratio']:.3f} of "
-            f"DDIM-50's ({live['ddim50_pixel_error']:.4f}), {live['cold_error_ratio']:.3f} without knowing the frame "
-            "before.",
+            "", f"The defaults ({live['settings']}) against DDIM with 50 steps, same guidance, one hypothesis, "
+            f"2 threads, a whole lift, medians: {live['live_ms']:.1f} against {live['ddim50_ms']:.0f} ms. Pixel error "
+            f"for clean keypoints before the paper's camera ({live['frames']} frames): {live['live_error_ratio']:.3f} "
+            f"of DDIM-50's ({live['ddim50_pixel_error']:.4f}), {live['cold_error_ratio']:.3f} without knowing the "
+            "frame before.",
         ]) + "\n")  # fmt: skip
         print(f"wrote {page}")
     if args.json:

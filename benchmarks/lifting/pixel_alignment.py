@@ -86,11 +86,11 @@ def write_page(figures: dict, data: Path, device: str) -> Path:
         *[f"| {s} | " + " | ".join(f"{v[k]:.4f}" for k in PAPER) + " |" for s, v in figures["by_subject"].items()],
         "", f"![error against guidance]({name}.png)", "",
         "Protocol: square image, vertical field of view 50 degrees, fixed level camera with the pelvis on its optical "
-        "axis at the distance where the projection of the standing body is 80 % of the image high, heading as captured, "
-        "betas 0, the true translation given and used to project the sample, clean keypoints, nothing clipped, every "
-        "fifth frame of every test clip, one seeded sample by DDIM with 50 steps; the error is the mean absolute "
-        "difference over 25 keypoints and both coordinates over the image size. The paper does not give its framing, "
-        "and trains and tests on AMASS; its figures are shown for orientation.",
+        "axis at the distance where the projection of the standing body is 80 % of the image high, heading as "
+        "captured, betas 0, the true translation given and used to project the sample, clean keypoints, nothing "
+        "clipped, every fifth frame of every test clip, one seeded sample by DDIM with 50 steps; the error is the mean "
+        "absolute difference over 25 keypoints and both coordinates over the image size. The paper does not give its "
+        "framing, and trains and tests on AMASS; its figures are shown for orientation.",
     ]  # fmt: skip
     page = RESULTS / f"{name}.md"
     page.write_text("\n".join(lines) + "\n")

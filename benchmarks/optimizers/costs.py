@@ -129,7 +129,7 @@ def memory(solver: LearnedSolver, begun: bool, n: int = MEMORY_DIMENSION, steps:
     numbers = [str(int(v)) for v in (n, steps, begun, torch.get_num_threads())]
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, str(solver.path.resolve()), *numbers], cwd=REPOSITORY, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        capture_output=True,
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(f"the memory of {steps} steps could not be measured:\n{done.stderr}")

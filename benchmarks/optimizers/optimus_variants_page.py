@@ -1,4 +1,4 @@
-"""Page and figure of :mod:`benchmarks.optimizers.optimus_variants`."""
+"""Page and figure of :mod:`benchmarks.optimus_variants`."""
 
 from __future__ import annotations
 

@@ -77,7 +77,8 @@ def mocap_file(split: str, given: str | Path | None = None) -> Path:
     path = Path(given) if given else folder / f"cmu_smpl30_{split}.npz"
     if not path.is_file():
         raise SystemExit(
-            f"no motion capture at {path}. Give a file with --data, or a folder in DIFFMOCAP_DATA: a clip collection (pose, trans, start, length) or "
-            "AMASS npz files (https://amass.is.tue.mpg.de); CMU's original recordings are at http://mocap.cs.cmu.edu"
+            f"no motion capture at {path}. Give a file with --data, or a folder in DIFFMOCAP_DATA: a clip collection "
+            "(pose, trans, start, length) or AMASS npz files (https://amass.is.tue.mpg.de); CMU's original "
+            "recordings are at http://mocap.cs.cmu.edu"
         )
     return path

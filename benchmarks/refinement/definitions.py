@@ -32,7 +32,8 @@ DEFINITIONS = f"""\
   searches count each of theirs. All solvers start at the same point, x = 0.
 - **Seconds**: of whole runs with one motion at a time, one thread, preparation of the problem included, on some of
   the motions in domain; for learned solvers a step and an evaluation.
-- **MPJPE-G, MPJPE, PA, 2D**: {"`diffmocap.evaluation.motion_metrics`"}; 2D against the true keypoints. **TV**: mean over frames
+- **MPJPE-G, MPJPE, PA, 2D**: {"`diffmocap.evaluation.motion_metrics`"}; 2D against the true keypoints. **TV**: mean
+  over frames
   of the sum over joints of the change of the acceleration from frame to frame.
 - **Foot skate**: percent of frames with a foot within 5 cm of the ground that moves more than 2 cm along it; the
   *excess* is over the source motion's, in percentage points, and is what is asked and in the JSON line.

@@ -103,9 +103,9 @@ def breakdowns(comparisons: list[Comparison]) -> dict[str, dict[str, dict[str, f
     """Errors and numbers of frames by direction, by the person's size in the image, and by action."""
     actions = sorted({c.action for c in comparisons})
     return {
-        "by_yaw": {g: part for g in YAW_GROUPS if (part := _part(comparisons, lambda c: c.yaw == g))},
-        "by_distance": {g: part for g in SIZE_GROUPS if (part := _part(comparisons, lambda c: c.distance == g))},
-        "by_action": {g: _part(comparisons, lambda c: np.full(len(c.truth), c.action == g)) for g in actions},
+        "by_yaw": {g: part for g in YAW_GROUPS if (part := _part(comparisons, lambda c, g=g: c.yaw == g))},
+        "by_distance": {g: part for g in SIZE_GROUPS if (part := _part(comparisons, lambda c, g=g: c.distance == g))},
+        "by_action": {g: _part(comparisons, lambda c, g=g: np.full(len(c.truth), c.action == g)) for g in actions},
     }
 
 

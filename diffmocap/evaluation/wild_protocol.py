@@ -27,6 +27,8 @@ from diffmocap.lifting.translation import solve_translation
 
 #: A joint may pass the limits of ``joint_angles.LIMITS_DEG`` by this angle [rad] (5 degrees) and still count as inside.
 LIMIT_TOLERANCE = 0.0873
+#: The protocol's own views.
+DEFAULT_VIEWS = WildConfig()
 
 
 @dataclass
@@ -67,7 +69,7 @@ class WildResult:
 def evaluate_wild_protocol(
     model: TransformerDenoiser, body: BodyModel, rotations: torch.Tensor, samples: int = 10, guidance: float = 0.0,
     steps: int = 10, seed: int = 0, frames: Sequence[int] | torch.Tensor | None = None, batch: int = 32,
-    progress: Callable[[int], object] | None = None, config: WildConfig = WildConfig(),
+    progress: Callable[[int], object] | None = None, config: WildConfig = DEFAULT_VIEWS,
 ) -> WildResult:  # fmt: skip
     """K = ``samples`` DDIM samples for each y-up world pose [N, 24, 3, 3].
 

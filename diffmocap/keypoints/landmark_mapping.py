@@ -2,9 +2,9 @@
 
 MediaPipe's hips, shoulders or ears are not where the body model has its joints and keypoints of that name. Each
 keypoint is therefore an affine combination of a few landmarks around it, fitted to rendered bodies
-(``benchmarks/detector/detector_gap.py``). Weights that sum to one make this equivariant to any shift, rotation, scale and shear
-of the image, so it needs neither camera nor size of the person. Where a landmark is missing, keypoints that would need
-it fall back to the plain selection of a landmark.
+(``benchmarks/detector/detector_gap.py``). Weights that sum to one make this equivariant to any shift, rotation, scale
+and shear of the image, so it needs neither camera nor size of the person. Where a landmark is missing, keypoints that
+would need it fall back to the plain selection of a landmark.
 """
 
 from __future__ import annotations

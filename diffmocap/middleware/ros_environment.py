@@ -1,8 +1,8 @@
 """The environment that ROS 2 needs where it came as wheels from PyPI; a real install sets up its own.
 
 Plain wheels leave unset where packages find their `share` folder (``AMENT_PREFIX_PATH``), and they need what
-:mod:`diffmocap.middleware.network` sets for every process, also for one that is started by itself. What the user has set already
-is kept. No ROS module is imported here.
+:mod:`diffmocap.middleware.network` sets for every process, also for one that is started by itself. What the user has
+set already is kept. No ROS module is imported here.
 """
 
 from __future__ import annotations

@@ -38,9 +38,9 @@ def teacher(frames, tmp_path_factory):
     return folder / "lifting.safetensors"
 
 
-def distiller(frames, teacher, out, distillation=Distillation(), **changes) -> Distiller:
+def distiller(frames, teacher, out, distillation=None, **changes) -> Distiller:
     recipe = Recipe(**{"batch": 16, "warmup_steps": 5, "null_share": 0.0, "ema_decay": 0.9, **changes})
-    return Distiller(recipe, distillation, teacher, frames, frames[:6], out)
+    return Distiller(recipe, distillation or Distillation(), teacher, frames, frames[:6], out)
 
 
 def test_paths_of_a_gaussian_end_where_its_ode_does():

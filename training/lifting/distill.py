@@ -3,14 +3,14 @@
 Consistency distillation (Song et al. 2023): the student, which starts as a copy of the teacher, learns to say from any
 point x_t of a path of the teacher's ODE where that path ends, so that one evaluation does what the whole path did.
 
-Song et al. take one step of the teacher and let the student's own average say the rest, because whole paths through
-an image model are dear. Here a second-order solver walks a path in eight evaluations of a small network, so the end
-is computed and regressed on: there is no target network, no error that builds up from time to time and nothing to
-collapse to, and every point of the walked path is an example with the same answer. Progressive distillation (Salimans
-and Ho 2022) would need four halvings one after the other, each trained to its end and each passing on its error, and
-gives a student for one number of steps; this one serves any number (``diffmocap/lifting/sampling/consistency.py``). A network
-that predicts x0 suits it as it is: at small t the end is what the teacher says already, and at the last time x0 is
-all there is to say, where epsilon tells nothing.
+Song et al. take one step of the teacher and let the student's own average say the rest, because whole paths through an
+image model are dear. Here a second-order solver walks a path in eight evaluations of a small network, so the end is
+computed and regressed on: there is no target network, no error that builds up from time to time and nothing to collapse
+to, and every point of the walked path is an example with the same answer. Progressive distillation (Salimans and Ho
+2022) would need four halvings one after the other, each trained to its end and each passing on its error, and gives a
+student for one number of steps; this one serves any number (``diffmocap/lifting/sampling/consistency.py``). A network
+that predicts x0 suits it as it is: at small t the end is what the teacher says already, and at the last time x0 is all
+there is to say, where epsilon tells nothing.
 
 As in the paper, errors are measured as seen, too: the teacher's training losses on keypoints in space and image.
 

@@ -16,9 +16,9 @@ from training.views.views import View
 
 @dataclass(frozen=True)
 class PreviousConfig:
-    """``share`` of the wild views that know the pose before. Of these ``estimated_share`` get the network's own estimate
-    from the frame before, whose errors are those it will meet; ``wrong_share`` somebody else's pose; the others the true
-    pose, each joint turned by normal noise of a level up to ``max_noise`` rad.
+    """``share`` of the wild views that know the pose before. Of these ``estimated_share`` get the network's own
+    estimate from the frame before, whose errors are those it will meet; ``wrong_share`` somebody else's pose; the
+    others the true pose, each joint turned by normal noise of a level up to ``max_noise`` rad.
     """
 
     share: float = 0.4

@@ -33,7 +33,7 @@ def lifting_entry(run: Path, weights: Path, metrics: dict | None) -> dict:
 
 
 def with_history(entry: dict, shipped: dict) -> dict:
-    """The entry of weights that were trained on from the shipped ones, with what their record says of their training."""
+    """The entry of weights trained on from the shipped ones, with what their record says of their training."""
     last = {key: shipped[key] for key in ("command", "commit", "step", "train_minutes") if key in shipped}
     return {**entry, "trained_before": [*shipped.get("trained_before", []), last]}
 

@@ -36,7 +36,7 @@ class MetaRecipe:
             no other work on the machine shortens; resumed runs add up.
         pairs: runs (pairs of them for PES) of one process; each has a problem of its own.
         truncation: steps of a piece. With backpropagation single steps are better in a run's first iterations and as
-            good later, for the same time (``benchmarks.optimizers.optimus_variants``). PES wants several.
+            good later, for the same time (``benchmarks.optimus_variants``). PES wants several.
         shortest, longest: steps of a run, log-uniform; of each process's first runs a part is left out, so that they do
             not end together.
         second_order: truncated backpropagation goes through the gradients that the optimizer sees, too.

@@ -1,7 +1,8 @@
 """What a detector would say of a body before a camera: positions, confidences and depths with errors.
 
-Views in the paper's framing and some of the others are exact. The rest have independent noise of any level, or the errors
-that were measured of MediaPipe (:class:`~training.views.detector_noise.DetectorNoise`), mostly with its depths.
+Views in the paper's framing and some of the others are exact. The rest have independent noise of any level, or the
+errors that were measured of MediaPipe (:class:`~training.views.detector_noise.DetectorNoise`), mostly with its
+depths.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Errors:
 
 
 def body_yaw(rotations: torch.Tensor, rays: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    """[B] rad: where bodies [B, 24, 3, 3] face as seen along their box's ray, 0 into the camera, pi / 2 to the right."""
+    """[B] rad: where bodies [B, 24, 3, 3] face, seen along their box's ray: 0 into the camera, pi / 2 to the right."""
     R = condition_from_rays(rays, seen.to(rays.dtype)).R_camera_crop
     forward = root_to_network(rotations[:, :1], R)[:, 0, :, 2]
     return torch.atan2(forward[:, 0], forward[:, 2])

@@ -28,8 +28,8 @@ WARM_UP = 3
 class CudaGraphs:
     """Runs functions of CUDA tensors, recorded on first use; the least recently used graph goes beyond ``limit``.
 
-    What cannot be recorded runs eagerly, which is said once in the log; ``works`` is False from then on. Not for several
-    threads. ``cuda`` is ``torch.cuda``, or what stands for it in tests.
+    What cannot be recorded runs eagerly, which is said once in the log; ``works`` is False from then on. Not for
+    several threads. ``cuda`` is ``torch.cuda``, or what stands for it in tests.
     """
 
     def __init__(self, limit: int = 64, cuda=torch.cuda) -> None:

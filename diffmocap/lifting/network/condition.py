@@ -1,4 +1,4 @@
-"""What the denoiser is told: keypoints normalised to the person, where the person stands in the view, and the last pose.
+"""What the denoiser is told: keypoints normalised to the person, where the person is in the view, and the last pose.
 
 The camera is first turned (in thought) so that it looks straight at the person's box. Perspective then no longer
 depends on where the person stands in the image, and the root's orientation is predicted in that "crop" frame

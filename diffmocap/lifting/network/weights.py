@@ -69,7 +69,7 @@ def load_weights(
 
 
 def weights_file(path: str | Path | None = None) -> Path:
-    """A file of your own, or a shipped one after its sha256 was checked: the default (``None`` or empty) or ``student``.
+    """Your own file, or a shipped one after its sha256 was checked: the default (``None`` or empty) or ``student``.
 
     Raises:
         ModelFileError: it is missing, or not what was shipped.

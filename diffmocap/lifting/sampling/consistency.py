@@ -15,8 +15,9 @@ def consistency_sample(
 ) -> torch.Tensor:
     """x_0 from x_t at ``timesteps[0]``: the x0 of every time but the last is noised to the next time and found again.
 
-    ``denoise`` is that of a student (``training/lifting/distill.py``), whose x0 is the end of the ODE through x_t and not the
-    mean of all ends. ``noise``: a tensor like x for every step after the first; zeros leave a sample without new noise.
+    ``denoise`` is that of a student (``training/lifting/distill.py``), whose x0 is the end of the ODE through x_t and
+    not the mean of all ends. ``noise``: a tensor like x for every step after the first; zeros leave a sample without
+    new noise.
 
     Raises:
         ValueError: ``noise`` does not have one tensor fewer than there are times.

@@ -26,9 +26,9 @@ def dpm_sample(denoise: Denoise, x: torch.Tensor, schedule: NoiseSchedule, times
     The first step has no predecessor and the last one goes to noise 0, where lambda is infinite: both are of first
     order, and the last returns the predicted x0 as DDIM does.
 
-    ``timesteps`` are DDIM's (:func:`~diffmocap.lifting.sampling.ddim.ddim_timesteps`), uniform in t: a cosine schedule's lambda
-    goes from -10 to 5, and few steps uniform in lambda spend more than half where x_t is almost pure noise or almost
-    clean and the predicted x0 hardly changes.
+    ``timesteps`` are DDIM's (:func:`~diffmocap.lifting.sampling.ddim.ddim_timesteps`), uniform in t: a cosine
+    schedule's lambda goes from -10 to 5, and few steps uniform in lambda spend more than half where x_t is almost pure
+    noise or almost clean and the predicted x0 hardly changes.
     """
     before_x0, before_lambda = None, 0.0
     for i, t in enumerate(timesteps):

@@ -2,17 +2,18 @@
 
 The paper guides at every step. With keypoints that say almost everything about the pose, this overshoots:
 
-- At high noise the null branch only knows the mean pose. ``(1 + w) x0(y) - w x0()`` then multiplies the pose's deviation
-  from the mean by 1 + w, although x0(y) already fits the keypoints, and the trajectory keeps much of it.
+- At high noise the null branch only knows the mean pose. ``(1 + w) x0(y) - w x0()`` then multiplies the pose's
+  deviation from the mean by 1 + w, although x0(y) already fits the keypoints, and the trajectory keeps much of it.
 - At low noise x_t itself tells the pose, and the difference of the branches is that of two estimators' errors.
 
 In between guidance does what the paper says: the more of it, the closer the keypoints. So it acts only there
-(Kynkaanniemi et al. 2024, "Applying guidance in a limited interval"); ``benchmarks/lifting/guidance.py`` has the measurements on
-the validation split. Steps outside the interval cost no null branch.
+(Kynkaanniemi et al. 2024, "Applying guidance in a limited interval"); ``benchmarks/lifting/guidance.py`` has the
+measurements on the validation split. Steps outside the interval cost no null branch.
 
 A sampler of few steps crosses the interval in one. Its prediction moves x_t over a whole range of noise levels, so that
-the step gets the mean of w over that range: full guidance from one level inside the interval would guide far outside it.
-The last step is not guided: its prediction is the sample, and no step comes after it that would mend what guidance overdid.
+the step gets the mean of w over that range: full guidance from one level inside the interval would guide far outside
+it. The last step is not guided: its prediction is the sample, and no step comes after it that would mend what guidance
+overdid.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ def weights_along(
     schedule: NoiseSchedule, timesteps: Sequence[int], weight: float,
     interval: tuple[float, float] = GUIDANCE_INTERVAL,
 ) -> dict[int, float]:  # fmt: skip
-    """w of each step of a trajectory through ``timesteps`` and on to no noise: its mean over the ratios of noise to signal
-    that the step crosses, of ``weight`` within the interval and 0 outside; 0 for the last step. ``EVERYWHERE`` is the
-    paper's guidance and makes no exception."""
+    """w of each step of a trajectory through ``timesteps`` and on to no noise: its mean over the ratios of noise to
+    signal that the step crosses, of ``weight`` within the interval and 0 outside; 0 for the last step. ``EVERYWHERE``
+    is the paper's guidance and makes no exception."""
     ratios = [float(schedule.sigma[t] / schedule.signal[t]) for t in timesteps] + [0.0]
     low, high = interval
     shares = (

@@ -20,7 +20,7 @@ AUTO = "auto"
 
 
 def sampler_for(model: TransformerDenoiser | MlpDenoiser, name: str) -> str:
-    """The sampler that ``name`` stands for: with ``auto``, ``consistency`` for a student and ``ddim`` for all others."""
+    """The sampler that ``name`` stands for: with ``auto``, ``consistency`` for a student, else ``ddim``."""
     if name != AUTO:
         return name
     return "consistency" if model.student else "ddim"

@@ -29,7 +29,7 @@ PHYSICS_SETTINGS = (
     Setting(
         "refinement_optimizer",
         METRIC,
-        "What takes the steps: metric, made for windows that slide; optimus, the learned optimizer, for seconds of time.",
+        "What takes the steps: metric, made for sliding windows; optimus, the learned optimizer, for seconds of time.",
         choices=(METRIC, OPTIMUS),
     ),
     Setting(

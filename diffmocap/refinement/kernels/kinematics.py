@@ -1,6 +1,7 @@
 """From the unknowns of a window to its points, and gradients back.
 
-Shapes: T frames, K knots, N points; coordinates stand before points, as in :mod:`diffmocap.refinement.window.body_points`.
+Shapes: T frames, K knots, N points; coordinates stand before points, as in
+:mod:`diffmocap.refinement.window.body_points`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What holds a window to observations and anatomy: keypoints, hypotheses, joint limits.
 
-Values and gradients of :mod:`diffmocap.refinement.window.data` and :mod:`diffmocap.refinement.window.joint_limits`; each
-function adds to the gradients that it is given, times the term's ``weight``, and returns the term before that.
+Values and gradients of :mod:`diffmocap.refinement.window.data` and :mod:`diffmocap.refinement.window.joint_limits`;
+each function adds to the gradients that it is given, times the term's ``weight``, and returns the term before that.
 """
 
 from __future__ import annotations

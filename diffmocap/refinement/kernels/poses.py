@@ -26,7 +26,7 @@ def nearest_rotations(matrices, out):
     for m in range(len(matrices)):
         x = out[m]
         x[:] = matrices[m]
-        for k in range(_ITERATIONS):
+        for _ in range(_ITERATIONS):
             for r in range(3):
                 a, b = (r + 1) % 3, (r + 2) % 3
                 for c in range(3):

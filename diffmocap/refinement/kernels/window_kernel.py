@@ -35,7 +35,7 @@ def evaluate(rotations, pelvis, body, window, weights, robust, iterations, with_
      log_weights, lifted, held, held_steps, may_push, activity_rates) = window  # fmt: skip
     frames, masses, count = len(pelvis), len(mass), len(radius)
     points = matrix.shape[1]
-    first_mass, first_contact = NUM_JOINTS, NUM_JOINTS + masses
+    first_contact = NUM_JOINTS + masses
     first_keypoint = first_contact + count
     columns, relative = np.empty((3 * frames, 3 * NUM_JOINTS)), np.empty((3 * frames, points))
     place(rotations, matrix, columns, relative)

@@ -55,7 +55,8 @@ class LiveDescent:
         self._budget.start_iterations()
         if settings.optimizer is not None:
             return self._optimized(task, x, settings)
-        taken, best, best_loss, step = 0, x, float("inf"), None
+        taken, step = 0, None
+        best, best_loss, best_slope = x, float("inf"), torch.zeros_like(x[0])
         while self._budget.another():
             loss, gradient = task.loss_and_gradient(x)
             value, slope = float(loss[0]), gradient[0]

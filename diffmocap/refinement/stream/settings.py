@@ -23,7 +23,8 @@ class LiveSettings:
         budget_ms: time a frame may take, 0 to 1000; 0 is no limit but ``iterations``.
         iterations: steps of descent a frame at the most, 0 to 1000.
         optimizer: of :mod:`diffmocap.optim`, started at the last solution in every frame, with as many evaluations as
-            ``iterations`` and the time that is left; None: :class:`diffmocap.refinement.stream.metric_descent.MetricDescent`.
+            ``iterations`` and the time that is left; None:
+            :class:`diffmocap.refinement.stream.metric_descent.MetricDescent`.
         hypotheses: the heaviest ones of each frame that are kept, 1 to 64.
         spacing: frames between knots of the motion, 1 to 32.
         max_gap_s: after a longer silence the next pose starts a new track, as does a stamp so far in the past.

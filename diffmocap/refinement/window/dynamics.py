@@ -1,8 +1,8 @@
 """Inverse dynamics of a window from the accelerations of its mass points: Newton's law summed over the tree.
 
-See :mod:`diffmocap.refinement.window.body_points`. Against :mod:`diffmocap.physics.dynamics`, whose angular accelerations are
-differences of logarithms, the second differences of points are chords for arcs: both are of second order in the
-frames' distance, and this one takes a fraction of the operations. Coordinates come first: [..., 3, N].
+See :mod:`diffmocap.refinement.window.body_points`. Against :mod:`diffmocap.physics.dynamics`, whose angular
+accelerations are differences of logarithms, the second differences of points are chords for arcs: both are of second
+order in the frames' distance, and this one takes a fraction of the operations. Coordinates come first: [..., 3, N].
 """
 
 from __future__ import annotations
