@@ -19,7 +19,8 @@ from benchmarks.field.video_files import (
     write_webm,
 )
 from diffmocap.camera.capture import Capture
-from diffmocap.camera.containers.container import Turn, read_container
+from diffmocap.camera.containers.container import Turn
+from diffmocap.camera.containers.reading import read_container
 from diffmocap.errors import CameraError
 
 #: Display matrices (a, b, c, d) as players read them: a row vector (x, y) of the stored picture is shown at

@@ -1,16 +1,14 @@
 """What a video file's container says about its pictures, whichever of OpenCV's backends decodes them.
 
 OpenCV's backends differ, by version too, in whether they turn pictures as the container asks, in the direction in which
-they tell the angle, in what they count as frames, and in whether they know times at all. So it is read here.
+they tell the angle, in what they count as frames, and in whether they know times at all. So it is read here
+(:mod:`diffmocap.camera.containers.reading`).
 """
 
 from __future__ import annotations
 
 import math
-import mmap
-import struct
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -66,19 +64,3 @@ class Container:
         """Images a second over the whole file, 0 where unknown."""
         span_s = float(self.times_s[-1]) if self.frames > 1 else 0.0
         return (self.frames - 1) / span_s if span_s > 0.0 else 0.0
-
-
-def read_container(path: str | Path) -> Container:
-    """Reads an mp4, mov, m4v, 3gp, mkv or webm; a file of another kind, or a damaged one, gives what could be read."""
-    from diffmocap.camera.containers.matroska import read_matroska
-    from diffmocap.camera.containers.quicktime import read_quicktime
-
-    try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if data[:4] == b"\x1a\x45\xdf\xa3":
-                return read_matroska(data)
-            if data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
-                return read_quicktime(data)
-    except (OSError, ValueError, IndexError, struct.error, OverflowError):  # empty, no file, or nonsense inside
-        pass
-    return Container()
