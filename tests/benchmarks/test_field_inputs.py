@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.field import field_inputs
+from benchmarks import field_inputs
 from benchmarks.field.case import Case, cases, measured
 from benchmarks.field_inputs import shown, table
 
