@@ -145,7 +145,8 @@ def headline(parts: dict, baselines: Sequence[Baseline], quick: bool) -> dict:
         "spread_error_rank_correlation": wild.get("spread_error_rank_correlation"),
         "live_ms": live.get("live_ms"),
         "ddim50_ms": live.get("ddim50_ms"),
-        "live_error_ratio": live.get("live_error_ratio"),
+        "mean_error_ratio": live.get("mean_error_ratio"),
+        "sample_error_ratio": live.get("sample_error_ratio"),
     }
 
 
