@@ -32,5 +32,5 @@ test: setup-test  ## run everything that CI runs
 	@.venv/bin/python -m pytest $(ARGS)
 
 clean:  ## remove .venv and everything built; keeps out/ and runs/
-	rm -rf .venv build install log ros_ws/build ros_ws/install ros_ws/log .pytest_cache *.egg-info
+	rm -rf .venv build install log ros_ws/build ros_ws/install ros_ws/log .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

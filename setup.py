@@ -19,8 +19,8 @@ def data_files(*folders: str) -> list[tuple[str, list[str]]]:
     ]
 
 
-#: Ranges that the command and the nodes admit; requirements/ pins what is tested. ROS 2 is no package of PyPI's, see the
-#: README. colcon ignores these: there the packages come from tools/setup_ros_venv.sh.
+#: Ranges that the command and the nodes admit; requirements/ pins what is tested. ROS 2 is no package of PyPI's, see
+#: the README. colcon ignores these: there the packages come from tools/setup_ros_venv.sh.
 NEEDED = [
     "mediapipe>=1.2,<2",
     "numba>=0.61",
@@ -40,7 +40,15 @@ OPTIONAL = {
     "render": ["pybullet>=3.2.6; python_version < '3.12'"],  # the demo's video
     "train": ["tensorboard>=2.21"],
     "examples": ["scikit-learn>=1.5"],
-    "test": ["diffusers>=0.30", "pytest>=8", "pytest-timeout>=2.3", "rosbags>=0.10", "smplx>=0.1.28", "trimesh>=4"],
+    "test": [
+        "diffusers>=0.30",
+        "pytest>=8",
+        "pytest-timeout>=2.3",
+        "rosbags>=0.10",
+        "ruff>=0.17",
+        "smplx>=0.1.28",
+        "trimesh>=4",
+    ],
 }
 
 setup(

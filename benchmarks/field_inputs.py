@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.report import REPOSITORY, RESULTS, commit, provenance, today
+from benchmarks.page.report import REPOSITORY, RESULTS, commit, provenance, today
 
 Result = dict[str, Any]
 

@@ -4,10 +4,10 @@ The bundled clip plays in a loop through camera_node, keypoint_node and pose_nod
 rate. The memory of each is read every ten seconds, and a line is fitted to what comes after a warm-up: its slope is the
 median of the slopes between all pairs of samples (Theil-Sen), which single steps do not move.
 
-"own" is the anonymous memory that a process holds, its heaps and stacks: a leak shows there. Resident memory also counts
-what processes share: pages of libraries, which the kernel takes and brings back as it needs room, and those pages of the
-other nodes' shared-memory segments, 34 MB each, that a process has looked at. They exist anyway, and become more until all
-that is in use there was seen once.
+"own" is the anonymous memory that a process holds, its heaps and stacks: a leak shows there. Resident memory also
+counts what processes share: pages of libraries, which the kernel takes and brings back as it needs room, and those
+pages of the other nodes' shared-memory segments, 34 MB each, that a process has looked at. They exist anyway, and
+become more until all that is in use there was seen once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import psutil
 from scipy.stats import theilslopes
 from tqdm import tqdm
 
-from benchmarks.report import REPOSITORY, RESULTS, provenance, today
+from benchmarks.page.report import REPOSITORY, RESULTS, provenance, today
 
 NODES = ("camera_node", "keypoint_node", "pose_node")
 #: Growth that is asked for at most [MB/h].

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from diffmocap.lifting.guidance import EVERYWHERE
-from diffmocap.lifting.schedule import NoiseSchedule
+from diffmocap.lifting.sampling.guidance import EVERYWHERE
+from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from examples.toy_diffusion import TimeEmbedding, sample, train
 
 #: Domain of f: x1 in [-5, 10], x2 in [0, 15].

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from diffmocap.lifting.schedule import NoiseSchedule
+from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from examples.digit_images import Digits, DigitsError, load_bundled, load_mnist
 from examples.toy_diffusion import TimeEmbedding, sample, train
 

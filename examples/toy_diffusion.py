@@ -15,9 +15,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from diffmocap.lifting.ddim import Denoise, ddim_sample, ddim_timesteps
-from diffmocap.lifting.guidance import EVERYWHERE
-from diffmocap.lifting.schedule import NoiseSchedule
+from diffmocap.lifting.sampling.ddim import Denoise, ddim_sample, ddim_timesteps
+from diffmocap.lifting.sampling.guidance import EVERYWHERE
+from diffmocap.lifting.sampling.schedule import NoiseSchedule
 
 #: Predicting v (Salimans & Ho 2022) is well scaled at every noise level.
 PARAMETERISATION = "v"

@@ -8,7 +8,7 @@ All arguments: ``ros2 launch diffmocap webcam.launch.py --show-args``.
 """
 
 from diffmocap.graph import description
-from diffmocap.nodes.launching import launch_description
+from diffmocap.nodes.launch.launching import launch_description
 from launch import LaunchDescription
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from diffmocap.camera.chessboard import Board
+from diffmocap.camera.calibration.chessboard import Board
 from diffmocap.types import CameraIntrinsics
 
 #: Samples a pixel's side; edges of squares are smooth as in a real image.

@@ -63,7 +63,7 @@ def ros_env(ros_domain_id: int, tmp_path_factory: pytest.TempPathFactory) -> Ite
     It holds in this process too while the fixture lives, so that a test may call ``rclpy.init`` itself.
     """
     pytest.importorskip("rclpy", reason="needs ROS 2: run `make test`, or source a ROS 2 install")
-    from diffmocap.ros_environment import child_environment
+    from diffmocap.middleware.ros_environment import child_environment
 
     wanted = {
         "ROS_DOMAIN_ID": str(ros_domain_id),

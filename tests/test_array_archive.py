@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diffmocap.array_archive import ArrayArchive
 from diffmocap.errors import ModelFileError, MotionFileError
+from diffmocap.files.array_archive import ArrayArchive
 
 
 def archive(path: Path, error=ModelFileError, **options) -> ArrayArchive:

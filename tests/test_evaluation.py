@@ -8,7 +8,7 @@ from scipy.spatial import procrustes as scipy_procrustes
 from scipy.spatial.transform import Rotation
 
 from diffmocap.errors import SettingsError
-from diffmocap.evaluation import keypoint_error_px, mpjpe_mm, pa_mpjpe_mm, procrustes
+from diffmocap.evaluation.joint_errors import keypoint_error_px, mpjpe_mm, pa_mpjpe_mm, procrustes
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from diffmocap.home_folder import home_defaults, log_folder
-from diffmocap.ros_environment import child_environment, prepare_process
+from diffmocap.middleware.home_folder import home_defaults, log_folder
+from diffmocap.middleware.ros_environment import child_environment, prepare_process
 
 
 @pytest.fixture

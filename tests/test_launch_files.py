@@ -18,7 +18,7 @@ from diffmocap.errors import SettingsError, SetupError  # noqa: E402
 from diffmocap.graph import description  # noqa: E402
 from diffmocap.graph.elements import URDF, Graph  # noqa: E402
 from diffmocap.graph.rviz_config import RvizConfig  # noqa: E402
-from diffmocap.network import network  # noqa: E402
+from diffmocap.middleware.network import network  # noqa: E402
 from tests import launch_stand_in as stand_in  # noqa: E402
 
 LAUNCH_FOLDER = Path(__file__).resolve().parents[1] / "launch"
@@ -94,7 +94,7 @@ def started(name: str, given: dict[str, str], configurations: dict[str, str] | N
 
 def handler(entities: list, event_type: str):
     """The handler of one of the graph's own events."""
-    from diffmocap.nodes import launch_supervision
+    from diffmocap.nodes.launch import supervision as launch_supervision
 
     event = getattr(launch_supervision, event_type)
     handlers = [r.event_handler for r in of_type(entities, stand_in.RegisterEventHandler)]

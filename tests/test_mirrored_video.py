@@ -11,7 +11,7 @@ from diffmocap.camera.capture import Capture
 from diffmocap.camera.mirror import mirrored
 from diffmocap.keypoints.mediapipe_detector import Detector
 from diffmocap.pipeline import PipelineSettings, PosePipeline, load_lifter
-from diffmocap.refinement.smoother import Smoother, SmootherSettings
+from diffmocap.refinement.filter.smoother import Smoother, SmootherSettings
 from diffmocap.resources import share_path
 from diffmocap.types import CameraIntrinsics
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from diffmocap import motion_metrics as metrics
 from diffmocap.errors import SettingsError
+from diffmocap.evaluation import motion_metrics as metrics
 
 
 @pytest.fixture

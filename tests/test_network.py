@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from diffmocap import network as module
 from diffmocap.errors import SettingsError
-from diffmocap.network import LAN, LOCAL, NETWORKS, bound_to_loopback, fastdds_profile, network
+from diffmocap.middleware import network as module
+from diffmocap.middleware.network import LAN, LOCAL, NETWORKS, bound_to_loopback, fastdds_profile, network
 from diffmocap.resources import share_path
 
 PROFILES = ("fastdds.xml", "fastdds_small_shm.xml", "fastdds_lan.xml", "fastdds_lan_small_shm.xml")

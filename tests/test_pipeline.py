@@ -19,13 +19,13 @@ from diffmocap.camera.lens import undistort_keypoints
 from diffmocap.camera.projection import project
 from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.side_exchange import SideSettings
-from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.pipeline import Outcome, PipelineSettings, PosePipeline
-from diffmocap.refinement.known_ground import KnownGround
-from diffmocap.refinement.live_settings import LiveSettings
+from diffmocap.refinement.filter.smoother import Smoother, SmootherSettings
 from diffmocap.refinement.physics_refiner import PhysicsRefiner, PhysicsSettings
-from diffmocap.refinement.smoother import Smoother, SmootherSettings
+from diffmocap.refinement.stream.known_ground import KnownGround
+from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 
 MS = 1_000_000
@@ -71,7 +71,8 @@ def body() -> BodyModel:
 
 @pytest.fixture
 def make(body):
-    def made(pose=bent_knee(lambda t: 0.3), settings=UNSMOOTHED):
+    def made(pose=None, settings=UNSMOOTHED):
+        pose = pose or bent_knee(lambda t: 0.3)
         return PosePipeline(KnownLifter(pose), Smoother(body), body, settings)
 
     return made

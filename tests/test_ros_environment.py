@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from diffmocap import ros_environment
 from diffmocap.errors import SetupError
+from diffmocap.middleware import ros_environment
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from diffmocap import shared_memory
+from diffmocap.middleware import shared_memory
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shared memory is elsewhere on other systems")
 

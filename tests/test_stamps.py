@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from diffmocap.errors import StampError
-from diffmocap.stamps import ArrivalStamps, duration_text, require_near
-from diffmocap.stream_rate import LONGEST_GAP_S, StreamRate
+from diffmocap.timing.stamps import ArrivalStamps, duration_text, require_near
+from diffmocap.timing.stream_rate import LONGEST_GAP_S, StreamRate
 
 S = 10**9
 NOW_NS = 1_800_000_000 * S

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from diffmocap.uncertainty import error_of_mean, rank_correlation, rank_correlation_by_joint, reliability, spread
+from diffmocap.evaluation.calibration import (
+    error_of_mean,
+    rank_correlation,
+    rank_correlation_by_joint,
+    reliability,
+    spread,
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from diffmocap.errors import ModelFileError
-from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
-from diffmocap.lifting.weights import FORMAT, load_weights, save_weights
+from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.lifting.network.weights import FORMAT, load_weights, save_weights
 from diffmocap.optim import weights as optimizers
 from diffmocap.optim.adafactor_mlp import AdafactorMlp, AdafactorMlpSettings
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from diffmocap.evaluation import pa_mpjpe_mm
-from diffmocap.lifting.wild_protocol import WildResult
-from diffmocap.wild_figures import WildFigures
+from diffmocap.evaluation.joint_errors import pa_mpjpe_mm
+from diffmocap.evaluation.wild_protocol import WildResult
+from diffmocap.evaluation.wild_scores import WildFigures
 
 
 def result(n: int, k: int, seed: int = 0, error_m: float = 0.1) -> WildResult:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from diffmocap.camera.calibration_file import load_calibration
+from diffmocap.camera.calibration.calibration_file import load_calibration
 from diffmocap.errors import SettingsError
+from diffmocap.files.yaml_file import MAX_BYTES, MAX_VALUES, read_yaml
 from diffmocap.graph.params_file import parameter_in_file
-from diffmocap.yaml_file import MAX_BYTES, MAX_VALUES, read_yaml
 
 #: Nine lists, each of nine times the one before: 387 million values in 400 bytes.
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -50,7 +50,7 @@ SIZES = {
     "ros": Size("ROS 2", 75, 240),
     "train": Size("TensorBoard", 20, 56),
     "examples": Size("scikit-learn", 10, 56),
-    "test": Size("what tests need", 21, 130),
+    "test": Size("what tests need", 32, 154),
 }
 #: Beside all that: pip's temporary copies, the compiled physics, generated messages.
 MARGIN_MB = 400

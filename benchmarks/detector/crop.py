@@ -12,8 +12,8 @@ from benchmarks.synthetic.detections import Detections
 from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
 from diffmocap.keypoints.body25 import LANDMARK_NAMES, body25_from_landmarks, landmark_confidence
 from diffmocap.keypoints.mediapipe_detector import DetectorSettings
-from diffmocap.lifting.condition import condition_from_rays
 from diffmocap.lifting.lifter import LiftingSettings
+from diffmocap.lifting.network.condition import condition_from_rays
 
 MID_HIP = KEYPOINT_NAMES.index("MidHip")
 HIP_LANDMARKS = [LANDMARK_NAMES.index(name) for name in ("left_hip", "right_hip")]

@@ -14,7 +14,7 @@ LONGEST_OFFSET, LONGEST_DEPTH_M = 0.5, 1.0
 
 
 def noise_bank(d: Detections, view: CropView, points: np.ndarray, depth: np.ndarray) -> dict[str, np.ndarray]:
-    """The arrays of ``diffmocap.lifting.detector_noise`` for keypoints [M, 25, 2] and depths [M, 25] of the mapping."""
+    """The arrays of ``training.views.detector_noise`` for keypoints [M, 25, 2] and depths [M, 25] of the mapping."""
     offset = points - view.truth
     size = np.where(view.seen, np.linalg.norm(offset, axis=-1), np.nan)
     good = (view.seen.sum(1) >= 6) & (np.nanmedian(size, axis=1) < FAILURE)

@@ -1,4 +1,4 @@
-"""The dated page of ``benchmarks/detector_gap.py`` and its plots."""
+"""The dated page of ``benchmarks/detector/detector_gap.py`` and its plots."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.detector.measure import (
     summary,
     swapped,
 )
-from benchmarks.report import RESULTS, provenance, today
+from benchmarks.page.report import RESULTS, provenance, today
 from benchmarks.synthetic.breakdown import SIZE_BOUNDS
 
 #: Groups of frames: title, then name -> [M] bool.

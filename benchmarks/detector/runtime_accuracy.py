@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.detector.world_baseline import HIPS, LIMB_LANDMARKS
 from diffmocap.body.skeleton import LIMB_JOINTS
 from diffmocap.camera.lens import undistort_keypoints
-from diffmocap.evaluation import mpjpe_mm, pa_mpjpe_mm
+from diffmocap.evaluation.joint_errors import mpjpe_mm, pa_mpjpe_mm
 from diffmocap.pipeline import PipelineSettings, PosePipeline
 from diffmocap.refinement.physics_refiner import PhysicsSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D

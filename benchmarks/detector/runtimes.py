@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.detector.runtime_accuracy import Film, bundled, difference, errors, load_pipeline, real_views
-from benchmarks.report import REPOSITORY, RESULTS, commit, provenance, today
+from benchmarks.page.report import REPOSITORY, RESULTS, commit, provenance, today
 
 WORKER = Path(__file__).with_name("runtime_worker.py")
 NAMES = ("old", "new")

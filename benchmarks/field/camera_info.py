@@ -28,7 +28,7 @@ FISHEYE = [0.02, -0.01, 0.003, -0.001]
 def _pipeline() -> Any:
     from diffmocap.body.model import BodyModel
     from diffmocap.pipeline import PosePipeline, load_lifter
-    from diffmocap.refinement.smoother import Smoother
+    from diffmocap.refinement.filter.smoother import Smoother
 
     body = BodyModel.load()
     # The filter alone: what is asked is where the lifting puts the person.
@@ -67,7 +67,7 @@ def camera_info(k: np.ndarray = K, size: tuple[int, int] = (640, 480), **fields:
 
 def distance_m(info: Any, points_px: np.ndarray, size: tuple[int, int], topic: str = "/camera/image_raw") -> float:
     """How far the pelvis is found to be, by what pose_node makes of ``info`` for images of ``size`` on ``topic``."""
-    from diffmocap.nodes.calibration import Calibration
+    from diffmocap.nodes.images.calibration import Calibration
     from diffmocap.types import Keypoints2D
 
     def said(*_: str) -> None:

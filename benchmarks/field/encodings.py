@@ -81,7 +81,7 @@ def _error(encoding: str, big_endian: bool = False) -> Callable[[Path], float]:
 
 
 def _reader() -> Any:
-    for module in ("diffmocap.nodes.image_messages", "diffmocap.nodes.messages"):
+    for module in ("diffmocap.nodes.images.image_messages", "diffmocap.nodes.messages"):
         try:
             return import_module(module).frame_from_image
         except (ImportError, AttributeError):

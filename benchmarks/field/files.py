@@ -95,13 +95,13 @@ def odd_weights(folder: Path, info: str = "{}", **changes: object) -> str:
 
     from safetensors.torch import save_file
 
-    from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
-    from diffmocap.lifting.weights import FORMAT
+    from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
+    from diffmocap.lifting.network.weights import FORMAT
 
     config = DenoiserConfig(width=16, heads=2, feedforward=32, decoder_layers=1)
     header = {"format": FORMAT, "config": json.dumps(asdict(config) | changes), "info": info}
     save_file(TransformerDenoiser(config).state_dict(), folder / "odd.safetensors", header)
-    script = "from diffmocap.lifting.weights import load_weights\n# limit\nload_weights(sys.argv[1])\n"
+    script = "from diffmocap.lifting.network.weights import load_weights\n# limit\nload_weights(sys.argv[1])\n"
     return in_little_memory(script, folder / "odd.safetensors")
 
 
@@ -152,7 +152,7 @@ def laughs(folder: Path) -> str:
     (folder / "laughs.yaml").write_text("\n".join(lines))
     script = """
 try:
-    from diffmocap.camera.calibration_file import load_calibration
+    from diffmocap.camera.calibration.calibration_file import load_calibration
 except ImportError:
     from diffmocap.camera.intrinsics import load_calibration
 # limit

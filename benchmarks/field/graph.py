@@ -32,7 +32,7 @@ class NodeGraph:
 
     def __enter__(self) -> NodeGraph:
         from diffmocap.cli.play import free_domain_id
-        from diffmocap.ros_environment import child_environment, prepare_process
+        from diffmocap.middleware.ros_environment import child_environment, prepare_process
 
         os.environ["ROS_DOMAIN_ID"] = str(free_domain_id())
         prepare_process()

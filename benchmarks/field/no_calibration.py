@@ -58,7 +58,7 @@ def _focal_error(k: np.ndarray, distortion: np.ndarray, fisheye: bool) -> Callab
     """Largest of the errors of fx and fy, percent."""
 
     def measure(folder: Path) -> float:
-        from diffmocap.camera.calibration_file import load_calibration
+        from diffmocap.camera.calibration.calibration_file import load_calibration
         from diffmocap.cli.main import main
 
         _render(folder, k, distortion, fisheye)

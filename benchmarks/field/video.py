@@ -70,7 +70,7 @@ def _joints_m(source: Path, intrinsics: Callable[[int, int], Any], **settings: A
 
 def _mpjpe_mm(source: Path, **settings: Any) -> float | str:
     """Against the truth of the bundled clip, the field of view known."""
-    from diffmocap.evaluation import mpjpe_mm
+    from diffmocap.evaluation.joint_errors import mpjpe_mm
     from diffmocap.types import CameraIntrinsics
 
     truth = _truth()

@@ -25,7 +25,7 @@ from benchmarks.launch_files.images import images
 from benchmarks.launch_files.install import Install
 from benchmarks.launch_files.namespaces import namespaces
 from benchmarks.launch_files.recovery import recovery
-from benchmarks.report import REPOSITORY, RESULTS, provenance, today
+from benchmarks.page.report import REPOSITORY, RESULTS, provenance, today
 
 PARTS = (
     Part("files", "The three launch files", files),

@@ -12,7 +12,7 @@ import yaml
 from benchmarks.launch_files.case import Observer, Row, Work, of_node
 from benchmarks.launch_files.driver import __file__ as driver_file
 from benchmarks.launch_files.install import Launch
-from diffmocap.network import LOCAL, network
+from diffmocap.middleware.network import LOCAL, network
 
 SIZES = ((640, 480), (1280, 720))
 ASKED = 0.99

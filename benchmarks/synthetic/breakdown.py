@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from diffmocap.body.mocap import load_clips
-from diffmocap.lifting.condition import condition_from_rays, root_to_network
+from diffmocap.lifting.network.condition import condition_from_rays, root_to_network
 
 YAW_GROUPS = ("front", "side", "rear")
 SIZE_GROUPS = ("near", "middle", "far")

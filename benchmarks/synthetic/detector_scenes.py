@@ -11,7 +11,7 @@ from benchmarks.synthetic.motion import Piece
 from benchmarks.synthetic.scenes import Scene
 from benchmarks.synthetic.video import View
 from diffmocap.body.mocap import load_split
-from training.lifting import HELD_OUT
+from training.lifting.__main__ import HELD_OUT
 
 
 def detector_scenes(mocap: Path, count: int = 64, frames: int = 40, seed: int = 0) -> Sequence[Scene]:

@@ -86,7 +86,7 @@ class BodyModel:
     def forward_kinematics(
         self, rotations: torch.Tensor, pelvis: torch.Tensor, betas: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Global rotations [B, 24, 3, 3] and joints [B, 24, 3] for local rotations [B, 24, 3, 3], pelvis joint [B, 3]."""
+        """Global rotations [B, 24, 3, 3], joints [B, 24, 3] for local rotations [B, 24, 3, 3], pelvis joint [B, 3]."""
         return forward_kinematics(rotations, pelvis, self.rest_joints(betas))
 
     def keypoints(

@@ -10,11 +10,11 @@ import numpy as np
 import roma
 import torch
 
-from diffmocap.array_archive import ArrayArchive
 from diffmocap.body.motion_clip import MotionClip, resample
 from diffmocap.body.rotation_columns import check_axis_angle, columns_of_joints
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.errors import MotionFileError
+from diffmocap.files.array_archive import ArrayArchive
 
 if TYPE_CHECKING:
     from diffmocap.body.model import BodyModel

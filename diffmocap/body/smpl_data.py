@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from diffmocap.array_archive import ArrayArchive
 from diffmocap.body.skeleton import KEYPOINT_FROM_VERTEX, NUM_JOINTS, PARENTS
 from diffmocap.errors import ModelFileError
+from diffmocap.files.array_archive import ArrayArchive
 
 #: Largest array of a body file; those of SMPL-X take 100 MB.
 MAX_ARRAY_BYTES = 256_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from diffmocap.camera.container import read_container
+from diffmocap.camera.containers.reading import read_container
 from diffmocap.camera.devices import Source
 from diffmocap.camera.image_files import image_paths
 from diffmocap.types import CameraIntrinsics

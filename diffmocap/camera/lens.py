@@ -45,8 +45,8 @@ def lens_of(model: str, coefficients: np.ndarray) -> tuple[tuple[float, ...], bo
     if name not in LENGTHS:
         raise SettingsError(
             f"the distortion model '{model}' is not supported, expected {', '.join(filter(None, LENGTHS))}; "
-            "rectify the images first (image_proc) and use the rectified topic, with pose_node's parameter rectified: true where "
-            "its name has no 'rect'"
+            "rectify the images first (image_proc) and use the rectified topic, with pose_node's parameter "
+            "rectified: true where its name has no 'rect'"
         )
     allowed = LENGTHS[name]
     used = len(coefficients)

@@ -11,7 +11,7 @@ WINDOW, FEWEST, ESTIMATE_EVERY = 120, 24, 15
 #: How periods are tried: the step from one to the next, and how many at most.
 STEP, MOST_PERIODS = 0.01, 600
 #: Mean cosine of the gaps' phases from which a stream counts as periodic: 1 without jitter; gaps without a period give
-#: 0, give or take the root of their number, of which so many times are chance in none of all the periods that are tried.
+#: 0, give or take the root of their number, of which so many times are chance in none of the periods that are tried.
 SURELY, CHANCE = 0.4, 4.3
 #: A longer period is taken for a shorter one that explains this share of it: half the period explains as much.
 LONGER = 0.6

@@ -13,8 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from diffmocap.camera.codecs import why_not_decoded
-from diffmocap.camera.container import Container, read_container
+from diffmocap.camera.containers.codecs import why_not_decoded
+from diffmocap.camera.containers.container import Container
+from diffmocap.camera.containers.reading import read_container
 from diffmocap.camera.devices import Source, explain_device
 from diffmocap.camera.image_files import ImageFiles, image_paths
 from diffmocap.camera.picture import Correction, correction_of, leave_turning_to_us

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from diffmocap.camera.container import Container, Turn
+from diffmocap.camera.containers.container import Container, Turn
 
 _ROTATIONS = {1: cv2.ROTATE_90_CLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_COUNTERCLOCKWISE}
 #: Nearer to 1 the rounding of a container's sizes is as large; farther away it is a damaged number.

@@ -1,0 +1,1 @@
+"""The `diffmocap` command: one file for each subcommand, and what they share."""

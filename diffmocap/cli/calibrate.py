@@ -29,8 +29,8 @@ from diffmocap.errors import CalibrationError, SettingsError
 if TYPE_CHECKING:
     import numpy as np
 
-    from diffmocap.camera.board_search import BoardSearch
-    from diffmocap.camera.calibrating import CalibrationResult
+    from diffmocap.camera.calibration.board_search import BoardSearch
+    from diffmocap.camera.calibration.calibrating import CalibrationResult
 
 SUMMARY = "a camera's calibration from a chessboard"
 
@@ -82,9 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Looks for the board, calibrates, writes the file."""
-    from diffmocap.camera.calibrating import MIN_VIEWS, calibrate
-    from diffmocap.camera.calibration_file import write_calibration
-    from diffmocap.camera.chessboard import Board
+    from diffmocap.camera.calibration.calibrating import MIN_VIEWS, calibrate
+    from diffmocap.camera.calibration.calibration_file import write_calibration
+    from diffmocap.camera.calibration.chessboard import Board
 
     board = Board.parse(args.board, args.square)
     if args.print_board is not None:
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_board(args: argparse.Namespace, board) -> int:
-    from diffmocap.camera.board_picture import write_board
+    from diffmocap.camera.calibration.board_picture import write_board
 
     sheet = write_board(args.print_board, board)
     print(
@@ -130,8 +130,8 @@ def _require_place(out: Path, overwrite: bool) -> None:
 
 
 def _search(args: argparse.Namespace, board) -> BoardSearch:
-    from diffmocap.camera.board_search import BoardSearch, folder_pictures
-    from diffmocap.camera.board_views import MIN_DIFFERENCE
+    from diffmocap.camera.calibration.board_search import BoardSearch, folder_pictures
+    from diffmocap.camera.calibration.board_views import MIN_DIFFERENCE
 
     folder = Path(args.source).expanduser()
     if folder.is_dir():
@@ -154,7 +154,7 @@ def _search(args: argparse.Namespace, board) -> BoardSearch:
 
 
 def _pictures(paths: list[Path]) -> Iterator[tuple[str, np.ndarray]]:
-    from diffmocap.camera.board_search import read_pictures
+    from diffmocap.camera.calibration.board_search import read_pictures
 
     for name, image in read_pictures(paths):
         if image is None:

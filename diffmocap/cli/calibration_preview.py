@@ -8,7 +8,7 @@ import sys
 import cv2
 import numpy as np
 
-from diffmocap.camera.board_search import BoardSearch
+from diffmocap.camera.calibration.board_search import BoardSearch
 
 TITLE = "diffmocap calibrate (q ends it)"
 WIDTH = 960

@@ -195,7 +195,7 @@ def mediapipe() -> Check:
 
 def ros() -> Check:
     """rclpy and the message packages, really imported, in a process of their own."""
-    from diffmocap.ros_environment import child_environment, rclpy_from_wheels, require_ros
+    from diffmocap.middleware.ros_environment import child_environment, rclpy_from_wheels, require_ros
 
     try:
         require_ros()
@@ -223,8 +223,8 @@ def ros() -> Check:
 
 def fast_dds() -> Check:
     """Whether images fit into the shared memory of Fast DDS, in what the launch files and this command start."""
-    from diffmocap.network import LOCAL, given_profile, network, profile_variable, uses_fast_dds
-    from diffmocap.ros_environment import child_environment
+    from diffmocap.middleware.network import LOCAL, given_profile, network, profile_variable, uses_fast_dds
+    from diffmocap.middleware.ros_environment import child_environment
 
     environment = child_environment()
     if not uses_fast_dds(environment):

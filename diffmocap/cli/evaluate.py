@@ -30,8 +30,8 @@ from diffmocap.errors import MotionFileError, SettingsError
 if TYPE_CHECKING:
     import torch
 
-    from diffmocap.body.pose_frames import PoseFrames
-    from diffmocap.lifting.paper_protocol import ProtocolResult
+    from diffmocap.evaluation.paper_protocol import ProtocolResult
+    from diffmocap.evaluation.pose_frames import PoseFrames
 
 SUMMARY = "metrics on motion capture through the camera"
 PROTOCOLS = ("paper", "wild", "both")
@@ -78,9 +78,9 @@ def run(args: argparse.Namespace) -> int:
 def evaluate(args: argparse.Namespace) -> dict:
     """The figures as plain values; the keys are those of the JSON line."""
     from diffmocap.body.model import BodyModel
-    from diffmocap.body.pose_frames import PoseFrames
     from diffmocap.device import resolve_device
-    from diffmocap.lifting.weights import load_weights
+    from diffmocap.evaluation.pose_frames import PoseFrames
+    from diffmocap.lifting.network.weights import load_weights
 
     device = resolve_device(args.device)
     model, body = load_weights(args.weights, device), BodyModel.load(args.body_model, device)
@@ -123,7 +123,7 @@ def paper_figures(args: argparse.Namespace, model, body, frames: PoseFrames) -> 
     """Figures of the paper's protocol, by action where asked."""
     import torch
 
-    from diffmocap.lifting.paper_protocol import evaluate_paper_protocol
+    from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol
 
     with _progress(len(frames), "paper") as bar:
         result = evaluate_paper_protocol(
@@ -142,8 +142,8 @@ def wild_figures(args: argparse.Namespace, model, body, frames: PoseFrames) -> d
     """Figures of the wild protocol: over all frames, by stratum, and by action where asked."""
     import numpy as np
 
-    from diffmocap.lifting.wild_protocol import evaluate_wild_protocol
-    from diffmocap.wild_figures import WildFigures
+    from diffmocap.evaluation.wild_protocol import evaluate_wild_protocol
+    from diffmocap.evaluation.wild_scores import WildFigures
 
     with _progress(len(frames), "wild") as bar:
         result = evaluate_wild_protocol(
@@ -161,7 +161,7 @@ def wild_figures(args: argparse.Namespace, model, body, frames: PoseFrames) -> d
 
 def errors(body, poses: torch.Tensor, result: ProtocolResult, chosen: torch.Tensor) -> dict:
     """Errors of the paper's protocol over the chosen frames [N] bool."""
-    from diffmocap.evaluation import pa_mpjpe_mm
+    from diffmocap.evaluation.joint_errors import pa_mpjpe_mm
 
     truth, sample = poses[chosen].to(body.device), result.rotations[chosen].to(body.device)
     origin = body.template.new_zeros(len(truth), 3)
@@ -202,7 +202,7 @@ def table(figures: dict) -> str:
 
 
 def _wild_table(wild: dict) -> list[str]:
-    from diffmocap.wild_figures import BEST_OF
+    from diffmocap.evaluation.wild_scores import BEST_OF
 
     rows = [("all", wild), *wild["by_stratum"].items(), *wild.get("by_action", {}).items()]
     width = max(len(name) for name, _ in rows)

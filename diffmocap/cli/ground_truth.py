@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from diffmocap.array_archive import ArrayArchive
 from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
 from diffmocap.cli.recording import RecordedPose
 from diffmocap.errors import MotionFileError
+from diffmocap.files.array_archive import ArrayArchive
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class GroundTruth:
             keypoints of the body, projected, and the true ones inside the image, each coordinate over its side of
             the image; ``compared_frames``.
         """
-        from diffmocap.evaluation import mpjpe_mm, pa_mpjpe_mm
+        from diffmocap.evaluation.joint_errors import mpjpe_mm, pa_mpjpe_mm
 
         chosen = sorted(i for i, pose in poses.items() if i < len(self.joints_m) and pose.rotations_xyzw is not None)
         if not chosen:

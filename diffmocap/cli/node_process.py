@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from diffmocap.graph.elements import PACKAGE, NodeProcess
-from diffmocap.ros_environment import child_environment
+from diffmocap.middleware.ros_environment import child_environment
 
 LOG_TAIL_LINES = 15
 _PR_SET_PDEATHSIG = 1

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from diffmocap.cli.recording import Recording
 from diffmocap.errors import SettingsError
-from diffmocap.network import LOCAL, join_network
+from diffmocap.middleware.network import LOCAL, join_network
 
 if TYPE_CHECKING:
     from diffmocap.cli.supervisor import Supervisor
@@ -69,7 +69,7 @@ def play(what: Play, recording: Recording) -> None:
         SetupError: ROS 2 is not there.
         GraphError: a node failed; the message holds the end of its log.
     """
-    from diffmocap.ros_environment import require_ros
+    from diffmocap.middleware.ros_environment import require_ros
 
     require_ros()
     if what.domain_id is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diffmocap.errors import ModelFileError, SettingsError
-from diffmocap.network import LOCAL, NETWORK_DESCRIPTION, NETWORKS
+from diffmocap.middleware.network import LOCAL, NETWORK_DESCRIPTION, NETWORKS
 
 
 def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +92,7 @@ def pose_parameters(args: argparse.Namespace) -> dict[str, Any]:
     from diffmocap.body.model import BodyModel
     from diffmocap.device import resolve_device
     from diffmocap.lifting.lifter import LiftingSettings
-    from diffmocap.lifting.weights import SHIPPED, load_weights
+    from diffmocap.lifting.network.weights import SHIPPED, load_weights
 
     parameters: dict[str, Any] = {
         name: value for name in ("guidance", "steps", "hypotheses") if (value := getattr(args, name)) is not None
@@ -120,7 +120,7 @@ def camera_parameters(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         SettingsError: the calibration cannot be used, or a rate outside its range.
     """
-    from diffmocap.camera.calibration_file import load_calibration
+    from diffmocap.camera.calibration.calibration_file import load_calibration
 
     parameters: dict[str, Any] = {"mirror": True} if args.mirror else {}
     if args.fps is not None:
@@ -139,7 +139,7 @@ def camera_arguments(args: argparse.Namespace) -> dict[str, float]:
 
 
 def _physics_parameters(args: argparse.Namespace) -> dict[str, Any]:
-    from diffmocap.refinement.live_settings import MOST_FRAMES, LiveSettings
+    from diffmocap.refinement.stream.settings import MOST_FRAMES, LiveSettings
 
     if args.camera_height is not None and not 0.0 < args.camera_height <= 100.0:
         raise SettingsError(f"--camera-height must lie in (0, 100] m, got {args.camera_height}")

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 from diffmocap.cli.node_process import RunningNode
 from diffmocap.errors import GraphError
 from diffmocap.graph.elements import PACKAGE, Graph
-from diffmocap.ros_environment import prepare_process, require_ros
-from diffmocap.shared_memory import make_private, remove_dead
+from diffmocap.middleware.ros_environment import prepare_process, require_ros
+from diffmocap.middleware.shared_memory import make_private, remove_dead
 
 if TYPE_CHECKING:
-    from diffmocap.nodes.bring_up import BringUp
+    from diffmocap.nodes.launch.bring_up import BringUp
 
 #: The ever firmer requests to end, and the seconds that each one is given.
 ENDING = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
@@ -126,7 +126,7 @@ class Supervisor:
         Raises:
             GraphError: a node ended, refused a transition or did not answer in time; the message holds its log's end.
         """
-        from diffmocap.nodes.bring_up import BringUp
+        from diffmocap.nodes.launch.bring_up import BringUp
 
         deadline_s = time.monotonic() + timeout_s
         names = [node.name for node in self.graph.lifecycle_nodes]
@@ -144,7 +144,7 @@ class Supervisor:
         Raises:
             GraphError: a process ended that should not have.
         """
-        from diffmocap.nodes.bring_up import TransitionRefused
+        from diffmocap.nodes.launch.bring_up import TransitionRefused
 
         self._executor.spin_once(timeout_sec=timeout_s)
         self._hand_on_logs()
@@ -197,7 +197,7 @@ class Supervisor:
             self._publish_static_transforms()
 
     def _check_parameter_file(self) -> None:
-        from diffmocap.nodes.parameter_names import check_parameter_file
+        from diffmocap.nodes.launch.parameter_names import check_parameter_file
 
         readers = [f"{self._namespace.rstrip('/')}/{node.name}" for node in self.graph.nodes if node.reads_params_file]
         if readers:

@@ -1,1 +1,4 @@
-"""The ROS graph as plain data; :mod:`diffmocap.graph.description` has the graphs, no ROS is needed to read them."""
+"""The ROS 2 graph as data: which nodes run, with which parameters, topics and frames. Imports no ROS.
+
+Launch files and the command line both start what `description` says.
+"""

@@ -28,7 +28,7 @@ from diffmocap.graph.elements import (
 )
 from diffmocap.graph.frames import CAMERA_FRAME, MAP_FRAME, OPTICAL_FRAME, prefixed
 from diffmocap.graph.rviz_config import RvizConfig, shipped_rviz_config
-from diffmocap.network import LOCAL, NETWORK_DESCRIPTION, NETWORKS
+from diffmocap.middleware.network import LOCAL, NETWORK_DESCRIPTION, NETWORKS
 from diffmocap.resources import share_path
 
 #: A robot's own joint_states and robot_description have none.

@@ -27,7 +27,7 @@ def sections(path: str | Path) -> list[tuple[str, Mapping[str, Any]]]:
 
     Groups of parameters are levels, as they are written: ``{"physics_weights": {"slip": 1.0}}``.
     """
-    from diffmocap.yaml_file import read_yaml  # most graphs ask nothing of their file
+    from diffmocap.files.yaml_file import read_yaml  # most graphs ask nothing of their file
 
     try:
         document = read_yaml(path)

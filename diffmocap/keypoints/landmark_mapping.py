@@ -2,9 +2,9 @@
 
 MediaPipe's hips, shoulders or ears are not where the body model has its joints and keypoints of that name. Each
 keypoint is therefore an affine combination of a few landmarks around it, fitted to rendered bodies
-(``benchmarks/detector_gap.py``). Weights that sum to one make this equivariant to any shift, rotation, scale and shear
-of the image, so it needs neither camera nor size of the person. Where a landmark is missing, keypoints that would need
-it fall back to the plain selection of a landmark.
+(``benchmarks/detector/detector_gap.py``). Weights that sum to one make this equivariant to any shift, rotation, scale
+and shear of the image, so it needs neither camera nor size of the person. Where a landmark is missing, keypoints that
+would need it fall back to the plain selection of a landmark.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from functools import cache
 
 import numpy as np
 
-from diffmocap.array_archive import ArrayArchive
 from diffmocap.body.skeleton import NUM_KEYPOINTS
 from diffmocap.errors import ModelFileError
+from diffmocap.files.array_archive import ArrayArchive
 from diffmocap.keypoints.body25 import (
     LANDMARK_NAMES,
     NUM_LANDMARKS,

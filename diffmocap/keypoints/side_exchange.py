@@ -24,10 +24,11 @@ _VELOCITY_TIME_S, _FORGET_S = 0.1, 0.15
 
 @dataclass(frozen=True)
 class SideSettings:
-    """When keypoints are taken for exchanged; chosen on the validation split (``benchmarks/tracking.py``).
+    """When keypoints are taken for exchanged; chosen on the validation split (``benchmarks/lifting/tracking.py``).
 
-    Off by default: it undoes exchanges of a few images well, but MediaPipe's tend to last, and often it is the correction
-    that looks like an exchange. On its keypoints of 63 rendered films the errors of people seen from behind rose.
+    Off by default: it undoes exchanges of a few images well, but MediaPipe's tend to last, and often it is the
+    correction that looks like an exchange. On its keypoints of 63 rendered films the errors of people seen from behind
+    rose.
 
     Attributes:
         enabled: False lets keypoints pass.

@@ -1,4 +1,4 @@
-"""When messages arrive, and what is to be thought of their stamps: see :mod:`diffmocap.stamps`."""
+"""When messages arrive, and what is to be thought of their stamps: see :mod:`diffmocap.timing.stamps`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from builtin_interfaces.msg import Time
 from rclpy.node import Node
 
 from diffmocap.errors import StampError
-from diffmocap.nodes.diagnostics import WARN, Diagnostics
+from diffmocap.nodes.health.diagnostics import WARN, Diagnostics
 from diffmocap.nodes.messages import ns_from_stamp
-from diffmocap.stamps import NO_STAMP_NS, ArrivalStamps, require_near
+from diffmocap.timing.stamps import NO_STAMP_NS, ArrivalStamps, require_near
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Arrival:
     steady_s: float
 
     def require_near(self, most_s: float) -> None:
-        """See :func:`diffmocap.stamps.require_near`.
+        """See :func:`diffmocap.timing.stamps.require_near`.
 
         Raises:
             StampError: also where no time has come on /clock to compare with.

@@ -16,13 +16,13 @@ from std_msgs.msg import Header
 from diffmocap.camera.capture import Capture
 from diffmocap.errors import CameraError
 from diffmocap.graph.frames import OPTICAL_FRAME
-from diffmocap.nodes.camera_calibration import CameraCalibration
-from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
 from diffmocap.nodes.flow_control import FlowControl
-from diffmocap.nodes.image_messages import image_to_compressed_message, image_to_message
+from diffmocap.nodes.health.diagnostics import ERROR, OK, Diagnostics
+from diffmocap.nodes.images.camera_calibration import CameraCalibration
+from diffmocap.nodes.images.image_messages import image_to_compressed_message, image_to_message
+from diffmocap.nodes.images.qos import RELIABILITY_CHOICES, sensor_qos
 from diffmocap.nodes.messages import camera_info_to_message, ns_from_stamp
 from diffmocap.nodes.parameters import Setting
-from diffmocap.nodes.qos import RELIABILITY_CHOICES, sensor_qos
 from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.types import Frame
 

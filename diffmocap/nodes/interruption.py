@@ -13,7 +13,7 @@ import signal
 import threading
 from collections.abc import Callable
 
-from diffmocap.shared_memory import remove_owned
+from diffmocap.middleware.shared_memory import remove_owned
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: Time to close a node [s]: the end is to come within two seconds.

@@ -19,16 +19,16 @@ from diffmocap.graph.description import camera_info_beside
 from diffmocap.keypoints.draw import draw_keypoints
 from diffmocap.keypoints.mediapipe_detector import Detector, DetectorSettings
 from diffmocap.nodes.arrivals import Arrival, Arrivals
-from diffmocap.nodes.diagnostics import ERROR, Diagnostics
-from diffmocap.nodes.image_messages import frame_from_compressed, frame_from_image, image_to_message
-from diffmocap.nodes.image_transport import AUTO, TRANSPORTS, image_source
-from diffmocap.nodes.input_watch import InputWatch, Words
+from diffmocap.nodes.health.diagnostics import ERROR, Diagnostics
+from diffmocap.nodes.health.input_watch import InputWatch, Words
+from diffmocap.nodes.images.image_messages import frame_from_compressed, frame_from_image, image_to_message
+from diffmocap.nodes.images.image_transport import AUTO, TRANSPORTS, image_source
+from diffmocap.nodes.images.mirrored_info import mirrored_camera_info
+from diffmocap.nodes.images.qos import SUBSCRIPTION_CHOICES, ImageSubscription, sensor_qos
 from diffmocap.nodes.messages import keypoints_to_message, ns_from_stamp
-from diffmocap.nodes.mirrored_info import mirrored_camera_info
 from diffmocap.nodes.node_clock import steady_timer
 from diffmocap.nodes.parameters import Setting
 from diffmocap.nodes.publishers import publishers_of
-from diffmocap.nodes.qos import SUBSCRIPTION_CHOICES, ImageSubscription, sensor_qos
 from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.nodes.worker import LatestWorker
 

@@ -27,20 +27,20 @@ from diffmocap.graph.frames import OPTICAL_FRAME, prefixed
 from diffmocap.graph.robot_description import robot_description
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.nodes.arrivals import Arrival, Arrivals
-from diffmocap.nodes.calibration import Calibration, image_topics_behind
-from diffmocap.nodes.diagnostics import ERROR, OK, Diagnostics
-from diffmocap.nodes.ground_frame import GroundFrame
-from diffmocap.nodes.input_watch import InputWatch, PlainSubscription, Words
-from diffmocap.nodes.link_frames import LinkFrames
+from diffmocap.nodes.health.diagnostics import ERROR, OK, Diagnostics
+from diffmocap.nodes.health.input_watch import InputWatch, PlainSubscription, Words
+from diffmocap.nodes.health.output_watch import OutputWatch
+from diffmocap.nodes.images.calibration import Calibration, image_topics_behind
 from diffmocap.nodes.messages import keypoints_from_message, stamp_from_ns
-from diffmocap.nodes.output_watch import OutputWatch
 from diffmocap.nodes.parameters import Parameters
-from diffmocap.nodes.pose_markers import pose_markers
-from diffmocap.nodes.pose_messages import body_pose_message, joint_state_message, root_pose, root_transform
-from diffmocap.nodes.pose_settings import SETTINGS, pipeline_settings
-from diffmocap.nodes.refinement_report import RefinementReport
+from diffmocap.nodes.pose.ground_frame import GroundFrame
+from diffmocap.nodes.pose.link_frames import LinkFrames
+from diffmocap.nodes.pose.pose_markers import pose_markers
+from diffmocap.nodes.pose.pose_messages import body_pose_message, joint_state_message, root_pose, root_transform
+from diffmocap.nodes.pose.pose_settings import SETTINGS, pipeline_settings
+from diffmocap.nodes.pose.refinement_report import RefinementReport
+from diffmocap.nodes.pose.step_budget import StepBudget, refinement_end_ms
 from diffmocap.nodes.run import ManagedNode, run
-from diffmocap.nodes.step_budget import StepBudget, refinement_end_ms
 from diffmocap.nodes.worker import LatestWorker
 from diffmocap.pipeline import Outcome, PosePipeline, PoseResult, load_lifter
 

@@ -16,11 +16,11 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from diffmocap.errors import DiffmocapError, SettingsError
+from diffmocap.middleware.ros_environment import prepare_process
+from diffmocap.middleware.shared_memory import make_private
 from diffmocap.nodes.interruption import take_signals
-from diffmocap.nodes.parameter_names import refuse_unknown_parameters
+from diffmocap.nodes.launch.parameter_names import refuse_unknown_parameters
 from diffmocap.nodes.parameters import Parameters, Setting
-from diffmocap.ros_environment import prepare_process
-from diffmocap.shared_memory import make_private
 
 
 class ManagedNode(LifecycleNode):

@@ -10,8 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from diffmocap.middleware.shared_memory import close_inherited_locks, remove_owned
 from diffmocap.nodes.interruption import take_signals
-from diffmocap.shared_memory import close_inherited_locks, remove_owned
 
 NODES = ("camera_node", "keypoint_node", "pose_node")
 

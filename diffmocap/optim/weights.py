@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save_file
 
 from diffmocap.errors import ModelFileError
+from diffmocap.files.weights_file import WeightsFile
 from diffmocap.optim.adafactor_mlp import AdafactorMlp, AdafactorMlpSettings
 from diffmocap.optim.features import FeatureSettings
 from diffmocap.optim.learned import LearnedOptimizer
 from diffmocap.optim.learned_gradient_descent import LearnedGradientDescent, LearnedGradientDescentSettings
 from diffmocap.optim.optimus import Optimus, OptimusSettings
 from diffmocap.resources import verified_model
-from diffmocap.weights_file import WeightsFile
 
 FORMAT = "diffmocap-optimizer-1"
 #: Trained optimizers of the package: what :func:`load_shipped` calls them, and their files in ``models/``.

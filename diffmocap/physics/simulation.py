@@ -26,14 +26,11 @@ from diffmocap.physics.articulated import ArticulatedBody, SolvePositive
 from diffmocap.physics.ground import Ground
 from diffmocap.physics.ground_contact import GroundContact
 from diffmocap.physics.joint_drives import JointDrives
-from diffmocap.physics.motion import rotation_steps
+from diffmocap.physics.motion import MAX_RATE, rotation_steps
 from diffmocap.physics.tree import global_poses
 
 #: Least steps a second. Half of them track walks as well but let heels sink in on impact.
 STEP_RATE_HZ = 120.0
-#: No segment turns faster [rad/s], so that the explicit part of a step stays tame. Below half of it the bound takes
-#: less than a thousandth of the speed in a step; limbs of runners stay below a third.
-MAX_RATE = 60.0
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,8 @@ class Simulator:
         if self.body.device.type == "cpu" and not self._learns() and compiler.available():
             from diffmocap.physics.compiled.simulated import Constants, Simulated  # compiling may take a while
 
-            rotations, pelvis, velocity, torque = Simulated.apply(*now, between, rates, Constants(self), dt)
+            constants = Constants(self.body, self.drives, self.contact, self.up, self.height, self.gravity)
+            rotations, pelvis, velocity, torque = Simulated.apply(*now, between, rates, constants, dt)
             return SimulatedMotion(rotations, pelvis, velocity, *self._contacts_of(rotations, pelvis, velocity), torque)
         frames, torques = [now], []
         for aims, rate in zip(between.unbind(1), rates.unbind(1), strict=True):

@@ -19,19 +19,19 @@ import torch
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import PARENTS
 from diffmocap.body.urdf import read_urdf
-from diffmocap.lifting.track import TrackedPoses
+from diffmocap.lifting.tracking.track import TrackedPoses
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.segments import BodySegments
-from diffmocap.refinement.body_points import BodyPoints
-from diffmocap.refinement.compiled.ahead import compile_all
-from diffmocap.refinement.fixed_lag import FixedLagRefiner
-from diffmocap.refinement.known_ground import KnownGround
-from diffmocap.refinement.live_result import LiveResult
-from diffmocap.refinement.live_settings import MOST_BUDGET_MS, LiveSettings
-from diffmocap.refinement.pose_covariance import PoseErrors
-from diffmocap.refinement.smoother import Smoother, SmootherSettings
-from diffmocap.refinement.source_blend import SourceBlend
-from diffmocap.refinement.window_buffer import LiveFrame
+from diffmocap.refinement.filter.pose_covariance import PoseErrors
+from diffmocap.refinement.filter.smoother import Smoother, SmootherSettings
+from diffmocap.refinement.filter.source_blend import SourceBlend
+from diffmocap.refinement.prepare import compile_all
+from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
+from diffmocap.refinement.stream.known_ground import KnownGround
+from diffmocap.refinement.stream.result import LiveResult
+from diffmocap.refinement.stream.settings import MOST_BUDGET_MS, LiveSettings
+from diffmocap.refinement.stream.window_buffer import LiveFrame
+from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.types import BodyPhysics, BodyState, CameraIntrinsics, Keypoints2D
 
 #: A window of fewer frames says little about motion: the filter's pose is the better one.

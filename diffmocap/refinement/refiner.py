@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
-from diffmocap.lifting.track import TrackedPoses
+from diffmocap.lifting.tracking.track import TrackedPoses
 from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D
 
 Settings = TypeVar("Settings")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from benchmarks import data_ablation
-from benchmarks.data_ablation import PARTS, VARIANTS, by_variant, cell, recipe
-from training.poses import PoseAugmentation
-from training.recipe import Recipe
+from benchmarks.lifting import data_ablation
+from benchmarks.lifting.data_ablation import PARTS, VARIANTS, by_variant, cell, recipe
+from training.lifting.recipe import Recipe
+from training.motions.poses import PoseAugmentation
 
 #: Values of a recipe that belong to a part.
 BELONGING = {

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from benchmarks import denoisers
-from benchmarks.denoisers import chosen, figures_of
+from benchmarks.lifting import denoisers
+from benchmarks.lifting.denoisers import chosen, figures_of
 
 
 def run(architecture: str, kind: str, val: float, test: float) -> dict:

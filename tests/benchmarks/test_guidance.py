@@ -9,13 +9,13 @@ import sys
 import pytest
 import torch
 
-from benchmarks import guidance
-from benchmarks.guidance_sweep import Guidance, Sweep
+from benchmarks.lifting import guidance
+from benchmarks.lifting.guidance_sweep import Guidance, Sweep
 from diffmocap.body.model import BodyModel
-from diffmocap.body.pose_frames import PoseFrames
-from diffmocap.lifting.guidance import GUIDANCE_INTERVAL
-from diffmocap.lifting.paper_protocol import evaluate_paper_protocol
-from diffmocap.lifting.weights import load_weights
+from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol
+from diffmocap.evaluation.pose_frames import PoseFrames
+from diffmocap.lifting.network.weights import load_weights
+from diffmocap.lifting.sampling.guidance import GUIDANCE_INTERVAL
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_classifier_free_rows_are_the_papers_protocol(poses):
 
 def test_truth_is_without_error_and_a_folded_knee_beyond_its_limits(poses):
     from diffmocap.body.rotations import sixd_from_matrix
-    from diffmocap.lifting.condition import root_to_network
+    from diffmocap.lifting.network.condition import root_to_network
 
     sweep = Sweep(load_weights(), BodyModel.load(), poses, steps=2)
     bent = sweep.truth.clone()
@@ -59,7 +59,17 @@ def test_at_high_noise_guidance_at_every_step_leaves_the_keypoints(poses):
 
 
 def test_command_ends_with_one_json_line(shared_dir):
-    command = [sys.executable, "-m", "benchmarks.guidance", "--frames", "2", "--steps", "2", "--json", "--no-page"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.lifting.guidance",
+        "--frames",
+        "2",
+        "--steps",
+        "2",
+        "--json",
+        "--no-page",
+    ]
     done = subprocess.run(command, cwd=guidance.RESULTS.parents[1], capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout.strip().splitlines()[-1])

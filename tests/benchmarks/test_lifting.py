@@ -8,14 +8,16 @@ import sys
 import pytest
 import torch
 
-from benchmarks import baselines, lifting, lifting_page, report
-from benchmarks.baselines import Baseline, load_baselines
-from benchmarks.lifting_page import TARGETS, asked_against_measured
-from benchmarks.pose_grid import posed, varied_frames
+from benchmarks.lifting import __main__ as lifting
+from benchmarks.lifting import baselines, lifting_page
+from benchmarks.lifting.baselines import Baseline, load_baselines
+from benchmarks.lifting.lifting_page import TARGETS, asked_against_measured
+from benchmarks.lifting.pose_grid import posed, varied_frames
+from benchmarks.page import report
 from benchmarks.synthetic.scenes import SCENES
 from diffmocap.body.model import BodyModel
-from diffmocap.body.pose_frames import PoseFrames
 from diffmocap.cli.render import BodyRenderer
+from diffmocap.evaluation.pose_frames import PoseFrames
 
 KEYS = {
     "pixel_error", "pixel_error_mlp", "wild_mpjpe_mm", "wild_pa_mpjpe_mm", "wild_best_of_10_mpjpe_mm",

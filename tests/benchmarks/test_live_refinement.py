@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.live_refinement import WARM_UP, Judge, measure, page, unrefined
-from benchmarks.live_streams import UP, live_stream
+from benchmarks.refinement.live_refinement import WARM_UP, Judge, measure, page, unrefined
+from benchmarks.refinement.live_streams import UP, live_stream
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.live_sampling import OFFLINE, SETTINGS, describe, live_figures, paper_error
+from benchmarks.lifting.live_sampling import OFFLINE, SETTINGS, describe, live_figures, paper_error
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
+from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol
 from diffmocap.lifting.lifter import Lifter, LiftingSettings
-from diffmocap.lifting.paper_protocol import evaluate_paper_protocol
-from diffmocap.lifting.weights import load_weights
+from diffmocap.lifting.network.weights import load_weights
 
 
 @pytest.fixture(scope="module")

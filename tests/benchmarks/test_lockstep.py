@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 
-from benchmarks.lockstep import minimize_in_rounds
+from benchmarks.optimizers.lockstep import minimize_in_rounds
 from diffmocap.optim.quasi_newton import Bfgs, Lbfgs
 from diffmocap.optim.stopping import Budget, RelativeDecrease
 from diffmocap.optim.task import FunctionTask

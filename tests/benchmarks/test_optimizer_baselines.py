@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 
-from benchmarks import optimizer_baselines
-from benchmarks.optimizer_baselines import (
+from benchmarks.optimizers import baselines as optimizer_baselines
+from benchmarks.optimizers.baselines import (
     BASELINES,
     LEARNING_RATES,
     SEARCHING,
@@ -19,7 +19,7 @@ from benchmarks.optimizer_baselines import (
     refresh,
     tune,
 )
-from benchmarks.optimizer_curves import (
+from benchmarks.optimizers.curves import (
     EVALUATIONS,
     FOLDER,
     QUANTILE_ITERATIONS,
@@ -31,7 +31,7 @@ from benchmarks.optimizer_curves import (
     make_curve,
     tidy,
 )
-from benchmarks.optimizer_tasks import DIMENSIONS, ITERATIONS, STARTS, TEST_DIMENSIONS, BenchmarkTask, all_tasks
+from benchmarks.optimizers.tasks import DIMENSIONS, ITERATIONS, STARTS, TEST_DIMENSIONS, BenchmarkTask, all_tasks
 from diffmocap.optim.first_order import Adam
 from diffmocap.optim.functions import FUNCTIONS
 from diffmocap.optim.stopping import Budget

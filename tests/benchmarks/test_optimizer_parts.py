@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks import optimizer_directions, optimizer_learned
-from benchmarks.optimizer_costs import bfgs_times, memory, memory_above_start, step_time_table
-from benchmarks.optimizer_directions import (
+from benchmarks.optimizers import directions as optimizer_directions
+from benchmarks.optimizers import learned as optimizer_learned
+from benchmarks.optimizers.costs import bfgs_times, memory, memory_above_start, step_time_table
+from benchmarks.optimizers.directions import (
     bfgs_trajectory,
     directions,
     gradient_and_newton,
@@ -15,8 +16,8 @@ from benchmarks.optimizer_directions import (
     mean_of,
     step_trajectory,
 )
-from benchmarks.optimizer_learned import LearnedSolver, run_tasks
-from benchmarks.optimizer_tasks import ITERATIONS, BenchmarkTask
+from benchmarks.optimizers.learned import LearnedSolver, run_tasks
+from benchmarks.optimizers.tasks import ITERATIONS, BenchmarkTask
 from diffmocap.optim.adafactor_mlp import AdafactorMlp, AdafactorMlpSettings
 from diffmocap.optim.first_order import Momentum
 from diffmocap.optim.optimus import Optimus, OptimusSettings

@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 
-from benchmarks.optimizer_curves import baseline_file, load_curves
-from benchmarks.optimizer_paper import (
+from benchmarks.optimizers.curves import baseline_file, load_curves
+from benchmarks.optimizers.paper import (
     NOT_COMPARABLE,
     PAPER_SOLVERS,
     TABLE,
@@ -16,7 +16,7 @@ from benchmarks.optimizer_paper import (
     comparable_excess,
     paper_value,
 )
-from benchmarks.optimizer_scores import (
+from benchmarks.optimizers.scores import (
     iterations_to_target,
     performance_ratios,
     profile,
@@ -25,8 +25,8 @@ from benchmarks.optimizer_scores import (
     relative_iterations,
     share_at_least,
 )
-from benchmarks.optimizer_tasks import DIMENSIONS, TEST_DIMENSIONS, BenchmarkTask
-from benchmarks.report import RESULTS
+from benchmarks.optimizers.tasks import DIMENSIONS, TEST_DIMENSIONS, BenchmarkTask
+from benchmarks.page.report import RESULTS
 from diffmocap.optim.functions import FUNCTIONS
 
 

@@ -8,12 +8,16 @@ import sys
 import pytest
 import torch
 
-from benchmarks import optimizer_curves, optimizer_learned, optimizer_page, optimizers, report
-from benchmarks.optimizer_baselines import SEARCHING, joined
-from benchmarks.optimizer_page import TARGETS, asked_against_measured, number
-from benchmarks.optimizer_paper import PAPER_SOLVERS
-from benchmarks.optimizer_summary import PROFILE_SOLVERS, Measured, by_task, summary
-from benchmarks.optimizer_tasks import BenchmarkTask
+from benchmarks.optimizers import __main__ as optimizers
+from benchmarks.optimizers import curves as optimizer_curves
+from benchmarks.optimizers import learned as optimizer_learned
+from benchmarks.optimizers import page as optimizer_page
+from benchmarks.optimizers.baselines import SEARCHING, joined
+from benchmarks.optimizers.page import TARGETS, asked_against_measured, number
+from benchmarks.optimizers.paper import PAPER_SOLVERS
+from benchmarks.optimizers.summary import PROFILE_SOLVERS, Measured, by_task, summary
+from benchmarks.optimizers.tasks import BenchmarkTask
+from benchmarks.page import report
 from diffmocap.optim.adafactor_mlp import AdafactorMlp, AdafactorMlpSettings
 from diffmocap.optim.optimus import Optimus, OptimusSettings
 from diffmocap.optim.weights import save_optimizer
@@ -40,7 +44,7 @@ def results(tmp_path, monkeypatch):
     monkeypatch.setattr(optimizers, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(optimizers, "REMARKS", folder / "remarks.md")
     monkeypatch.setattr(optimizers, "FULL_RUN", folder / "full.json")
-    monkeypatch.setattr("benchmarks.optimizer_costs.memory", lambda solver, begun: {
+    monkeypatch.setattr("benchmarks.optimizers.costs.memory", lambda solver, begun: {
         "peak_mb": 150.0, "n": 10_000, "steps": 200, "begun": begun,
     })  # fmt: skip
     return folder

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from benchmarks import optimus_variants
-from benchmarks.optimus_variants import METHODS, VARIANTS, decades, done, main, train
-from benchmarks.optimus_variants_page import TITLES, average, table
+from benchmarks.optimizers import optimus_variants
+from benchmarks.optimizers.optimus_variants import METHODS, VARIANTS, decades, done, main, train
+from benchmarks.optimizers.optimus_variants_page import TITLES, average, table
 from diffmocap.optim.optimus import Optimus, OptimusSettings
 from diffmocap.optim.weights import build
 from training.optim.problems import TRAINED

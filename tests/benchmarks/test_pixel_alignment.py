@@ -8,17 +8,17 @@ import sys
 
 import torch
 
-from benchmarks import pixel_alignment
-from benchmarks.report import provenance
+from benchmarks.lifting import pixel_alignment
+from benchmarks.page.report import provenance
 from diffmocap.body.model import BodyModel
-from diffmocap.lifting.paper_protocol import evaluate_paper_protocol, paper_view
-from diffmocap.lifting.weights import load_weights
+from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol, paper_view
+from diffmocap.lifting.network.weights import load_weights
 
 
 def test_error_of_a_sample_is_the_mean_difference_of_its_projection(shared_dir):
     from diffmocap.body.mocap import load_split
     from diffmocap.camera.projection import project
-    from diffmocap.lifting.paper_protocol import paper_intrinsics
+    from diffmocap.evaluation.paper_protocol import paper_intrinsics
 
     body, model = BodyModel.load(), load_weights()
     poses = torch.cat([c.rotations[:1] for c in load_split(shared_dir / "data" / "cmu_smpl30_val.npz")[:4]])
@@ -35,7 +35,7 @@ def test_command_ends_with_one_json_line(shared_dir, tmp_path):
     command = [
         sys.executable,
         "-m",
-        "benchmarks.pixel_alignment",
+        "benchmarks.lifting.pixel_alignment",
         "--frames",
         "6",
         "--steps",

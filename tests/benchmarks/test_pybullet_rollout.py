@@ -6,7 +6,7 @@ import pytest
 import roma
 import torch
 
-from benchmarks.pybullet_rollout import PybulletCharacter
+from benchmarks.refinement.pybullet_rollout import PybulletCharacter
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_NAMES
 from diffmocap.body.urdf import read_urdf

@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import refinement
-from benchmarks.refinement import headline, parser, part_figures
-from benchmarks.refinement_ablations import ABLATIONS, hopping, order
-from benchmarks.refinement_cache import Cache, code_version
-from benchmarks.refinement_clips import Cut, cuts_of, domains, spread
-from benchmarks.refinement_diffphy import DiffphyBench
-from benchmarks.refinement_filters import Kalman
-from benchmarks.refinement_page import TARGETS, page
-from benchmarks.refinement_parts import Bench, races, tables
-from benchmarks.refinement_scores import BFGS, Curves
-from benchmarks.refinement_settings import SMALLEST, Settings
-from benchmarks.refinement_solvers import ADAM, OPTIMUS, Solver, searching, solve, solve_alone, tuned_rate
+from benchmarks.refinement import __main__ as refinement
+from benchmarks.refinement.__main__ import headline, parser, part_figures
+from benchmarks.refinement.ablations import ABLATIONS, hopping, order
+from benchmarks.refinement.cache import Cache, code_version
+from benchmarks.refinement.clips import Cut, cuts_of, domains, spread
+from benchmarks.refinement.diffphy import DiffphyBench
+from benchmarks.refinement.filters import Kalman
+from benchmarks.refinement.page import TARGETS, page
+from benchmarks.refinement.parts import Bench, races, tables
+from benchmarks.refinement.scores import BFGS, Curves
+from benchmarks.refinement.settings import SMALLEST, Settings
+from benchmarks.refinement.solvers import ADAM, OPTIMUS, Solver, searching, solve, solve_alone, tuned_rate
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.optim.first_order import Adam
 from diffmocap.optim.task import FunctionTask
-from training.lifted_windows import MotionLifter
+from training.motions.lifted_windows import MotionLifter
 from training.optim.motion_problems import simulated_body
 
 #: What the JSON line has of each loss.
@@ -94,11 +94,11 @@ def test_the_cache_computes_once_and_again_for_other_code(tmp_path):
 
 def test_compiled_code_is_code_too(tmp_path):
     """A change anywhere below a package makes what was kept out of date."""
-    for part in ("optim", "physics", "refinement/compiled", "lifting", "body"):
+    for part in ("optim", "physics", "refinement/kernels", "lifting", "body"):
         (tmp_path / "diffmocap" / part).mkdir(parents=True)
     (tmp_path / "models").mkdir()
     (tmp_path / "models/human.urdf").write_text("<robot/>")
-    deep = tmp_path / "diffmocap/refinement/compiled/loss.py"
+    deep = tmp_path / "diffmocap/refinement/kernels/loss.py"
     deep.write_text("a = 1")
     before = code_version(tmp_path)
     deep.write_text("a = 2")
@@ -228,7 +228,7 @@ def test_the_page_says_what_was_met_and_what_was_not_measured():
 
 
 def test_plots_are_drawn(tmp_path):
-    from benchmarks.refinement_plots import convergence_plot, trade_plot
+    from benchmarks.refinement.plots import convergence_plot, trade_plot
 
     part = made_up()
     assert convergence_plot(part, tmp_path / "a.png").stat().st_size > 10_000

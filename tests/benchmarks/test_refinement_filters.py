@@ -8,7 +8,7 @@ import pytest
 import roma
 import torch
 
-from benchmarks.refinement_filters import Kalman, OneEuro, at_equal_jitter, smoother_matrix, tune
+from benchmarks.refinement.filters import Kalman, OneEuro, at_equal_jitter, smoother_matrix, tune
 
 DT = 1 / 30
 

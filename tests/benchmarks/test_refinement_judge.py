@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from benchmarks.refinement_judge import ARM, FRICTION, GRAVITY, RootJudge, friction_edges
+from benchmarks.refinement.judge import ARM, FRICTION, GRAVITY, RootJudge, friction_edges
 from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, URDF_FROM_SMPL, rotations_from_angles
 from diffmocap.body.mocap import load_split, retarget
 from diffmocap.body.model import BodyModel

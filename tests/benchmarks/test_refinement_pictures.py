@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.refinement_pictures import FORCE_BGR, UNEXPLAINED_BGR, Strip, motions_of, posed_body
+from benchmarks.refinement.refinement_pictures import FORCE_BGR, UNEXPLAINED_BGR, Strip, motions_of, posed_body
 from diffmocap.body.joint_angles import angle_trajectory
 from diffmocap.body.mocap import load_split, retarget
 from diffmocap.cli.render import BodyRenderer
 from diffmocap.physics.ground import STANDARD_GRAVITY
-from training.lifted_windows import MotionLifter
+from training.motions.lifted_windows import MotionLifter
 
 
 @pytest.fixture(scope="module")

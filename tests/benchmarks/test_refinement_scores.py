@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.refinement_judge import RootJudge
-from benchmarks.refinement_metrics import Referee, Truth, change, interval, resampled
-from benchmarks.refinement_scores import (
+from benchmarks.refinement.judge import RootJudge
+from benchmarks.refinement.metrics import Referee, Truth, change, interval, resampled
+from benchmarks.refinement.scores import (
     Curves,
     compare,
     evaluations_to,

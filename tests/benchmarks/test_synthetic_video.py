@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import synthetic_video
 from benchmarks.detector.world_baseline import LIMB_LANDMARKS
-from benchmarks.synthetic_video import METHODS, Comparison, breakdowns, errors, write_page
+from benchmarks.synthetic import synthetic_video
+from benchmarks.synthetic.synthetic_video import METHODS, Comparison, breakdowns, errors, write_page
 from diffmocap.body.skeleton import LIMB_JOINTS
 from diffmocap.pipeline import PipelineSettings
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.noisy_keypoints import CAMERA, LIMBS, Observed, cut_together, exchange_sides, hide_parts
-from benchmarks.pose_errors import Errors, coverage, fit_shrinkage, fit_tables
-from benchmarks.tracking import Run, figures
+from benchmarks.lifting.noisy_keypoints import CAMERA, LIMBS, Observed, cut_together, exchange_sides, hide_parts
+from benchmarks.lifting.tracking import Run, figures
+from benchmarks.refinement.pose_errors import Errors, coverage, fit_shrinkage, fit_tables
 from diffmocap.body.skeleton import JOINT_MIRROR, KEYPOINT_MIRROR
-from diffmocap.refinement.pose_covariance import joint_visibility
+from diffmocap.refinement.filter.pose_covariance import joint_visibility
 from diffmocap.types import Keypoints2D
 
 FRAMES = 60
@@ -64,7 +64,7 @@ def test_what_goes_wrong_is_what_was_asked_for():
 
 
 def known_errors(count: int, seed: int, hypotheses: int = 1) -> tuple[Errors, torch.Tensor]:
-    """Gaussian errors with a covariance for each joint, doubled in angle where the joint is hidden; joint 22 is still."""
+    """Gaussian errors with a covariance of each joint, doubled in angle where it is hidden; joint 22 is still."""
     g = torch.Generator().manual_seed(seed)
     a = torch.randn(24, 3, 3, generator=torch.Generator().manual_seed(9))
     truth = 0.01 * (a @ a.mT + 0.2 * torch.eye(3))

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from diffmocap.body.motion_clip import MotionClip
-from diffmocap.body.pose_frames import PoseFrames
 from diffmocap.errors import MotionFileError
+from diffmocap.evaluation.pose_frames import PoseFrames
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from diffmocap.body.mocap import load_clips
-from diffmocap.body.pose_frames import PoseFrames
 from diffmocap.body.rotation_columns import MAX_TURN_RAD, check_axis_angle, columns_of_joints
 from diffmocap.errors import MotionFileError
+from diffmocap.evaluation.pose_frames import PoseFrames
 
 FRAMES = 20
 

@@ -26,7 +26,8 @@ def smpl_like() -> dict[str, np.ndarray]:
     weights = rng.random((6890, 24))
     return {
         "v_template": rng.standard_normal((6890, 3)), "shapedirs": rng.standard_normal((6890, 3, 10)),
-        "posedirs": 1e-3 * rng.standard_normal((6890, 3, 207)), "J_regressor": regressor / regressor.sum(1, keepdims=True),
+        "posedirs": 1e-3 * rng.standard_normal((6890, 3, 207)),
+        "J_regressor": regressor / regressor.sum(1, keepdims=True),
         "weights": weights / weights.sum(1, keepdims=True), "f": rng.integers(0, 6890, (100, 3)).astype(np.uint32),
         "kintree_table": np.array([[4294967295, *PARENTS[1:]], range(24)], np.uint32),
     }  # fmt: skip

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from diffmocap.camera.board_views import BoardViews
-from diffmocap.camera.calibrating import calibrate
-from diffmocap.camera.chessboard import Board
+from diffmocap.camera.calibration.board_views import BoardViews
+from diffmocap.camera.calibration.calibrating import calibrate
+from diffmocap.camera.calibration.chessboard import Board
 from diffmocap.camera.lens import distort
 from diffmocap.errors import CalibrationError, SettingsError
 from diffmocap.types import CameraIntrinsics

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import yaml
 
-from diffmocap.camera.calibration_file import calibration_text, load_calibration, projection_matrix, write_calibration
+from diffmocap.camera.calibration.calibration_file import (
+    calibration_text,
+    load_calibration,
+    projection_matrix,
+    write_calibration,
+)
 from diffmocap.errors import SettingsError
 from diffmocap.types import CameraIntrinsics
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from diffmocap.camera.board_picture import write_board
-from diffmocap.camera.board_views import BoardViews
-from diffmocap.camera.chessboard import Board, BoardView
+from diffmocap.camera.calibration.board_picture import write_board
+from diffmocap.camera.calibration.board_views import BoardViews
+from diffmocap.camera.calibration.chessboard import Board, BoardView
 from diffmocap.errors import SettingsError
 from diffmocap.types import CameraIntrinsics
 from tests.board_scene import picture, rays

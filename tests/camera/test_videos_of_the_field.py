@@ -19,7 +19,8 @@ from benchmarks.field.video_files import (
     write_webm,
 )
 from diffmocap.camera.capture import Capture
-from diffmocap.camera.container import Turn, read_container
+from diffmocap.camera.containers.container import Turn
+from diffmocap.camera.containers.reading import read_container
 from diffmocap.errors import CameraError
 
 #: Display matrices (a, b, c, d) as players read them: a row vector (x, y) of the stored picture is shown at
@@ -168,7 +169,7 @@ def test_a_container_that_is_not_read_here_is_turned_by_the_backends_angle(tmp_p
     path = write_video(tmp_path / "clip.mp4", [stored_for(shown, MATRICES["90 clockwise"])] * 2)
     set_matrix(path, *MATRICES["90 clockwise"])
     from diffmocap.camera import opening
-    from diffmocap.camera.container import Container
+    from diffmocap.camera.containers.container import Container
 
     monkeypatch.setattr(opening, "read_container", lambda path: Container())
     assert differs(read_all(path)[0][0].image, shown) < 12

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from diffmocap.camera.calibration_file import load_calibration
-from diffmocap.camera.chessboard import Board
+from diffmocap.camera.calibration.calibration_file import load_calibration
+from diffmocap.camera.calibration.chessboard import Board
 from diffmocap.cli import calibrate
 from diffmocap.cli.calibration_preview import WIDTH, painted
 from diffmocap.cli.main import main
@@ -147,7 +147,7 @@ def test_a_second_ctrl_c_ends_the_command(images, camera, tmp_path, monkeypatch)
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("diffmocap.camera.calibrating.calibrate", interrupted)
+    monkeypatch.setattr("diffmocap.camera.calibration.calibrating.calibrate", interrupted)
     assert main(["calibrate", "--out", str(tmp_path / "camera.yaml")]) == 130
     assert not (tmp_path / "camera.yaml").exists()
 
@@ -185,7 +185,7 @@ def test_a_board_to_print(tmp_path, capsys):
 
 
 def test_the_preview_is_a_mirror(images):
-    from diffmocap.camera.board_search import BoardSearch
+    from diffmocap.camera.calibration.board_search import BoardSearch
 
     search = BoardSearch(BOARD, 0.1)
     corners = search.look(images[0])

@@ -126,7 +126,7 @@ def test_a_corrupt_model_is_told(monkeypatch):
 
 def test_a_ros_that_cannot_be_imported_shows_the_reason(monkeypatch):
     failed = subprocess.CompletedProcess([], 1, "", "Traceback ...\nImportError: libfastrtps.so: no such file")
-    monkeypatch.setattr("diffmocap.ros_environment.require_ros", lambda: None)
+    monkeypatch.setattr("diffmocap.middleware.ros_environment.require_ros", lambda: None)
     monkeypatch.setattr(checks.subprocess, "run", lambda *a, **k: failed)
     check = checks.ros()
     assert check.status == "missing" and "libfastrtps" in check.detail
@@ -136,23 +136,25 @@ def test_no_ros_gives_the_advice_of_the_error(monkeypatch):
     def absent() -> None:
         raise SetupError("source it")
 
-    monkeypatch.setattr("diffmocap.ros_environment.require_ros", absent)
+    monkeypatch.setattr("diffmocap.middleware.ros_environment.require_ros", absent)
     check = checks.ros()
     assert (check.status, check.advice) == ("missing", "source it")
 
 
 def test_the_profile_that_diffmocap_will_set_is_named_for_drivers_too(monkeypatch):
-    monkeypatch.setattr("diffmocap.ros_environment.child_environment", lambda: {"ROS_DISTRO": "jazzy"})
+    monkeypatch.setattr("diffmocap.middleware.ros_environment.child_environment", lambda: {"ROS_DISTRO": "jazzy"})
     check = checks.fast_dds()
     assert "fastdds" in check.detail and check.status in ("ok", "note")
     if check.status == "ok":  # else there is too little shared memory, of which it speaks
         assert "export FASTRTPS_DEFAULT_PROFILES_FILE=/" in check.advice
-    monkeypatch.setattr("diffmocap.ros_environment.child_environment", lambda: {"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})
+    monkeypatch.setattr(
+        "diffmocap.middleware.ros_environment.child_environment", lambda: {"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"}
+    )
     assert "rmw_zenoh_cpp" in checks.fast_dds().detail
 
 
 def test_a_profile_that_does_not_exist_is_told(monkeypatch):
     environment = {"FASTDDS_DEFAULT_PROFILES_FILE": "/nowhere.xml"}
-    monkeypatch.setattr("diffmocap.ros_environment.child_environment", lambda: environment)
+    monkeypatch.setattr("diffmocap.middleware.ros_environment.child_environment", lambda: environment)
     check = checks.fast_dds()
     assert (check.status, check.advice) == ("missing", "unset FASTDDS_DEFAULT_PROFILES_FILE")

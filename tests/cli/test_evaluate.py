@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from diffmocap.body.model import BodyModel
-from diffmocap.body.pose_frames import PoseFrames
 from diffmocap.cli import evaluate
 from diffmocap.cli.main import main
-from diffmocap.lifting.paper_protocol import ProtocolResult, paper_view
+from diffmocap.evaluation.paper_protocol import ProtocolResult, paper_view
+from diffmocap.evaluation.pose_frames import PoseFrames
 
 FAST = ("--steps", "2", "--wild-steps", "2", "--samples", "3", "--every", "3")
 PAPER_KEYS = {"pixel_error", "mpjpe_mm", "pa_mpjpe_mm"}

@@ -157,7 +157,7 @@ def test_bad_input_is_told_before_anything_starts(capsys, tmp_path, tiny_video, 
 
 
 def test_without_ros_the_message_says_how_to_get_it(capsys, monkeypatch, tiny_video, tmp_path):
-    monkeypatch.setattr("diffmocap.ros_environment.find_spec", lambda name: None)
+    monkeypatch.setattr("diffmocap.middleware.ros_environment.find_spec", lambda name: None)
     assert main(["demo", "--source", str(tiny_video), "--out", str(tmp_path)]) == 1
     err = capsys.readouterr().err
     assert "make setup" in err and "setup.bash" in err

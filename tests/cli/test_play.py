@@ -100,7 +100,7 @@ def test_the_chosen_network_is_set_before_ros_is_and_contradictions_are_told(mon
     def supervisor(*_) -> None:
         raise Reached(os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE"))
 
-    monkeypatch.setattr("diffmocap.ros_environment.require_ros", lambda: None)
+    monkeypatch.setattr("diffmocap.middleware.ros_environment.require_ros", lambda: None)
     monkeypatch.setitem(sys.modules, "diffmocap.cli.supervisor", SimpleNamespace(Supervisor=supervisor))
     environment = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     monkeypatch.setattr(os, "environ", environment)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from diffmocap.camera.calibration_file import write_calibration
+from diffmocap.camera.calibration.calibration_file import write_calibration
 from diffmocap.cli.main import main
 from diffmocap.types import CameraIntrinsics
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from diffmocap.lifting.schedule import NoiseSchedule
+from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from examples import branin
 from examples.toy_diffusion import guided, sample, train
 

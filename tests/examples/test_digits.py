@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffmocap.lifting.schedule import NoiseSchedule
+from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from examples import digits
 from examples.digit_images import MNIST_FILES, Digits, DigitsError, load_bundled, load_mnist, read_idx
 from examples.toy_diffusion import train

@@ -103,7 +103,10 @@ def test_another_shape_is_refused_and_the_file_is_in_the_manifest():
 
 
 def test_the_detector_loads_without_torch():
-    code = "import sys, diffmocap.keypoints.mediapipe_detector as m; m.LandmarkMapping.load(); print('torch' in sys.modules)"
+    code = (
+        "import sys, diffmocap.keypoints.mediapipe_detector as m;"
+        "m.LandmarkMapping.load(); print('torch' in sys.modules)"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["False"]
 
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager, nullcontext
 import pytest
 import torch
 
-from diffmocap.lifting.acceleration import WARM_UP, CudaGraphs, GraphedDenoiser, accelerate
-from diffmocap.lifting.condition import Condition
-from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
-from diffmocap.lifting.fused_denoiser import FusedDenoiser
-from diffmocap.lifting.mlp_denoiser import MlpConfig, MlpDenoiser
+from diffmocap.lifting.network.acceleration import WARM_UP, CudaGraphs, GraphedDenoiser, accelerate
+from diffmocap.lifting.network.condition import Condition
+from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.lifting.network.fused_denoiser import FusedDenoiser
+from diffmocap.lifting.network.mlp_denoiser import MlpConfig, MlpDenoiser
 
 CONFIG = DenoiserConfig(width=48, heads=3, feedforward=80, joint_layers=2, keypoint_layers=2, decoder_layers=3)
 

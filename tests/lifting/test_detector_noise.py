@@ -8,8 +8,8 @@ import torch
 
 from diffmocap.body.skeleton import KEYPOINT_MIRROR
 from diffmocap.errors import ModelFileError
-from diffmocap.lifting.detector_noise import DetectorNoise
 from diffmocap.resources import manifest, verified_model
+from training.views.detector_noise import DetectorNoise
 
 
 @pytest.fixture(scope="module")

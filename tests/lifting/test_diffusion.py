@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from diffmocap.errors import SettingsError
-from diffmocap.lifting.ddim import ddim_sample, ddim_timesteps
-from diffmocap.lifting.ddpm import ddpm_sample
-from diffmocap.lifting.schedule import NoiseSchedule
+from diffmocap.lifting.sampling.ddim import ddim_sample, ddim_timesteps
+from diffmocap.lifting.sampling.ddpm import ddpm_sample
+from diffmocap.lifting.sampling.schedule import NoiseSchedule
 
 diffusers = pytest.importorskip("diffusers")
 BETAS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}

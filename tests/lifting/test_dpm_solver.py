@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diffmocap.lifting.ddim import ddim_sample, ddim_timesteps
-from diffmocap.lifting.dpm_solver import dpm_sample
-from diffmocap.lifting.schedule import NoiseSchedule
+from diffmocap.lifting.sampling.ddim import ddim_sample, ddim_timesteps
+from diffmocap.lifting.sampling.dpm_solver import dpm_sample
+from diffmocap.lifting.sampling.schedule import NoiseSchedule
 
 diffusers = pytest.importorskip("diffusers")
 #: Our schedules as diffusers names them.
@@ -94,7 +94,7 @@ def gaussian_x0(schedule: NoiseSchedule):
 
 
 def ode_solution(schedule: NoiseSchedule, x: torch.Tensor, t: int, to: int | None) -> torch.Tensor:
-    """Probability-flow ODE of that data from x at time t, exactly: it keeps the standardised state. ``None``: noise 0."""
+    """Probability-flow ODE of that data from x at time t, exact: it keeps the standardised state. ``None``: noise 0."""
 
     def moments(t):
         a, b = (1.0, 0.0) if t is None else (float(schedule.signal[t]), float(schedule.sigma[t]))

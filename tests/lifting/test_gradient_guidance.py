@@ -11,15 +11,15 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import sixd_from_matrix
 from diffmocap.camera.projection import project
 from diffmocap.errors import SettingsError
-from diffmocap.lifting.condition import make_condition, root_to_network
-from diffmocap.lifting.ddim import ddim_sample, ddim_timesteps
-from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
-from diffmocap.lifting.gradient_guidance import FORMS, KeypointLikelihood, gradient_guided_denoiser
-from diffmocap.lifting.guidance import guided_denoiser
-from diffmocap.lifting.paper_protocol import paper_intrinsics, paper_view
-from diffmocap.lifting.schedule import NoiseSchedule
-from diffmocap.lifting.unconditional import sample_prior
-from diffmocap.lifting.weights import load_weights
+from diffmocap.evaluation.paper_protocol import paper_intrinsics, paper_view
+from diffmocap.lifting.network.condition import make_condition, root_to_network
+from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.lifting.network.weights import load_weights
+from diffmocap.lifting.sampling.ddim import ddim_sample, ddim_timesteps
+from diffmocap.lifting.sampling.gradient_guidance import FORMS, KeypointLikelihood, gradient_guided_denoiser
+from diffmocap.lifting.sampling.guidance import guided_denoiser
+from diffmocap.lifting.sampling.schedule import NoiseSchedule
+from diffmocap.lifting.sampling.unconditional import sample_prior
 
 SCHEDULE = NoiseSchedule("cosine", 1000)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diffmocap.lifting.denoiser import Attention
+from diffmocap.lifting.network.denoiser import Attention
 
 
 @pytest.mark.parametrize("masked", [False, True])

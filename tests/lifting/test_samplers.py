@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from diffmocap.errors import SettingsError
-from diffmocap.lifting.consistency import consistency_sample
-from diffmocap.lifting.ddim import ddim_sample, ddim_timesteps
-from diffmocap.lifting.ddpm import ddpm_sample
-from diffmocap.lifting.dpm_solver import dpm_sample
-from diffmocap.lifting.samplers import SAMPLERS, sample_along
-from diffmocap.lifting.schedule import NoiseSchedule
+from diffmocap.lifting.sampling.consistency import consistency_sample
+from diffmocap.lifting.sampling.ddim import ddim_sample, ddim_timesteps
+from diffmocap.lifting.sampling.ddpm import ddpm_sample
+from diffmocap.lifting.sampling.dpm_solver import dpm_sample
+from diffmocap.lifting.sampling.samplers import SAMPLERS, sample_along
+from diffmocap.lifting.sampling.schedule import NoiseSchedule
 
 SCHEDULE = NoiseSchedule("cosine", 1000)
 MEAN, STD = 0.7, 0.3

@@ -11,8 +11,8 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.errors import SettingsError
-from diffmocap.lifting.track import HypothesisTrack, TrackSettings
-from diffmocap.lifting.track_break import BreakSettings
+from diffmocap.lifting.tracking.track import HypothesisTrack, TrackSettings
+from diffmocap.lifting.tracking.track_break import BreakSettings
 from diffmocap.types import Keypoints2D, PoseHypotheses
 
 FRAME_NS = 33_333_333
@@ -139,7 +139,7 @@ def test_order_of_the_hypotheses_does_not_matter(body):
             sampler.frame = frame
             poses = sampler.lift(None, 8)
             poses = PoseHypotheses(poses.rotations[order], poses.pelvis[order], poses.score[order], poses.stamp_ns)
-            tracked = track.step(lambda previous: poses, keypoints(frame), 8)
+            tracked = track.step(lambda previous, poses=poses: poses, keypoints(frame), 8)
         weights.append(tracked.weights[order.argsort()])
     assert torch.allclose(*weights, atol=1e-5)
     assert weights[0].sum() == pytest.approx(1.0, abs=1e-5)

@@ -11,10 +11,10 @@ from scipy.stats import kstest
 
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
-from diffmocap.lifting.frame_draws import FrameDraws
-from diffmocap.lifting.weights import load_weights
-from diffmocap.lifting.wild_protocol import WildResult, evaluate_wild_protocol
-from diffmocap.lifting.wild_views import STRATA, WildConfig, wild_views
+from diffmocap.evaluation.frame_draws import FrameDraws
+from diffmocap.evaluation.wild_protocol import WildResult, evaluate_wild_protocol
+from diffmocap.evaluation.wild_views import STRATA, WildConfig, wild_views
+from diffmocap.lifting.network.weights import load_weights
 
 COUNT = 400
 
@@ -120,7 +120,7 @@ def test_figures_of_a_frame_do_not_depend_on_the_rest(body, poses, result):
 
 def test_a_perfect_sample_has_no_error(body, poses, views, monkeypatch):
     """The truth as the sample of a body of the mean shape, without noise: no distance, and no pixel is off."""
-    from diffmocap.lifting.wild_protocol import _compare
+    from diffmocap.evaluation.wild_protocol import _compare
 
     clean = WildConfig(beta_std=0.0, noise_levels=(0.0,), outlier_share=0.0)
     view = wild_views(body, poses[:20], range(20), config=clean)

@@ -11,10 +11,10 @@ pytest.importorskip("sensor_msgs", reason="needs ROS 2")
 
 from sensor_msgs.msg import CameraInfo  # noqa: E402
 
-from diffmocap.camera.calibration_file import load_calibration  # noqa: E402
+from diffmocap.camera.calibration.calibration_file import load_calibration  # noqa: E402
 from diffmocap.camera.devices import Source  # noqa: E402
-from diffmocap.nodes import camera_calibration  # noqa: E402
-from diffmocap.nodes.camera_calibration import CameraCalibration  # noqa: E402
+from diffmocap.nodes.images import camera_calibration
+from diffmocap.nodes.images.camera_calibration import CameraCalibration  # noqa: E402
 
 DEVICE = Source("device", 0, "camera 0")
 SENT = CameraInfo(width=640, height=480, distortion_model="plumb_bob", d=[-0.1, 0.01, 0.002, 0.003, 0.0])

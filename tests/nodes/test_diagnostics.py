@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from diffmocap.nodes.diagnostics import Latency, Rate
+from diffmocap.nodes.health.diagnostics import Latency, Rate
 
 
 def test_the_rate_of_regular_events():

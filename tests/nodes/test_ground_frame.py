@@ -13,8 +13,8 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from diffmocap.graph import description
-from diffmocap.nodes.ground_frame import GroundFrame, StaticFrames
-from diffmocap.refinement.known_ground import KnownGround
+from diffmocap.nodes.pose.ground_frame import GroundFrame, StaticFrames
+from diffmocap.refinement.stream.known_ground import KnownGround
 
 VALUES = {
     "ground_from": "auto", "camera_height": 0.0, "camera_pitch": 0.0, "ground_frame": "map",

@@ -12,7 +12,7 @@ import cv2
 from sensor_msgs.msg import CompressedImage, Image
 
 from diffmocap.errors import ImageError
-from diffmocap.nodes.image_messages import (
+from diffmocap.nodes.images.image_messages import (
     ENCODINGS,
     frame_from_compressed,
     frame_from_image,

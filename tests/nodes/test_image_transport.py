@@ -8,7 +8,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from sensor_msgs.msg import CompressedImage, Image
 
-from diffmocap.nodes.image_transport import image_source
+from diffmocap.nodes.images.image_transport import image_source
 from diffmocap.nodes.publishers import type_name
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"

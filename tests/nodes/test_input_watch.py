@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from diffmocap.nodes.input_watch import WINDOW_S, Share
+from diffmocap.nodes.health.input_watch import WINDOW_S, Share
 
 
 def test_the_share_is_that_of_the_last_seconds():

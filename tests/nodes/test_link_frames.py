@@ -23,7 +23,7 @@ from diffmocap.body.kinematics import forward_kinematics  # noqa: E402
 from diffmocap.body.model import BodyModel  # noqa: E402
 from diffmocap.body.skeleton import JOINT_NAMES  # noqa: E402
 from diffmocap.body.urdf import read_urdf  # noqa: E402
-from diffmocap.nodes.link_frames import LinkFrames  # noqa: E402
+from diffmocap.nodes.pose.link_frames import LinkFrames  # noqa: E402
 
 
 @pytest.fixture(scope="module")

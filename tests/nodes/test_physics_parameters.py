@@ -9,13 +9,13 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from diffmocap.errors import SettingsError
-from diffmocap.nodes.physics_parameters import WEIGHT
-from diffmocap.nodes.pose_settings import SETTINGS, pipeline_settings
+from diffmocap.nodes.pose.physics_parameters import WEIGHT
+from diffmocap.nodes.pose.pose_settings import SETTINGS, pipeline_settings
 from diffmocap.optim.optimus import Optimus
-from diffmocap.refinement.known_ground import KnownGround
-from diffmocap.refinement.live_settings import LiveSettings
 from diffmocap.refinement.physics_refiner import PhysicsSettings
-from diffmocap.refinement.window_weights import UNITS
+from diffmocap.refinement.stream.known_ground import KnownGround
+from diffmocap.refinement.stream.settings import LiveSettings
+from diffmocap.refinement.window.weights import UNITS
 
 DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 

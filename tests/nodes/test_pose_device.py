@@ -10,7 +10,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from diffmocap.errors import DeviceError  # noqa: E402
 from diffmocap.nodes import pose_node as module  # noqa: E402
-from diffmocap.nodes.pose_settings import SETTINGS  # noqa: E402
+from diffmocap.nodes.pose.pose_settings import SETTINGS  # noqa: E402
 
 VALUES = {setting.name: setting.default for setting in SETTINGS}
 

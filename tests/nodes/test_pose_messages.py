@@ -10,9 +10,9 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
-from diffmocap.lifting.track import TrackedPoses
-from diffmocap.nodes.pose_markers import FORCE_LENGTH, pose_markers
-from diffmocap.nodes.pose_messages import body_pose_message, joint_state_message
+from diffmocap.lifting.tracking.track import TrackedPoses
+from diffmocap.nodes.pose.pose_markers import FORCE_LENGTH, pose_markers
+from diffmocap.nodes.pose.pose_messages import body_pose_message, joint_state_message
 from diffmocap.pipeline import Outcome, PoseResult
 from diffmocap.types import BodyPhysics, BodyState, PoseHypotheses
 

@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2: run `make test`, or source a R
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
-from diffmocap.nodes.qos import ImageSubscription, sensor_qos  # noqa: E402
+from diffmocap.nodes.images.qos import ImageSubscription, sensor_qos  # noqa: E402
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 INFO = {"publisher_gid": "one"}

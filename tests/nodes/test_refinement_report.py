@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diffmocap.nodes.refinement_report import RefinementReport
+from diffmocap.nodes.pose.refinement_report import RefinementReport
 from diffmocap.refinement.physics_refiner import PhysicsSettings
 from diffmocap.types import BodyPhysics, BodyState
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from diffmocap.nodes.step_budget import ROOM, StepBudget, refinement_end_ms
+from diffmocap.nodes.pose.step_budget import ROOM, StepBudget, refinement_end_ms
 
 FRAME_S = 1 / 30
 

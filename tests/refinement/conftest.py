@@ -10,7 +10,7 @@ from diffmocap.body.motion_clip import MotionClip
 from diffmocap.body.urdf import read_urdf
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.segments import BodySegments
-from diffmocap.refinement.body_points import BodyPoints
+from diffmocap.refinement.window.body_points import BodyPoints
 
 
 @pytest.fixture(scope="session")

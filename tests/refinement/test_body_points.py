@@ -13,8 +13,8 @@ from diffmocap.errors import ModelFileError
 from diffmocap.physics.dynamics import joint_loads, needed_wrench
 from diffmocap.physics.motion import segment_motion
 from diffmocap.physics.tree import global_poses
-from diffmocap.refinement.body_points import MASSES_PER_SEGMENT, BodyPoints
-from diffmocap.refinement.window_dynamics import beyond_contacts, joint_torques, loads
+from diffmocap.refinement.window.body_points import MASSES_PER_SEGMENT, BodyPoints
+from diffmocap.refinement.window.dynamics import beyond_contacts, joint_torques, loads
 
 GRAVITY = torch.tensor([[[0.0, -9.80665, 0.0]]], dtype=torch.float64)
 

@@ -13,8 +13,8 @@ import torch
 from diffmocap import compiler
 from diffmocap.optim.task import Task
 from diffmocap.physics.ground import Ground
-from diffmocap.refinement.window_task import WindowTask
-from diffmocap.refinement.window_weights import UNITS, RefinementWeights
+from diffmocap.refinement.window.task import WindowTask
+from diffmocap.refinement.window.weights import UNITS, RefinementWeights
 from tests.refinement.windows import cut, seen
 
 OFF = dict.fromkeys(UNITS, 0.0)
@@ -119,7 +119,7 @@ def test_without_a_compiler_torch_does_it(noisy, points, monkeypatch):
 
 def test_nothing_is_compiled_before_it_is_needed():
     """Training machines have no Numba; and whoever reads a setting need not wait for it."""
-    modules = "sys, diffmocap.refinement.physics_refiner, diffmocap.refinement.window_task"
+    modules = "sys, diffmocap.refinement.physics_refiner, diffmocap.refinement.window.task"
     text = f"import {modules}; print('numba' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "False"
@@ -129,7 +129,7 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same():
     """A read-only install of a user without a home: Numba finds no place for its cache."""
     text = (
         "import numba.core.caching as c; c.CacheImpl._locator_classes = []\n"
-        "from diffmocap.refinement.compiled.contacts import contact_motion as f; import numpy as np\n"
+        "from diffmocap.refinement.kernels.contacts import contact_motion as f; import numpy as np\n"
         "gap = np.zeros((1, 2)); f(np.ones((1, 3, 2)), np.zeros(2), np.array([0.0, 1.0, 0.0]), 0.25, 0.1, gap, "
         "np.zeros((0, 3, 2)))\n"
         "print(gap.tolist())"
@@ -142,10 +142,10 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same():
 STREAM = """
 import roma, torch
 from diffmocap.body.model import BodyModel
-from diffmocap.refinement.compiled import poses, window
-from diffmocap.refinement.fixed_lag import FixedLagRefiner
+from diffmocap.refinement.kernels import poses, window
+from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.physics_refiner import PhysicsRefiner
-from diffmocap.refinement.window_buffer import LiveFrame
+from diffmocap.refinement.stream.window_buffer import LiveFrame
 
 refiner = PhysicsRefiner(BodyModel.load())
 refiner.prepare()
@@ -172,6 +172,6 @@ def test_nothing_is_left_to_compile_in_a_stream():
 
 
 def test_compiling_ahead_says_what_it_took():
-    command = [sys.executable, "-m", "diffmocap.refinement.compiled"]
+    command = [sys.executable, "-m", "diffmocap.refinement.kernels"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1].startswith("physics ready after ")

@@ -8,12 +8,12 @@ import roma
 import torch
 from scipy.linalg import polar
 
-from diffmocap.refinement.fixed_lag import FixedLagRefiner
-from diffmocap.refinement.published_motion import PublishedMotion
-from diffmocap.refinement.window_buffer import LiveFrame
-from diffmocap.refinement.window_loss import WindowLoss
-from diffmocap.refinement.window_parameters import WindowParameters
-from diffmocap.refinement.window_reference import nearest_rotations
+from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
+from diffmocap.refinement.stream.published_motion import PublishedMotion
+from diffmocap.refinement.stream.window_buffer import LiveFrame
+from diffmocap.refinement.window.loss import WindowLoss
+from diffmocap.refinement.window.parameters import WindowParameters
+from diffmocap.refinement.window.reference import nearest_rotations
 from tests.refinement.windows import cut, seen
 
 

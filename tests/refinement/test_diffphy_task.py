@@ -12,7 +12,7 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_NAMES
 from diffmocap.body.urdf import read_urdf
 from diffmocap.errors import SettingsError
-from diffmocap.motion_metrics import mpjpe_global_mm
+from diffmocap.evaluation.motion_metrics import mpjpe_global_mm
 from diffmocap.optim.first_order import Adam
 from diffmocap.optim.quasi_newton import Lbfgs
 from diffmocap.optim.stopping import Budget
@@ -21,9 +21,9 @@ from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.ground import Ground
 from diffmocap.physics.segments import BodySegments
 from diffmocap.physics.simulation import Simulator
-from diffmocap.refinement.diffphy_controls import ControlTrajectory, spline_weights
-from diffmocap.refinement.diffphy_stages import minimize_in_stages
-from diffmocap.refinement.diffphy_task import DiffphyTask, DiffphyWeights
+from diffmocap.refinement.diffphy.controls import ControlTrajectory, spline_weights
+from diffmocap.refinement.diffphy.stages import minimize_in_stages
+from diffmocap.refinement.diffphy.task import DiffphyTask, DiffphyWeights
 
 DT = 1 / 30
 

@@ -11,9 +11,9 @@ import torch
 from diffmocap.errors import SettingsError
 from diffmocap.optim.first_order import Adam
 from diffmocap.physics.tree import global_poses
-from diffmocap.refinement.fixed_lag import FixedLagRefiner
-from diffmocap.refinement.live_settings import LiveSettings
-from diffmocap.refinement.window_buffer import LiveFrame
+from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
+from diffmocap.refinement.stream.settings import LiveSettings
+from diffmocap.refinement.stream.window_buffer import LiveFrame
 from tests.refinement.windows import cut, seen
 
 UP = torch.tensor([0.0, -1.0, 0.0])

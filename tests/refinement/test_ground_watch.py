@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from diffmocap.errors import SettingsError
-from diffmocap.refinement.ground_watch import NOT_KNOWN, GroundWatch, fitted_plane, level_prior, rested
+from diffmocap.refinement.stream.ground_watch import NOT_KNOWN, GroundWatch, fitted_plane, level_prior, rested
 
 FRAMES, DT_S = 24, 1 / 30
 #: Heel, both ends of the ball and toe, in metres to the person's left and to the front.

@@ -7,11 +7,11 @@ import torch
 
 from diffmocap.errors import SettingsError
 from diffmocap.physics.tree import global_poses
-from diffmocap.refinement.live_reference import smoothing_matrix
-from diffmocap.refinement.sliding_unknowns import SlidingKnots
-from diffmocap.refinement.window_buffer import LiveFrame, WindowBuffer
-from diffmocap.refinement.window_metric import jacobian
-from diffmocap.refinement.window_parameters import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT, exponential
+from diffmocap.refinement.stream.reference import smoothing_matrix
+from diffmocap.refinement.stream.sliding_unknowns import SlidingKnots
+from diffmocap.refinement.stream.window_buffer import LiveFrame, WindowBuffer
+from diffmocap.refinement.window.metric import jacobian
+from diffmocap.refinement.window.parameters import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT, exponential
 
 
 def frame(number: int, stamp_ns: int, weights=(0.0, -1.0)) -> LiveFrame:

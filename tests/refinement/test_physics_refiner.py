@@ -9,14 +9,13 @@ import pytest
 import roma
 import torch
 
-from benchmarks.noisy_keypoints import CAMERA, observe
+from benchmarks.lifting.noisy_keypoints import CAMERA, observe
 from diffmocap.body.joint_angles import angle_rates, angles_from_rotations
 from diffmocap.camera.projection import project
 from diffmocap.errors import SettingsError
-from diffmocap.lifting.track import TrackedPoses
+from diffmocap.lifting.tracking.track import TrackedPoses
 from diffmocap.physics.revolute_torques import on_branch
-from diffmocap.refinement.known_ground import KnownGround
-from diffmocap.refinement.live_settings import LiveSettings
+from diffmocap.refinement.filter.smoother import Smoother, SmootherSettings
 from diffmocap.refinement.physics_refiner import (
     BEGINS,
     FIRST_FRAMES,
@@ -25,7 +24,8 @@ from diffmocap.refinement.physics_refiner import (
     PhysicsSettings,
     points_of,
 )  # fmt: skip
-from diffmocap.refinement.smoother import Smoother, SmootherSettings
+from diffmocap.refinement.stream.known_ground import KnownGround
+from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.types import CameraIntrinsics, PoseHypotheses
 
 LENGTH = 22

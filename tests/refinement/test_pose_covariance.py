@@ -10,8 +10,8 @@ import torch
 
 from diffmocap.body.skeleton import JOINT_NAMES, KEYPOINT_NAMES
 from diffmocap.errors import ModelFileError
-from diffmocap.lifting.track import TrackedPoses
-from diffmocap.refinement.pose_covariance import (
+from diffmocap.lifting.tracking.track import TrackedPoses
+from diffmocap.refinement.filter.pose_covariance import (
     PoseErrors,
     joint_visibility,
     position_scatter,

@@ -9,8 +9,8 @@ import torch
 
 from diffmocap.physics.motion import rotation_vector
 from diffmocap.physics.tree import global_poses
-from diffmocap.refinement.published_motion import PublishedMotion
-from diffmocap.refinement.window_parameters import exponential
+from diffmocap.refinement.stream.published_motion import PublishedMotion
+from diffmocap.refinement.window.parameters import exponential
 
 UP = torch.tensor([0.0, -1.0, 0.0])
 DT_S, SETTLE_S = 1 / 30, 0.05

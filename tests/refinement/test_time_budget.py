@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from diffmocap.errors import SettingsError
-from diffmocap.refinement.time_budget import TimeBudget
+from diffmocap.refinement.stream.time_budget import TimeBudget
 
 
 class Clock:

@@ -10,10 +10,10 @@ import torch
 
 from diffmocap.errors import SettingsError
 from diffmocap.physics.ground import Ground
-from diffmocap.refinement.window_loss import WindowLoss
-from diffmocap.refinement.window_reference import reference_motion
-from diffmocap.refinement.window_task import WindowTask
-from diffmocap.refinement.window_weights import UNITS, RefinementWeights
+from diffmocap.refinement.window.loss import WindowLoss
+from diffmocap.refinement.window.reference import reference_motion
+from diffmocap.refinement.window.task import WindowTask
+from diffmocap.refinement.window.weights import UNITS, RefinementWeights
 from tests.refinement.windows import cut, seen
 
 OFF = dict.fromkeys(UNITS, 0.0)

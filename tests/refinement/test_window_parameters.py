@@ -7,7 +7,7 @@ import roma
 import torch
 
 from diffmocap.errors import SettingsError
-from diffmocap.refinement.window_parameters import (
+from diffmocap.refinement.window.parameters import (
     PELVIS_UNIT,
     ROTATION_UNIT,
     WindowParameters,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from diffmocap.motion_metrics import acceleration_variation, mpjpe_global_mm, mpjpe_root_mm, skating_frames
+from diffmocap.evaluation.motion_metrics import acceleration_variation, mpjpe_global_mm, mpjpe_root_mm, skating_frames
 from diffmocap.optim.first_order import Adam
 from diffmocap.optim.quasi_newton import Lbfgs
 from diffmocap.optim.stopping import Budget
@@ -15,9 +15,9 @@ from diffmocap.physics.analysis import motion_physics
 from diffmocap.physics.ground import Ground
 from diffmocap.physics.motion import rotation_vector
 from diffmocap.physics.tree import global_poses
-from diffmocap.refinement.window_parameters import exponential
-from diffmocap.refinement.window_reference import nearest_rotations, reference_motion
-from diffmocap.refinement.window_task import WindowTask
+from diffmocap.refinement.window.parameters import exponential
+from diffmocap.refinement.window.reference import nearest_rotations, reference_motion
+from diffmocap.refinement.window.task import WindowTask
 from tests.refinement.windows import FPS, cut, seen
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from diffmocap.refinement.live_settings import LiveSettings
-from diffmocap.refinement.window_weights import UNITS, RefinementWeights
+from diffmocap.refinement.stream.settings import LiveSettings
+from diffmocap.refinement.window.weights import UNITS, RefinementWeights
 
 
 def test_the_readme_lists_every_term_with_its_unit_and_the_size_that_costs_1(repo_root):

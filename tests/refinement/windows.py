@@ -10,7 +10,7 @@ import torch
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.physics.ground import Ground
-from diffmocap.refinement.window import Window
+from diffmocap.refinement.window.window import Window
 
 FPS = 30.0
 #: Optical frame from a y-up world that the camera looks along -z of.

@@ -79,7 +79,7 @@ class Stage:
 
 
 def test_nodes_become_active_in_order_and_again_after_a_death(stage) -> None:
-    from diffmocap.nodes.bring_up import MAX_STARTS, BringUp
+    from diffmocap.nodes.launch.bring_up import MAX_STARTS, BringUp
 
     progress: list[str] = []
     bring_up = BringUp(stage.node, ["consumer", "producer"], progress=progress.append)
@@ -104,7 +104,7 @@ def test_nodes_become_active_in_order_and_again_after_a_death(stage) -> None:
 
 
 def test_a_refusal_ends_it_or_waits_for_the_user(stage) -> None:
-    from diffmocap.nodes.bring_up import BringUp, TransitionRefused
+    from diffmocap.nodes.launch.bring_up import BringUp, TransitionRefused
 
     stage.refusing = {"camera"}
     stage.start("camera")

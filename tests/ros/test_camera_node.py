@@ -198,7 +198,7 @@ def test_a_calibrator_and_small_bags_find_a_driver_by_the_book(graph, tmp_path):
     assert answer.success and str(calibration) in answer.status_message, answer
     graph.spin_until(lambda: infos[-1].k[0] == 60, 60.0, "the new calibration")
     assert list(infos[-1].k) == list(sent.k) and list(infos[-1].d) == list(sent.d)
-    from diffmocap.camera.calibration_file import load_calibration
+    from diffmocap.camera.calibration.calibration_file import load_calibration
 
     assert load_calibration(calibration).cx == 64 - 36
     assert camera.end(signal.SIGINT) == 0 and "Traceback" not in camera.log

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from diffmocap.network import LOCAL, PROFILE_VARIABLE, network
+from diffmocap.middleware.network import LOCAL, PROFILE_VARIABLE, network
 
 IMAGES = 45
 TIMEOUT_S = 90.0
@@ -29,8 +29,8 @@ metadata.distribution = distribution
 DRIVER = """
 import sys, time, rclpy
 from sensor_msgs.msg import Image
-from diffmocap.nodes.qos import sensor_qos
-from diffmocap.ros_environment import prepare_process
+from diffmocap.nodes.images.qos import sensor_qos
+from diffmocap.middleware.ros_environment import prepare_process
 prepare_process()
 rclpy.init()
 node = rclpy.create_node("driver")
@@ -61,8 +61,8 @@ SUBSCRIBER = """
 import os, sys, time, rclpy
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
-from diffmocap.nodes.qos import ImageSubscription
-from diffmocap.ros_environment import prepare_process
+from diffmocap.nodes.images.qos import ImageSubscription
+from diffmocap.middleware.ros_environment import prepare_process
 prepare_process()
 rclpy.init()
 node = rclpy.create_node("subscriber")

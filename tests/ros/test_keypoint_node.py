@@ -32,7 +32,7 @@ def test_images_in_keypoints_out(graph, warrior):
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import Image
 
-    from diffmocap.nodes.image_messages import image_to_message
+    from diffmocap.nodes.images.image_messages import image_to_message
 
     node = graph.start("keypoint_node", {"queue_depth": 8})
     keypoints = graph.collect(Keypoints2D, "keypoints")

@@ -13,7 +13,7 @@ NODES = ["/human/camera_node", "/human/keypoint_node", "/human/pose_node"]
 
 def check(tmp_path, text: str) -> list[str]:
     """The warnings for a parameter file of this text."""
-    from diffmocap.nodes.parameter_names import check_parameter_file
+    from diffmocap.nodes.launch.parameter_names import check_parameter_file
 
     path, warnings = tmp_path / "own.yaml", []
     path.write_text(text)
@@ -54,7 +54,7 @@ def test_files_that_reach_nobody_are_refused(ros_env, tmp_path, text, reason):
 
 
 def test_a_missing_file_is_named_and_other_robots_parts_are_warned_of(ros_env, tmp_path):
-    from diffmocap.nodes.parameter_names import check_parameter_file
+    from diffmocap.nodes.launch.parameter_names import check_parameter_file
 
     with pytest.raises(SettingsError, match="there is no file '.*nowhere.yaml'; .*diffmocap.yaml"):
         check_parameter_file(tmp_path / "nowhere.yaml", NODES, print)
@@ -80,7 +80,7 @@ def test_a_node_refuses_what_it_does_not_have(ros_env, tmp_path, text, argument,
     import rclpy
 
     from diffmocap.nodes.camera_node import SETTINGS
-    from diffmocap.nodes.parameter_names import refuse_unknown_parameters
+    from diffmocap.nodes.launch.parameter_names import refuse_unknown_parameters
     from diffmocap.nodes.parameters import Parameters
 
     path = tmp_path / "own.yaml"

@@ -15,8 +15,8 @@ from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, rotations_from_angles
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_NAMES, KEYPOINT_NAMES
 from diffmocap.camera.projection import project
-from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
-from diffmocap.lifting.weights import save_weights
+from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.lifting.network.weights import save_weights
 from diffmocap.types import CameraIntrinsics
 
 pytestmark = pytest.mark.ros

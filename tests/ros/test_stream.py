@@ -152,7 +152,7 @@ def test_keypoint_node_finds_the_transport_and_names_a_wrong_type(graph, repo_ro
     # The driver goes, and another one brings raw images.
     from sensor_msgs.msg import Image
 
-    from diffmocap.nodes.image_messages import image_to_message
+    from diffmocap.nodes.images.image_messages import image_to_message
 
     graph.node.destroy_publisher(publisher)
     raw = graph.node.create_publisher(Image, "/cam", qos_profile_sensor_data)

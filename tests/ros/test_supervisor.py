@@ -103,7 +103,7 @@ def test_a_node_that_dies_is_noticed(ros_env, tmp_path) -> None:
 
 def test_a_killed_node_comes_back_and_leaves_nothing_in_shared_memory(ros_env, tmp_path) -> None:
     from diffmocap.cli.supervisor import Supervisor
-    from diffmocap.shared_memory import owned_segments
+    from diffmocap.middleware.shared_memory import owned_segments
 
     lines = []
     arguments = {"camera": False, "respawn": True}

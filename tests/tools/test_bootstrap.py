@@ -114,7 +114,7 @@ def test_the_physics_is_compiled_again_for_another_processor_or_other_sources(
     monkeypatch.setattr(bootstrap, "processor", lambda: now["processor"])
     monkeypatch.setattr(bootstrap, "REPOSITORY", tmp_path)
     monkeypatch.setattr(bootstrap, "REQUIREMENTS", tmp_path / "requirements")
-    deep = tmp_path / "diffmocap/refinement/compiled/loss.py"
+    deep = tmp_path / "diffmocap/refinement/kernels/loss.py"
     for path in (deep, tmp_path / "diffmocap/compiler.py", tmp_path / "requirements/base.txt"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("a = 1")
@@ -126,7 +126,7 @@ def test_the_physics_is_compiled_again_for_another_processor_or_other_sources(
             deep.write_text("a = 2")
         bootstrap.compile_physics(steps)
         counts.append(len(calls))
-    assert counts == [1, 1, 2, 3] and set(calls) == {("-m", "diffmocap.refinement.compiled")}
+    assert counts == [1, 1, 2, 3] and set(calls) == {("-m", "diffmocap.refinement.kernels")}
 
 
 def test_a_setup_goes_on_where_the_physics_cannot_be_compiled_ahead(bootstrap, steps, monkeypatch, capsys) -> None:

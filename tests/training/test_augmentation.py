@@ -9,8 +9,8 @@ import roma
 import torch
 
 from diffmocap.body.model import BodyModel
-from training.plausibility import self_intersects, within_limits
-from training.poses import (
+from training.lifting.plausibility import self_intersects, within_limits
+from training.motions.poses import (
     HEAD,
     LEFT_ARM,
     LEFT_LEG,

@@ -9,14 +9,14 @@ import torch
 from safetensors import safe_open
 
 from diffmocap.errors import SettingsError
-from diffmocap.lifting.ddim import ddim_timesteps
-from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
-from diffmocap.lifting.schedule import NoiseSchedule
-from diffmocap.lifting.weights import load_weights, save_weights
-from training.distill import Distillation, Distiller, main, walk
-from training.poses import load_rotations
-from training.recipe import Recipe
-from training.trainer import Trainer
+from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.lifting.network.weights import load_weights, save_weights
+from diffmocap.lifting.sampling.ddim import ddim_timesteps
+from diffmocap.lifting.sampling.schedule import NoiseSchedule
+from training.lifting.distill import Distillation, Distiller, main, walk
+from training.lifting.recipe import Recipe
+from training.lifting.trainer import Trainer
+from training.motions.poses import load_rotations
 
 TINY = DenoiserConfig(width=32, heads=2, feedforward=32, decoder_layers=1, keypoint_layers=1)
 
@@ -38,9 +38,9 @@ def teacher(frames, tmp_path_factory):
     return folder / "lifting.safetensors"
 
 
-def distiller(frames, teacher, out, distillation=Distillation(), **changes) -> Distiller:
+def distiller(frames, teacher, out, distillation=None, **changes) -> Distiller:
     recipe = Recipe(**{"batch": 16, "warmup_steps": 5, "null_share": 0.0, "ema_decay": 0.9, **changes})
-    return Distiller(recipe, distillation, teacher, frames, frames[:6], out)
+    return Distiller(recipe, distillation or Distillation(), teacher, frames, frames[:6], out)
 
 
 def test_paths_of_a_gaussian_end_where_its_ode_does():

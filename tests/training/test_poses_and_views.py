@@ -10,10 +10,10 @@ import torch
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_MIRROR, KEYPOINT_MIRROR
 from diffmocap.camera.projection import project
-from diffmocap.lifting.paper_protocol import paper_intrinsics, paper_view
-from diffmocap.lifting.simulated_detector import ErrorConfig
-from diffmocap.lifting.views import ViewConfig, sample_views
-from training.poses import PoseSampler, load_rotations, mirror, turn
+from diffmocap.evaluation.paper_protocol import paper_intrinsics, paper_view
+from training.motions.poses import PoseSampler, load_rotations, mirror, turn
+from training.views.simulated_detector import ErrorConfig
+from training.views.views import ViewConfig, sample_views
 
 
 @pytest.fixture(scope="module")

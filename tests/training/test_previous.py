@@ -10,13 +10,13 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d
-from diffmocap.lifting.condition import root_from_network
-from diffmocap.lifting.denoiser import DenoiserConfig, TransformerDenoiser
-from diffmocap.lifting.schedule import NoiseSchedule
-from diffmocap.lifting.views import ViewConfig, sample_views
-from diffmocap.lifting.weights import load_weights
-from training.poses import PoseAugmentation, PoseSampler, load_frames
-from training.previous import PreviousConfig, set_previous
+from diffmocap.lifting.network.condition import root_from_network
+from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.lifting.network.weights import load_weights
+from diffmocap.lifting.sampling.schedule import NoiseSchedule
+from training.lifting.previous import PreviousConfig, set_previous
+from training.motions.poses import PoseAugmentation, PoseSampler, load_frames
+from training.views.views import ViewConfig, sample_views
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.poses import load_rotations
-from training.trainer import Trainer
+from training.lifting.trainer import Trainer
+from training.motions.poses import load_rotations
 
 HERE = Path(__file__).parent
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

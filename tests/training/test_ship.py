@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from diffmocap.lifting.mlp_denoiser import MlpConfig, MlpDenoiser
-from diffmocap.lifting.weights import STUDENT_WEIGHTS, save_weights
-from training.ship import lifting_entry, main, with_history
+from diffmocap.lifting.network.mlp_denoiser import MlpConfig, MlpDenoiser
+from diffmocap.lifting.network.weights import STUDENT_WEIGHTS, save_weights
+from training.lifting.ship import lifting_entry, main, with_history
 
 
 def test_the_record_holds_every_start_without_folders(tmp_path):

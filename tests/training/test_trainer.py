@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from diffmocap.lifting.denoiser import DenoiserConfig
-from diffmocap.lifting.views import ViewConfig
-from diffmocap.lifting.weights import load_weights
-from training.lifting import main, parse
-from training.loop import Throughput
-from training.poses import load_rotations
-from training.recipe import PRESETS, Recipe, build, recipe_from
-from training.trainer import Trainer
+from diffmocap.lifting.network.denoiser import DenoiserConfig
+from diffmocap.lifting.network.weights import load_weights
+from training.lifting.__main__ import main, parse
+from training.lifting.loop import Throughput
+from training.lifting.recipe import PRESETS, Recipe, build, recipe_from
+from training.lifting.trainer import Trainer
+from training.motions.poses import load_rotations
+from training.views.views import ViewConfig
 
 TINY = DenoiserConfig(width=32, heads=2, feedforward=32, decoder_layers=1, keypoint_layers=1)
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-from diffmocap.lifting.condition import Condition
-from diffmocap.lifting.mlp_denoiser import MlpConfig
-from diffmocap.lifting.views import View
-from training.losses import Batch
+from diffmocap.lifting.network.condition import Condition
+from diffmocap.lifting.network.mlp_denoiser import MlpConfig
+from training.lifting.losses import Batch
+from training.lifting.recipe import Recipe
+from training.lifting.trainer import Trainer
 from training.ranks import Ranks
-from training.recipe import Recipe
-from training.trainer import Trainer
+from training.views.views import View
 
 RECIPE = Recipe(batch=16, steps=60, warmup_steps=5, model=MlpConfig(width=32, layers=1, dropout=0.1))
 

@@ -6,7 +6,7 @@ import json
 
 from tqdm import tqdm
 
-from training.loop import tensorboard_writer
+from training.lifting.loop import tensorboard_writer
 from training.optim.problems import Problems
 from training.optim.trainer import MetaTrainer
 

@@ -28,11 +28,19 @@ from diffmocap.physics.ground import Ground, find_ground
 from diffmocap.physics.segments import BodySegments
 from diffmocap.physics.simulation import BodyMotionState, Simulator
 from diffmocap.physics.tree import global_poses
-from diffmocap.refinement.body_points import BodyPoints
-from diffmocap.refinement.diffphy_task import DiffphyTask
-from diffmocap.refinement.window_reference import reference_motion
-from diffmocap.refinement.window_task import WindowTask
-from training.lifted_windows import LiftedMotion, MotionLifter, cut, load_motions, save_motions, view_of, window_of
+from diffmocap.refinement.diffphy.task import DiffphyTask
+from diffmocap.refinement.window.body_points import BodyPoints
+from diffmocap.refinement.window.reference import reference_motion
+from diffmocap.refinement.window.task import WindowTask
+from training.motions.lifted_windows import (
+    LiftedMotion,
+    MotionLifter,
+    cut,
+    load_motions,
+    save_motions,
+    view_of,
+    window_of,
+)
 from training.optim.problems import Problems
 
 #: A subject of the training split whose walks nothing is trained on.

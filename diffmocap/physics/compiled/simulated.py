@@ -8,16 +8,25 @@ from torch.autograd.function import once_differentiable
 
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.compiler import array
+from diffmocap.physics.articulated import ArticulatedBody
 from diffmocap.physics.compiled.rollout import simulate
 from diffmocap.physics.compiled.rollout_gradient import pull_simulate
-from diffmocap.physics.simulation import Simulator
+from diffmocap.physics.ground_contact import GroundContact
+from diffmocap.physics.joint_drives import JointDrives
 
 
 class Constants:
-    """What the compiled simulation wants of a simulator: body, drives and ground."""
+    """Body, drives and ground as the arrays that the compiled simulation takes.
 
-    def __init__(self, simulator: Simulator) -> None:
-        body, drives, law = simulator.body, simulator.drives, simulator.contact
+    Args:
+        body: with its contact points. drives: its joint drives. law: the ground's.
+        up: [3], normal of the ground. height: [] m, of the ground along it. gravity: [3] m/s^2.
+    """
+
+    def __init__(
+        self, body: ArticulatedBody, drives: JointDrives, law: GroundContact, up: torch.Tensor, height: torch.Tensor,
+        gravity: torch.Tensor,
+    ) -> None:  # fmt: skip
         points = body.points
         self.body = (
             array(body.segments.offsets), points.segment.numpy().astype(np.int64), array(points.offset),
@@ -25,7 +34,7 @@ class Constants:
         )  # fmt: skip
         self.drives = tuple(array(x) for x in (drives.stiffness, drives.damping, drives.strength))
         self.ground = (
-            array(simulator.up), float(simulator.height), array(simulator.gravity), float(law.stiffness(body)),
+            array(up), float(height), array(gravity), float(law.stiffness(body)),
             law.softening_m, law.relaxation_s, law.friction, law.slip_m_s,
         )  # fmt: skip
 

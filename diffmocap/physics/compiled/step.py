@@ -16,7 +16,7 @@ from diffmocap.physics.compiled.vectors import (
     times,
     times_transposed,
 )
-from diffmocap.physics.simulation import MAX_RATE
+from diffmocap.physics.motion import MAX_RATE
 
 _PARENTS = np.array(PARENTS)
 
@@ -181,7 +181,7 @@ def loads(u, edges, moments, inertias, gravity, joint_force, own):
 
 @compiled
 def bounded(w, out):
-    """Velocities [25, 3] with angular ones below :data:`diffmocap.physics.simulation.MAX_RATE`."""
+    """Velocities [25, 3] with angular ones below :data:`diffmocap.physics.motion.MAX_RATE`."""
     out[0] = w[0]
     for j in range(1, NUM_JOINTS + 1):
         share = (dot(w[j], w[j]) / MAX_RATE**2) ** 4

@@ -8,12 +8,12 @@ import torch
 
 from diffmocap.body.mocap import load_split, retarget
 from diffmocap.errors import MotionFileError, SettingsError
-from diffmocap.evaluation import mpjpe_mm
+from diffmocap.evaluation.joint_errors import mpjpe_mm
 from diffmocap.optim.adafactor_mlp import AdafactorMlp
 from diffmocap.physics.tree import global_poses
-from diffmocap.refinement.window_reference import reference_motion
-from diffmocap.refinement.window_task import WindowTask
-from training.lifted_windows import UP, LiftedMotion, MotionLifter, cut, load_motions, save_motions, window_of
+from diffmocap.refinement.window.reference import reference_motion
+from diffmocap.refinement.window.task import WindowTask
+from training.motions.lifted_windows import UP, LiftedMotion, MotionLifter, cut, load_motions, save_motions, window_of
 from training.optim.episodes import Episode, EvaluatedOnce, backpropagated, side_by_side
 from training.optim.motion_problems import (
     HELD_OUT,

@@ -1,0 +1,1 @@
+"""Accuracy of poses from keypoints: the paper's protocol, free cameras, guidance, samplers, tracking."""

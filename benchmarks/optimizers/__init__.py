@@ -1,0 +1,1 @@
+"""Optimus and its rivals on test functions: curves, costs, and the paper's table beside ours."""

@@ -1,0 +1,114 @@
+"""Runs of learned optimizers on the tasks of ``benchmarks.optimizers``."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from benchmarks.optimizers.baselines import chunk_rows, in_chunks
+from benchmarks.optimizers.curves import Curve, by_iteration, curve_from
+from benchmarks.optimizers.tasks import ITERATIONS, SEED, BenchmarkTask
+from benchmarks.page.report import REPOSITORY
+from diffmocap.errors import ModelFileError
+from diffmocap.optim.learned import LearnedOptimizer
+from diffmocap.optim.weights import load_optimizer
+from diffmocap.resources import sha256_of
+
+#: Numbers that a chunk of problems has in one vector; the networks hold some 1,000 activations for each.
+CHUNK = 8_000
+CACHE = REPOSITORY / ".cache" / "optimizers"
+
+
+@dataclass(frozen=True)
+class LearnedSolver:
+    """A learned optimizer under the name that tables and figures have for it."""
+
+    name: str
+    path: Path
+    optimizer: LearnedOptimizer
+    sha256: str
+
+    @classmethod
+    def load(cls, name: str, path: str | Path, flag: str) -> LearnedSolver:
+        """From its weights.
+
+        Raises:
+            SystemExit: there are none, or they are no learned optimizer's; the message says what to do.
+        """
+        try:
+            optimizer = load_optimizer(path)
+        except ModelFileError as error:
+            raise SystemExit(
+                f"no weights of {name}: {error}. Train some with `python -m training.optim`, or give a file with "
+                f"{flag} FILE"
+            ) from error
+        return cls(name, Path(path), optimizer, sha256_of(Path(path)))
+
+    @property
+    def parameters(self) -> int:
+        """How many weights it has."""
+        return sum(p.numel() for p in self.optimizer.parameters())
+
+    def run(self, task: BenchmarkTask, starts: int, shifted: bool) -> torch.Tensor:
+        """Best f - f* so far by iteration [ITERATIONS + 1, starts]. Points are float64, the networks float32."""
+        size = chunk_rows(task, CHUNK)
+        results = in_chunks(self.optimizer, task.problem(shifted), task.starts(starts, shifted), size)
+        return torch.cat([by_iteration(result) for result in results], 1)
+
+
+@dataclass(frozen=True)
+class LearnedRun:
+    """What came of one task: ``curves`` [ITERATIONS + 1, starts], and their record."""
+
+    curves: torch.Tensor
+    record: Curve
+
+    @classmethod
+    def of(cls, solver: str, task: BenchmarkTask, curves: torch.Tensor) -> LearnedRun:
+        """One evaluation a step, and one of the start: values by evaluation are those by iteration."""
+        return cls(curves, curve_from(solver, task, curves, curves, ITERATIONS + 1.0))
+
+
+def code_version(folder: Path = REPOSITORY / "diffmocap" / "optim") -> str:
+    """Of the optimizers' sources, in a few letters."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def run_tasks(
+    solver: LearnedSolver, tasks: Iterable[BenchmarkTask], starts: Callable[[BenchmarkTask], int], shifted: bool,
+    keep: Path | None = None,
+) -> dict[BenchmarkTask, LearnedRun]:  # fmt: skip
+    """Every task in turn.
+
+    Args:
+        keep: folder in which results are kept, by weights, code and seed, so that hours of a full run that is ended
+            are not lost; None: nothing is kept or taken.
+    """
+    found = {}
+    side = "shifted" if shifted else "unshifted"
+    folder = keep / f"{solver.sha256[:12]}-{code_version()}-{SEED}" if keep else None
+    bar = tqdm(list(tasks), desc=f"{solver.name}, {side}", unit="task", file=sys.stderr, dynamic_ncols=True)
+    for task in bar:
+        count = starts(task)
+        path = folder / f"{task.label.replace(' ', '_')}-{side}-{count}.npy" if folder else None
+        if path and path.is_file():
+            curves = torch.from_numpy(np.load(path))
+        else:
+            curves = solver.run(task, count, shifted)
+            if path:
+                folder.mkdir(parents=True, exist_ok=True)
+                partial = path.with_suffix(".partial.npy")
+                np.save(partial, curves.numpy())
+                partial.replace(path)
+        found[task] = LearnedRun.of(solver.name, task, curves)
+    return found

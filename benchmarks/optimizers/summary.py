@@ -1,0 +1,121 @@
+"""From curves to the figures of ``benchmarks.optimizers``: task by task, and over tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from benchmarks.optimizers.curves import Curve
+from benchmarks.optimizers.paper import ADAFACTOR_MLP, OPTIMUS, PAPER_SOLVERS, at_or_below_paper
+from benchmarks.optimizers.scores import (
+    iterations_to_target,
+    performance_ratios,
+    profile_areas,
+    relative_iterations,
+    share_at_least,
+)
+from benchmarks.optimizers.tasks import TEST_DIMENSIONS, BenchmarkTask
+
+#: Of the performance profile: the paper's five, and L-BFGS, the strongest classical solver, which the paper leaves out.
+PROFILE_SOLVERS = (*PAPER_SOLVERS, "L-BFGS")
+#: The second size of the paper's learned baseline, beside the five.
+ADAFACTOR_MLP_LARGE = "Adafactor MLP 512x4"
+#: Solvers that relative iterations are measured against, with the ratio that is asked.
+ASKED_RATIO = {"BFGS": 10, "Adam": 10, ADAFACTOR_MLP: 5, ADAFACTOR_MLP_LARGE: 5, "Momentum": 10, "L-BFGS": 10}
+
+
+@dataclass
+class Measured:
+    """Curves of all solvers, with the offsets or without.
+
+    Attributes:
+        records: by solver and task. optimus: best values of every start by task, [ITERATIONS + 1, starts].
+    """
+
+    records: dict[str, dict[BenchmarkTask, Curve]] = field(default_factory=dict)
+    optimus: dict[BenchmarkTask, torch.Tensor] = field(default_factory=dict)
+
+    def finals(self, solver: str) -> dict[BenchmarkTask, float]:
+        """Mean final f - f* of each task that the solver was run on."""
+        return {task: curve.mean[-1] for task, curve in self.records.get(solver, {}).items()}
+
+    def compared(self, tasks: Iterable[BenchmarkTask], solvers: Iterable[str] = PAPER_SOLVERS) -> list[BenchmarkTask]:
+        """Those tasks that all of the solvers were run on."""
+        solvers = list(solvers)
+        return [task for task in tasks if all(task in self.records.get(solver, {}) for solver in solvers)]
+
+    def ratios(self, baseline: str, tasks: Iterable[BenchmarkTask]) -> dict[BenchmarkTask, float]:
+        """Relative iterations of Optimus against a baseline, mean over starts, by task."""
+        found, theirs = {}, self.records.get(baseline, {})
+        for task in tasks:
+            if task in self.optimus and task in theirs:
+                target, needed = iterations_to_target(theirs[task].mean)
+                found[task] = float(relative_iterations(self.optimus[task], target, needed).mean())
+        return found
+
+    def areas(self, tasks: Iterable[BenchmarkTask], solvers: Sequence[str] = PAPER_SOLVERS) -> dict[str, float]:
+        """Areas under the performance profiles of the solvers, over the tasks that all were run on."""
+        finals = {solver: self.finals(solver) for solver in solvers}
+        compared = self.compared(tasks, solvers)
+        return profile_areas({solver: finals[solver][task] for solver in solvers} for task in compared)
+
+    def performance(
+        self, tasks: Iterable[BenchmarkTask], solvers: Sequence[str] = PROFILE_SOLVERS
+    ) -> dict[str, list[float]]:
+        """Performance ratios by solver, over the tasks that all were run on."""
+        finals = {solver: self.finals(solver) for solver in solvers}
+        rows = [performance_ratios({s: finals[s][task] for s in solvers}) for task in self.compared(tasks, solvers)]
+        return {solver: [row[solver] for row in rows] for solver in solvers}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def headline_tasks(tasks: Iterable[BenchmarkTask]) -> list[BenchmarkTask]:
+    """Those in 250, 500 and 1000 dimensions."""
+    return [task for task in tasks if task.dimension in TEST_DIMENSIONS]
+
+
+def summary(measured: Measured) -> dict:
+    """Shares and areas, over the test dimensions and over all; None or empty where a solver was not run.
+
+    ``share_<ratio>x_own_<solver>``: share of tasks with at least that ratio of the baseline's own iterations to those
+    of Optimus. ``profile_area``: of the paper's five solvers; ``profile_area_with_lbfgs``: with L-BFGS beside them.
+    """
+    every = sorted(measured.optimus)
+    tests = headline_tasks(every)
+    shares = {}
+    for baseline, asked in ASKED_RATIO.items():
+        name = baseline.lower().replace(" ", "_").replace("-", "")
+        shares[f"share_{asked}x_own_{name}"] = _rounded(
+            share_at_least(measured.ratios(baseline, tests).values(), asked)
+        )
+    paper = at_or_below_paper(measured.finals(OPTIMUS))
+    return shares | {
+        "share_at_or_below_paper": _rounded(sum(paper.values()) / len(paper)) if paper else None,
+        "profile_area": {s: _rounded(a) for s, a in measured.areas(tests).items()},
+        "profile_area_all_dimensions": {s: _rounded(a) for s, a in measured.areas(every).items()},
+        "profile_area_with_lbfgs": {s: _rounded(a) for s, a in measured.areas(tests, PROFILE_SOLVERS).items()},
+        "profile_area_with_lbfgs_all_dimensions":
+            {s: _rounded(a) for s, a in measured.areas(every, PROFILE_SOLVERS).items()},
+        "tasks_compared": len(measured.compared(tests)),
+        "tasks_compared_all_dimensions": len(measured.compared(every)),
+        "paper_entries": len(paper),
+    }  # fmt: skip
+
+
+def by_task(measured: Measured) -> dict[str, dict]:
+    """Of each task by its label: starts, mean final values, relative iterations."""
+    rows, found = sorted(measured.optimus), {}
+    ratios = {baseline: measured.ratios(baseline, rows) for baseline in ASKED_RATIO}
+    for task in rows:
+        records: Mapping[str, Curve] = {s: of[task] for s, of in measured.records.items() if task in of}
+        found[task.label] = {
+            "starts": {solver: curve.starts for solver, curve in records.items()},
+            "final": {solver: curve.mean[-1] for solver, curve in records.items()},
+            "relative_iterations": {b: round(of[task], 3) for b, of in ratios.items() if task in of},
+        }
+    return found

@@ -1,0 +1,1 @@
+"""Camera calibration from views of a chessboard, and the YAML file that holds one."""

@@ -1,0 +1,86 @@
+"""Classifier-free guidance (Ho & Salimans 2022; the diffusion paper, section 3.5), within an interval of noise levels.
+
+The paper guides at every step. With keypoints that say almost everything about the pose, this overshoots:
+
+- At high noise the null branch only knows the mean pose. ``(1 + w) x0(y) - w x0()`` then multiplies the pose's
+  deviation from the mean by 1 + w, although x0(y) already fits the keypoints, and the trajectory keeps much of it.
+- At low noise x_t itself tells the pose, and the difference of the branches is that of two estimators' errors.
+
+In between guidance does what the paper says: the more of it, the closer the keypoints. So it acts only there
+(Kynkaanniemi et al. 2024, "Applying guidance in a limited interval"); ``benchmarks/lifting/guidance.py`` has the
+measurements on the validation split. Steps outside the interval cost no null branch.
+
+A sampler of few steps crosses the interval in one. Its prediction moves x_t over a whole range of noise levels, so that
+the step gets the mean of w over that range: full guidance from one level inside the interval would guide far outside
+it. The last step is not guided: its prediction is the sample, and no step comes after it that would mend what guidance
+overdid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from diffmocap.lifting.network.denoiser import ConditionCode, TransformerDenoiser
+from diffmocap.lifting.sampling.ddim import Denoise
+from diffmocap.lifting.sampling.schedule import NoiseSchedule
+
+#: Ratios of noise to signal, sigma_t / sqrt(abar_t), between which guidance acts.
+GUIDANCE_INTERVAL = (0.3, 0.7)
+#: The paper's guidance: at every step.
+EVERYWHERE = (0.0, float("inf"))
+
+
+def weights_along(
+    schedule: NoiseSchedule, timesteps: Sequence[int], weight: float,
+    interval: tuple[float, float] = GUIDANCE_INTERVAL,
+) -> dict[int, float]:  # fmt: skip
+    """w of each step of a trajectory through ``timesteps`` and on to no noise: its mean over the ratios of noise to
+    signal that the step crosses, of ``weight`` within the interval and 0 outside; 0 for the last step. ``EVERYWHERE``
+    is the paper's guidance and makes no exception."""
+    ratios = [float(schedule.sigma[t] / schedule.signal[t]) for t in timesteps] + [0.0]
+    low, high = interval
+    shares = (
+        max(min(here, high) - max(following, low), 0.0) / (here - following)
+        for here, following in zip(ratios, ratios[1:])
+    )
+    weights = {t: weight * share for t, share in zip(timesteps, shares, strict=True)}
+    if interval != EVERYWHERE:
+        weights[timesteps[-1]] = 0.0
+    return weights
+
+
+def guided_denoiser(
+    model: TransformerDenoiser, schedule: NoiseSchedule, code: ConditionCode, weight: float,
+    null: ConditionCode | None = None, interval: tuple[float, float] = GUIDANCE_INTERVAL,
+    timesteps: Sequence[int] | None = None,
+) -> Denoise:  # fmt: skip
+    """``(w + 1) eps(x, t, y) - w eps(x, t)`` as a function of (x_t, t), both branches in one forward pass.
+
+    The combination is affine, so that combining epsilon, x0 or v is the same; w = 0 and noise levels outside the
+    ``interval`` skip the null branch. ``null``: the null condition's code for the same batch, if the caller has it.
+    ``timesteps``: those that the sampler will ask for; the weight is then that of :func:`weights_along`.
+    """
+    kind = model.config.parameterisation
+    batch = len(code)
+    both = code if weight == 0.0 else code.stack(null or model.null_code(batch))
+    low, high = interval
+    along = None if timesteps is None else weights_along(schedule, timesteps, weight, interval)
+
+    def weight_at(x: torch.Tensor, t: int) -> float:
+        if along is not None:
+            return along[t]
+        signal, sigma = schedule.coefficients(t, x)
+        return weight if low <= sigma / signal <= high else 0.0
+
+    def denoise(x: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:
+        w = 0.0 if weight == 0.0 else weight_at(x, t)
+        if w == 0.0:
+            prediction = model(x, t, code)
+        else:
+            conditional, unconditional = model(torch.cat([x, x]), t, both).chunk(2)
+            prediction = (w + 1.0) * conditional - w * unconditional
+        return schedule.x0_and_epsilon(prediction, x, t, kind)
+
+    return denoise

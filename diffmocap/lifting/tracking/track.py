@@ -1,0 +1,269 @@
+"""One person's pose hypotheses over time: which one to follow, what to sample from next, when to start again.
+
+One image leaves several bodies possible: a forearm may point at the camera or away, a person be seen from the front or
+the back. Samples of single images flip between them. Here K hypotheses carry what was seen before, and the followed
+one is left only for another that explains the images better, by a margin, for some time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from diffmocap.body.model import BodyModel
+from diffmocap.errors import SettingsError
+from diffmocap.lifting.tracking.hypothesis_weights import (
+    continued_weights,
+    pose_distances,
+    representatives,
+    start_weights,
+    strongest_rival,
+    votes,
+)
+from diffmocap.lifting.tracking.track_break import BreakDetector, BreakSettings
+from diffmocap.types import Keypoints2D, PoseHypotheses
+
+#: Samples of one pose differ by about this much [m], measured on the validation split ...
+SAMPLE_SPREAD_M = 0.05
+#: ... and a pose moves with about this speed [m/s], as the distance of :func:`pose_distances`.
+POSE_SPEED_M_S = 1.0
+#: A hypothesis this much lighter than the heaviest [nats] is replaced.
+DEGENERATE = 10.0
+#: The first sample is drawn to continue the followed hypothesis; another has to be nearer to it by this much [m].
+FIRST_SAMPLE_BONUS_M = 0.05
+
+Lift = Callable[[PoseHypotheses | None], PoseHypotheses | None]
+
+
+@dataclass(frozen=True)
+class TrackSettings:
+    """How hypotheses are followed; chosen on the validation split (``benchmarks/lifting/tracking.py``).
+
+    A pose that explains the images better by ``d`` (in units of the score) is followed after
+    ``memory_s * ln((m - birth) / (m - switch_margin))`` seconds with ``m = d / score_scale``, never where
+    ``m <= switch_margin``.
+
+    Attributes:
+        enabled: False follows the best score of every image, and never starts again.
+        memory_s: time in which evidence fades to 1/e, 0.01 to 10.
+        score_scale: difference of the mean score that is worth one nat, 0.0001 to 1.
+        switch_margin: nats by which another pose must be the likelier one to be followed, 0 to 20.
+        birth: log-probability, in nats, of a pose that follows from none before, -30 to 0.
+        fresh_share: share of the hypotheses that are drawn from the image alone, 0 to 0.75; at least one where it is
+            above 0 and there are several.
+        same_pose_m: distance up to which two samples count as one pose, 0.01 to 1.
+        lost: when to start again.
+    """
+
+    enabled: bool = True
+    memory_s: float = 0.3
+    score_scale: float = 0.005
+    switch_margin: float = 2.0
+    birth: float = -6.0
+    fresh_share: float = 0.25
+    same_pose_m: float = 0.12
+    lost: BreakSettings = field(default_factory=BreakSettings)
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "memory_s": (0.01, 10.0), "score_scale": (1e-4, 1.0), "switch_margin": (0.0, 20.0),
+            "birth": (-30.0, 0.0), "fresh_share": (0.0, 0.75), "same_pose_m": (0.01, 1.0),
+        }  # fmt: skip
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise SettingsError(f"{name} must lie in [{low}, {high}], got {value}")
+
+    def fresh(self, count: int) -> int:
+        """How many of ``count`` hypotheses are drawn from the image alone."""
+        if count == 1 or self.fresh_share == 0.0:
+            return 0
+        return min(max(round(self.fresh_share * count), 1), count - 1)
+
+
+@dataclass(frozen=True)
+class TrackedPoses:
+    """The hypotheses of one image and what the track makes of them.
+
+    Attributes:
+        poses: K hypotheses.
+        weights: [K], sum 1.
+        followed: index of the hypothesis to publish.
+        restarted: nothing before this image was used, because the track had been lost.
+        switched: another pose is followed than before.
+    """
+
+    poses: PoseHypotheses
+    weights: torch.Tensor
+    followed: int
+    restarted: bool = False
+    switched: bool = False
+
+    @property
+    def log_weights(self) -> torch.Tensor:
+        """[K], finite."""
+        return self.weights.clamp_min(1e-30).log()
+
+
+class HypothesisTrack:
+    """Follows one person; ``settings`` may be replaced between calls, and the number of hypotheses may change.
+
+    Args:
+        body: on the CPU, as the hypotheses are.
+    """
+
+    def __init__(self, body: BodyModel, settings: TrackSettings | None = None) -> None:
+        self.settings = settings or TrackSettings()
+        self._body = body
+        self._break = BreakDetector()
+        self._tracked: TrackedPoses | None = None
+        self._joints: torch.Tensor | None = None  # [K, 24, 3] m about the pelvis, of several hypotheses
+        self._distances: torch.Tensor | None = None  # [K, K] m among them
+
+    def reset(self) -> None:
+        """Forget the track."""
+        self._break.reset()
+        self._tracked = self._joints = self._distances = None
+
+    @torch.no_grad()
+    def step(self, lift: Lift, keypoints: Keypoints2D, count: int, continues: bool = True) -> TrackedPoses | None:
+        """Lifts one image, and once more from nothing where that shows the track to be lost.
+
+        Args:
+            lift: gives ``count`` hypotheses for the keypoints, continuing the given ones, or None.
+            keypoints: what ``lift`` sees; their stamps increase.
+            continues: False where ``lift`` looks at the image alone, whatever it is given.
+
+        Returns:
+            None where ``lift`` gave None; the track then waits.
+        """
+        if not self.settings.enabled:
+            return self._best_of_each(lift)
+        lost = self._break.jumped(keypoints, self.settings.lost) and self._tracked is not None
+        seeds = None if lost else self._seeds(count)
+        poses = lift(seeds)
+        if poses is None:
+            return None
+        if seeds is None:
+            tracked = self._start(poses, lost)
+        else:
+            fresh = torch.ones(len(poses.score), dtype=torch.bool) if not continues else _fresh(seeds)
+            tracked, started = self._continue(poses, fresh), None
+            if self._break.suspects(_error(tracked), poses.stamp_ns, self.settings.lost):
+                started = self._new_start(lift, tracked, fresh)
+            tracked = started or self._turn_to_likelier(tracked)
+        self._tracked = tracked
+        self._break.follow(_error(tracked), poses.stamp_ns)
+        return tracked
+
+    def _best_of_each(self, lift: Lift) -> TrackedPoses | None:
+        poses = lift(None if self._tracked is None else self._tracked.poses)
+        if poses is None:
+            return None
+        count = len(poses.score)
+        self.reset()
+        self._tracked = TrackedPoses(poses, torch.full((count,), 1.0 / count), poses.best)
+        return self._tracked
+
+    def _seeds(self, count: int) -> PoseHypotheses | None:
+        """What the next samples continue: the followed pose first, one of every other pose, then by weight."""
+        if self._tracked is None:
+            return None
+        poses, fresh = self._tracked.poses, self.settings.fresh(count)
+        order = torch.zeros(count, dtype=torch.long) if len(poses.score) == 1 else self._order(count)
+        known = torch.arange(count) < count - fresh if fresh else None
+        return PoseHypotheses(poses.rotations[order], poses.pelvis[order], poses.score[order], poses.stamp_ns, known)
+
+    def _order(self, count: int) -> torch.Tensor:
+        """[count] indices of the hypotheses to continue."""
+        log_weights, followed = self._tracked.log_weights, self._tracked.followed
+        rank = torch.zeros_like(log_weights)
+        if self._distances is not None:
+            rank[representatives(log_weights, self._distances, self.settings.same_pose_m)] = 1.0
+        rank[followed] = 2.0
+        order = (log_weights + 1e3 * rank).argsort(descending=True)[:count]
+        # The light ones, and places that a higher count opened, are filled by systematic resampling.
+        order = order[(log_weights[order] > log_weights.max() - DEGENERATE) | (order == followed)]
+        missing = count - len(order)
+        places = (torch.arange(missing) + 0.5) / max(missing, 1)
+        drawn = torch.searchsorted(self._tracked.weights.cumsum(0), places).clamp_max(len(log_weights) - 1)
+        return torch.cat([order, drawn])
+
+    def _start(self, poses: PoseHypotheses, restarted: bool, followed: int = 0) -> TrackedPoses:
+        """Weights without a past; the pose of sample ``followed``, unless another one is much likelier."""
+        self._break.forget_error()
+        if len(poses.score) == 1:
+            return self._single(poses, restarted)
+        distances = self._measure(poses)
+        evidence = self._evidence(poses, distances, torch.ones(len(poses.score), dtype=torch.bool))
+        log_weights = start_weights(evidence, distances, SAMPLE_SPREAD_M)
+        started = TrackedPoses(poses, log_weights.exp(), followed, restarted)
+        return replace(self._turn_to_likelier(started), switched=False)
+
+    def _continue(self, poses: PoseHypotheses, fresh: torch.Tensor) -> TrackedPoses:
+        """New weights; follows the sample that continues the followed one."""
+        last, settings = self._tracked, self.settings
+        if len(poses.score) == 1:
+            return self._single(poses)
+        before = self._joints if self._joints is not None else self._joints_of(last.poses)
+        distances = self._measure(poses)
+        moved = pose_distances(self._joints, before)
+        dt_s = (poses.stamp_ns - last.poses.stamp_ns) * 1e-9
+        log_weights = continued_weights(
+            last.log_weights, moved, self._evidence(poses, distances, fresh), distances,
+            SAMPLE_SPREAD_M + POSE_SPEED_M_S * dt_s, math.exp(-dt_s / settings.memory_s), settings.birth,
+        )  # fmt: skip
+        to_followed = moved[:, last.followed].clone()
+        to_followed[0] -= FIRST_SAMPLE_BONUS_M
+        return TrackedPoses(poses, log_weights.exp(), int(to_followed.argmin()))
+
+    def _turn_to_likelier(self, tracked: TrackedPoses) -> TrackedPoses:
+        """Follows another pose instead, if it is likelier by the margin."""
+        if len(tracked.weights) == 1:
+            return tracked
+        rival, ratio = strongest_rival(
+            tracked.log_weights, self._distances, tracked.followed, self.settings.same_pose_m
+        )
+        return replace(tracked, followed=rival, switched=True) if ratio > self.settings.switch_margin else tracked
+
+    def _new_start(self, lift: Lift, tracked: TrackedPoses, fresh: torch.Tensor) -> TrackedPoses | None:
+        """A track from samples that owe nothing to the past, if they explain the image much better."""
+        lifted_anew = not bool(fresh.any())
+        poses = lift(None) if lifted_anew else tracked.poses
+        candidates = poses.score if lifted_anew else poses.score.masked_fill(~fresh, -math.inf)
+        best = int(candidates.argmax())
+        if -float(candidates[best]) < self.settings.lost.gain * _error(tracked):
+            # The first of all samples is drawn from the centre: where all were drawn anew it is preferred.
+            return self._start(poses, True, 0 if lifted_anew else best)
+        self._break.new_start_failed(tracked.poses.stamp_ns)
+        return None
+
+    def _single(self, poses: PoseHypotheses, restarted: bool = False) -> TrackedPoses:
+        self._joints = self._distances = None
+        return TrackedPoses(poses, torch.ones(1), 0, restarted)
+
+    def _measure(self, poses: PoseHypotheses) -> torch.Tensor:
+        """Remembers where the joints are; [K, K] m distances among the poses."""
+        self._joints = self._joints_of(poses)
+        self._distances = pose_distances(self._joints, self._joints)
+        return self._distances
+
+    def _joints_of(self, poses: PoseHypotheses) -> torch.Tensor:
+        return self._body.forward_kinematics(poses.rotations, torch.zeros_like(poses.pelvis))[1]
+
+    def _evidence(self, poses: PoseHypotheses, distances: torch.Tensor, fresh: torch.Tensor) -> torch.Tensor:
+        evidence = poses.score / self.settings.score_scale
+        return evidence + votes(distances, fresh, SAMPLE_SPREAD_M) if bool(fresh.any()) else evidence
+
+
+def _fresh(seeds: PoseHypotheses) -> torch.Tensor:
+    """[K] bool: what starts from the image alone."""
+    return torch.zeros(len(seeds.score), dtype=torch.bool) if seeds.known is None else ~seeds.known
+
+
+def _error(tracked: TrackedPoses) -> float:
+    """Mean reprojection error of the followed pose over the person's size."""
+    return -float(tracked.poses.score[tracked.followed])

@@ -1,0 +1,26 @@
+"""Compiles what the live refinement needs, ahead: ``python -m diffmocap.refinement``.
+
+The setup scripts call it. Without it the first start of ``pose_node`` does it, which takes a minute.
+"""
+
+from __future__ import annotations
+
+import time
+
+
+def main() -> None:
+    """Compiles everything that is not on disk yet, and says how long that took."""
+    from diffmocap.body.model import BodyModel
+    from diffmocap.compiler import compiling_told
+    from diffmocap.refinement.physics_refiner import points_of
+    from diffmocap.refinement.prepare import compile_all
+
+    begin = time.perf_counter()
+    points = points_of(BodyModel.load())
+    with compiling_told(lambda text: print(text, flush=True)):
+        compile_all(points)
+    print(f"physics ready after {time.perf_counter() - begin:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Control trajectories: the drives' target rotations, as few numbers around a reference motion.
+
+At knots evenly spread in time each driven joint has a rotation vector; in between they follow cubic B-splines, so that
+targets have no corners. The target at a frame is the reference's local rotation, turned by it: zero is the reference
+itself. Joints that are not driven by parameters have the reference as their target.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import roma
+import torch
+
+from diffmocap.body.skeleton import JOINT_NAMES, NUM_JOINTS
+from diffmocap.errors import SettingsError
+from diffmocap.refinement.window.b_splines import cubic_b_splines
+
+#: Joints that balance, step and carry the arms' weight: what moves the body as a whole.
+DRIVEN_JOINTS = (
+    "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle", "left_foot", "right_foot",
+    "spine1", "spine2", "spine3", "neck", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
+)  # fmt: skip
+#: Knots a second: walking has its main frequencies below 3 Hz.
+KNOT_RATE_HZ = 10.0
+
+
+@dataclass(frozen=True)
+class ControlTrajectory:
+    """How K x D numbers turn the targets of T frames.
+
+    Attributes:
+        joints: indices in SMPL's order, from 1 on; D is three times their number.
+        weights: [T, K] of the knots at each frame; rows sum to one.
+    """
+
+    joints: tuple[int, ...]
+    weights: torch.Tensor
+
+    def __post_init__(self) -> None:
+        different = set(self.joints)
+        if not different or len(different) < len(self.joints) or not different <= set(range(1, NUM_JOINTS)):
+            raise SettingsError(f"driven joints must be different ones of 1 to {NUM_JOINTS - 1}, got {self.joints}")
+
+    @classmethod
+    def over(
+        cls, frames: int, dt_s: float, joints: tuple[str, ...] = DRIVEN_JOINTS, knot_rate_hz: float = KNOT_RATE_HZ
+    ) -> ControlTrajectory:
+        """Knots over ``frames`` frames that are ``dt_s`` apart, for joints by name."""
+        if frames < 2 or not dt_s > 0 or not knot_rate_hz > 0:
+            raise SettingsError(
+                f"controls need two frames and positive times, got {frames} frames of {dt_s} s, {knot_rate_hz} Hz"
+            )
+        unknown = set(joints) - set(JOINT_NAMES)
+        if unknown:
+            raise SettingsError(f"unknown joints {sorted(unknown)}; names are {', '.join(JOINT_NAMES[1:])}")
+        pieces = max(1, math.ceil((frames - 1) * dt_s * knot_rate_hz - 1e-6))
+        return cls(tuple(JOINT_NAMES.index(name) for name in joints), spline_weights(frames, pieces))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(K, D)."""
+        return self.weights.shape[1], 3 * len(self.joints)
+
+    def turns(self, x: torch.Tensor) -> torch.Tensor:
+        """Rotation vectors [B, T, D / 3, 3] rad of parameters [B, K * D] rad."""
+        knots = x.view(len(x), *self.shape)
+        return (self.weights.to(x) @ knots).unflatten(-1, (len(self.joints), 3))
+
+    def targets(self, reference: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Local targets [B, T, 23, 3, 3] from the reference's [B, T, 23, 3, 3], turned in the joints' own axes."""
+        place = torch.tensor(self.joints, device=x.device) - 1
+        turned = reference.index_select(2, place) @ roma.rotvec_to_rotmat(self.turns(x))
+        return reference.index_copy(2, place, turned)
+
+
+def spline_weights(frames: int, pieces: int) -> torch.Tensor:
+    """Uniform cubic B-splines of ``pieces`` + 3 knots at evenly spread frames [frames, pieces + 3], float64."""
+    return cubic_b_splines(torch.linspace(0, pieces, frames, dtype=torch.float64), pieces + 3)

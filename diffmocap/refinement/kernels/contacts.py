@@ -1,0 +1,64 @@
+"""Contact points of a window: gaps, steps along the ground, states. See
+:mod:`diffmocap.refinement.window.contacts`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from diffmocap.compiler import compiled
+
+
+@compiled
+def contact_motion(centres, radius, up, height, dt_s, gap, steps):
+    """Fills gaps [T, P] m above the ground and velocities along it ``steps`` [T-1, 3, P] for centres [T, 3, P] m."""
+    for t in range(len(centres)):
+        for p in range(len(radius)):
+            level = centres[t, 0, p] * up[0] + centres[t, 1, p] * up[1] + centres[t, 2, p] * up[2]
+            gap[t, p] = level - (radius[p] + height)
+            if t:
+                for c in range(3):
+                    steps[t - 1, c, p] = (centres[t, c, p] - centres[t - 1, c, p]) / dt_s
+                rise = steps[t - 1, 0, p] * up[0] + steps[t - 1, 1, p] * up[1] + steps[t - 1, 2, p] * up[2]
+                for c in range(3):
+                    steps[t - 1, c, p] -= rise * up[c]
+
+
+@compiled
+def pull_contact_motion(of_gap, of_steps, up, dt_s, of_centres):
+    """Adds to ``of_centres`` [T, 3, P] for the gradients of gaps and steps."""
+    frames, count = of_gap.shape
+    for t in range(frames):
+        for p in range(count):
+            for c in range(3):
+                of_centres[t, c, p] += up[c] * of_gap[t, p]
+            if t:
+                rise = of_steps[t - 1, 0, p] * up[0] + of_steps[t - 1, 1, p] * up[1] + of_steps[t - 1, 2, p] * up[2]
+                for c in range(3):
+                    along = (of_steps[t - 1, c, p] - rise * up[c]) / dt_s
+                    of_centres[t, c, p] += along
+                    of_centres[t - 1, c, p] -= along
+
+
+@compiled
+def touching_state(gap, steps, touch_height, leave_height, touch_speed, leave_speed, on):
+    """Contact state [T, P] with hysteresis both ways in time."""
+    frames, count = gap.shape
+    state = np.zeros(count, np.bool_)
+    for way in range(2):
+        state[:] = False
+        for i in range(frames):
+            t = i if way == 0 else frames - 1 - i
+            for p in range(count):
+                square = 0.0
+                if frames > 1:
+                    before, after = max(t - 1, 0), min(t, frames - 2)
+                    for c in range(3):
+                        square += (0.5 * (steps[before, c, p] + steps[after, c, p])) ** 2
+                speed = math.sqrt(square + 1e-12) if frames > 1 else 0.0
+                if gap[t, p] < touch_height and speed < touch_speed:
+                    state[p] = True
+                if gap[t, p] > leave_height or speed > leave_speed:
+                    state[p] = False
+                on[t, p] = state[p] or (way == 1 and on[t, p])

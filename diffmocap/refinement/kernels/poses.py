@@ -1,0 +1,147 @@
+"""Single poses: the nearest rotations to matrices, and standing points held where they are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
+from diffmocap.compiler import compiled
+from diffmocap.refinement.kernels.kinematics import exponential, place
+from diffmocap.refinement.window.parameters import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT
+
+_PARENTS = np.array(PARENTS)
+#: Matrices with a smaller determinant are left to a method without a division by it.
+_LEAST_DETERMINANT = 1e-3
+_ITERATIONS, _CONVERGED = 30, 1e-24
+
+
+@compiled
+def nearest_rotations(matrices, out):
+    """Rotations [M, 3, 3] nearest to matrices [M, 3, 3]; False where one of them is too near to none.
+
+    The orthogonal part of the polar decomposition by Newton's method (Higham, "Computing the polar decomposition",
+    1986): X <- (X + X^-T) / 2 from the matrix, quadratically.
+    """
+    cofactors = np.empty((3, 3))
+    for m in range(len(matrices)):
+        x = out[m]
+        x[:] = matrices[m]
+        for _ in range(_ITERATIONS):
+            for r in range(3):
+                a, b = (r + 1) % 3, (r + 2) % 3
+                for c in range(3):
+                    d, e = (c + 1) % 3, (c + 2) % 3
+                    cofactors[r, c] = x[a, d] * x[b, e] - x[a, e] * x[b, d]
+            determinant = x[0, 0] * cofactors[0, 0] + x[0, 1] * cofactors[0, 1] + x[0, 2] * cofactors[0, 2]
+            if not determinant > _LEAST_DETERMINANT:
+                return False
+            change = 0.0
+            for r in range(3):
+                for c in range(3):
+                    step = 0.5 * (cofactors[r, c] / determinant - x[r, c])
+                    x[r, c] += step
+                    change += step * step
+            if change < _CONVERGED:
+                break
+    return True
+
+
+@compiled
+def hold_standing(
+    rotations, pelvis, firm, creep, stiffness_m, up, matrix, contact_segment, first_contact, turned, moved
+):  # fmt: skip
+    """A damped least-squares step of a pose that keeps points where they were; see
+    :mod:`diffmocap.refinement.stream.published_motion`.
+
+    Args:
+        rotations, pelvis: [3, 24, 3, 3] local and [3, 3] m: the pose, the one before it, and the solution's.
+        firm: [P] of the contact points. creep: share of the way to the solution's place.
+        stiffness_m: that a turn by a radian counts as at least. up: [3].
+        matrix, contact_segment, first_contact: of the body.
+        turned, moved: [24, 3, 3] and [3], filled.
+    """
+    count = len(firm)
+    columns, relative = np.empty((9, 3 * NUM_JOINTS)), np.empty((9, matrix.shape[1]))
+    place(rotations, matrix, columns, relative)
+    whole, held = np.zeros((3 * NUM_JOINTS, KNOT_SIZE)), np.zeros((3 * count, KNOT_SIZE))
+    away, row = np.zeros(3 * count), np.empty((3, KNOT_SIZE))
+    for j in range(NUM_JOINTS):
+        _jacobian(columns, relative, j, j, whole[3 * j : 3 * j + 3])
+    for p in range(count):
+        if firm[p] == 0.0:
+            continue
+        root, n = np.sqrt(firm[p]), first_contact + p
+        row[:] = 0.0
+        _jacobian(columns, relative, n, contact_segment[p], row)
+        _along(row, up, root, held[3 * p : 3 * p + 3])
+        for c in range(3):
+            before, solved = relative[3 + c, n] + pelvis[1, c], relative[6 + c, n] + pelvis[2, c]
+            away[3 * p + c] = before + creep * (solved - before) - (relative[c, n] + pelvis[0, c])
+        rise = away[3 * p] * up[0] + away[3 * p + 1] * up[1] + away[3 * p + 2] * up[2]
+        for c in range(3):
+            away[3 * p + c] = root * (away[3 * p + c] - rise * up[c])
+    system = np.dot(whole.T, whole) / NUM_JOINTS + np.dot(held.T, held)
+    for i in range(KNOT_SIZE):
+        system[i, i] += (stiffness_m * ROTATION_UNIT) ** 2
+    step = np.dot(held.T, away)
+    _solve_positive(system, step)
+    turn = np.empty((3, 3))
+    for j in range(NUM_JOINTS):
+        exponential(step[3 * j : 3 * j + 3], turn)
+        for r in range(3):
+            for c in range(3):
+                turned[j, r, c] = 0.0
+                for k in range(3):
+                    turned[j, r, c] += rotations[0, j, r, k] * turn[k, c]
+    for c in range(3):
+        moved[c] = pelvis[0, c] + PELVIS_UNIT * step[3 * NUM_JOINTS + c]
+
+
+@compiled
+def _solve_positive(matrix, x):
+    """Replaces x [N] by A^-1 x for symmetric positive definite A [N, N], which is used up. What is no number stays
+    none: a library's solver would end the frame with an error."""
+    n = len(x)
+    for j in range(n):
+        for k in range(j):
+            matrix[j, j] -= matrix[j, k] * matrix[j, k]
+        matrix[j, j] = np.sqrt(matrix[j, j])
+        for i in range(j + 1, n):
+            for k in range(j):
+                matrix[i, j] -= matrix[i, k] * matrix[j, k]
+            matrix[i, j] /= matrix[j, j]
+    for i in range(n):
+        for k in range(i):
+            x[i] -= matrix[i, k] * x[k]
+        x[i] /= matrix[i, i]
+    for i in range(n - 1, -1, -1):
+        for k in range(i + 1, n):
+            x[i] -= matrix[k, i] * x[k]
+        x[i] /= matrix[i, i]
+
+
+@compiled
+def _jacobian(columns, relative, point, segment, out):
+    """Adds what turns of all joints, in their own axes, and moves of the pelvis do to a point that rides on a segment
+    of the first pose: [3, 75] m per unit."""
+    j = segment
+    while j >= 0:
+        x, y = relative[0, point] - relative[0, j], relative[1, point] - relative[1, j]
+        z = relative[2, point] - relative[2, j]
+        for a in range(3):
+            i = 3 * j + a
+            out[0, i] += ROTATION_UNIT * (columns[1, i] * z - columns[2, i] * y)
+            out[1, i] += ROTATION_UNIT * (columns[2, i] * x - columns[0, i] * z)
+            out[2, i] += ROTATION_UNIT * (columns[0, i] * y - columns[1, i] * x)
+        j = _PARENTS[j]
+    for c in range(3):
+        out[c, 3 * NUM_JOINTS + c] += PELVIS_UNIT
+
+
+@compiled
+def _along(row, up, scale, out):
+    """The part of rows [3, 75] along the ground, times ``scale``."""
+    for i in range(row.shape[1]):
+        rise = row[0, i] * up[0] + row[1, i] * up[1] + row[2, i] * up[2]
+        for c in range(3):
+            out[c, i] = scale * (row[c, i] - rise * up[c])

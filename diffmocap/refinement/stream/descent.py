@@ -1,0 +1,96 @@
+"""The steps that a frame of the live refinement has time for, and what they leave to those of the next frame."""
+
+from __future__ import annotations
+
+import torch
+
+from diffmocap.optim.stopping import Budget
+from diffmocap.refinement.stream.metric_descent import MetricDescent
+from diffmocap.refinement.stream.settings import LiveSettings
+from diffmocap.refinement.stream.task import LiveTask
+from diffmocap.refinement.stream.time_budget import TimeBudget
+from diffmocap.refinement.window.body_points import BodyPoints
+from diffmocap.refinement.window.metric import WindowMetric
+from diffmocap.refinement.window.parameters import KNOT_SIZE
+
+#: Windows up to this length have a metric of their own in every frame, longer ones when their knots move on.
+_SHORT = 8
+
+
+class LiveDescent:
+    """Goes down the loss of one window after the other, from solution to solution, while there is time.
+
+    Args:
+        points: the body, float32.
+        budget: of the frame; begun and ended by who calls.
+    """
+
+    def __init__(self, points: BodyPoints, budget: TimeBudget) -> None:
+        self._points, self._budget = points, budget
+        self._steps = MetricDescent()
+        self._metric: WindowMetric | None = None
+
+    def begin(self) -> None:
+        """Another track, or another loss: nothing known holds."""
+        self.forget()
+        self._metric = None
+
+    def forget(self) -> None:
+        """The next solution is not a continuation of the last one."""
+        self._steps.forget()
+
+    def knots_moved(self) -> None:
+        """The first knot has left the window, and a new one follows the last."""
+        self._steps.knots_moved(KNOT_SIZE)
+        self._metric = None
+
+    def judged(self, fell: bool) -> None:
+        """Whether the loss fell along the last step, where it was looked at after :meth:`descend`."""
+        self._steps.judged(fell)
+
+    def descend(
+        self, task: LiveTask, x: torch.Tensor, settings: LiveSettings
+    ) -> tuple[torch.Tensor, torch.Tensor, float, int]:
+        """Unknowns [1, N] to try, the best ones evaluated so far and their loss, and the steps taken, from x [1, N]."""
+        self._budget.start_iterations()
+        if settings.optimizer is not None:
+            return self._optimized(task, x, settings)
+        taken, step = 0, None
+        best, best_loss, best_slope = x, float("inf"), torch.zeros_like(x[0])
+        while self._budget.another():
+            loss, gradient = task.loss_and_gradient(x)
+            value, slope = float(loss[0]), gradient[0]
+            if step is not None:
+                self._steps.learn(step, slope - best_slope)
+                self._steps.judged(value < best_loss)
+            if value < best_loss:
+                best, best_loss, best_slope = x, value, slope
+            elif step is None:
+                break  # no number at the start: nothing to descend from
+            step = self._steps.step(self._metric_of(task, settings.spacing), best_slope)
+            x = best + step
+            taken += 1
+            self._budget.iterated()
+        return x, best, best_loss, taken
+
+    def _optimized(
+        self, task: LiveTask, x: torch.Tensor, settings: LiveSettings
+    ) -> tuple[torch.Tensor, torch.Tensor, float, int]:
+        """The same by the optimizer of the settings."""
+        start, taken = x, 0
+        if settings.iterations and self._budget.another():
+            limit = Budget(evaluations=settings.iterations + 1, seconds=self._budget.left_s())
+            result = settings.optimizer.minimize(task, x, limit)
+            x, taken = result.x.to(x), int(result.iterations.max())
+            self._budget.iterated()
+        return x, start, float("inf"), taken
+
+    def _metric_of(self, task: LiveTask, spacing: int) -> WindowMetric:
+        """The metric, which holds until the knots move on or the ground changes."""
+        if self._metric is None or task.window.frames <= _SHORT:
+            some = slice(None, None, 2 * spacing)
+            poses = task.motion[0][0, some], task.motion[1][0, some]
+            self._metric = WindowMetric.of(
+                task.window, self._points, poses, task.physics.touching[0], task.physics.weights, task.parameters.spline
+            )  # fmt: skip
+        return self._metric

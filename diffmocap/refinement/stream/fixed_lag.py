@@ -1,0 +1,282 @@
+"""Refinement of a stream: the last frames as a window, a few steps a frame from the last solution, one pose out.
+
+    frame -> buffer -> window, smooth reference -> steps while there is time -> continuation of what was published
+
+The pose of the newest frame comes from a window in which it is the last: later frames correct it only for those who
+ask for a lag. In the words of estimation it is a fixed-lag smoother (Moore, "Discrete-time fixed-lag smoothing
+algorithms", 1973). How published frames hang together although windows differ:
+:mod:`diffmocap.refinement.stream.published_motion`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from diffmocap.physics.ground import Ground
+from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.stream.descent import LiveDescent
+from diffmocap.refinement.stream.ground_watch import GroundWatch
+from diffmocap.refinement.stream.published_motion import PublishedMotion
+from diffmocap.refinement.stream.reference import live_reference
+from diffmocap.refinement.stream.result import LiveResult, pose_of
+from diffmocap.refinement.stream.settings import LiveSettings
+from diffmocap.refinement.stream.sliding_unknowns import SlidingKnots
+from diffmocap.refinement.stream.task import LiveTask, Motion, WindowSolution, live_window, without_ground
+from diffmocap.refinement.stream.time_budget import TimeBudget
+from diffmocap.refinement.stream.window_buffer import LiveFrame, WindowBuffer
+from diffmocap.refinement.window.body_points import BodyPoints
+from diffmocap.refinement.window.parameters import KNOT_SIZE
+from diffmocap.refinement.window.window import Window
+
+#: A last solution whose loss is this many times what it was fits the new frame less than the reference may.
+_STALE = 3.0
+#: The unrefined motion is assessed every so many frames while the published one costs less than this share of it.
+_RAW_EVERY, _FAR_BELOW = 4, 0.25
+#: Where refinement does not help, what was published fades to the input unless a joint is this far from it [m].
+_FARTHEST_M = 0.6
+#: What was published is continued over so many frames that no window was refined for; over more it begins anew.
+_MOST_BRIDGED = 8
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Unknowns [1, N], the window's motion that they stand for, and what would be published of it."""
+
+    x: torch.Tensor
+    solution: WindowSolution
+    published: WindowSolution
+
+
+class FixedLagRefiner:
+    """Takes one frame at a time; ``settings`` may be replaced between calls. On the CPU; not thread-safe.
+
+    Args:
+        points: the body.
+        up: [3] direction against gravity in the optical frame, where the camera's pitch is known.
+        ground_height: of the floor along it [m], where the camera's height is known: minus that height.
+        clock: of the time budget, seconds.
+    """
+
+    def __init__(
+        self, points: BodyPoints, settings: LiveSettings | None = None, up: torch.Tensor | None = None,
+        ground_height: float | None = None, clock: Callable[[], float] = time.perf_counter,
+    ) -> None:  # fmt: skip
+        self.settings = settings or LiveSettings()
+        self._points = points.to(dtype=torch.float32)
+        self._feet = points.feet
+        self._ground = GroundWatch(up, ground_height)
+        self._budget = TimeBudget(clock)
+        self._descent = LiveDescent(self._points, self._budget)
+        self._built: tuple[int, ...] = ()
+        self._begin()
+
+    @property
+    def ground(self) -> Ground | None:
+        """The ground in the optical frame, None while it is not known."""
+        return self._ground.ground
+
+    @property
+    def ground_contradiction_m(self) -> float:
+        """See :attr:`~diffmocap.refinement.stream.ground_watch.GroundWatch.contradiction_m`."""
+        return self._ground.contradiction_m
+
+    def reset(self, camera_moved: bool = False) -> None:
+        """Forget the track; where the camera has moved, the ground that was found, too."""
+        if camera_moved:
+            self._ground.forget()
+        self._begin()
+
+    def _begin(self) -> None:
+        settings = self.settings
+        shape = (settings.window_frames, settings.hypotheses, settings.spacing)
+        if shape != self._built:
+            self._buffer = WindowBuffer(settings.window_frames, settings.hypotheses)
+            self._built = shape
+        self._buffer.clear()
+        self._knots = SlidingKnots(settings.window_frames, settings.spacing)
+        self._x = torch.zeros(1, self._knots.count * KNOT_SIZE)
+        self._descent.begin()
+        self._reference: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._published = PublishedMotion(self._points, settings.window_frames)
+        self._loss: float | None = None
+        self._before: float | None = None
+        self._before_age = 0
+        self._angles: torch.Tensor | None = None
+        self._result: LiveResult | None = None
+        self._since_ground = 0
+        self._pose_stamp_ns = 0
+        self._kept = 0  # frames in the buffer since the last window
+
+    @torch.no_grad()
+    def step(self, frame: LiveFrame) -> LiveResult | None:
+        """Refine with one more frame; None where the frame to publish is none, or brought no pose.
+
+        A stamp that repeats, or lies before the last one by less than ``max_gap_s``, returns the last result again.
+        """
+        self._budget.begin(self.settings.budget_ms, self.settings.iterations)
+        restarted = self._take(frame)
+        if restarted is None:
+            return self._result
+        moved, self._kept = self._kept, 0
+        window = live_window(self._buffer, self._ground.ground, self.settings)
+        if not bool(window.lifted.any()):
+            self._begin()  # nothing to go on; wait for a pose
+            return None
+        task = self._task(window, moved)
+        x, best, best_loss, iterations = self._descent.descend(task, self._x, self.settings)
+        self._bridge(task, x, moved)
+        found = self._choose(task, x, best, best_loss)
+        self._result = self._finish(task, found, iterations, restarted)
+        self._watch_ground(task, moved)
+        return self._result
+
+    def keep(self, frame: LiveFrame) -> bool:
+        """Take a frame that there is no time to refine: the next window has it in its place.
+
+        Returns:
+            Whether a track begins with it.
+        """
+        return bool(self._take(frame))
+
+    def _take(self, frame: LiveFrame) -> bool | None:
+        """Put a frame into the buffer: whether a track begins with it; None where it repeats, and was not put."""
+        settings, restarted = self.settings, not self._buffer.count
+        if not restarted:
+            step_s = (frame.stamp_ns - self._buffer.newest_stamp_ns) * 1e-9
+            silent_s = (frame.stamp_ns - self._pose_stamp_ns) * 1e-9
+            changed = self._built != (settings.window_frames, settings.hypotheses, settings.spacing)
+            if changed or abs(step_s) > settings.max_gap_s or silent_s > settings.max_gap_s:
+                self._begin()
+                restarted = True
+            elif step_s <= 0.0:
+                return None
+        self._kept = min(self._kept + self._buffer.push(frame), settings.window_frames)
+        if self._buffer.newest_lifted:
+            self._pose_stamp_ns = frame.stamp_ns
+        return restarted
+
+    def _task(self, window: Window, moved: int) -> LiveTask:
+        """The problem of this frame, ``moved`` frames after the last one."""
+        x, before = self._x, self._reference
+        dropped = 0
+        if before is not None:
+            dropped = before[1].shape[1] + moved - window.frames
+            before = (before[0][:, dropped:], before[1][:, dropped:]) if dropped < before[1].shape[1] else None
+        for _ in range(moved if self._reference is not None else 0):
+            x = self._knots.advance(x)
+            if self._knots.phase == 0:
+                self._descent.knots_moved()
+        self._x = x
+        self._reference = live_reference(window, before)
+        weights = self.settings.weights
+        weights = weights if self._ground.ground is not None else without_ground(weights)
+        spline = self._knots.spline(window.frames)
+        return LiveTask(window, self._points, self._reference, spline, x, weights)
+
+    def _choose(self, task: LiveTask, x: torch.Tensor, best: torch.Tensor, best_loss: float) -> _Found:
+        """The last point tried if it is the best, and the reference itself where the last solution is out of date."""
+        self._before_age += 1
+        found = self._found(task, x, self._before is None or self._before_age >= _RAW_EVERY)
+        if found.solution.loss > best_loss:
+            found = self._found(task, best)
+        if best is not x:
+            self._descent.judged(found.x is x)
+        if self._loss is not None and not found.solution.loss <= _STALE * self._loss:
+            reference = self._found(task, torch.zeros_like(x))
+            if not reference.solution.loss >= found.solution.loss:
+                found = reference
+                self._descent.forget()
+        return found
+
+    def _found(self, task: LiveTask, x: torch.Tensor, with_raw: bool = False) -> _Found:
+        """What x [1, N] comes to, and what would be published of it; ``with_raw`` assesses the unrefined motion too."""
+        motion = task.motion_of(x)
+        motions = [motion, self._continued(task, motion)]
+        solution, published, *raw = task.assess([*motions, task.unrefined()] if with_raw else motions)
+        if raw:
+            self._before, self._before_age = raw[0].loss, 0
+        return _Found(x, solution, published)
+
+    def _continued(self, task: LiveTask, motion: Motion, hold: bool = True) -> Motion:
+        """A window's motion as the continuation of what was published; ``hold`` keeps what stands in its place."""
+        index = task.window.frames - 1 - self.settings.lag_frames
+        return self._continued_at(task, motion, index, hold) if index >= 0 else motion
+
+    def _continued_at(self, task: LiveTask, motion: Motion, index: int, hold: bool = True) -> Motion:
+        settings, ground = self.settings, self._ground.ground
+        up = None if ground is None or not hold else ground.up.float()
+        touching, dt_s = task.physics.touching[0], task.window.dt_s
+        return self._published.continued(motion, index, touching, dt_s, settings.settle_s, settings.stance, up)
+
+    def _bridge(self, task: LiveTask, x: torch.Tensor, moved: int) -> None:
+        """Continue what was published over frames that were lost on the way, or kept; over many it begins anew."""
+        newest = task.window.frames - 1 - self.settings.lag_frames
+        between = range(max(newest - moved + 1, 0), newest if len(self._published) else 0)
+        if len(between) > _MOST_BRIDGED:
+            self._published.forget()
+        elif between:
+            motion = task.motion_of(x)
+            for index in between:
+                self._publish(task, self._continued_at(task, motion, index), index)
+
+    def _publish(self, task: LiveTask, motion: Motion, index: int) -> None:
+        self._published.publish(motion[0][index], motion[1][index], task.physics.touching[0, index])
+
+    def _finish(self, task: LiveTask, found: _Found, iterations: int, restarted: bool) -> LiveResult | None:
+        """Keep the solution if it helps, and the pose to publish."""
+        unrefined, published = task.unrefined(), found.published
+        if self._before_age and not published.loss <= _FAR_BELOW * self._before:
+            self._before, self._before_age = task.assess([unrefined])[0].loss, 0
+        if not published.loss <= self._before:
+            published = found.solution  # the past is what is worse: go on from the solution itself
+        most_m = self.settings.most_change_m
+        helps = published.loss <= self._before and self._change_m(published.motion, unrefined) < most_m
+        if helps:
+            self._x, self._loss = found.x, found.solution.loss
+        else:
+            self._x, self._loss = torch.zeros_like(found.x), None
+            self._descent.forget()
+            raw, published = task.assess([unrefined, self._continued(task, unrefined, hold=False)])
+            self._before, self._before_age = raw.loss, 0
+            if not published.loss <= raw.loss or not self._change_m(published.motion, unrefined) < _FARTHEST_M:
+                published = raw
+        lag = self.settings.lag_frames
+        index = task.window.frames - 1 - lag
+        if index >= 0:
+            self._publish(task, published.motion, index)
+        if index < 0 or not bool(task.window.lifted[0, index]):
+            self._budget.end()
+            return None
+        solution = found.solution if helps else replace(published, torques=None)
+        pose = pose_of(task, published, solution, index, self._points, self._angles)
+        self._angles = pose["angles"]
+        return LiveResult(
+            stamp_ns=self._buffer.stamp_ns(lag), **pose, loss_before=self._before, loss_after=published.loss,
+            iterations=iterations, refined=helps, restarted=restarted, ground_source=self._ground.source,
+            milliseconds=self._budget.end(),
+        )  # fmt: skip
+
+    def _change_m(self, a: Motion, b: Motion) -> float:
+        """Largest distance of a joint between two motions in the frame to publish, else in the oldest."""
+        index = max(len(a[1]) - 1 - self.settings.lag_frames, 0)
+        rotations, pelvis = (torch.stack([x[index], y[index]]) for x, y in zip(a, b, strict=True))
+        joints = global_poses(rotations, pelvis, self._points.bones)[1]
+        return float((joints[0] - joints[1]).norm(dim=-1).max().nan_to_num(torch.inf))
+
+    def _watch_ground(self, task: LiveTask, moved: int) -> None:
+        """Once a window's length. Of the reference, which no ground has drawn to itself."""
+        self._since_ground += moved
+        if self._since_ground < self.settings.window_frames:
+            return
+        self._since_ground = 0
+        rotations, pelvis = task.parameters.rotations[0], task.parameters.pelvis[0]
+        turned, joints = global_poses(rotations, pelvis, self._points.bones)
+        placed = self._points.positions(turned).split(self._points.sizes, -1)[2]
+        soles = placed[..., self._feet].transpose(-1, -2) + pelvis[:, None]
+        if self._ground.observe(soles, joints, task.window.dt_s, task.window.lifted[0]):
+            self._loss = self._before = None  # another loss from now on
+            self._descent.begin()

@@ -1,0 +1,146 @@
+"""What has been published, and how the next frame continues it although the window's solution has changed since.
+
+Every window is smooth in itself, but the next one sees more and moves what was already said. Frames taken from one
+window each would carry these moves as jitter, and slide the feet with them. So the difference between what was
+published and what the present window has for the same frame is kept at first, and fades::
+
+    p_t = q_t exp(r log(q_{t-1}^-1 p_{t-1})),  r = exp(-dt / settle)
+
+with q the window's motion and p the published one, on the rotations and the pelvis. Where successive windows agree
+nothing fades, and nothing lags: the motion itself is the window's. (The arrival cost of moving-horizon estimation, Rao,
+Rawlings and Mayne, "Constrained state estimation for nonlinear discrete-time systems", 2003, in its simplest form.)
+
+What stands is held where it was published. A damped least-squares step over the whole body keeps the points in contact
+from sliding,
+
+    min over d  sum_joints |J_j d|^2 / 24 + m |d|^2 + s sum_touching |P (J_c d - (p_{c,t-1} - p_{c,t}))|^2
+
+with P along the ground, and lets them creep towards the solution's place, so that no error is held for good.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import torch
+
+from diffmocap import compiler
+from diffmocap.body.skeleton import NUM_JOINTS
+from diffmocap.physics.motion import rotation_vector
+from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.window.body_points import BodyPoints
+from diffmocap.refinement.window.metric import jacobian
+from diffmocap.refinement.window.parameters import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT, exponential
+
+#: Share of the way to the solution's place that a standing point creeps in a frame of 1/30 s.
+_CREEP, _CREEP_S = 0.2, 1 / 30
+#: Frames in which a contact takes hold, and lets go.
+_RAMP = 3
+#: Metres that a joint's turn by a radian counts as at least.
+_STIFFNESS_M = 0.02
+
+Motion = tuple[torch.Tensor, torch.Tensor]
+
+
+class PublishedMotion:
+    """The published frames of one track, newest last, and the firmness of what stands.
+
+    Args:
+        points: the body, float32.
+        frames: that are remembered.
+    """
+
+    def __init__(self, points: BodyPoints, frames: int) -> None:
+        self._points = points
+        joints, masses, contacts, _ = points.sizes
+        self._joints, self._contacts = slice(0, joints), slice(joints + masses, joints + masses + contacts)
+        self._rotations: deque[torch.Tensor] = deque(maxlen=frames)
+        self._pelvis: deque[torch.Tensor] = deque(maxlen=frames)
+        self._firm = torch.zeros(contacts)
+
+    def __len__(self) -> int:
+        return len(self._pelvis)
+
+    def forget(self) -> None:
+        """A new track."""
+        self._rotations.clear()
+        self._pelvis.clear()
+        self._firm = torch.zeros_like(self._firm)
+
+    def continued(
+        self, motion: Motion, index: int, touching: torch.Tensor, dt_s: float, settle_s: float, stance: float,
+        up: torch.Tensor | None,
+    ) -> Motion:  # fmt: skip
+        """A window's motion as the continuation of what was published up to the frame before ``index``.
+
+        Args:
+            motion: rotations [T, 24, 3, 3] and pelvis [T, 3] m of the window.
+            index: of the frame to publish next.
+            touching: [T, P] bool contacts.
+            settle_s: time in which differences fade to 1/e; 0: at once.
+            stance: how much firmer a point in contact is held than the mean joint; 0: not at all.
+            up: [3] the ground's normal; None holds nothing.
+
+        Returns:
+            The same shapes: the published frames, frame ``index``, and those after it, towards which they fade.
+        """
+        rotations, pelvis = motion
+        known = min(len(self), index)
+        if not known or (settle_s == 0.0 and not stance):
+            return motion
+        fades = math.exp(-dt_s / settle_s) if settle_s else 0.0
+        before = self._rotations[-1], self._pelvis[-1]
+        turn = rotation_vector(rotations[index - 1].transpose(-1, -2) @ before[0])
+        now = rotations[index] @ exponential(fades * turn), pelvis[index] + fades * (before[1] - pelvis[index - 1])
+        firm = self._next_firm(touching[index])
+        if stance and up is not None and bool((firm > 0).any()):
+            now = self._standing(now, before, (rotations[index], pelvis[index]), stance * firm, dt_s, up)
+        past = [torch.stack(list(x)[-known:]) for x in (self._rotations, self._pelvis)]
+        parts = [(rotations[: index - known], pelvis[: index - known]), tuple(past), (now[0][None], now[1][None])]
+        if index + 1 < len(pelvis):
+            shares = fades ** torch.arange(1.0, len(pelvis) - index)
+            turn = rotation_vector(rotations[index].transpose(-1, -2) @ now[0])
+            parts.append((
+                rotations[index + 1 :] @ exponential(shares[:, None, None] * turn),
+                pelvis[index + 1 :] + shares[:, None] * (now[1] - pelvis[index]),
+            ))  # fmt: skip
+        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+    def publish(self, rotations: torch.Tensor, pelvis: torch.Tensor, touching: torch.Tensor) -> None:
+        """Frame [24, 3, 3], [3] has gone out, with contacts [P] bool."""
+        self._rotations.append(rotations)
+        self._pelvis.append(pelvis)
+        self._firm = self._next_firm(touching)
+
+    def _next_firm(self, touching: torch.Tensor) -> torch.Tensor:
+        return (self._firm + torch.where(touching, 1.0 / _RAMP, -1.0 / _RAMP)).clamp(0.0, 1.0)
+
+    def _places(self, *poses: Motion) -> torch.Tensor:
+        """[N, P, 3] m of the contact points of N poses."""
+        rotations, pelvis = (torch.stack(parts) for parts in zip(*poses, strict=True))
+        turned, _ = global_poses(rotations, pelvis, self._points.bones)
+        return self._points.positions(turned)[..., self._contacts].mT + pelvis[:, None]
+
+    def _standing(
+        self, now: Motion, before: Motion, solved: Motion, firm: torch.Tensor, dt_s: float, up: torch.Tensor
+    ) -> Motion:
+        """The pose ``now`` [24, 3, 3], [3] with points of firmness [P] where they were ``before``."""
+        creep = 1.0 - (1.0 - _CREEP) ** (dt_s / _CREEP_S)
+        if compiler.available():
+            from diffmocap.refinement.kernels.window import held_standing
+
+            return held_standing(self._points, (now, before, solved), firm, creep, _STIFFNESS_M, up)
+        moved, places = jacobian(self._points, now[0][None])
+        along = torch.eye(3) - up[:, None] * up
+        held = (along @ moved[0, self._contacts]) * firm.sqrt()[:, None, None]
+        both = self._places(before, solved)
+        away = both[0] + creep * (both[1] - both[0]) - (places[0, self._contacts] + now[1])
+        away = (away @ along) * firm.sqrt()[:, None]
+        whole = moved[0, self._joints].flatten(0, 1)
+        rows = held.flatten(0, 1)
+        matrix = whole.T @ whole / NUM_JOINTS + rows.T @ rows
+        matrix = matrix + (_STIFFNESS_M * ROTATION_UNIT) ** 2 * torch.eye(KNOT_SIZE)
+        step = torch.cholesky_solve((rows.T @ away.flatten())[:, None], torch.linalg.cholesky_ex(matrix)[0])[:, 0]
+        turned = now[0] @ exponential(ROTATION_UNIT * step[:-3].view(NUM_JOINTS, 3))
+        return turned, now[1] + PELVIS_UNIT * step[-3:]
