@@ -21,7 +21,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.lifting.noisy_keypoints import CAMERA, CORRELATION, NOISE, Observed, observe
-from benchmarks.page.report import RESULTS, mocap_file, provenance, today
+from benchmarks.page.report import RESULTS, mocap_file, page_arguments, provenance, today
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.joint_errors import mpjpe_mm, pa_mpjpe_mm
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=150, help="frames of each clip (default 150)")
     parser.add_argument("--json", action="store_true", help="end with one JSON line")
     parser.add_argument("--no-page", action="store_true", help="do not write the page")
-    args = parser.parse_args()
+    args = page_arguments(parser)
     torch.set_num_threads(1)
     data = mocap_file("val", args.data)
     body = BodyModel.load()

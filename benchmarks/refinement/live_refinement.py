@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.page.report import RESULTS, mocap_file, provenance, today
+from benchmarks.page.report import RESULTS, mocap_file, page_arguments, provenance, today
 from benchmarks.refinement.filters import OneEuro, at_equal_jitter
 from benchmarks.refinement.live_streams import FPS, UP, LiveStream, live_stream
 from diffmocap.body.mocap import load_split
@@ -165,7 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="one walk and one other, a subset")
     parser.add_argument("--note", default="", help="what the page says of the circumstances of the run")
     parser.add_argument("--out", type=Path, help="page to write; default: benchmarks/results, dated")
-    options = parser.parse_args(arguments)
+    options = page_arguments(parser, arguments)
     torch.set_num_threads(1)
     body = BodyModel.load()
     judge, clips = Judge(body), {c.name: c for c in load_split(mocap_file("val", options.data))}

@@ -126,7 +126,7 @@ def test_a_baseline_is_measured_and_read_again(run, results, monkeypatch):
         load_baselines()
 
 
-def test_unknown_parts_are_named(run):
+def test_unknown_parts_are_named(run, results):
     with pytest.raises(SystemExit, match="nonsense"):
         run("--parts", "paper,nonsense")
 
