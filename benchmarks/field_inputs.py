@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.page.report import REPOSITORY, RESULTS, commit, provenance, today
+from benchmarks.page.report import REPOSITORY, RESULTS, commit, page_arguments, provenance, today
 
 Result = dict[str, Any]
 
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--kinds", nargs="*", default=[], help="only kinds whose name contains one of these texts")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the page (default: %(default)s)")
-    options = parser.parse_args(argv)
+    options = page_arguments(parser, argv)
     after = results_of(REPOSITORY, sys.executable, options.kinds, "this checkout")
     before: list[Result] = []
     remark = "There is nothing to compare with: give another checkout as --before."

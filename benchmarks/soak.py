@@ -25,7 +25,7 @@ import psutil
 from scipy.stats import theilslopes
 from tqdm import tqdm
 
-from benchmarks.page.report import REPOSITORY, RESULTS, provenance, today
+from benchmarks.page.report import REPOSITORY, RESULTS, page_arguments, provenance, today
 
 NODES = ("camera_node", "keypoint_node", "pose_node")
 #: Growth that is asked for at most [MB/h].
@@ -176,7 +176,7 @@ def main() -> None:
         "--warm-up", type=float, default=None, metavar="MIN", help="minutes left out (default: a sixth of the time)"
     )
     parser.add_argument("--out", type=Path, help="page to write (default: results/<date>-soak.md)")
-    args = parser.parse_args()
+    args = page_arguments(parser)
     if args.minutes <= 0:
         parser.error(f"--minutes must be positive, got {args.minutes}")
     warm_up_s = 60.0 * (args.minutes / 6.0 if args.warm_up is None else args.warm_up)

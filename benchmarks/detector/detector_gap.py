@@ -21,7 +21,7 @@ from benchmarks.detector.measure import Estimate, direction_groups, summary
 from benchmarks.detector.noise_bank import noise_bank
 from benchmarks.detector.page import Groups, write_page
 from benchmarks.detector.world_baseline import HIPS, LIMB_LANDMARKS, WORLD_MAP, apply_world_map, fit_world_map
-from benchmarks.page.report import REPOSITORY, commit, mocap_file
+from benchmarks.page.report import REPOSITORY, commit, mocap_file, page_arguments
 from benchmarks.synthetic.breakdown import SIZE_GROUPS, clip_actions, view_groups
 from benchmarks.synthetic.detections import Detections, detections
 from benchmarks.synthetic.detector_scenes import detector_scenes
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--data", help="clips to film (default: the training split; see benchmarks/README.md)")
     parser.add_argument("--films", type=Path, default=REPOSITORY / ".cache" / "synthetic" / "detector")
     parser.add_argument("--no-page", action="store_true", help="do not write the page")
-    args = parser.parse_args()
+    args = page_arguments(parser)
     mocap = mocap_file("train", args.data)
     d = detections(make_films(detector_scenes(mocap, args.scenes), mocap, args.films, skip_unfit=True))
     view = crop_view(d)

@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.detector.runtime_accuracy import Film, bundled, difference, errors, load_pipeline, real_views
-from benchmarks.page.report import REPOSITORY, RESULTS, commit, provenance, today
+from benchmarks.page.report import REPOSITORY, RESULTS, commit, page_arguments, provenance, today
 
 WORKER = Path(__file__).with_name("runtime_worker.py")
 NAMES = ("old", "new")
@@ -165,7 +165,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--no-accuracy", action="store_true", help="measure times alone, and write no page")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the page (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="end with one JSON line")
-    options = parser.parse_args(argv)
+    options = page_arguments(parser, argv, writes=lambda options: not options.no_accuracy)
     checkout = options.before.resolve()
     python = options.old_python or str(checkout / ".venv/bin/python")
     runtimes = {"old": Runtime(checkout, python), "new": Runtime(REPOSITORY, sys.executable)}

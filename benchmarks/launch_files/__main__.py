@@ -25,7 +25,7 @@ from benchmarks.launch_files.images import images
 from benchmarks.launch_files.install import Install
 from benchmarks.launch_files.namespaces import namespaces
 from benchmarks.launch_files.recovery import recovery
-from benchmarks.page.report import REPOSITORY, RESULTS, provenance, today
+from benchmarks.page.report import REPOSITORY, RESULTS, page_arguments, provenance, today
 
 PARTS = (
     Part("files", "The three launch files", files),
@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--parts", default=",".join(part.name for part in PARTS), help="default: %(default)s")
     parser.add_argument("--isolated", action="store_true", help="in a network namespace of its own")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the page")
-    arguments = parser.parse_args()
+    arguments = page_arguments(parser)
     prefixes = [prefix for prefix in (arguments.jazzy, arguments.kilted, arguments.other) if prefix is not None]
     wanted = arguments.parts.split(",")
     if not prefixes:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from benchmarks.lifting.baselines import MLP, Baseline, load_baselines
 from benchmarks.lifting.lifting_page import FULL_RUN, REMARKS, page, page_head
-from benchmarks.page.report import REPOSITORY, RESULTS, commit, hardware, mocap_file, today
+from benchmarks.page.report import REPOSITORY, RESULTS, commit, hardware, mocap_file, page_arguments, today
 from benchmarks.page.targets import load_full_run, load_remarks, save_full_run
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.joint_errors import pa_mpjpe_mm
@@ -145,7 +145,8 @@ def headline(parts: dict, baselines: Sequence[Baseline], quick: bool) -> dict:
         "spread_error_rank_correlation": wild.get("spread_error_rank_correlation"),
         "live_ms": live.get("live_ms"),
         "ddim50_ms": live.get("ddim50_ms"),
-        "live_error_ratio": live.get("live_error_ratio"),
+        "mean_error_ratio": live.get("mean_error_ratio"),
+        "sample_error_ratio": live.get("sample_error_ratio"),
     }
 
 
@@ -261,7 +262,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--json", action="store_true", help="end with one JSON line")
     parser.add_argument("--no-page", action="store_true", help="do not write the page")
-    args = parser.parse_args()
+    args = page_arguments(parser)
     args.parts = args.parts.split(",")
     if unknown := set(args.parts) - set(PARTS):
         raise SystemExit(f"--parts {','.join(sorted(unknown))} is unknown; expected some of {', '.join(PARTS)}")

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from benchmarks.page.report import REPOSITORY, RESULTS, commit, mocap_file, provenance, today
+from benchmarks.page.report import REPOSITORY, RESULTS, commit, mocap_file, page_arguments, provenance, today
 from diffmocap.body.mocap import load_split
 from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol
 from diffmocap.evaluation.pose_frames import PoseFrames
@@ -183,7 +183,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's default)")
     parser.add_argument("--runs", type=Path, default=REPOSITORY / "runs" / "ablation", help="folder of the runs")
     parser.add_argument("--page-only", action="store_true", help="write the page of the runs that are finished")
-    args = parser.parse_args()
+    args = page_arguments(parser)
     if args.threads:
         torch.set_num_threads(args.threads)
     if not args.page_only:

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 
 from benchmarks.lifting.pixel_alignment import WEIGHTS, measure
-from benchmarks.page.report import RESULTS, mocap_file, provenance, today
+from benchmarks.page.report import RESULTS, mocap_file, page_arguments, provenance, today
 from diffmocap.resources import sha256_of
 from training.manifest import without_folders
 
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--test", help="test clips (default: the test split)")
     parser.add_argument("--frames", type=int, default=256, help="evenly spaced frames of each split (0: every fifth)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    args = parser.parse_args()
+    args = page_arguments(parser)
     splits = {"val": mocap_file("val", args.val), "test": mocap_file("test", args.test)}
     runs = []
     for run in args.runs:

@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.lifting.guidance_sweep import BEYOND_DEG, Guidance, Samples, Sweep
-from benchmarks.page.report import RESULTS, mocap_file, provenance, today
+from benchmarks.page.report import RESULTS, mocap_file, page_arguments, provenance, today
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import KEYPOINT_EDGES
 from diffmocap.camera.projection import project
@@ -225,7 +225,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--json", action="store_true", help="end with one JSON line")
     parser.add_argument("--no-page", action="store_true", help="do not write the page")
-    args = parser.parse_args()
+    args = page_arguments(parser)
     data = mocap_file("val", args.data)
     frames = PoseFrames.load(data, args.every)
     if 0 < args.frames < len(frames):

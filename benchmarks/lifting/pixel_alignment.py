@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.page.report import RESULTS, mocap_file, provenance, today
+from benchmarks.page.report import RESULTS, mocap_file, page_arguments, provenance, today
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--json", action="store_true", help="end with one JSON line")
     parser.add_argument("--no-page", action="store_true", help="do not write the page")
-    args = parser.parse_args()
+    args = page_arguments(parser)
     data = mocap_file("test", args.data)
     figures = measure(args.weights, data, args.every, args.frames, args.steps, args.seed, args.device)
     for k, v in figures["pixel_error"].items():

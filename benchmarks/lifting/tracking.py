@@ -27,7 +27,7 @@ from benchmarks.lifting.noisy_keypoints import (
     hide_parts,
     observe,
 )
-from benchmarks.page.report import RESULTS, mocap_file, provenance, today
+from benchmarks.page.report import RESULTS, mocap_file, page_arguments, provenance, today
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_NAMES
@@ -187,7 +187,7 @@ def main() -> None:
     parser.add_argument("--sweep", action="store_true", help="vary the track's settings, at the largest K, instead")
     parser.add_argument("--json", action="store_true", help="end with one JSON line")
     parser.add_argument("--no-page", action="store_true", help="do not write the page")
-    args = parser.parse_args()
+    args = page_arguments(parser)
     torch.set_num_threads(1)
     data = mocap_file("val", args.data)
     body = BodyModel.load()

@@ -32,7 +32,7 @@ from benchmarks.optimizers.paper import ADAFACTOR_MLP, OPTIMUS
 from benchmarks.optimizers.sections import page, page_head
 from benchmarks.optimizers.summary import ADAFACTOR_MLP_LARGE, Measured, by_task, headline_tasks, summary
 from benchmarks.optimizers.tasks import DIMENSIONS, SEED, STARTS, BenchmarkTask, all_tasks
-from benchmarks.page.report import REPOSITORY, RESULTS, commit, today
+from benchmarks.page.report import REPOSITORY, RESULTS, commit, page_arguments, today
 from benchmarks.page.targets import load_full_run, load_remarks, save_full_run
 from diffmocap.optim.functions import FUNCTIONS
 
@@ -280,7 +280,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    args = parser().parse_args()
+    args = page_arguments(parser())
     if args.threads:
         torch.set_num_threads(args.threads)
     if args.only_baselines:

@@ -19,12 +19,13 @@ DEFINITIONS = "\n\n".join(
         "offset: their curves with it are those without it, to rounding "
         "(`tests/benchmarks/test_optimizer_baselines.py`). So they are run once, unshifted. Learned optimizers "
         "see x and are run on both.",
-        "**Relative iterations.** The target is the baseline's mean value after its 100th iteration. Each start "
-        "of Optimus has the ratio 100 / k, where k is the first iteration after which its best value is at or "
-        "below the target; a start that is there from the beginning has k = 1, one that never gets there has the "
-        "ratio 0. A task's ratio is the mean over its starts.",
-        "**Performance profile** (eq. 3). m = (f - f*) / (worst f - f*) with mean final values of the paper's "
-        "five solvers, at least 1e-8; r is m over the least m; rho(t) is the share of tasks with r of at most t. "
+        "**Relative iterations** (the paper's figure 4). The target is the baseline's mean value after its 100th "
+        "iteration, and n the first iteration after which its mean is there: less than 100 where it has converged or "
+        "ended earlier. Each start of Optimus has the ratio n / k, where k is the first iteration after which its "
+        "best value is at or below the target; a start that is there from the beginning has k = 1, one that never "
+        "gets there has the ratio 0. A task's ratio is the mean over its starts.",
+        "**Performance profile** (eq. 3). m = (f - f*) / (worst f - f*) with mean final values of the compared "
+        "solvers, at least 1e-8; r is m over the least m; rho(t) is the share of tasks with r of at most t. "
         "The area is taken over log10 t from 0 to 6, divided by 6.",
         f"**The paper's table.** {', '.join(NOT_COMPARABLE)} is left out: the paper's row repeats that of Sum of "
         "Squares, and ours is a scaled form, as the library's overflows; 42 entries remain. The paper's Trid "

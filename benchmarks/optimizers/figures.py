@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from benchmarks.optimizers.curves import EVALUATIONS
-from benchmarks.optimizers.paper import ADAFACTOR_MLP, OPTIMUS, PAPER_SOLVERS, paper_value
+from benchmarks.optimizers.paper import ADAFACTOR_MLP, OPTIMUS, paper_value
 from benchmarks.optimizers.scores import profile
-from benchmarks.optimizers.summary import ADAFACTOR_MLP_LARGE, Measured
+from benchmarks.optimizers.summary import ADAFACTOR_MLP_LARGE, PROFILE_SOLVERS, Measured
 from benchmarks.optimizers.tasks import DIMENSIONS, BenchmarkTask
 from diffmocap.optim.functions import FUNCTIONS
 
@@ -42,7 +42,7 @@ def profile_plot(groups: Mapping[str, Mapping[str, list[float]]], path: Path) ->
     )
     t = torch.linspace(0, 8, 801)
     for axis, (title, ratios) in zip(axes[0], groups.items(), strict=True):
-        for solver in PAPER_SOLVERS:
+        for solver in PROFILE_SOLVERS:
             values = ratios.get(solver)
             if values:
                 share = 100 * profile(values, t)

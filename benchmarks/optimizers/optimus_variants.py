@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.optimizers.optimus_variants_page import write_page
-from benchmarks.page.report import commit, today
+from benchmarks.page.report import commit, page_arguments, today
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.weights import build
 from training.optim.problems import TRAINED, MixedProblems
@@ -127,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
     p.add_argument("--only", nargs="+", choices=list(VARIANTS), metavar="VARIANT", help="these variants (default: all)")
     p.add_argument("--page", action="store_true", help="train nothing, write the page from the runs that were kept")
     p.add_argument("--out", type=Path, default=RESULTS, help="folder of page and figure")
-    args = p.parse_args(arguments)
+    args = page_arguments(p, arguments)
     if not args.page:
         torch.set_num_threads(1)
         had = {(run["variant"], run["seed"], run["minutes"]) for run in done()}

@@ -15,16 +15,32 @@ SOLVED = 1e-8
 DECADES = 6.0
 
 
-def relative_iterations(curves: torch.Tensor, target: float, after: int = TARGET_ITERATION) -> torch.Tensor:
-    """How many times fewer iterations every start needs than the baseline's ``after``: [B], 0 where never reached.
+def iterations_to_target(mean: Sequence[float], at: int = TARGET_ITERATION) -> tuple[float, int]:
+    """The baseline's target value, and after how many of its own iterations it is there, at least 1.
+
+    The target is the mean value after iteration ``at``. A solver that has converged, or ended, earlier repeats that
+    value, so that the iterations it needed are fewer than ``at``.
 
     Args:
-        curves: [iterations + 1, B] best values so far, from iteration 0 on. target: the baseline's mean value after
-            iteration ``after``. A start that is at the target before its first step counts as one iteration.
+        mean: the baseline's best value so far, mean over starts, from iteration 0 on; longer than ``at``.
+    """
+    target = mean[at]
+    return target, max(next(i for i, value in enumerate(mean) if value <= target), 1)
+
+
+def relative_iterations(curves: torch.Tensor, target: float, needed: int) -> torch.Tensor:
+    """How many times fewer iterations every start needs than the baseline: [B], 0 where the target is never reached.
+
+    The paper's figure 4: iterations that the baseline requires, divided by those that Optimus requires.
+
+    Args:
+        curves: [iterations + 1, B] best values so far, from iteration 0 on. A start that is at the target before its
+            first step counts as one iteration.
+        target, needed: the baseline's, from :func:`iterations_to_target`.
     """
     reached = curves <= target
     first = reached.to(torch.uint8).argmax(0).clamp(min=1)
-    return torch.where(reached.any(0), after / first.double(), 0.0)
+    return torch.where(reached.any(0), needed / first.double(), 0.0)
 
 
 def share_at_least(ratios: Iterable[float], bound: float) -> float | None:

@@ -38,9 +38,10 @@ def tasks_section(figures: dict, images: Mapping[str, str]) -> list[str]:
     lines = [
         "## Standard functions", "", f"![performance profile]({images['profile']})", "", *area_table(figures),
         f"Over the {compared} of 45 tasks, in all dimensions {figures['tasks_compared_all_dimensions']} of 120, for "
-        f"which there are curves of all five. At or below the paper's Optimus: {entries} entries compared.", "",
+        f"which there are curves of the paper's five. At or below the paper's Optimus: {entries} entries compared.", "",
         f"![relative iterations]({images['relative']})", "",
-        "Relative iterations of Optimus, mean over starts; 0 for a start that never reaches the target.", "",
+        "Relative iterations of Optimus, the baseline's own over those of Optimus, mean over starts; 0 for a start "
+        "that never reaches the target.", "",
         *ratio_table(details), f"![value against dimension]({images['dimension']})", "",
         "Mean f - f* after 200 iterations, after a slash the paper's value; bold: at or below the paper's Optimus.", "",
         *value_table(details, TEST_DIMENSIONS),

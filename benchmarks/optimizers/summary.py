@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -10,7 +10,7 @@ import torch
 from benchmarks.optimizers.curves import Curve
 from benchmarks.optimizers.paper import ADAFACTOR_MLP, OPTIMUS, PAPER_SOLVERS, at_or_below_paper
 from benchmarks.optimizers.scores import (
-    TARGET_ITERATION,
+    iterations_to_target,
     performance_ratios,
     profile_areas,
     relative_iterations,
@@ -18,6 +18,8 @@ from benchmarks.optimizers.scores import (
 )
 from benchmarks.optimizers.tasks import TEST_DIMENSIONS, BenchmarkTask
 
+#: Of the performance profile: the paper's five, and L-BFGS, the strongest classical solver, which the paper leaves out.
+PROFILE_SOLVERS = (*PAPER_SOLVERS, "L-BFGS")
 #: The second size of the paper's learned baseline, beside the five.
 ADAFACTOR_MLP_LARGE = "Adafactor MLP 512x4"
 #: Solvers that relative iterations are measured against, with the ratio that is asked.
@@ -49,21 +51,23 @@ class Measured:
         found, theirs = {}, self.records.get(baseline, {})
         for task in tasks:
             if task in self.optimus and task in theirs:
-                target = theirs[task].mean[TARGET_ITERATION]
-                found[task] = float(relative_iterations(self.optimus[task], target).mean())
+                target, needed = iterations_to_target(theirs[task].mean)
+                found[task] = float(relative_iterations(self.optimus[task], target, needed).mean())
         return found
 
-    def areas(self, tasks: Iterable[BenchmarkTask]) -> dict[str, float]:
-        """Areas under the performance profiles of the paper's five solvers."""
-        finals = {solver: self.finals(solver) for solver in PAPER_SOLVERS}
-        compared = self.compared(tasks)
-        return profile_areas({solver: finals[solver][task] for solver in PAPER_SOLVERS} for task in compared)
+    def areas(self, tasks: Iterable[BenchmarkTask], solvers: Sequence[str] = PAPER_SOLVERS) -> dict[str, float]:
+        """Areas under the performance profiles of the solvers, over the tasks that all were run on."""
+        finals = {solver: self.finals(solver) for solver in solvers}
+        compared = self.compared(tasks, solvers)
+        return profile_areas({solver: finals[solver][task] for solver in solvers} for task in compared)
 
-    def performance(self, tasks: Iterable[BenchmarkTask]) -> dict[str, list[float]]:
-        """Performance ratios of the five by solver, over the tasks that all were run on."""
-        finals = {solver: self.finals(solver) for solver in PAPER_SOLVERS}
-        rows = [performance_ratios({s: finals[s][task] for s in PAPER_SOLVERS}) for task in self.compared(tasks)]
-        return {solver: [row[solver] for row in rows] for solver in PAPER_SOLVERS}
+    def performance(
+        self, tasks: Iterable[BenchmarkTask], solvers: Sequence[str] = PROFILE_SOLVERS
+    ) -> dict[str, list[float]]:
+        """Performance ratios by solver, over the tasks that all were run on."""
+        finals = {solver: self.finals(solver) for solver in solvers}
+        rows = [performance_ratios({s: finals[s][task] for s in solvers}) for task in self.compared(tasks, solvers)]
+        return {solver: [row[solver] for row in rows] for solver in solvers}
 
 
 def _rounded(value: float | None) -> float | None:
@@ -76,18 +80,27 @@ def headline_tasks(tasks: Iterable[BenchmarkTask]) -> list[BenchmarkTask]:
 
 
 def summary(measured: Measured) -> dict:
-    """Shares and areas, over the test dimensions and over all; None or empty where a solver was not run."""
+    """Shares and areas, over the test dimensions and over all; None or empty where a solver was not run.
+
+    ``share_<ratio>x_own_<solver>``: share of tasks with at least that ratio of the baseline's own iterations to those
+    of Optimus. ``profile_area``: of the paper's five solvers; ``profile_area_with_lbfgs``: with L-BFGS beside them.
+    """
     every = sorted(measured.optimus)
     tests = headline_tasks(every)
     shares = {}
     for baseline, asked in ASKED_RATIO.items():
         name = baseline.lower().replace(" ", "_").replace("-", "")
-        shares[f"share_{asked}x_{name}"] = _rounded(share_at_least(measured.ratios(baseline, tests).values(), asked))
+        shares[f"share_{asked}x_own_{name}"] = _rounded(
+            share_at_least(measured.ratios(baseline, tests).values(), asked)
+        )
     paper = at_or_below_paper(measured.finals(OPTIMUS))
     return shares | {
         "share_at_or_below_paper": _rounded(sum(paper.values()) / len(paper)) if paper else None,
         "profile_area": {s: _rounded(a) for s, a in measured.areas(tests).items()},
         "profile_area_all_dimensions": {s: _rounded(a) for s, a in measured.areas(every).items()},
+        "profile_area_with_lbfgs": {s: _rounded(a) for s, a in measured.areas(tests, PROFILE_SOLVERS).items()},
+        "profile_area_with_lbfgs_all_dimensions":
+            {s: _rounded(a) for s, a in measured.areas(every, PROFILE_SOLVERS).items()},
         "tasks_compared": len(measured.compared(tests)),
         "tasks_compared_all_dimensions": len(measured.compared(every)),
         "paper_entries": len(paper),

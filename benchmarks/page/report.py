@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = REPOSITORY / "benchmarks" / "results"
+#: Files that a refusal names.
+_MOST_NAMED = 5
 
 
 def processor() -> str:
@@ -33,18 +37,71 @@ def hardware(device: str = "cpu") -> str:
     return processor()
 
 
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(REPOSITORY), *arguments]
+    return subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).strip()
+
+
+def uncommitted() -> list[str]:
+    """Files that a run of now may depend on and that the commit does not have as they are, sorted.
+
+    Tracked files that differ from the commit, but for those of ``benchmarks/results``, which a run writes itself, and
+    Python files that are not tracked.
+
+    Raises:
+        OSError, subprocess.CalledProcessError: this is no git checkout.
+    """
+    changed = _git("diff", "--name-only", "HEAD", "--", ".", ":(exclude)benchmarks/results")
+    unknown = _git("ls-files", "--others", "--exclude-standard", "--", "*.py")
+    return sorted({*changed.splitlines(), *unknown.splitlines()})
+
+
 def commit() -> str:
-    """Commit the benchmark ran at; ``+changes`` where tracked files differed from it."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.check_output(
-            ["git", "-C", str(REPOSITORY), *arguments], text=True, stderr=subprocess.DEVNULL
-        ).strip()
-
+    """Commit the benchmark ran at; ``+changes`` where files differed from it (:func:`uncommitted`)."""
     try:
-        return git("rev-parse", "--short", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+        return _git("rev-parse", "--short", "HEAD") + ("+changes" if uncommitted() else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def page_arguments(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None,
+    writes: Callable[[argparse.Namespace], bool] = lambda options: True,
+) -> argparse.Namespace:  # fmt: skip
+    """A benchmark's options, read before anything is measured; adds ``--uncommitted``.
+
+    A page in ``benchmarks/results`` is a record: whoever reads it must be able to check out what it measured.
+
+    Args:
+        arguments: default: the command line's.
+        writes: whether a run with these options writes a page; without one with ``--no-page`` it is not asked.
+
+    Raises:
+        SystemExit: the run would write such a page of code that is not committed, and ``--uncommitted`` is not given.
+    """
+    parser.add_argument(
+        "--uncommitted", action="store_true",
+        help="measure code that is not committed, too; the page then says +changes beside its commit",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    folder = Path(getattr(options, "out", None) or RESULTS).resolve()
+    record = folder.is_relative_to(REPOSITORY / "benchmarks" / "results")
+    if options.uncommitted or getattr(options, "no_page", False) or not record or not writes(options):
+        return options
+    try:
+        files = uncommitted()
+    except (OSError, subprocess.CalledProcessError):
+        raise SystemExit(
+            "this is no git checkout, so that a page could not say what it measured; --uncommitted writes one all the "
+            "same, --no-page measures without one"
+        ) from None
+    if files:
+        more = f" and {len(files) - _MOST_NAMED} more" if len(files) > _MOST_NAMED else ""
+        raise SystemExit(
+            f"not committed: {', '.join(files[:_MOST_NAMED])}{more}. A result page is of committed code: commit first, "
+            "or measure without a page (--no-page or --out elsewhere), or say --uncommitted, and the page says so"
+        )
+    return options
 
 
 def today() -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from benchmarks.page.report import REPOSITORY, RESULTS, commit, provenance, today
+from benchmarks.page.report import REPOSITORY, RESULTS, commit, page_arguments, provenance, today
 from benchmarks.page.targets import load_full_run, load_remarks, save_full_run
 from benchmarks.refinement import plots
 from benchmarks.refinement.ablations import ablation_part
@@ -184,7 +184,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    args = parser().parse_args(arguments)
+    args = page_arguments(parser(), arguments)
     torch.set_num_threads(1)
     figures = run(args)
     if args.json:

@@ -3,7 +3,9 @@
 Validation motions before a level camera come as a stream: keypoints with a detector's noise, lifted as the pose node
 does, before any smoothing (``--noise synthetic``: the true poses with errors that drift). Every row is what a listener
 receives: the poses as lifted, the one-euro filter with the shipped settings and at the jitter of the refinement without
-lag, and the refinement at each of ``--lags`` frames. The ground is given, there is no time limit but ``--iterations``.
+lag, and the refinement at each of ``--lags`` frames, without a step and with its steps. "0 steps" is what the window
+does without descending the loss: a smooth motion through the lifted poses, continued from what was published, with
+standing feet held. The ground is given, there is no time limit but ``--iterations``.
 
 TV is the total variation of the accelerations of 24 joints, foot skate the share of frames in which a foot on the floor
 moves more than 2 cm, its excess what is beyond the true motion's, jump the largest way of a joint from one frame to the
@@ -22,7 +24,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.page.report import RESULTS, mocap_file, provenance, today
+from benchmarks.page.report import RESULTS, mocap_file, page_arguments, provenance, today
 from benchmarks.refinement.filters import OneEuro, at_equal_jitter
 from benchmarks.refinement.live_streams import FPS, UP, LiveStream, live_stream
 from diffmocap.body.mocap import load_split
@@ -121,14 +123,18 @@ def measure(streams: list[LiveStream], judge: Judge, lags: list[int], settings: 
     found = {"truth": mean(lambda s: (s.rotations, s.pelvis)), "as lifted": mean(unrefined)}
     shipped = OneEuro()
     found["one-euro, shipped"] = mean(lambda s: one_euro(s, shipped))
+    tried = {}
     for lag in lags:
+        tried[f"0 steps, lag {lag}"] = settings | {"iterations": 0, "lag_frames": lag}
+        tried[f"refined, lag {lag}"] = settings | {"lag_frames": lag}
+    for name, of in tried.items():
         rows, taken = [], []
-        for stream in tqdm(streams, desc=f"lag {lag}", unit="clip"):
-            poses, first, ms = judge.refined(stream, LiveSettings(lag_frames=lag, budget_ms=0.0, **settings))
+        for stream in tqdm(streams, desc=name, unit="clip"):
+            poses, first, ms = judge.refined(stream, LiveSettings(budget_ms=0.0, **of))
             rows.append(judge.figures(poses, stream, first))
             taken += ms
         figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-        found[f"refined, lag {lag}"] = figures | {"ms": float(np.median(taken)), "ms_least": min(taken)}
+        found[name] = figures | {"ms": float(np.median(taken)), "ms_least": min(taken)}
     if 0 in lags:
         wanted = found["refined, lag 0"]["tv"]
         same = at_equal_jitter(shipped, lambda f: mean(lambda s: one_euro(s, f))["tv"], wanted, tolerance=0.02)
@@ -136,9 +142,9 @@ def measure(streams: list[LiveStream], judge: Judge, lags: list[int], settings: 
     return found
 
 
-def page(groups: dict[str, dict[str, dict[str, float]]], noise: str, head: list[str]) -> str:
+def page(groups: dict[str, dict[str, dict[str, float]]], noise: str, head: list[str], note: str = "") -> str:
     """The Markdown page."""
-    lines = ["# Live refinement", "", *head, f"- noise: {noise}", ""]
+    lines = ["# Live refinement", "", *head, f"- noise: {noise}", *([f"- note: {note}"] if note else []), ""]
     for group, methods in groups.items():
         lines += [f"## {group}", "", "| | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
         for method, figures in methods.items():
@@ -157,8 +163,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--window", type=int, default=LiveSettings().window_frames, help="frames of the window")
     parser.add_argument("--frames", type=int, default=100, help="of each clip at the most")
     parser.add_argument("--quick", action="store_true", help="one walk and one other, a subset")
+    parser.add_argument("--note", default="", help="what the page says of the circumstances of the run")
     parser.add_argument("--out", type=Path, help="page to write; default: benchmarks/results, dated")
-    options = parser.parse_args(arguments)
+    options = page_arguments(parser, arguments)
     torch.set_num_threads(1)
     body = BodyModel.load()
     judge, clips = Judge(body), {c.name: c for c in load_split(mocap_file("val", options.data))}
@@ -175,7 +182,7 @@ def main(arguments: list[str] | None = None) -> None:
     data = f"{options.frames} frames each of " + ", ".join((*WALKS, *OTHERS)) + " (validation)"
     if options.quick:
         data = f"subset: {options.frames} frames each of {next(iter(WALKS))} and {next(iter(OTHERS))} (validation)"
-    text = page(groups, options.noise, provenance("benchmarks.live_refinement", data))
+    text = page(groups, options.noise, provenance("benchmarks.live_refinement", data), options.note)
     variant = ("-synthetic" if options.noise == "synthetic" else "") + ("-quick" if options.quick else "")
     out = options.out or RESULTS / f"{today()}-live-refinement{variant}.md"
     out.write_text(text)

@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.lifting.noisy_keypoints import CAMERA, HALVES, LIMBS, NOISE, Observed, hide_parts, observe
-from benchmarks.page.report import RESULTS, commit, mocap_file, provenance, today
+from benchmarks.page.report import RESULTS, commit, mocap_file, page_arguments, provenance, today
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_MIRROR, JOINT_NAMES
@@ -227,7 +227,7 @@ def main() -> None:
     parser.add_argument("--test", help="test clips (default: see benchmarks/README.md)")
     parser.add_argument("--clips", type=int, default=14, help="sequences of each split (default 14)")
     parser.add_argument("--frames", type=int, default=96, help="frames of each at most (default 96)")
-    args = parser.parse_args()
+    args = page_arguments(parser)
     torch.set_num_threads(1)
     body = BodyModel.load()
     lifter = Lifter.load(None, body)

@@ -22,7 +22,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.detector.world_baseline import HIPS, LIMB_LANDMARKS, apply_world_map, load_world_map
-from benchmarks.page.report import REPOSITORY, RESULTS, mocap_file, provenance, today
+from benchmarks.page.report import REPOSITORY, RESULTS, mocap_file, page_arguments, provenance, today
 from benchmarks.synthetic.breakdown import SIZE_BOUNDS, SIZE_GROUPS, YAW_BOUNDS, YAW_GROUPS, clip_actions, view_groups
 from benchmarks.synthetic.detections import detections
 from benchmarks.synthetic.scenes import QUICK_SCENES, SCENES, Scene, make_films
@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--uncalibrated", action="store_true", help="without the detector's landmark mapping")
     parser.add_argument("--json", action="store_true", help="end with one JSON line")
     parser.add_argument("--no-page", action="store_true", help="do not write the page")
-    args = parser.parse_args()
+    args = page_arguments(parser, writes=lambda options: not options.quick)
     settings = PipelineSettings()
     changes = {k: getattr(args, k) for k in ("guidance", "steps", "hypotheses") if getattr(args, k) is not None}
     settings = replace(settings, lifting=replace(settings.lifting, **changes))

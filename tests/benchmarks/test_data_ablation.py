@@ -6,6 +6,7 @@ import json
 
 from benchmarks.lifting import data_ablation
 from benchmarks.lifting.data_ablation import PARTS, VARIANTS, by_variant, cell, recipe
+from benchmarks.page import report
 from training.lifting.recipe import Recipe
 from training.motions.poses import PoseAugmentation
 
@@ -34,7 +35,8 @@ def test_cell_shows_mean_and_half_range():
 
 
 def test_finished_runs_are_kept_and_go_into_the_page(shared_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(data_ablation, "RESULTS", tmp_path / "results")
+    for module in (data_ablation, report):
+        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(data_ablation, "VARIANTS", {"none": (), "all": PARTS})
     runs, val = tmp_path / "runs", str(shared_dir / "data" / "cmu_smpl30_val.npz")
     options = ["--train", val, "--val", val, "--every-clip", "60", "--steps", "2", "--batch", "4", "--frames", "2"]

@@ -22,7 +22,7 @@ from diffmocap.evaluation.pose_frames import PoseFrames
 KEYS = {
     "pixel_error", "pixel_error_mlp", "wild_mpjpe_mm", "wild_pa_mpjpe_mm", "wild_best_of_10_mpjpe_mm",
     "synthetic_pa_mpjpe_mm", "synthetic_baseline_pa_mpjpe_mm", "spread_error_rank_correlation", "live_ms", "ddim50_ms",
-    "live_error_ratio", "subset",
+    "mean_error_ratio", "sample_error_ratio", "subset",
 }  # fmt: skip
 FAST = ("--frames", "12", "--steps", "2", "--wild-steps", "3", "--parts", "paper,wild", "--json")
 
@@ -64,7 +64,7 @@ def perfect() -> dict:
         "pixel_error_mlp": {"0.0": 0.02, "0.5": 0.02, "2.0": 0.02},
         "wild_mpjpe_mm": 100.0, "wild_pa_mpjpe_mm": 64.9, "wild_best_of_10_mpjpe_mm": 75.0,
         "synthetic_pa_mpjpe_mm": 70.0, "synthetic_baseline_pa_mpjpe_mm": 100.0, "spread_error_rank_correlation": 0.51,
-        "live_ms": 5.0, "ddim50_ms": 50.0, "live_error_ratio": 1.05, "weights_sha256": "abc", "frames": 5,
+        "live_ms": 5.0, "ddim50_ms": 50.0, "mean_error_ratio": 1.05, "weights_sha256": "abc", "frames": 5,
     }  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def test_a_baseline_is_measured_and_read_again(run, results, monkeypatch):
         load_baselines()
 
 
-def test_unknown_parts_are_named(run):
+def test_unknown_parts_are_named(run, results):
     with pytest.raises(SystemExit, match="nonsense"):
         run("--parts", "paper,nonsense")
 
@@ -138,7 +138,7 @@ def test_what_is_asked_is_met_at_its_bound_and_missed_beyond():
         "pixel_error": {"0.0": 0.0099, "0.5": 0.0089, "2.0": 0.0081},
         "pixel_error_mlp": {"0.0": 0.02, "0.5": 0.001, "2.0": 0.02},
         "wild_pa_mpjpe_mm": 65.1, "wild_best_of_10_mpjpe_mm": 75.1, "spread_error_rank_correlation": 0.49,
-        "synthetic_pa_mpjpe_mm": 70.1, "live_error_ratio": 1.06,
+        "synthetic_pa_mpjpe_mm": 70.1, "mean_error_ratio": 1.06,
     }  # fmt: skip
     for target, (key, value) in zip(TARGETS, worse.items(), strict=True):
         assert target.cells(perfect() | {key: value})[1] == "**missed**", key

@@ -51,8 +51,18 @@ def test_figures_are_named_and_of_the_same_run(shared_dir):
     threads = torch.get_num_threads()
     figures = live_figures(None, data, timed_frames=5, clips=2, frames=2, threads=1)
     assert figures["frames"] == 4 and 0 < figures["live_ms"] < figures["ddim50_ms"]
-    assert 0.1 < figures["live_error_ratio"] < 10 and 0.1 < figures["cold_error_ratio"] < 10
+    assert 0.1 < figures["mean_error_ratio"] < 10 and 0.1 < figures["cold_error_ratio"] < 10
+    assert figures["mean_error_ratio"] == figures["cold_error_ratio"], "the defaults do not look at the frame before"
     assert torch.get_num_threads() == threads
+
+
+def test_a_sampler_has_the_error_of_itself(shared_dir, monkeypatch):
+    """Means are compared with means and samples with samples: DDIM-50's settings against DDIM-50 have the ratio 1."""
+    monkeypatch.setitem(OFFLINE, "steps", 2)
+    same = LiftingSettings(steps=2, keypoint_noise=0.0, fresh_noise=False)
+    figures = live_figures(None, shared_dir / "data" / "cmu_smpl30_val.npz", same, 5, clips=4, frames=1, threads=1)
+    assert figures["mean_error_ratio"] == pytest.approx(1.0, abs=1e-3)
+    assert figures["sample_error_ratio"] == pytest.approx(1.0, abs=1e-3)
 
 
 def test_every_setting_has_a_text_of_its_own():

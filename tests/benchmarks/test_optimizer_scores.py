@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from benchmarks.optimizers.curves import baseline_file, load_curves
 from benchmarks.optimizers.paper import (
     NOT_COMPARABLE,
     PAPER_SOLVERS,
@@ -16,6 +17,7 @@ from benchmarks.optimizers.paper import (
     paper_value,
 )
 from benchmarks.optimizers.scores import (
+    iterations_to_target,
     performance_ratios,
     profile,
     profile_area,
@@ -24,6 +26,7 @@ from benchmarks.optimizers.scores import (
     share_at_least,
 )
 from benchmarks.optimizers.tasks import DIMENSIONS, TEST_DIMENSIONS, BenchmarkTask
+from benchmarks.page.report import RESULTS
 from diffmocap.optim.functions import FUNCTIONS
 
 
@@ -32,16 +35,41 @@ def test_relative_iterations_by_hand():
     curves = torch.tensor(
         [[9, 9, 9, 3, 9], [8, 8, 8, 3, 4], [4, 7, 8, 3, 4], [1, 6, 8, 3, 4], [1, 6, 8, 3, 4], [1, 5, 8, 3, 4]]
     ).double()
-    ratios = relative_iterations(curves, target=5.0)
+    ratios = relative_iterations(curves, target=5.0, needed=100)
     assert ratios.tolist() == [50.0, 20.0, 0.0, 100.0, 100.0] and ratios.mean() == 54
-    assert relative_iterations(curves, 5.0, after=10).tolist() == [5.0, 2.0, 0.0, 10.0, 10.0]
-    assert relative_iterations(curves, 0.0).tolist() == [0.0] * 5
+    assert relative_iterations(curves, 5.0, needed=10).tolist() == [5.0, 2.0, 0.0, 10.0, 10.0]
+    assert relative_iterations(curves, 0.0, needed=100).tolist() == [0.0] * 5
+
+
+def test_a_baseline_is_counted_with_its_own_iterations():
+    """One that has converged after 3 iterations needed 3, not 100; one that still falls needed all of them."""
+    converged = [8.0, 4.0, 2.0, 1.0] + [1.0] * 197
+    falling = [200.0 - i for i in range(201)]
+    assert iterations_to_target(converged) == (1.0, 3) and iterations_to_target(falling) == (100.0, 100)
+    assert iterations_to_target([1.0] * 201) == (1.0, 1) and iterations_to_target(falling, at=7) == (193.0, 7)
+    same = torch.tensor(converged).double()[:, None]
+    assert relative_iterations(same, *iterations_to_target(converged)).item() == 1, "a solver is as fast as itself"
+
+
+def test_shares_of_the_committed_curves_are_what_the_page_corrects_them_to():
+    """BFGS and L-BFGS end before their 100th iteration on many tasks: by their own count 56 and 9 %, not 71 and 24."""
+    text = (RESULTS / "2026-11-21-optimizers.md").read_text()
+    head, table = text.split("| task | BFGS | Adam |", 1)
+    rows = [line.strip("| ").split(" | ") for line in table.split("\n\n", 1)[0].splitlines()[2:]]
+    assert len(rows) == 45
+    for solver, column, fixed, own in (("BFGS", 1, 0.7111, 0.5556), ("L-BFGS", 5, 0.2444, 0.0889)):
+        curves = {task.label: curve.mean for task, curve in load_curves(baseline_file(solver)).items()}
+        ratios = {row[0]: float(row[column]) for row in rows}  # with 100 iterations of the baseline
+        by_own = [ratio * iterations_to_target(curves[task])[1] / 100 for task, ratio in ratios.items()]
+        assert share_at_least(ratios.values(), 10) == pytest.approx(fixed, abs=1e-4)
+        assert share_at_least(by_own, 10) == pytest.approx(own, abs=1e-4)
+        assert f"{100 * own:.0f} %" in head, "the note at the head of the page"
 
 
 def test_one_start_that_never_arrives_lowers_the_mean():
     curve = torch.linspace(10, 0, 11)[:, None].double()
     both = torch.cat([curve, torch.full_like(curve, 10.0)], 1)
-    assert relative_iterations(curve, 0.0).mean() == 10 and relative_iterations(both, 0.0).mean() == 5
+    assert relative_iterations(curve, 0.0, 100).mean() == 10 and relative_iterations(both, 0.0, 100).mean() == 5
 
 
 def test_share_of_tasks():

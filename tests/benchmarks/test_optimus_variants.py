@@ -67,7 +67,7 @@ def test_runs_are_kept_and_the_page_has_them(tmp_path, monkeypatch, capsys) -> N
     (page,) = tmp_path.glob("*-optimus-variants.md")
     assert "| PES | " in page.read_text() and "1.00 | 2.00 | 3.00" in page.read_text() and list(tmp_path.glob("*.png"))
     with pytest.raises(SystemExit, match="no run of 9.0 minutes"):
-        main(["--page", "--minutes", "9"])
+        main(["--page", "--minutes", "9", "--out", str(tmp_path)])
     assert str(page) in capsys.readouterr().out
 
 
