@@ -128,4 +128,7 @@ def with_values(settings: _Settings, values: Mapping[str, Any]) -> _Settings:
 
 
 def _text(number: float) -> str:
-    return str(int(number)) if number == int(number) else f"{number:.6g}"
+    if number == int(number):
+        return str(int(number))
+    text = f"{number:.6g}"
+    return f"{number:.9f}".rstrip("0") if "e" in text else text

@@ -34,7 +34,7 @@ class SideSettings:
     ``gain`` and by half.
     """
 
-    enabled: bool = setting(False, "Undo it where the detector takes left for right for a moment.")
+    enabled: bool = setting(False, "Undo it where the detector exchanges left and right for a moment.")
     gain: float = setting(
         0.15,
         "How much nearer to where they were expected an exchange has to bring the keypoints of a part of the body, in "

@@ -21,7 +21,7 @@ DEFAULTS = PipelineSettings(refinement=PhysicsSettings())
 WEIGHT = "physics_weights."
 METRIC, OPTIMUS = "metric", "optimus"
 AUTO, TF, PARAMETERS, MOTION = GROUND_SOURCES = ("auto", "tf", "parameters", "motion")
-_LIVE = "refinement.live."
+_LIVE, _USUAL = "refinement.live.", DEFAULTS.refinement.live.weights
 
 
 def _of_camera(path: str, name: str, more: str = "") -> NodeParameter:
@@ -53,7 +53,8 @@ PHYSICS = (
         own(
             WEIGHT + name,
             1.0,
-            f"Factor on the weight of the loss's term that measures {term.description} [{term.unit}]; 0: without it.",
+            f"Factor on the weight of a term of the loss: {term.description}, of which "
+            f"{getattr(_USUAL, name) ** -0.5:.3g} [{term.unit}] costs 1; 0 leaves the term out.",
             0.0,
             100.0,
         )
@@ -66,7 +67,8 @@ GROUND = (
         "ground_from",
         AUTO,
         "Where gravity and floor come from; auto: camera_height and camera_pitch where one is not 0, else /tf_static "
-        "with ground_height_from_tf, else the motion; tf: the direction at least.",
+        "with ground_height_from_tf, else the motion; tf: the direction at least from /tf_static; parameters: from "
+        "camera_height and camera_pitch, 0 too; motion: from where feet are seen to rest.",
         choices=GROUND_SOURCES,
     ),
     _of_camera("height_m", "camera_height"),
@@ -97,8 +99,9 @@ def physics_changes(values: dict[str, Any]) -> dict[str, Any]:
     frames, lag = values["refinement_frames"], values["refinement_lag"]
     if lag >= frames:
         raise SettingsError(f"refinement_lag must be below refinement_frames, {frames} now; got {lag}")
-    usual = DEFAULTS.refinement.live.weights
-    changes: dict[str, Any] = {f"{_LIVE}weights.{term}": values[WEIGHT + term] * getattr(usual, term) for term in TERMS}
+    changes: dict[str, Any] = {
+        f"{_LIVE}weights.{term}": values[WEIGHT + term] * getattr(_USUAL, term) for term in TERMS
+    }
     changes[_LIVE + "optimizer"] = _optimus() if values["refinement_optimizer"] == OPTIMUS else None
     return changes
 
