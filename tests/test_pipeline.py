@@ -19,11 +19,14 @@ from diffmocap.camera.lens import undistort_keypoints
 from diffmocap.camera.projection import project
 from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.side_exchange import SideSettings
-from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.pipeline import Outcome, PipelineSettings, PosePipeline
-from diffmocap.refinement.filter.smoother import Smoother, SmootherSettings
-from diffmocap.refinement.physics_refiner import PhysicsRefiner, PhysicsSettings
+from diffmocap.refinement.filter.settings import SmootherSettings
+from diffmocap.refinement.filter.smoother import Smoother
+from diffmocap.refinement.physics_refiner import PhysicsRefiner
+from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.known_ground import KnownGround
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses

@@ -11,8 +11,9 @@ from benchmarks.lifting.live_sampling import OFFLINE, SETTINGS, describe, live_f
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol
-from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.weights import load_weights
+from diffmocap.lifting.settings import LiftingSettings
 
 
 @pytest.fixture(scope="module")

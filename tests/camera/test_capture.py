@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from diffmocap.camera.capture import Capture
+from diffmocap.camera.settings import CaptureSettings
 from diffmocap.errors import CameraError
 
 
@@ -178,7 +179,7 @@ def test_a_lost_camera_is_opened_again_and_told_once():
 
 
 def test_a_lost_camera_that_must_not_reconnect_is_an_error():
-    with Capture(0, open_video=lambda *_: FakeCamera(3), reconnect=False) as capture:
+    with Capture(0, CaptureSettings(reconnect=False), open_video=lambda *_: FakeCamera(3)) as capture:
         with pytest.raises(CameraError, match="was lost"):
             while True:
                 assert capture.read(timeout_s=5.0) is not None
@@ -197,9 +198,8 @@ def test_a_driver_that_fails_in_its_own_way_is_an_error_and_no_endless_wait():
 def test_a_camera_is_asked_for_a_mode_and_the_difference_is_told():
     camera = FakeCamera(10_000, size=(640, 480), period_s=0.002, fps=15.0)
     events = []
-    with Capture(
-        0, width=1280, height=720, fps=30, open_video=lambda *_: camera, event=lambda *event: events.append(event)
-    ) as capture:
+    wanted = CaptureSettings(width=1280, height=720, fps=30)
+    with Capture(0, wanted, open_video=lambda *_: camera, event=lambda *event: events.append(event)) as capture:
         assert (capture.mode.width, capture.mode.height, capture.mode.fps) == (640, 480, 15.0)
     assert camera.set_values[cv2.CAP_PROP_FRAME_WIDTH] == 1280 and camera.set_values[cv2.CAP_PROP_FPS] == 30
     assert camera.set_values[cv2.CAP_PROP_BUFFERSIZE] == 1

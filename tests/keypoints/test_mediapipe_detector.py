@@ -13,7 +13,8 @@ import pytest
 from diffmocap.body.skeleton import KEYPOINT_NAMES
 from diffmocap.camera.capture import Capture
 from diffmocap.errors import ImageError, ModelFileError, SettingsError
-from diffmocap.keypoints.mediapipe_detector import Detector, DetectorSettings
+from diffmocap.keypoints.mediapipe_detector import Detector
+from diffmocap.keypoints.settings import DetectorSettings
 from diffmocap.resources import verified_model
 from diffmocap.types import Frame
 
@@ -121,7 +122,7 @@ def test_tiny_images_hold_nobody(size, warrior):
 
 
 def test_settings_are_checked():
-    with pytest.raises(SettingsError, match="min_visibility: expected 0 to 1, got 2"):
+    with pytest.raises(SettingsError, match="min_visibility must lie in \\[0, 1\\], got 2"):
         DetectorSettings(min_visibility=2)
 
 
