@@ -19,11 +19,17 @@ def repo_root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
-    """Folder with the motion capture and media that stand beside the checkout."""
+    """Folder beside the checkout with the whole splits of motion capture and videos of people."""
     path = REPO_ROOT.parent / "shared"
     if not (path / "data").is_dir():
         pytest.skip(f"needs the motion capture data in {path / 'data'}")
     return path
+
+
+@pytest.fixture(scope="session")
+def mocap_dir() -> Path:
+    """Folder with a collection of motion capture for each split, cut short: see ``tests/data/README.md``."""
+    return REPO_ROOT / "tests" / "data" / "cmu"
 
 
 @pytest.fixture
