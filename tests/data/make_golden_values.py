@@ -20,11 +20,11 @@ from diffmocap.optim.stopping import Budget
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.ground import Ground, find_ground
 from diffmocap.physics.segments import BodySegments
-from diffmocap.refinement.body_points import BodyPoints
-from diffmocap.refinement.diffphy_task import DiffphyTask
-from diffmocap.refinement.window import Window
-from diffmocap.refinement.window_reference import reference_motion
-from diffmocap.refinement.window_weights import RefinementWeights
+from diffmocap.refinement.diffphy.task import DiffphyTask
+from diffmocap.refinement.window.body_points import BodyPoints
+from diffmocap.refinement.window.reference import reference_motion
+from diffmocap.refinement.window.weights import RefinementWeights
+from diffmocap.refinement.window.window import Window
 from diffmocap.resources import share_path
 from tests.refinement.golden import DIFFPHY, NAMES, WINDOWS, GoldenWindow, diffphy_task, weight_names
 from tests.refinement.windows import seen

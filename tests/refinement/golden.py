@@ -20,11 +20,11 @@ from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.ground import Ground
 from diffmocap.physics.segments import BodySegments
 from diffmocap.physics.simulation import Simulator
-from diffmocap.refinement.body_points import BodyPoints
-from diffmocap.refinement.diffphy_task import DiffphyTask
-from diffmocap.refinement.window import Window
-from diffmocap.refinement.window_task import WindowTask
-from diffmocap.refinement.window_weights import UNITS, RefinementWeights
+from diffmocap.refinement.diffphy.task import DiffphyTask
+from diffmocap.refinement.window.body_points import BodyPoints
+from diffmocap.refinement.window.task import WindowTask
+from diffmocap.refinement.window.weights import UNITS, RefinementWeights
+from diffmocap.refinement.window.window import Window
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 WINDOWS, DIFFPHY = DATA / "golden_window_loss.npz", DATA / "golden_diffphy.npz"

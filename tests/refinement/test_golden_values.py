@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from diffmocap.optim.task import Task
-from diffmocap.refinement.window_weights import UNITS
+from diffmocap.refinement.window.weights import UNITS
 from tests.refinement.golden import DIFFPHY, NAMES, GoldenWindow, diffphy_task
 
 #: Of a value, or of the largest in its array.
