@@ -260,9 +260,9 @@ def test_lens_distortion_is_taken_out_before_lifting(make):
     assert np.abs(got - keypoints(0).points_px).max() > 5.0
 
 
-def test_smoothing_cuts_jitter_on_noisy_mocap_more_than_it_adds_error(body, shared_dir):
+def test_smoothing_cuts_jitter_on_noisy_mocap_more_than_it_adds_error(body, mocap_dir):
     """Validation motion with 3 degrees of noise a joint and frame, as a lifter might give it."""
-    clips = load_clips(shared_dir / "data" / "cmu_smpl30_val.npz")
+    clips = load_clips(mocap_dir / "cmu_smpl30_val.npz")
     clip: MotionClip = next(c for c in clips if len(c) >= 100 and "walk" in c.action.lower())
     generator = torch.Generator().manual_seed(0)
     noise = roma.rotvec_to_rotmat(0.03 * torch.randn(len(clip), 24, 3, generator=generator))
