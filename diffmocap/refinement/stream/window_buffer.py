@@ -91,7 +91,7 @@ class WindowBuffer:
         return median(self._steps) if self._steps else otherwise
 
     def age(self, place: int) -> int:
-        """How many frames have been pushed since the one ``place`` places before the newest; no place of a lost frame."""
+        """How many frames have been pushed since the one at ``place`` before the newest; no place of a lost one."""
         return self._pushed - self._numbers[self._next + self.frames - 1 - place]
 
     def views(self) -> dict[str, torch.Tensor]:
