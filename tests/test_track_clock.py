@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from diffmocap.errors import SettingsError
 from diffmocap.timing.stream_rate import GAP_INTERVALS, LONGEST_GAP_S
 from diffmocap.timing.track_clock import ClockSettings, TrackClock
 
+PACKAGE = Path(__file__).resolve().parents[1] / "diffmocap"
 MS = 1_000_000
 START, SKIP = "start", "skip"
 
@@ -134,3 +138,35 @@ def test_only_differences_of_stamps_matter(shift_ms):
 def test_a_gap_out_of_range_is_refused(bad):
     with pytest.raises(SettingsError, match="max_gap_s"):
         ClockSettings(bad)
+
+
+def names(node: ast.AST, word: str) -> list[int]:
+    """Lines below ``node`` where a name has the word in it."""
+    found = []
+    for child in ast.walk(node):
+        said = [getattr(child, field, None) for field in ("id", "attr", "arg", "name")]
+        found += [child.lineno for name in said if isinstance(name, str) and word in name]
+    return found
+
+
+def parsed(folder: str) -> dict[str, ast.Module]:
+    return {str(p.relative_to(PACKAGE)): ast.parse(p.read_text()) for p in sorted((PACKAGE / folder).rglob("*.py"))}
+
+
+def test_refinement_says_nothing_of_stamps():
+    assert {path: names(tree, "stamp") for path, tree in parsed("refinement").items() if names(tree, "stamp")} == {}
+
+
+def test_tracking_hands_stamps_on_and_reckons_with_none():
+    reckoned = {
+        path: node.lineno
+        for path, tree in parsed("lifting").items()
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.BinOp, ast.Compare)) and names(node, "stamp")
+    }
+    assert reckoned == {}
+
+
+def test_the_longest_gap_has_one_home():
+    homes = {path for path, tree in parsed(".").items() if names(tree, "max_gap")}
+    assert homes == {"timing/track_clock.py", "nodes/pose/pose_settings.py"}
