@@ -169,4 +169,4 @@ def test_tracking_hands_stamps_on_and_reckons_with_none():
 
 def test_the_longest_gap_has_one_home():
     homes = {path for path, tree in parsed(".").items() if names(tree, "max_gap")}
-    assert homes == {"timing/track_clock.py", "nodes/pose/pose_settings.py"}
+    assert homes == {"timing/track_clock.py"}
