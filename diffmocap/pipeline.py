@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -32,7 +31,7 @@ from diffmocap.refinement.physics_refiner import PhysicsRefiner
 from diffmocap.refinement.refiner import Refiner
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.timing.stamps import ArrivalStamps
-from diffmocap.timing.stream_rate import StreamRate
+from diffmocap.timing.track_clock import ClockSettings, Tick, TrackClock
 from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D, PoseHypotheses
 
 
@@ -49,7 +48,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class PipelineSettings:
-    """Settings of the stages, replaceable while the pipeline runs.
+    """Settings of the stages and of the clock that they share, replaceable while the pipeline runs.
 
     ``refinement`` is of the kind that the pipeline's refiner takes; None leaves it as it is.
     """
@@ -58,6 +57,7 @@ class PipelineSettings:
     lifting: LiftingSettings = field(default_factory=LiftingSettings)
     track: TrackSettings = field(default_factory=TrackSettings)
     refinement: PhysicsSettings | SmootherSettings | None = None
+    clock: ClockSettings = field(default_factory=ClockSettings)
 
 
 @dataclass(frozen=True)
@@ -118,10 +118,8 @@ class PosePipeline:
         self._track = HypothesisTrack(body)
         self._lock = threading.Lock()
         self._previous: PoseResult | None = None
-        self._unpublished: deque[TrackedPoses] = deque()  # a refiner with a lag publishes them later
-        self._newest_ns: int | None = None  # of what was lifted
         self._arrivals = ArrivalStamps(from_first=True)
-        self._rate = StreamRate()
+        self._clock = TrackClock()
 
     @classmethod
     def load(
@@ -140,11 +138,6 @@ class PosePipeline:
         lifter = load_lifter(weights, body_model, device)
         body = BodyModel.load(body_model or None)
         return cls(lifter, PhysicsRefiner(body), body, settings)
-
-    @property
-    def max_gap_s(self) -> float:
-        """Silence after which the next pose starts a new track: as set, or longer where images come seldom."""
-        return self._rate.gap_s((self.settings.refinement or self._refiner.settings).max_gap_s)
 
     def replace_lifter(self, lifter: LiftingStage) -> None:
         """Continue the track with another lifter, for example on another device."""
@@ -177,7 +170,7 @@ class PosePipeline:
                 Keypoints2D(points[0].numpy(), np.ones(25, np.float32), 640, 480, stamp_ns=i * 33_000_000), intrinsics
             )
         self.settings = wanted
-        self._rate = StreamRate()
+        self._clock = TrackClock()
         self.reset(camera_moved=True)
 
     @torch.no_grad()
@@ -186,9 +179,9 @@ class PosePipeline:
 
         ``deadline_s`` on the clock of :func:`time.perf_counter` is when the refinement has to be done.
 
-        Images may be skipped and stamps may jump: a repeated or slightly older stamp is :attr:`Outcome.STALE`, a gap of
-        more than :attr:`max_gap_s`, or a jump back of more than the one in the settings, starts a new track. Stamps
-        that repeat zero are none: such keypoints count from the first of them on, by when they arrive.
+        Images may be skipped and stamps may jump: :class:`~diffmocap.timing.track_clock.TrackClock` says which ones are
+        :attr:`Outcome.STALE` and which start a new track. Stamps that repeat zero are none: such keypoints count from
+        the first of them on, by when they arrive.
 
         Raises:
             AbandonedError: :meth:`abandon` was called meanwhile.
@@ -198,36 +191,27 @@ class PosePipeline:
             settings = self.settings
             if settings.refinement is not None:
                 self._refiner.settings = settings.refinement
-            clock = _Stopwatch()
+            stopwatch = _Stopwatch()
             stamp_ns = self._arrivals.stamp_ns(keypoints.stamp_ns)
             if stamp_ns != keypoints.stamp_ns:
                 keypoints = replace(keypoints, stamp_ns=stamp_ns)
-            self._rate.observe(stamp_ns)
-            least_gap_s = self._refiner.settings.max_gap_s
-            gap_s = self._rate.gap_s(least_gap_s)
-            if self._newest_ns is not None:
-                dt_s = (stamp_ns - self._newest_ns) * 1e-9
-                if dt_s > gap_s or dt_s < -least_gap_s:
-                    self._reset()
-                elif dt_s <= 0.0:
-                    return PoseResult(Outcome.STALE, stamp_ns, clock.stop())
-            if gap_s > least_gap_s:
-                given = self._refiner.settings
-                self._refiner.settings = given.with_max_gap(gap_s)
-                try:
-                    return self._lift_and_refine(keypoints, intrinsics, settings, deadline_s, clock)
-                finally:
-                    self._refiner.settings = given
-            return self._lift_and_refine(keypoints, intrinsics, settings, deadline_s, clock)
+            tick = self._clock.tick(stamp_ns, settings.clock)
+            if tick is None:
+                return PoseResult(Outcome.STALE, stamp_ns, stopwatch.stop())
+            return self._lift_and_refine(keypoints, intrinsics, settings, tick, deadline_s, stopwatch)
 
     def _lift_and_refine(
         self,
         keypoints: Keypoints2D,
         intrinsics: CameraIntrinsics,
         settings: PipelineSettings,
+        tick: Tick,
         deadline_s: float | None,
-        clock: _Stopwatch,
+        stopwatch: _Stopwatch,
     ) -> PoseResult:
+        if tick.restarted:
+            self._sides.reset()
+            self._previous = None
         self._track.settings = settings.track
         seen = _as_lifted(keypoints, intrinsics, settings.lifting.min_confidence)
         seen = self._sides.keep(seen, settings.sides)
@@ -239,32 +223,31 @@ class PosePipeline:
             return poses
 
         continues = settings.lifting.warm_start or settings.lifting.use_previous
-        tracked = self._track.step(lift, seen, settings.lifting.hypotheses, continues)
-        clock.lap("lift")
+        tracked = self._track.step(
+            lift, seen, settings.lifting.hypotheses, tick.dt_s, restarted=tick.restarted, continues=continues
+        )
+        stopwatch.lap("lift")
         if tracked is None:
-            return PoseResult(Outcome.UNSEEN, keypoints.stamp_ns, clock.stop())
-        self._newest_ns = keypoints.stamp_ns
-        if tracked.restarted:
+            return PoseResult(Outcome.UNSEEN, keypoints.stamp_ns, stopwatch.stop())
+        self._clock.pose_came()
+        restarted = tick.restarted or tracked.restarted
+        if restarted:
             self._previous = None
-            self._refiner.reset()
-            self._unpublished.clear()
         budget_ms = None if deadline_s is None else max(1e3 * (deadline_s - time.perf_counter()), 0.0)
-        self._unpublished.append(tracked)
-        state = self._refiner.refine(tracked, seen, intrinsics, budget_ms)
-        clock.lap("refine")
-        if state is None:
-            return PoseResult(Outcome.DELAYED, keypoints.stamp_ns, clock.stop())
-        while len(self._unpublished) > 1 and self._unpublished[0].poses.stamp_ns < state.stamp_ns:
-            self._unpublished.popleft()
-        tracked = self._unpublished[0]
+        refined = self._refiner.refine(tracked, seen, intrinsics, tick.dt_s, restarted, budget_ms)
+        stopwatch.lap("refine")
+        if refined is None:
+            return PoseResult(Outcome.DELAYED, keypoints.stamp_ns, stopwatch.stop())
+        tracked = refined.tracked
+        state = replace(refined.state, stamp_ns=tracked.poses.stamp_ns)
 
         before = self._previous
         angles, velocities, efforts = _angles(state, before)
-        clock.lap("angles")
+        stopwatch.lap("angles")
         outcome = Outcome.TRACKED
         if before is None:
             outcome = Outcome.RESTARTED if tracked.restarted else Outcome.STARTED
-        result = PoseResult(outcome, state.stamp_ns, clock.stop(), state, tracked, angles, velocities, efforts)
+        result = PoseResult(outcome, state.stamp_ns, stopwatch.stop(), state, tracked, angles, velocities, efforts)
         self._previous = result
         return result
 
@@ -281,8 +264,8 @@ class PosePipeline:
         self._sides.reset()
         self._track.reset()
         self._refiner.reset(camera_moved)
-        self._unpublished.clear()
-        self._previous = self._newest_ns = None
+        self._clock.reset()
+        self._previous = None
 
 
 def _angles(state: BodyState, before: PoseResult | None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

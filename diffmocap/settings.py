@@ -83,12 +83,6 @@ def setting(
     return field(default=default, metadata={_KEY: Setting(description, low, high, unit, choices)})
 
 
-def same_setting(settings_class: type, name: str) -> Any:
-    """A field that is the same setting as that of another class, with the same default."""
-    (found,) = (f for f in dataclasses.fields(settings_class) if f.name == name)
-    return field(default=found.default, metadata=found.metadata)
-
-
 @cache
 def settings_of(settings_class: type) -> dict[str, Setting]:
     """The settings of a class by the names of their fields, in order; other fields are left out."""

@@ -193,7 +193,7 @@ class BodyState:
         rotation_covariance: [24, 3, 3] rad^2 of the error v in ``R_true = R exp(v)``: axes of the joint itself.
         pelvis_covariance: [3, 3] m^2 in the optical frame.
         joint_positions: [24, 3] m in the optical frame.
-        stamp_ns: acquisition time of the image.
+        stamp_ns: acquisition time of the image; the pipeline fills it in, as refinement knows of no stamps.
         score: of the hypothesis that it came from, as in :class:`PoseHypotheses`.
         contacts: names of the touching contact points, empty where no physics ran.
         loss_before, loss_after: of the refinement's whole window, unrefined and refined; NaN where no physics ran.

@@ -29,6 +29,7 @@ from diffmocap.refinement.physics_refiner import PhysicsRefiner
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.known_ground import KnownGround
 from diffmocap.refinement.stream.settings import LiveSettings
+from diffmocap.timing.track_clock import ClockSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 
 MS = 1_000_000
@@ -234,6 +235,58 @@ def test_silence_ends_a_track_of_a_slow_camera_too(make):
     assert pipeline.step(keypoints(6000), INTRINSICS).outcome is Outcome.STARTED, "a jump back is a start over"
 
 
+class Told:
+    """A refiner that notes what it is told of time, and publishes the followed hypothesis."""
+
+    def __init__(self, body):
+        self.settings, self.smoother, self.steps = None, Smoother(body, SmootherSettings(enabled=False)), []
+
+    def refine(self, tracked, keypoints, intrinsics, dt_s, restarted, budget_ms=None):
+        self.steps.append("begins" if restarted else round(1e3 * dt_s))
+        return self.smoother.refine(tracked, keypoints, intrinsics, dt_s, restarted)
+
+    def reset(self, camera_moved=False):
+        self.steps.append("reset")
+
+
+def test_refinement_is_told_time_steps_and_beginnings(body):
+    """Of the images that brought a pose; a track that ended in the dark begins with the next pose."""
+    pipeline = PosePipeline(KnownLifter(bent_knee(lambda t: 0.3)), Told(body), body, PipelineSettings())
+    seen, unseen = 25, 2
+    images = [(1000, seen), (1033, seen), (1066, unseen), (1050, seen), (1100, seen), (1100, seen), (1090, unseen),
+              (1700, unseen), (1733, unseen), (1766, seen), (1800, seen), (900, seen), (940, seen)]  # fmt: skip
+    outcomes = [pipeline.step(keypoints(ms, visible), INTRINSICS).outcome for ms, visible in images]
+    assert pipeline._refiner.steps == ["begins", 33, 17, 50, "begins", 34, "begins", 40]
+    pose = {Outcome.STARTED, Outcome.TRACKED}
+    assert [o for o in outcomes if o in pose] == [
+        Outcome.STARTED if step == "begins" else Outcome.TRACKED for step in pipeline._refiner.steps
+    ]
+    assert [o for o in outcomes if o not in pose] == [Outcome.UNSEEN] + 2 * [Outcome.STALE] + 2 * [Outcome.UNSEEN]
+    pipeline.reset()
+    pipeline.step(keypoints(970), INTRINSICS)
+    assert pipeline._refiner.steps[-2:] == ["reset", "begins"]
+
+
+def test_a_lost_track_is_a_beginning_for_refinement_too(body):
+    """Found by what the image shows, not by the clock: a person who is suddenly elsewhere."""
+    pipeline = PosePipeline(KnownLifter(bent_knee(lambda t: 0.3)), Told(body), body, PipelineSettings())
+    for ms in (0, 33):
+        pipeline.step(keypoints(ms), INTRINSICS)
+    elsewhere = keypoints(66)
+    elsewhere.points_px[:] += 400.0
+    assert pipeline.step(elsewhere, INTRINSICS).outcome is Outcome.RESTARTED
+    assert pipeline._refiner.steps == ["begins", 33, "begins"]
+
+
+@pytest.mark.parametrize("refinement", [None, SmootherSettings(enabled=False)])
+def test_the_longest_gap_is_the_pipeline_s_setting(make, refinement):
+    for max_gap_s, outcome in ((0.2, Outcome.STARTED), (0.4, Outcome.TRACKED)):
+        pipeline = make(settings=PipelineSettings(refinement=refinement, clock=ClockSettings(max_gap_s)))
+        for ms in (0, 33, 66):
+            pipeline.step(keypoints(ms), INTRINSICS)
+        assert pipeline.step(keypoints(366), INTRINSICS).outcome is outcome
+
+
 def test_settings_apply_to_the_next_step(make):
     pipeline = make()
     pipeline.step(keypoints(0), INTRINSICS)
@@ -325,7 +378,7 @@ def test_warming_up_leaves_no_trace(body):
     refine = pipeline._refiner.refine
     pipeline._refiner.refine = lambda *given: seen.append(refine(*given)) or seen[-1]
     pipeline.warm_up(5)
-    assert np.isfinite(seen[-1].loss_before), "no window was refined"
+    assert np.isfinite(seen[-1].state.loss_before), "no window was refined"
     assert pipeline.settings is settings
     result = pipeline.step(keypoints(0), INTRINSICS)
     assert result.outcome is Outcome.STARTED and result.state.physics is None

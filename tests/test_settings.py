@@ -10,13 +10,10 @@ import pytest
 
 from diffmocap.errors import SettingsError
 from diffmocap.pipeline import PipelineSettings
-from diffmocap.refinement.filter.settings import SmootherSettings
 from diffmocap.refinement.settings import PhysicsSettings
-from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.settings import (
     Setting,
     check_settings,
-    same_setting,
     setting,
     settings_of,
     value_at,
@@ -42,7 +39,7 @@ class Wheel:
 class Bicycle:
     front: Wheel = field(default_factory=Wheel)
     rear: Wheel = field(default_factory=lambda: Wheel(load_n=500.0))
-    tyre: str = same_setting(Wheel, "tyre")
+    bell: bool = setting(True, "A bell.")
 
 
 @pytest.mark.parametrize(
@@ -75,12 +72,12 @@ def test_a_range_in_words():
 
 def test_a_field_found_by_its_path():
     assert value_at(Bicycle(), "rear.load_n") == (500.0, settings_of(Wheel)["load_n"])
-    assert settings_of(Bicycle) == {"tyre": settings_of(Wheel)["tyre"]} and Bicycle().tyre == "road"
+    assert settings_of(Bicycle) == {"bell": Setting("A bell.")} and Bicycle().bell
 
 
 def test_values_at_paths_make_a_copy_that_is_checked_once_it_is_complete():
-    made = with_values(Bicycle(), {"rear.spokes": 0, "rear.radius_m": 0.15, "tyre": "gravel"})
-    assert made == Bicycle(rear=Wheel(radius_m=0.15, spokes=0, load_n=500.0), tyre="gravel")
+    made = with_values(Bicycle(), {"rear.spokes": 0, "rear.radius_m": 0.15, "bell": False})
+    assert made == Bicycle(rear=Wheel(radius_m=0.15, spokes=0, load_n=500.0), bell=False)
     assert with_values(Bicycle(), {}) == Bicycle()
     with pytest.raises(SettingsError, match="a small wheel"):
         with_values(Bicycle(), {"rear.radius_m": 0.15})
@@ -110,7 +107,3 @@ def test_every_number_text_and_switch_of_the_pipeline_says_what_it_is_and_checks
                 with pytest.raises(SettingsError, match=name):
                     dataclasses.replace(part, **{name: said.low - 1.0})
     assert found > 50
-
-
-def test_the_gap_that_ends_a_track_is_one_setting_of_filter_and_window():
-    assert settings_of(LiveSettings)["max_gap_s"] is settings_of(SmootherSettings)["max_gap_s"]

@@ -90,13 +90,13 @@ class Judge:
         """Published poses, the frame of the first, and ms of CPU time a frame."""
         live = FixedLagRefiner(self.points, settings, torch.tensor(UP), stream.ground_height)
         results, taken = [], []
-        for frame in stream.frames:
+        for step in stream.steps():
             started = time.process_time()
-            results.append(live.step(frame))
+            results.append(live.step(*step))
             taken.append(1e3 * (time.process_time() - started))
         found = [r for r in results if r is not None]
         poses = torch.stack([r.rotations for r in found]), torch.stack([r.pelvis for r in found])
-        first = [f.stamp_ns for f in stream.frames].index(found[0].stamp_ns)
+        first = results.index(found[0]) - found[0].age
         return poses, first, taken[settings.window_frames :]
 
 

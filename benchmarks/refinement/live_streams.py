@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.pipeline import PipelineSettings, PosePipeline
 from diffmocap.refinement.stream.window_buffer import LiveFrame
+from diffmocap.timing.track_clock import ClockSettings, TrackClock
 
 #: Against gravity, in the optical frame of a level camera.
 UP = (0.0, -1.0, 0.0)
@@ -37,15 +38,25 @@ class LiveStream:
 
     Attributes:
         name: of the clip. frames: what comes in; a frame's heaviest hypothesis is the unrefined pose.
+        stamps_ns: their acquisition times.
         rotations: [T, 24, 3, 3] local, pelvis: [T, 3] m, of the true motion.
         ground_height: of the floor along ``UP`` [m].
     """
 
     name: str
     frames: list[LiveFrame]
+    stamps_ns: list[int]
     rotations: torch.Tensor
     pelvis: torch.Tensor
     ground_height: float
+
+    def steps(self) -> Iterator[tuple[LiveFrame, float, bool]]:
+        """Frame, time since the last one [s] and whether a track begins, as the pipeline's clock says it."""
+        clock, settings = TrackClock(), ClockSettings()
+        for frame, stamp_ns in zip(self.frames, self.stamps_ns, strict=True):
+            tick = clock.tick(stamp_ns, settings)
+            clock.pose_came()
+            yield frame, tick.dt_s, tick.restarted
 
 
 def live_stream(
@@ -68,11 +79,12 @@ def live_stream(
         poses = _shaken(seen.rotations, seen.pelvis, torch.Generator().manual_seed(seed))
     K = torch.tensor(CAMERA.matrix, dtype=torch.float32)
     stream = [
-        LiveFrame(k.stamp_ns + 10**9, *pose, torch.from_numpy(np.asarray(k.points_px, np.float32)),
+        LiveFrame(*pose, torch.from_numpy(np.asarray(k.points_px, np.float32)),
                   torch.from_numpy(k.confidence), K)
         for k, pose in zip(seen.keypoints, poses, strict=True)
     ]  # fmt: skip
-    return LiveStream(clip.name, stream, seen.rotations, seen.pelvis, height)
+    stamps_ns = [k.stamp_ns for k in seen.keypoints]
+    return LiveStream(clip.name, stream, stamps_ns, seen.rotations, seen.pelvis, height)
 
 
 def _lifted(pipeline: PosePipeline, keypoints) -> tuple:

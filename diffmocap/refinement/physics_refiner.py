@@ -26,6 +26,7 @@ from diffmocap.refinement.filter.pose_covariance import PoseErrors
 from diffmocap.refinement.filter.smoother import Smoother
 from diffmocap.refinement.filter.source_blend import SourceBlend
 from diffmocap.refinement.prepare import compile_all
+from diffmocap.refinement.refiner import Refined
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.stream.result import LiveResult
@@ -48,16 +49,12 @@ NO_HELP, NOTHING = "the unrefined pose was better", "no pose in the window"
 
 @dataclass(frozen=True)
 class _Pending:
-    """A pose of the filter that may be published yet, and what its covariances are made of."""
+    """A pose of the filter that may be published yet, ``dt_s`` after the last, and what its covariances are made of."""
 
     smooth: tuple[torch.Tensor, torch.Tensor]
     tracked: TrackedPoses
     confidence: torch.Tensor
-
-    @property
-    def stamp_ns(self) -> int:
-        """Of the image."""
-        return self.tracked.poses.stamp_ns
+    dt_s: float
 
 
 class PhysicsRefiner:
@@ -96,8 +93,6 @@ class PhysicsRefiner:
     def _begin(self) -> None:
         self._blend.reset()
         self._pending: deque[_Pending] = deque()
-        self._output: BodyState | None = None
-        self._newest_ns: int | None = None
         self._in_window = 0
         self._by_physics = False
 
@@ -107,32 +102,29 @@ class PhysicsRefiner:
     @torch.no_grad()
     def refine(
         self, tracked: TrackedPoses, keypoints: Keypoints2D, intrinsics: CameraIntrinsics,
-        budget_ms: float | None = None,
-    ) -> BodyState | None:  # fmt: skip
-        """See :class:`~diffmocap.refinement.refiner.Refiner`.
-
-        A stamp that repeats, or lies before the last one by less than ``max_gap_s``, returns the last output again.
-        """
-        settings, stamp_ns = self.settings, tracked.poses.stamp_ns
+        dt_s: float, restarted: bool, budget_ms: float | None = None,
+    ) -> Refined | None:  # fmt: skip
+        """See :class:`~diffmocap.refinement.refiner.Refiner`."""
+        settings = self.settings
         camera = (intrinsics.width, intrinsics.height, intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy)
-        if self._camera is not None and camera != self._camera:
-            self.reset(camera_moved=True)
+        camera_moved = self._camera is not None and camera != self._camera
+        if restarted or camera_moved:
+            self.reset(camera_moved)
         self._camera = camera
-        if self._newest_ns is not None:
-            dt_s = (stamp_ns - self._newest_ns) * 1e-9
-            if abs(dt_s) > settings.max_gap_s:
-                self.reset()
-            elif dt_s <= 0.0:
-                return self._output
-        self._newest_ns = stamp_ns
         self._smoother.settings = settings.smoothing
         confidence = torch.from_numpy(keypoints.confidence)
-        self._pending.append(_Pending(self._smoother.filter(tracked), tracked, confidence))
-        result, fallback = self._by_window(tracked, keypoints, intrinsics, budget_ms)
+        self._pending.append(_Pending(self._smoother.filter(tracked, dt_s), tracked, confidence, dt_s))
+        result, fallback = self._by_window(tracked, keypoints, intrinsics, dt_s, restarted, budget_ms)
         return self._publish(result, fallback)
 
     def _by_window(
-        self, tracked: TrackedPoses, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, budget_ms: float | None
+        self,
+        tracked: TrackedPoses,
+        keypoints: Keypoints2D,
+        intrinsics: CameraIntrinsics,
+        dt_s: float,
+        restarted: bool,
+        budget_ms: float | None,
     ) -> tuple[LiveResult | None, str]:
         """What the physics makes of a frame, and why that is not to be published."""
         settings = self.settings
@@ -148,13 +140,12 @@ class PhysicsRefiner:
         self._live.settings = replace(
             settings.live,
             budget_ms=min(*limits, MOST_BUDGET_MS) if limits else 0.0,
-            max_gap_s=max(settings.max_gap_s, 0.01),
         )
         frame = live_frame(tracked, keypoints, intrinsics)
         if budget_ms is not None and budget_ms < _NO_TIME_MS:
-            self._in_window = 1 if self._live.keep(frame) else self._in_window + 1
+            self._in_window = 1 if self._live.keep(frame, dt_s, restarted) else self._in_window + 1
             return None, NO_TIME
-        result = self._live.step(frame)
+        result = self._live.step(frame, dt_s, restarted)
         if result is None:
             self._in_window += 1
             return None, BEGINS if self._in_window <= settings.live.lag_frames else NOTHING
@@ -163,28 +154,26 @@ class PhysicsRefiner:
             return result, BEGINS
         return result, "" if result.refined else NO_HELP
 
-    def _publish(self, result: LiveResult | None, fallback: str) -> BodyState | None:
-        """The state to publish, of the frame that the result belongs to."""
-        settings = self.settings
+    def _publish(self, result: LiveResult | None, fallback: str) -> Refined | None:
+        """What to publish, of the frame that the result belongs to."""
+        settings, pending = self.settings, self._pending
         lag = settings.live.lag_frames if settings.enabled else 0
-        entry = None
-        if result is not None:
-            entry = next((p for p in self._pending if p.stamp_ns == result.stamp_ns), None)
-        if entry is None:
-            if len(self._pending) <= lag:
-                return None
-            entry, result = self._pending[-1 - lag], None
+        if result is not None and result.age < len(pending):
+            entry = pending[-1 - result.age]
+        elif len(pending) > lag:
+            entry, result = pending[-1 - lag], None
             fallback = fallback or BEGINS
-        while self._pending.popleft() is not entry:
-            pass
+        else:
+            return None
+        dt_s = 0.0
+        while (passed := pending.popleft()) is not entry:
+            dt_s += passed.dt_s
         use = not fallback
-        last_ns = entry.stamp_ns if self._output is None else self._output.stamp_ns
         source = (result.rotations, result.pelvis) if use else entry.smooth
         changed = use != self._by_physics or (use and result.restarted)
         self._by_physics = use
-        pose = self._blend.step(source, entry.smooth, changed, (entry.stamp_ns - last_ns) * 1e-9)
-        self._output = self._state(entry, pose, result, fallback)
-        return self._output
+        pose = self._blend.step(source, entry.smooth, changed, dt_s + entry.dt_s)
+        return Refined(self._state(entry, pose, result, fallback), entry.tracked)
 
     def _state(
         self, entry: _Pending, pose: tuple[torch.Tensor, torch.Tensor], result: LiveResult | None, fallback: str
@@ -231,6 +220,6 @@ def live_frame(tracked: TrackedPoses, keypoints: Keypoints2D, intrinsics: Camera
     poses, log_weights = tracked.poses, tracked.log_weights.clone()
     log_weights[tracked.followed] = log_weights.max() + _FOLLOWED
     return LiveFrame(
-        poses.stamp_ns, poses.rotations, poses.pelvis, log_weights, torch.from_numpy(keypoints.points_px),
+        poses.rotations, poses.pelvis, log_weights, torch.from_numpy(keypoints.points_px),
         torch.from_numpy(keypoints.confidence), torch.from_numpy(intrinsics.matrix).float(),
     )  # fmt: skip

@@ -28,4 +28,4 @@ def compile_all(points: BodyPoints) -> None:
     pose = upright, torch.tensor([[0.0, 0.0, 3.0]]), torch.zeros(1)
     keypoints = torch.zeros(25, 2), torch.zeros(25), torch.eye(3)
     for i in range(6):
-        refiner.step(LiveFrame(33_000_000 * (i + 1), *pose, *keypoints))
+        refiner.step(LiveFrame(*pose, *keypoints), dt_s=0.033, restarted=i == 0)

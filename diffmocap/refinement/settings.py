@@ -14,8 +14,8 @@ from diffmocap.settings import check_settings, setting
 class PhysicsSettings:
     """Settings of a :class:`diffmocap.refinement.physics_refiner.PhysicsRefiner`.
 
-    ``live`` is of the sliding window, where ``max_gap_s`` is that of ``smoothing``, the filter that runs beside it.
-    ``ground`` is what is known of gravity and floor; a change starts the window again.
+    ``live`` is of the sliding window, ``smoothing`` of the filter that runs beside it. ``ground`` is what is known of
+    gravity and floor; a change starts the window again.
     """
 
     enabled: bool = setting(
@@ -27,15 +27,6 @@ class PhysicsSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
-
-    @property
-    def max_gap_s(self) -> float:
-        """Silence after which the next pose starts a new track."""
-        return self.smoothing.max_gap_s
-
-    def with_max_gap(self, max_gap_s: float) -> PhysicsSettings:
-        """The same with another gap [s]."""
-        return replace(self, smoothing=self.smoothing.with_max_gap(max_gap_s))
 
     def unhurried(self) -> PhysicsSettings:
         """The same with physics and all its iterations in every frame: for first frames that are slow anyway."""

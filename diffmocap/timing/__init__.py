@@ -1,5 +1,5 @@
-"""Stamps of a stream and the rate that follows from them.
+"""Stamps of a stream, the rate that follows from them, and the one clock that decides when a track begins.
 
-The pipeline asks here when a new track begins and how long a gap may be. May import `errors` alone. A *stamp* is a time
-of the source in nanoseconds; a *gap* is the time between two stamps in a row.
+May import `errors` and `settings` alone. A *stamp* is a time of the source in nanoseconds; a *gap* is a time without a
+pose that ends a track.
 """

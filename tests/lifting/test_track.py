@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,8 +16,7 @@ from diffmocap.lifting.tracking.track import HypothesisTrack, TrackSettings
 from diffmocap.lifting.tracking.track_break import BreakSettings
 from diffmocap.types import Keypoints2D, PoseHypotheses
 
-FRAME_NS = 33_333_333
-FRAME_S = FRAME_NS * 1e-9
+FRAME_S = 1 / 30
 FRONT, BACK = 0, 1
 
 
@@ -25,10 +25,10 @@ def body() -> BodyModel:
     return BodyModel.load()
 
 
-def keypoints(frame: int, x_px: float = 100.0, confidence: float = 1.0) -> Keypoints2D:
+def keypoints(x_px: float = 100.0, confidence: float = 1.0) -> Keypoints2D:
     points = np.random.default_rng(0).uniform(0, 100, (25, 2)) + [x_px, 100.0]
     seen = np.full(25, confidence, np.float32)
-    return Keypoints2D(points.astype(np.float32), seen, 640, 480, frame * FRAME_NS)
+    return Keypoints2D(points.astype(np.float32), seen, 640, 480)
 
 
 class TwoModes:
@@ -61,7 +61,7 @@ class TwoModes:
         rotations[:, 18], rotations[:, 19] = roma.rotvec_to_rotmat(bend), roma.rotvec_to_rotmat(bend)
         wobble = roma.rotvec_to_rotmat(0.03 * torch.randn(count, 24, 3, generator=self.g))
         errors = torch.tensor(self.error(self.frame))[mode] + 0.004 * torch.randn(count, generator=self.g)
-        poses = PoseHypotheses(rotations @ wobble, torch.zeros(count, 3), -errors, self.frame * FRAME_NS)
+        poses = PoseHypotheses(rotations @ wobble, torch.zeros(count, 3), -errors)
         self.best.append(int(mode[poses.best]))
         return poses
 
@@ -74,9 +74,16 @@ def run(track: HypothesisTrack, sampler: TwoModes, frames: int, count: int = 8) 
     """The tracked poses of the next frames."""
     out = []
     for _ in range(frames):
-        out.append(track.step(lambda previous: sampler.lift(previous, count), keypoints(sampler.frame), count))
+        out.append(step(track, lambda previous: sampler.lift(previous, count), count=count))
         sampler.frame += 1
     return out
+
+
+def step(
+    track: HypothesisTrack, lift, seen: Keypoints2D | None = None, count: int = 8, dt_s: float = FRAME_S, **kwargs
+):
+    """One image, by default of a person who stands where they stood."""
+    return track.step(lift, seen or keypoints(), count, dt_s, **{"restarted": False, **kwargs})
 
 
 def modes(tracked: list) -> np.ndarray:
@@ -138,8 +145,8 @@ def test_order_of_the_hypotheses_does_not_matter(body):
         for frame in range(5):
             sampler.frame = frame
             poses = sampler.lift(None, 8)
-            poses = PoseHypotheses(poses.rotations[order], poses.pelvis[order], poses.score[order], poses.stamp_ns)
-            tracked = track.step(lambda previous, poses=poses: poses, keypoints(frame), 8)
+            poses = PoseHypotheses(poses.rotations[order], poses.pelvis[order], poses.score[order])
+            tracked = step(track, lambda previous, poses=poses: poses)
         weights.append(tracked.weights[order.argsort()])
     assert torch.allclose(*weights, atol=1e-5)
     assert weights[0].sum() == pytest.approx(1.0, abs=1e-5)
@@ -160,8 +167,7 @@ def test_every_pose_is_continued(body):
     run(track, sampler, 10)
     odd = sampler.lift(None, 8)
     odd.rotations[5, 18:20] = odd.rotations[5, 18:20].mT.clone()
-    odd.stamp_ns = sampler.frame * FRAME_NS
-    track.step(lambda previous: odd, keypoints(sampler.frame), 8)
+    step(track, lambda previous: odd)
     sampler.frame += 1
     run(track, sampler, 1)
     assert (mode_of(sampler.calls[-1].rotations[:6]) == BACK).any()
@@ -183,10 +189,10 @@ def test_hypotheses_may_change_their_number(body):
 def test_a_jump_of_the_person_starts_again_at_once(body, count):
     sampler, track = TwoModes(), HypothesisTrack(body)
     run(track, sampler, 10, count)
-    tracked = track.step(lambda previous: sampler.lift(previous, count), keypoints(sampler.frame, x_px=400.0), count)
+    tracked = step(track, lambda previous: sampler.lift(previous, count), keypoints(x_px=400.0), count)
     assert tracked.restarted and sampler.calls[-1] is None
     sampler.frame += 1
-    tracked = track.step(lambda previous: sampler.lift(previous, count), keypoints(sampler.frame, x_px=402.0), count)
+    tracked = step(track, lambda previous: sampler.lift(previous, count), keypoints(x_px=402.0), count)
     assert not tracked.restarted
 
 
@@ -239,8 +245,7 @@ def test_a_sampler_without_memory_is_not_asked_twice(body, count):
     sampler, track = TwoModes(lambda frame: (0.03, 0.03) if frame < 20 else (0.2, 0.2), stay=0.0), HypothesisTrack(body)
     tracked = []
     for sampler.frame in range(40):
-        seen = keypoints(sampler.frame)
-        tracked.append(track.step(lambda previous: sampler.lift(None, count), seen, count, continues=False))
+        tracked.append(step(track, lambda previous: sampler.lift(None, count), count=count, continues=False))
     assert len(sampler.calls) == 40
     assert not any(t.restarted for t in tracked)
     if count > 1:
@@ -250,20 +255,37 @@ def test_a_sampler_without_memory_is_not_asked_twice(body, count):
 def test_nobody_seen_waits(body):
     sampler, track = TwoModes(), HypothesisTrack(body)
     before = run(track, sampler, 10)[-1]
-    for frame in range(10, 14):
-        assert track.step(lambda previous: None, keypoints(frame, confidence=0.0), 8) is None
+    for missed in range(1, 5):
+        assert step(track, lambda previous: None, keypoints(confidence=0.0), dt_s=missed * FRAME_S) is None
     sampler.frame = 14
     after = run(track, sampler, 1)[0]
     assert not after.restarted
     assert int(mode_of(after.poses.rotations[after.followed])) == int(mode_of(before.poses.rotations[before.followed]))
 
 
-def test_after_a_reset_nothing_is_remembered(body):
-    sampler, track = TwoModes(), HypothesisTrack(body)
+@pytest.mark.parametrize("by", ["argument", "reset"])
+@pytest.mark.parametrize("enabled", [True, False])
+def test_in_a_new_track_nothing_is_remembered(body, by, enabled):
+    sampler, track = TwoModes(), HypothesisTrack(body, TrackSettings(enabled=enabled))
     run(track, sampler, 5)
-    track.reset()
-    run(track, sampler, 1)
-    assert sampler.calls[-1] is None
+    if by == "reset":
+        track.reset()
+    # Far away, too: what is not remembered is no jump.
+    lift, far = lambda previous: sampler.lift(previous, 8), keypoints(x_px=400.0)
+    tracked = step(track, lift, far, restarted=by == "argument")
+    assert sampler.calls[-1] is None and not tracked.restarted
+
+
+@pytest.mark.parametrize("since_pose_s, sign", [(0.0, 1.0), (0.2, 1.0), (0.2, -1.0)])
+def test_the_longer_nobody_was_seen_the_farther_they_may_have_gone(body, since_pose_s, sign):
+    """Time counts from the last keypoints, also where they brought no pose, and were the newer ones."""
+    for apart_s, restarts in ((0.5, True), (0.9, False)):
+        track, sampler = HypothesisTrack(body), TwoModes()
+        run(track, sampler, 5)
+        if since_pose_s:
+            assert step(track, lambda previous: None, dt_s=since_pose_s) is None
+        moved, dt_s = keypoints(x_px=300.0), since_pose_s + sign * apart_s
+        assert step(track, partial(sampler.lift, count=8), moved, dt_s=dt_s).restarted is restarts
 
 
 @pytest.mark.parametrize("share, count, fresh", [(0.25, 8, 2), (0.25, 2, 1), (0.25, 1, 0), (0.0, 8, 0), (0.75, 2, 1)])

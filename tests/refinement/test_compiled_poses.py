@@ -66,15 +66,15 @@ def test_a_pose_that_is_no_number_ends_nothing(points):
     assert bool(published._standing(here, here, here, firm, 1 / 30, up)[1].isfinite().all())
 
 
-@pytest.mark.parametrize("step_ns", [1, 100])
-def test_stamps_that_lie_next_to_each_other_are_survived(points, step_ns):
+@pytest.mark.parametrize("dt_s", [1e-9, 1e-7])
+def test_frames_that_lie_next_to_each_other_are_survived(points, dt_s):
     """A clock that hardly moves makes rates that no single precision holds."""
     live = FixedLagRefiner(points, up=torch.tensor([0.0, -1.0, 0.0]), ground_height=-1.0)
     upright = torch.eye(3).repeat(1, 24, 1, 1)
     upright[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     for i in range(12):
         pose = upright, torch.tensor([[0.0, 0.0, 3.0]]), torch.zeros(1)
-        result = live.step(LiveFrame(1 + step_ns * i, *pose, torch.zeros(25, 2), torch.zeros(25), torch.eye(3)))
+        result = live.step(LiveFrame(*pose, torch.zeros(25, 2), torch.zeros(25), torch.eye(3)), dt_s, i == 0)
         assert result is None or bool(result.rotations.isfinite().all() and result.pelvis.isfinite().all())
 
 

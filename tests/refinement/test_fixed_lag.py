@@ -32,18 +32,23 @@ def stream(walks, body) -> tuple[list[LiveFrame], float]:
         rotations[:, 0] = turn @ rotations[:, 0]
         pelvis = window.pelvis[0, :, t] @ turn.T + shift
         frames.append(LiveFrame(
-            stamp(t), rotations.float(), pelvis.float(), window.log_weights[0, :, t].float(),
+            rotations.float(), pelvis.float(), window.log_weights[0, :, t].float(),
             window.points_px[0, t].float(), window.confidence[0, t].float(), window.K[0].float(),
         ))  # fmt: skip
     return frames, float(UP.double() @ shift)
 
 
-def stamp(t: int) -> int:
-    return 1_000_000_000 + round(t * 1e9 / 30)
+#: Time between frames [s].
+DT = 1 / 30
 
 
 def refiner(points, stream, settings=SETTINGS, **arguments) -> FixedLagRefiner:
     return FixedLagRefiner(points, settings, **{"up": UP, "ground_height": stream[1], **arguments})
+
+
+def play(live: FixedLagRefiner, frames) -> list:
+    """What it makes of frames in a row; the first one of all begins a track by itself."""
+    return [live.step(frame, DT) for frame in frames]
 
 
 def joints(results, points) -> torch.Tensor:
@@ -68,7 +73,7 @@ def finite(result) -> bool:
 def walked(points, stream):
     """Results without lag."""
     live = refiner(points, stream)
-    return [live.step(frame) for frame in stream[0]]
+    return play(live, stream[0])
 
 
 def test_never_worse_by_its_loss_and_much_better_on_a_walk(walked):
@@ -76,7 +81,7 @@ def test_never_worse_by_its_loss_and_much_better_on_a_walk(walked):
     assert all(r.refined for r in walked[2:])
     settled = walked[16:]
     assert sum(r.loss_after for r in settled) < 0.2 * sum(r.loss_before for r in settled)
-    assert [r.stamp_ns for r in walked] == [stamp(t) for t in range(LENGTH)]
+    assert not any(r.age for r in walked)
     assert [r.restarted for r in walked] == [True] + [False] * (LENGTH - 1)
 
 
@@ -88,7 +93,7 @@ def test_steps_lower_the_loss_of_the_reference(points, stream):
     losses = []
     for iterations in (0, 1):
         live = refiner(points, stream, replace(SETTINGS, iterations=iterations, settle_s=0.0, stance=0.0))
-        results = [live.step(frame) for frame in stream[0]]
+        results = play(live, stream[0])
         assert sum(r.iterations for r in results) == iterations * LENGTH
         losses.append(sum(r.loss_after for r in results[16:]))
     assert losses[1] < 0.75 * losses[0]
@@ -104,9 +109,9 @@ def test_what_is_published_without_lag_jumps_less_than_what_came_in(points, stre
 
 def test_lag_makes_it_smoother_and_says_which_frame_it_is(points, stream, walked):
     live = refiner(points, stream, replace(SETTINGS, lag_frames=6))
-    results = [live.step(frame) for frame in stream[0]]
+    results = play(live, stream[0])
     assert results[:6] == [None] * 6
-    assert [r.stamp_ns for r in results[6:]] == [stamp(t) for t in range(LENGTH - 6)]
+    assert [r.age for r in results[6:]] == [6] * (LENGTH - 6)
     assert all(finite(r) for r in results[6:])
     assert jerkiness(joints(results[6:], points)) < 0.7 * jerkiness(joints(walked[:-6], points))
 
@@ -121,28 +126,41 @@ def test_velocities_torques_and_contacts_are_those_of_a_walk(walked, points):
     assert float(torch.stack([r.angular_velocity for r in settled]).norm(dim=-1).median()) < 10.0
 
 
-def test_a_silence_starts_anew_and_a_repeated_stamp_says_the_same(points, stream):
+def test_a_track_begins_where_it_is_told_and_time_must_advance(points, stream):
     live = refiner(points, stream)
-    results = [live.step(frame) for frame in stream[0][:6]]
-    assert live.step(stream[0][5]) is results[-1] and live.step(stream[0][3]) is results[-1]
-    late = live.step(replace(stream[0][6], stamp_ns=stamp(306)))
-    assert late.restarted and finite(late)
-    back = live.step(stream[0][0])  # a recording that begins again
-    fresh = refiner(points, stream).step(stream[0][0])
-    assert back.restarted
-    torch.testing.assert_close(back.pelvis, fresh.pelvis)
-    torch.testing.assert_close(back.rotations, fresh.rotations)
+    play(live, stream[0][:6])
+    for dt_s in (0.0, -DT, math.nan):
+        with pytest.raises(SettingsError, match="must be positive"):
+            live.step(stream[0][6], dt_s)
+    back = live.step(stream[0][0], -5 * DT, restarted=True)  # a recording that begins again
+    fresh = refiner(points, stream).step(stream[0][0], 0.0, restarted=True)
+    assert back.restarted and fresh.restarted
+    torch.testing.assert_close(back.pelvis, fresh.pelvis, rtol=0.0, atol=0.0)
+    torch.testing.assert_close(back.rotations, fresh.rotations, rtol=0.0, atol=0.0)
+    assert not live.step(stream[0][1], DT).restarted
+
+
+def test_a_window_of_another_shape_begins_a_track_once(points, stream):
+    """Also where the settings change between two tracks: the first frame of the next has them already."""
+    live = refiner(points, stream)
+    play(live, stream[0][:3])
+    live.settings = replace(SETTINGS, window_frames=8)
+    assert [r.restarted for r in play(live, stream[0][3:6])] == [True, False, False]
+    live.reset()
+    live.settings = SETTINGS
+    assert [r.restarted for r in play(live, stream[0][6:9])] == [True, False, False]
 
 
 def test_frames_without_a_pose_and_lost_ones_are_bridged(points, stream):
     live = refiner(points, stream)
-    results = []
+    results, last = [], -1
     for t, frame in enumerate(stream[0][:20]):
         if t in (8, 9):
             continue  # lost on the way
         if t in (12, 13):
             frame = replace(frame, rotations=None, pelvis=None, log_weights=None)
-        results.append((t, live.step(frame)))
+        results.append((t, live.step(frame, (t - last) * DT)))
+        last = t
     assert [t for t, r in results if r is None] == [12, 13]
     assert all(finite(r) and not r.restarted for t, r in results if r is not None and t)
 
@@ -152,14 +170,13 @@ def test_frames_without_time_are_in_the_next_window(points, stream, count):
     """The poses after them are nearer to those of a stream with time for all than if the frames had been lost."""
     frames, end = stream[0], 12 + count
     every, kept, lost = (refiner(points, stream) for _ in range(3))
-    for frame in frames[:12]:
-        for live in (every, kept, lost):
-            live.step(frame)
+    for live in (every, kept, lost):
+        play(live, frames[:12])
     for frame in frames[12:end]:
-        every.step(frame)
-        assert not kept.keep(frame)
-    assert not kept.keep(frames[end - 1])  # a repeated stamp
-    every, kept, lost = ([live.step(frame) for frame in frames[end : end + 3]] for live in (every, kept, lost))
+        every.step(frame, DT)
+        assert not kept.keep(frame, DT)
+    every, kept = (play(live, frames[end : end + 3]) for live in (every, kept))
+    lost = [lost.step(frame, DT * (1 + (0 if t else count))) for t, frame in enumerate(frames[end : end + 3])]
     assert all(finite(r) and not r.restarted and r.loss_after <= r.loss_before for r in kept)
     of_every, of_kept, of_lost = (joints(results, points) for results in (every, kept, lost))
     assert (of_kept - of_every).norm(dim=-1).mean() < 0.7 * (of_lost - of_every).norm(dim=-1).mean()
@@ -167,11 +184,11 @@ def test_frames_without_time_are_in_the_next_window(points, stream, count):
 
 def test_a_track_may_begin_with_frames_that_had_no_time(points, stream):
     live = refiner(points, stream)
-    assert live.keep(stream[0][0])
-    assert not any(live.keep(frame) for frame in stream[0][1:30])  # more than the window holds
-    result = live.step(stream[0][30])
+    assert live.keep(stream[0][0], 0.0)
+    assert not any(live.keep(frame, DT) for frame in stream[0][1:30])  # more than the window holds
+    result = live.step(stream[0][30], DT)
     assert finite(result) and result.iterations == SETTINGS.iterations and result.loss_after < result.loss_before
-    assert live.keep(replace(stream[0][31], stamp_ns=stamp(330)))  # after a silence
+    assert live.keep(stream[0][31], 10.0, restarted=True)
 
 
 def broken(frame: LiveFrame, t: int, how: str) -> LiveFrame:
@@ -201,7 +218,7 @@ def test_bad_input_never_explodes(points, stream, how):
     live = refiner(points, stream, replace(SETTINGS, window_frames=10))
     for t, frame in enumerate(stream[0][:14]):
         frame = broken(frame, t, how)
-        result = live.step(frame)
+        result = live.step(frame, DT)
         assert (result is None) == (how == "numbers that are none" and t % 3 == 1)
         if result is not None:
             assert finite(result) and result.loss_after <= result.loss_before
@@ -214,21 +231,20 @@ def test_bad_input_never_explodes(points, stream, how):
 def test_nothing_at_all_gives_nothing(points, stream):
     live = refiner(points, stream)
     nobody = replace(stream[0][0], rotations=None, pelvis=None, log_weights=None)
-    assert all(live.step(replace(nobody, stamp_ns=stamp(t))) is None for t in range(40))
-    assert live.step(replace(stream[0][0], stamp_ns=stamp(40))).restarted
+    assert play(live, [nobody] * 40) == [None] * 40
+    assert live.step(stream[0][0], DT).restarted
 
 
 def test_a_window_of_one_frame(points, stream):
     live = refiner(points, stream, replace(SETTINGS, window_frames=1))
-    results = [live.step(frame) for frame in stream[0][:4]]
+    results = play(live, stream[0][:4])
     assert all(finite(r) and r.torques is None and r.loss_after <= r.loss_before for r in results)
 
 
 def test_without_a_floor_there_are_no_forces_until_feet_have_rested(points, stream):
     """A person who stands still shows where the floor is; a walk of half a second does not."""
     live = refiner(points, stream, replace(SETTINGS, window_frames=8), ground_height=None)
-    still = stream[0][0]
-    results = [live.step(replace(still, stamp_ns=stamp(t))) for t in range(30)]
+    results = play(live, stream[0][:1] * 30)
     assert all(finite(r) for r in results)
     assert results[6].torques is None and results[6].ground_source.startswith("unknown")
     assert results[-1].torques is not None and "rested" in results[-1].ground_source
@@ -241,7 +257,7 @@ def test_the_budget_is_kept_by_a_clock_that_ticks(points, stream):
     looks = iter(range(10**6))
     live = refiner(points, stream, replace(SETTINGS, window_frames=8, budget_ms=13.0, iterations=50),
                    clock=lambda: 2e-3 * next(looks))  # fmt: skip
-    results = [live.step(frame) for frame in stream[0][:6]]
+    results = play(live, stream[0][:6])
     assert all(r.milliseconds <= 13.0 for r in results[1:])
     assert all(1 <= r.iterations < 6 for r in results[1:])
 
@@ -249,14 +265,14 @@ def test_the_budget_is_kept_by_a_clock_that_ticks(points, stream):
 def test_another_optimizer_of_the_package_does_it_too(points, stream):
     settings = replace(SETTINGS, window_frames=8, iterations=3, optimizer=Adam(0.05))
     live = refiner(points, stream, settings)
-    results = [live.step(frame) for frame in stream[0][:10]]
+    results = play(live, stream[0][:10])
     assert all(finite(r) and r.loss_after <= r.loss_before for r in results) and results[-1].iterations == 3
 
 
 def test_an_optimizer_that_time_ended_says_how_far_it_came(points, stream):
     settings = replace(SETTINGS, window_frames=8, iterations=1000, budget_ms=30.0, optimizer=Adam(0.05))
     live = refiner(points, stream, settings)
-    assert all(live.step(frame).iterations < 1000 for frame in stream[0][:6])
+    assert all(result.iterations < 1000 for result in play(live, stream[0][:6]))
 
 
 @pytest.mark.parametrize("wrong", [

@@ -14,10 +14,10 @@ from diffmocap.refinement.window.metric import jacobian
 from diffmocap.refinement.window.parameters import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT, exponential
 
 
-def frame(number: int, stamp_ns: int, weights=(0.0, -1.0)) -> LiveFrame:
+def frame(number: int, weights=(0.0, -1.0)) -> LiveFrame:
     count = len(weights)
     return LiveFrame(
-        stamp_ns, torch.eye(3).expand(count, 24, 3, 3), torch.full((count, 3), float(number)), torch.tensor(weights),
+        torch.eye(3).expand(count, 24, 3, 3), torch.full((count, 3), float(number)), torch.tensor(weights),
         torch.full((25, 2), float(number)), torch.full((25,), 0.5), torch.eye(3),
     )  # fmt: skip
 
@@ -25,34 +25,36 @@ def frame(number: int, stamp_ns: int, weights=(0.0, -1.0)) -> LiveFrame:
 def test_the_buffer_holds_the_last_frames_in_order():
     buffer = WindowBuffer(5, 2)
     for i in range(13):
-        assert buffer.push(frame(i, 10**9 + i * 20_000_000)) == 1
+        assert buffer.push(frame(i), 0.02) == 1
         held = buffer.views()
         expected = torch.arange(max(0, i - 4), i + 1).float()
         assert torch.equal(held["pelvis"][0, 0, :, 0], expected)
         assert torch.equal(held["points_px"][0, :, 3, 1], expected)
-        assert buffer.stamp_ns(0) == 10**9 + i * 20_000_000
-    assert buffer.dt_s() == pytest.approx(0.02) and buffer.stamp_ns(4) == 10**9 + 8 * 20_000_000
+        assert [buffer.age(place) for place in range(buffer.count)] == [*range(buffer.count)]
+    assert buffer.dt_s() == pytest.approx(0.02)
 
 
 def test_lost_frames_leave_their_places_empty():
     buffer = WindowBuffer(8, 2)
-    for i in (0, 1, 2, 3, 6):
-        places = buffer.push(frame(i, 10**9 + i * 20_000_000))
+    for i, dt_s in enumerate((0.02, 0.02, 0.02, 0.02, 0.06)):
+        places = buffer.push(frame(i), dt_s)
     assert places == 3 and buffer.dt_s() == pytest.approx(0.02)
+    assert [buffer.age(place) for place in (0, 3, 4)] == [0, 1, 2], "lost frames are none"
     held = buffer.views()
     assert held["lifted"][0].tolist() == [True] * 4 + [False] * 2 + [True]
     assert torch.equal(held["confidence"][0, 4:6], torch.zeros(2, 25))
-    with pytest.raises(SettingsError):
-        buffer.push(frame(9, 10**9))
+    for dt_s in (0.0, -0.02, float("nan")):
+        with pytest.raises(SettingsError, match="must be positive"):
+            buffer.push(frame(9), dt_s)
 
 
 def test_the_heaviest_hypotheses_that_are_poses_are_kept_first():
     buffer = WindowBuffer(3, 2)
-    some = frame(1, 10**9, (-3.0, 0.0, -1.0, 5.0))
+    some = frame(1, (-3.0, 0.0, -1.0, 5.0))
     rotations = some.rotations.clone()
     rotations[3] = torch.diag(torch.tensor([1.0, 1.0, -1.0]))  # a mirror is no rotation
     pelvis = torch.arange(4.0)[:, None].repeat(1, 3)
-    buffer.push(LiveFrame(10**9, rotations, pelvis, some.log_weights, some.points_px, some.confidence, some.K))
+    buffer.push(LiveFrame(rotations, pelvis, some.log_weights, some.points_px, some.confidence, some.K), 0.0)
     held = buffer.views()
     assert held["pelvis"][0, :, 0, 0].tolist() == [1.0, 2.0] and held["log_weights"][0, :, 0].tolist() == [0.0, -1.0]
 

@@ -28,7 +28,7 @@ def run(points, stream: LiveStream, settings: LiveSettings = SETTINGS, ground: b
     live = FixedLagRefiner(
         points, settings, torch.tensor(UP) if ground else None, stream.ground_height if ground else None
     )
-    return [live.step(frame) for frame in stream.frames]
+    return [live.step(*step) for step in stream.steps()]
 
 
 def places(poses, points) -> tuple[torch.Tensor, torch.Tensor]:
@@ -107,9 +107,10 @@ def test_without_any_floor_in_the_whole_run_it_still_smooths(walk, points):
 def test_where_refinement_stops_to_help_nobody_sees_a_jump(walk, points):
     """From frame 20 on any change counts as a failure: what is published goes over to the input within some frames."""
     live = FixedLagRefiner(points, SETTINGS, torch.tensor(UP), walk.ground_height)
-    results = [live.step(frame) for frame in walk.frames[:20]]
+    steps = list(walk.steps())
+    results = [live.step(*step) for step in steps[:20]]
     live.settings = replace(SETTINGS, most_change_m=0.01)
-    results += [live.step(frame) for frame in walk.frames[20:44]]
+    results += [live.step(*step) for step in steps[20:44]]
     assert all(r.refined for r in results[2:20]) and not any(r.refined for r in results[20:24])
     assert all(r.loss_after <= r.loss_before for r in results)
     (went, _), (came, _) = places(results, points), places(walk.frames[:44], points)
@@ -129,7 +130,7 @@ def test_half_a_body(walk, points, seen):
         confidence[hidden], pixels[hidden] = 0.0, float("nan")
         return replace(frame, confidence=confidence, points_px=pixels)
 
-    stream = replace(walk, frames=[half(f) for f in walk.frames[:30]])
+    stream = replace(walk, frames=[half(f) for f in walk.frames[:30]], stamps_ns=walk.stamps_ns[:30])
     results = run(points, stream)
     (went, _), (came, _) = places(results[12:], points), places(stream.frames[12:], points)
     truth, _ = places((walk.rotations[12:30], walk.pelvis[12:30]), points)
@@ -139,9 +140,9 @@ def test_half_a_body(walk, points, seen):
 
 def test_infinite_hypotheses_are_no_poses(walk, points):
     live = FixedLagRefiner(points, SETTINGS, torch.tensor(UP), walk.ground_height)
-    for t, frame in enumerate(walk.frames[:16]):
+    for t, (frame, *time) in enumerate(list(walk.steps())[:16]):
         if t % 4 == 2:
             frame = replace(frame, pelvis=frame.pelvis / 0.0, rotations=frame.rotations * float("inf"))
-        result = live.step(frame)
+        result = live.step(frame, *time)
         assert (result is None) == (t % 4 == 2)
         assert result is None or bool(torch.isfinite(result.rotations).all() & torch.isfinite(result.pelvis).all())

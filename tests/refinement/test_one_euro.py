@@ -131,12 +131,15 @@ def test_rotations_stay_orthonormal_in_float32():
     assert torch.allclose(last @ last.mT, torch.eye(3).expand_as(last), atol=1e-5)
 
 
-def test_a_step_back_in_time_holds_the_estimate():
+def test_time_that_does_not_advance_is_refused():
+    """It would be an infinite speed, or one of the wrong sign; who has stamps sorts them before."""
     one_euro = OneEuroFilter(Vectors())
     one_euro.filter(torch.zeros(1, 3), 0.0, SETTINGS)
     held = one_euro.filter(torch.ones(1, 3), DT, SETTINGS)
-    for dt_s in (0.0, -DT):
-        assert torch.equal(one_euro.filter(torch.full((1, 3), 9.0), dt_s, SETTINGS), held)
+    for dt_s in (0.0, -DT, math.nan):
+        with pytest.raises(SettingsError, match="must be positive"):
+            one_euro.filter(torch.full((1, 3), 9.0), dt_s, SETTINGS)
+    assert torch.equal(one_euro.filter(held, DT, SETTINGS), held), "it left a trace"
 
 
 def test_time_step_does_not_change_the_response_to_a_step():

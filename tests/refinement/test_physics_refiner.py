@@ -28,6 +28,7 @@ from diffmocap.refinement.physics_refiner import (
 from diffmocap.refinement.stream.known_ground import KnownGround
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.types import CameraIntrinsics, PoseHypotheses
+from tests.clocked import Clocked
 
 LENGTH = 22
 SETTINGS = PhysicsSettings(True, live=LiveSettings(window_frames=12, budget_ms=0.0, iterations=1))
@@ -59,7 +60,13 @@ def make(body, points, stream):
 @pytest.fixture(scope="module")
 def walked(body, points, stream):
     refiner = PhysicsRefiner(body, replace(SETTINGS, ground=KnownGround.from_camera(stream[1], 0.0)), points)
-    return [refiner.refine(*frame) for frame in stream[0]]
+    return play(refiner, stream[0])
+
+
+def play(refiner, frames) -> list:
+    """The states that a refiner makes of frames in a row."""
+    clocked = Clocked(refiner)
+    return [None if (refined := clocked(*frame)) is None else refined.state for frame in frames]
 
 
 def steps(states) -> torch.Tensor:
@@ -97,8 +104,7 @@ def test_a_walk_gets_poses_with_forces(walked, body, points):
 
 def test_off_it_is_the_filter(make, body, stream):
     refiner, smoother = make(replace(SETTINGS, enabled=False)), Smoother(body)
-    for frame in stream[0][:6]:
-        state, expected = refiner.refine(*frame), smoother.refine(*frame)
+    for state, expected in zip(play(refiner, stream[0][:6]), play(smoother, stream[0][:6]), strict=True):
         assert torch.equal(state.rotations, expected.rotations) and torch.equal(state.pelvis, expected.pelvis)
         assert torch.equal(state.rotation_covariance, expected.rotation_covariance)
         assert state.physics is None and state.fallback == "" and np.isnan(state.loss_before)
@@ -107,11 +113,11 @@ def test_off_it_is_the_filter(make, body, stream):
 def test_turning_it_on_and_off_makes_no_jump(make, stream):
     """The poses of both sources lie apart; what is published goes from one to the other in small steps."""
     refiner, filtered = make(), make(replace(SETTINGS, enabled=False))
-    off = [filtered.refine(*frame) for frame in stream[0]]
-    states = []
+    off = play(filtered, stream[0])
+    states, clocked = [], Clocked(refiner)
     for t, frame in enumerate(stream[0]):
         refiner.settings = replace(refiner.settings, enabled=t < 14)
-        states.append(refiner.refine(*frame))
+        states.append(clocked(*frame).state)
     assert states[13].physics is not None and states[14].physics is None
     apart = [float((a.joint_positions - b.joint_positions).norm(dim=-1).max()) for a, b in zip(states, off)]
     # A cut would add the whole distance between the sources to the step that the body makes anyway.
@@ -121,12 +127,13 @@ def test_turning_it_on_and_off_makes_no_jump(make, stream):
     assert apart[FIRST_FRAMES - 1] < 1e-4 and apart[-1] < 0.3 * apart[13], "it does not get from one to the other"
 
 
-def test_with_a_lag_states_carry_the_stamp_of_their_frame(make, stream):
+def test_with_a_lag_states_come_with_the_hypotheses_of_their_frame(make, stream):
     lag = 4
-    refiner = make(replace(SETTINGS, live=replace(SETTINGS.live, lag_frames=lag)))
-    states = [refiner.refine(*frame) for frame in stream[0]]
-    assert states[:lag] == [None] * lag
-    assert [s.stamp_ns for s in states[lag:]] == [frame[0].poses.stamp_ns for frame in stream[0][:-lag]]
+    refine = Clocked(make(replace(SETTINGS, live=replace(SETTINGS.live, lag_frames=lag))))
+    refined = [refine(*frame) for frame in stream[0]]
+    assert refined[:lag] == [None] * lag
+    assert all(r.tracked is frame[0] for r, frame in zip(refined[lag:], stream[0][:-lag], strict=True))
+    states = [None if r is None else r.state for r in refined]
     assert all(s.physics is not None for s in states[lag + FIRST_FRAMES :])
     jerk = [torch.stack([s.joint_positions for s in x]).diff(n=2, dim=0).norm(dim=-1).mean() for x in
             (states[lag + FIRST_FRAMES :], [make_state(frame) for frame in stream[0][FIRST_FRAMES:]])]  # fmt: skip
@@ -143,32 +150,33 @@ def make_state(frame):
     return State
 
 
-def test_stamps_never_go_back_whatever_is_switched(make, stream):
+def test_frames_never_go_back_whatever_is_switched(make, stream):
     """Lag off, lag on, physics off, a lost frame: the order of what is published holds."""
     refiner, stamps = make(), []
+    clocked = Clocked(refiner)
     for t, frame in enumerate(stream[0]):
         lag, on = (0, True) if t < 6 else (3, True) if t < 14 else (3, False) if t < 18 else (2, True)
         live = replace(SETTINGS.live, lag_frames=lag, window_frames=8)
         refiner.settings = replace(refiner.settings, live=live, enabled=on)
         if t in (9, 16):
             continue
-        state = refiner.refine(*frame)
-        if state is not None:
-            stamps.append(state.stamp_ns)
+        refined = clocked(*frame)
+        if refined is not None:
+            stamps.append(refined.tracked.poses.stamp_ns)
     assert stamps == sorted(set(stamps)) and len(stamps) > 12
 
 
 def test_without_time_the_filter_goes_out(make, body, stream):
-    refiner, smoother = make(), Smoother(body)
+    refine, smooth = Clocked(make()), Clocked(Smoother(body))
     for frame in stream[0][:4]:
-        state, expected = refiner.refine(*frame, budget_ms=0.0), smoother.refine(*frame)
+        state, expected = refine(*frame, budget_ms=0.0).state, smooth(*frame).state
         assert state.fallback == NO_TIME and torch.equal(state.rotations, expected.rotations)
 
 
 def test_the_first_frame_with_time_has_physics(make, stream):
     """Frames before it had none, but the window has them: nothing begins again, and nothing jumps."""
-    refiner = make()
-    states = [refiner.refine(*frame, budget_ms=0.0 if 1 <= t < 18 else None) for t, frame in enumerate(stream[0])]
+    refine = Clocked(make())
+    states = [refine(*frame, budget_ms=0.0 if 1 <= t < 18 else None).state for t, frame in enumerate(stream[0])]
     said = [state.fallback for state in states]
     assert said == [BEGINS] + [NO_TIME] * 17 + [""] * (LENGTH - 18)
     assert steps(states)[17] < 2 * steps(states)[4:17].max()
@@ -176,21 +184,55 @@ def test_the_first_frame_with_time_has_physics(make, stream):
 
 def test_a_long_deadline_without_a_budget_of_its_own_is_no_error(make, stream):
     """``budget_ms`` of the node may be longer than the longest one that the live refinement takes."""
-    refiner = make(replace(SETTINGS, live=replace(SETTINGS.live, budget_ms=0.0)))
-    states = [refiner.refine(*frame, budget_ms=3000.0) for frame in stream[0][: FIRST_FRAMES + 2]]
+    refine = Clocked(make(replace(SETTINGS, live=replace(SETTINGS.live, budget_ms=0.0))))
+    states = [refine(*frame, budget_ms=3000.0).state for frame in stream[0][: FIRST_FRAMES + 2]]
     assert states[-1].physics is not None and states[-1].physics.iterations == SETTINGS.live.iterations
 
 
-def test_a_silence_begins_anew_and_a_repeated_stamp_holds(make, stream):
-    refiner = make()
-    states = [refiner.refine(*frame) for frame in stream[0][: FIRST_FRAMES + 2]]
-    assert states[-1].physics is not None
-    assert refiner.refine(*stream[0][FIRST_FRAMES]) is states[-1]
-    tracked, keypoints, camera = stream[0][FIRST_FRAMES + 2]
-    later = replace(tracked, poses=replace(tracked.poses, stamp_ns=tracked.poses.stamp_ns + 10**10))
-    state = refiner.refine(later, keypoints, camera)
-    assert state.fallback == BEGINS
-    torch.testing.assert_close(state.rotations, tracked.poses.rotations[0])
+@pytest.mark.parametrize("lag", [0, 2])
+def test_a_new_track_knows_nothing_of_the_last_one(make, stream, lag):
+    """What it publishes is what a new refiner would, whatever time is said to have passed."""
+    settings = replace(SETTINGS, live=replace(SETTINGS.live, lag_frames=lag))
+    refiner = make(settings)
+    assert play(refiner, stream[0][: FIRST_FRAMES + 4])[-1].physics is not None
+    rest = stream[0][FIRST_FRAMES + 4 :]
+    for again, fresh in zip(play(refiner, rest), play(make(settings), rest), strict=True):
+        assert (again is None) == (fresh is None)
+        if again is not None:
+            assert torch.equal(again.rotations, fresh.rotations) and torch.equal(again.pelvis, fresh.pelvis)
+            assert again.fallback == fresh.fallback
+
+
+class Unreadable:
+    """A stamp that nobody may look at."""
+
+    def refused(self, *_):
+        raise AssertionError("a stamp was looked at")
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __lt__ = __le__ = __gt__ = __ge__ = refused
+    __eq__ = __int__ = __float__ = __index__ = __bool__ = refused
+    __hash__ = None
+
+
+@pytest.mark.parametrize("kind", ["filter", "physics", "lag"])
+def test_stamps_are_never_looked_at(make, body, stream, kind):
+    """The poses come out the same where every stamp is unreadable, and time is told."""
+
+    def made():
+        live = replace(SETTINGS.live, lag_frames=2 if kind == "lag" else 0)
+        return Smoother(body) if kind == "filter" else make(replace(SETTINGS, live=live))
+
+    refiner, clocked = made(), Clocked(made())
+    for t, (tracked, keypoints, camera) in enumerate(stream[0][: FIRST_FRAMES + 4]):
+        expected = clocked(tracked, keypoints, camera)
+        dt_s = 0.0 if t == 0 else 1e-9 * (keypoints.stamp_ns - stream[0][t - 1][1].stamp_ns)
+        blind = replace(tracked, poses=replace(tracked.poses, stamp_ns=Unreadable()))
+        refined = refiner.refine(blind, replace(keypoints, stamp_ns=Unreadable()), camera, dt_s, t == 0)
+        assert (refined is None) == (expected is None)
+        if refined is not None:
+            assert torch.equal(refined.state.rotations, expected.state.rotations)
+            assert torch.equal(refined.state.pelvis, expected.state.pelvis)
+            assert refined.state.fallback == expected.state.fallback
 
 
 def test_a_floor_that_was_given_too_low_is_contradicted(make, stream):
@@ -202,8 +244,7 @@ def test_a_floor_that_was_given_too_low_is_contradicted(make, stream):
     tracked, keypoints, camera = stream[0][0]
     told = []
     for t in range(1, 60):
-        still = replace(tracked, poses=replace(tracked.poses, stamp_ns=33_000_000 * t))
-        state = refiner.refine(still, keypoints, camera)
+        state = refiner.refine(tracked, keypoints, camera, 0.033, t == 1).state
         told.append(state.physics.ground_contradiction_m if state.physics is not None else 0.0)
     assert not any(told[:30]) and 0.25 < max(told) < 0.75
     assert state.physics is None or state.physics.ground_height == pytest.approx(-low)
@@ -216,21 +257,19 @@ def test_the_ground_is_found_kept_and_forgotten(make, stream):
     refiner.settings = replace(refiner.settings, ground=KnownGround.from_camera(None, 0.0))
     tracked, keypoints, camera = stream[0][0]
 
-    def stand(begin: int, count: int, camera: CameraIntrinsics = camera):
-        for t in range(begin, begin + count):
-            still = replace(tracked, poses=replace(tracked.poses, stamp_ns=33_000_000 * t))
-            state = refiner.refine(still, keypoints, camera)
+    def stand(count: int, begins: bool = False, camera: CameraIntrinsics = camera):
+        for t in range(count):
+            state = refiner.refine(tracked, keypoints, camera, 0.033, begins and t == 0).state
         return state
 
-    first = stand(0, FIRST_FRAMES + 1)
+    first = stand(FIRST_FRAMES + 1, begins=True)
     assert first.physics.torques is None and first.physics.ground_up is None and first.contacts == ()
-    found = stand(FIRST_FRAMES + 1, 22).physics
+    found = stand(22).physics
     assert found.torques is not None and found.ground_source.startswith("camera pitch given; ")
     assert found.ground_up.tolist() == [0.0, -1.0, 0.0] and abs(found.ground_height + stream[1]) < 0.2
-    refiner.reset()
-    kept = stand(100, FIRST_FRAMES).physics
+    kept = stand(FIRST_FRAMES, begins=True).physics
     assert kept.ground_height == found.ground_height
-    assert stand(200, FIRST_FRAMES, CameraIntrinsics.from_fov(1280, 720)).physics.ground_up is None
+    assert stand(FIRST_FRAMES, camera=CameraIntrinsics.from_fov(1280, 720)).physics.ground_up is None
 
 
 def test_a_person_who_sits_keeps_still(make, stream, body):
@@ -248,9 +287,9 @@ def test_a_person_who_sits_keeps_still(make, stream, body):
     seen = replace(keypoints, points_px=project(places, torch.tensor(CAMERA.matrix).float())[0].numpy())
     states = []
     for t in range(20):
-        poses = PoseHypotheses(rotations[None], pelvis[None], torch.zeros(1), 33_000_000 * t)
+        poses = PoseHypotheses(rotations[None], pelvis[None], torch.zeros(1))
         sitting = TrackedPoses(poses, torch.ones(1), followed=0)
-        states.append(refiner.refine(sitting, replace(seen, stamp_ns=poses.stamp_ns), camera))
+        states.append(refiner.refine(sitting, seen, camera, 0.033, t == 0).state)
     assert all(s.physics is not None for s in states[FIRST_FRAMES:])
     assert float(steps(states).max()) < 0.03
     away = roma.rotmat_geodesic_distance(states[-1].rotations, rotations).max()
@@ -312,5 +351,5 @@ def test_torques_turn_with_the_branch():
 def test_settings_reach_the_filter(make, stream):
     refiner = make(replace(SETTINGS, enabled=False))
     refiner.settings = replace(refiner.settings, smoothing=SmootherSettings(enabled=False))
-    for frame in stream[0][:3]:
-        assert torch.equal(refiner.refine(*frame).rotations, frame[0].poses.rotations[0])
+    for state, frame in zip(play(refiner, stream[0][:3]), stream[0]):
+        assert torch.equal(state.rotations, frame[0].poses.rotations[0])

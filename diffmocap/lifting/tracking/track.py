@@ -127,34 +127,41 @@ class HypothesisTrack:
         self._tracked = self._joints = self._distances = None
 
     @torch.no_grad()
-    def step(self, lift: Lift, keypoints: Keypoints2D, count: int, continues: bool = True) -> TrackedPoses | None:
+    def step(
+        self, lift: Lift, keypoints: Keypoints2D, count: int, dt_s: float, *, restarted: bool, continues: bool = True
+    ) -> TrackedPoses | None:
         """Lifts one image, and once more from nothing where that shows the track to be lost.
 
         Args:
             lift: gives ``count`` hypotheses for the keypoints, continuing the given ones, or None.
-            keypoints: what ``lift`` sees; their stamps increase.
+            keypoints: what ``lift`` sees.
+            dt_s: time since the last image that brought a pose; without meaning where ``restarted``.
+            restarted: another track begins; what was remembered is forgotten.
             continues: False where ``lift`` looks at the image alone, whatever it is given.
 
         Returns:
             None where ``lift`` gave None; the track then waits.
         """
+        if restarted:
+            self.reset()
         if not self.settings.enabled:
             return self._best_of_each(lift)
-        lost = self._break.jumped(keypoints, self.settings.lost) and self._tracked is not None
+        lost = self._break.jumped(keypoints, dt_s, self.settings.lost) and self._tracked is not None
         seeds = None if lost else self._seeds(count)
         poses = lift(seeds)
         if poses is None:
             return None
+        self._break.advance(dt_s)
         if seeds is None:
             tracked = self._start(poses, lost)
         else:
             fresh = torch.ones(len(poses.score), dtype=torch.bool) if not continues else _fresh(seeds)
-            tracked, started = self._continue(poses, fresh), None
-            if self._break.suspects(_error(tracked), poses.stamp_ns, self.settings.lost):
+            tracked, started = self._continue(poses, fresh, dt_s), None
+            if self._break.suspects(_error(tracked), self.settings.lost):
                 started = self._new_start(lift, tracked, fresh)
             tracked = started or self._turn_to_likelier(tracked)
         self._tracked = tracked
-        self._break.follow(_error(tracked), poses.stamp_ns)
+        self._break.follow(_error(tracked), dt_s)
         return tracked
 
     def _best_of_each(self, lift: Lift) -> TrackedPoses | None:
@@ -201,7 +208,7 @@ class HypothesisTrack:
         started = TrackedPoses(poses, log_weights.exp(), followed, restarted)
         return replace(self._turn_to_likelier(started), switched=False)
 
-    def _continue(self, poses: PoseHypotheses, fresh: torch.Tensor) -> TrackedPoses:
+    def _continue(self, poses: PoseHypotheses, fresh: torch.Tensor, dt_s: float) -> TrackedPoses:
         """New weights; follows the sample that continues the followed one."""
         last, settings = self._tracked, self.settings
         if len(poses.score) == 1:
@@ -209,7 +216,6 @@ class HypothesisTrack:
         before = self._joints if self._joints is not None else self._joints_of(last.poses)
         distances = self._measure(poses)
         moved = pose_distances(self._joints, before)
-        dt_s = (poses.stamp_ns - last.poses.stamp_ns) * 1e-9
         log_weights = continued_weights(
             last.log_weights, moved, self._evidence(poses, distances, fresh), distances,
             SAMPLE_SPREAD_M + POSE_SPEED_M_S * dt_s, math.exp(-dt_s / settings.memory_s), settings.birth,
@@ -236,7 +242,7 @@ class HypothesisTrack:
         if -float(candidates[best]) < self.settings.lost.gain * _error(tracked):
             # The first of all samples is drawn from the centre: where all were drawn anew it is preferred.
             return self._start(poses, True, 0 if lifted_anew else best)
-        self._break.new_start_failed(tracked.poses.stamp_ns)
+        self._break.new_start_failed()
         return None
 
     def _single(self, poses: PoseHypotheses, restarted: bool = False) -> TrackedPoses:

@@ -46,7 +46,10 @@ class BreakSettings:
 
 
 class BreakDetector:
-    """Watches the keypoints and the tracked pose's reprojection error; stamps are its clock."""
+    """Watches the keypoints and the tracked pose's reprojection error.
+
+    It is told times since the last image that brought a pose, and counts its own from them.
+    """
 
     def __init__(self) -> None:
         self.reset()
@@ -54,19 +57,28 @@ class BreakDetector:
     def reset(self) -> None:
         """Forget the track."""
         self._keypoints: Keypoints2D | None = None
+        self._keypoints_s = 0.0  # when they were seen, counted from the last pose
         self.forget_error()
 
     def forget_error(self) -> None:
         """A new start: its error is unknown yet."""
         self._usual_error = math.nan
-        self._error_stamp_ns = 0
-        self._failed_stamp_ns: int | None = None
+        self._since_failed_s = math.inf
 
-    def jumped(self, keypoints: Keypoints2D, settings: BreakSettings) -> bool:
-        """Whether these keypoints can be those of the person seen last; they are remembered for the next call."""
+    def advance(self, dt_s: float) -> None:
+        """A pose came, so long after the last one."""
+        self._keypoints_s -= dt_s
+        self._since_failed_s += dt_s
+
+    def jumped(self, keypoints: Keypoints2D, dt_s: float, settings: BreakSettings) -> bool:
+        """Whether these keypoints, ``dt_s`` after the last pose, are too far from where the person was seen last.
+
+        They are remembered for the next call. They may be older than those, where newer ones brought no pose.
+        """
         if not keypoints.visible:
             return False
         last, self._keypoints = self._keypoints, keypoints
+        apart_s, self._keypoints_s = abs(dt_s - self._keypoints_s), dt_s
         if last is None:
             return False
         seen = last.confidence > 0
@@ -75,24 +87,21 @@ class BreakDetector:
             return False  # as if a limb came for another: the score will tell
         half_size = 0.5 * np.ptp(last.points_px[seen], axis=0).max()
         moved = np.median(np.linalg.norm((keypoints.points_px - last.points_px)[both], axis=1))
-        dt_s = (keypoints.stamp_ns - last.stamp_ns) * 1e-9
-        return moved > (settings.jump + settings.jump_speed * dt_s) * max(half_size, 1.0)
+        return moved > (settings.jump + settings.jump_speed * apart_s) * max(half_size, 1.0)
 
-    def suspects(self, error: float, stamp_ns: int, settings: BreakSettings) -> bool:
+    def suspects(self, error: float, settings: BreakSettings) -> bool:
         """Whether the tracked pose's mean reprojection error asks for a new start to compare with."""
-        if self._failed_stamp_ns is not None and (stamp_ns - self._failed_stamp_ns) * 1e-9 < settings.retry_s:
+        if self._since_failed_s < settings.retry_s:
             return False
         return error > settings.error and not error <= settings.error_ratio * self._usual_error
 
-    def new_start_failed(self, stamp_ns: int) -> None:
+    def new_start_failed(self) -> None:
         """The new start explained the image no better."""
-        self._failed_stamp_ns = stamp_ns
+        self._since_failed_s = 0.0
 
-    def follow(self, error: float, stamp_ns: int) -> None:
-        """Tells the error of the pose that the track went on with."""
+    def follow(self, error: float, dt_s: float) -> None:
+        """Tells the error of the pose that the track went on with, so long after the last one."""
         if math.isnan(self._usual_error):
             self._usual_error = error
         else:
-            dt_s = (stamp_ns - self._error_stamp_ns) * 1e-9
             self._usual_error += (1.0 - math.exp(-dt_s / LEVEL_TIME_S)) * (error - self._usual_error)
-        self._error_stamp_ns = stamp_ns

@@ -52,7 +52,7 @@ GROUPS = {
         from_settings(DEFAULTS, "track.switch_margin"),
         from_settings(DEFAULTS, "track.fresh_share"),
         from_settings(DEFAULTS, "track.lost.error", "lost_error"),
-        from_settings(DEFAULTS, _SMOOTHING + "max_gap_s", "max_gap"),
+        from_settings(DEFAULTS, "clock.max_gap_s", "max_gap"),
     ),
     "Refinement by physics": PHYSICS,
     "Where the floor is": GROUND,

@@ -1,5 +1,5 @@
 """Causal filters of poses, used where physics is off or has no ground yet, and the covariance they report.
 
-May import `lifting.tracking` and what stands before it. A *causal filter* uses the present and the past alone;
-*blending* moves from one source of the published pose to another without a jump.
+May import the interface `refinement.refiner`, `lifting.tracking` and what stands before them. A *causal filter* uses
+the present and the past alone; *blending* moves from one source of the published pose to another without a jump.
 """

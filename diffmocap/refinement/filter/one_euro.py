@@ -17,6 +17,7 @@ from typing import Protocol
 import roma
 import torch
 
+from diffmocap.errors import SettingsError
 from diffmocap.refinement.filter.settings import OneEuroSettings
 
 
@@ -90,23 +91,26 @@ class OneEuroFilter:
 
         Args:
             x: [N, ...] measurement.
-            dt_s: time since the previous measurement; at or below zero the estimate is held,
-                because a measurement out of order says nothing about the present.
+            dt_s: time since the previous measurement, positive; without meaning for the first one.
+
+        Raises:
+            SettingsError: no time has passed, so that there is no speed.
         """
         point = self._manifold.encode(x)
         if self._estimate is None:
             self._estimate = point
             self._velocity = torch.zeros_like(self._manifold.difference(point, point))
             return x
-        if dt_s > 0.0:
-            # Appendix A, algorithm 1, line 5: the speed is that of the measurement seen from the
-            # last *filtered* value, itself smoothed with a fixed cutoff ...
-            innovation = self._manifold.difference(self._estimate, point)
-            a = smoothing_factor(settings.speed_cutoff_hz, dt_s)
-            self._velocity = self._velocity + a * (innovation / dt_s - self._velocity)
-            # ... it raises the cutoff, f_c = f_c,min + beta |speed| ...
-            speed = self._velocity.norm(dim=-1, keepdim=True)
-            alpha = smoothing_factor(settings.min_cutoff_hz + settings.beta * speed, dt_s)
-            # ... of the exponential smoothing, which here moves along the geodesic.
-            self._estimate = self._manifold.step(self._estimate, alpha * innovation)
+        if not dt_s > 0.0:
+            raise SettingsError(f"the time since the previous measurement must be positive, got {dt_s} s")
+        # Appendix A, algorithm 1, line 5: the speed is that of the measurement seen from the
+        # last *filtered* value, itself smoothed with a fixed cutoff ...
+        innovation = self._manifold.difference(self._estimate, point)
+        a = smoothing_factor(settings.speed_cutoff_hz, dt_s)
+        self._velocity = self._velocity + a * (innovation / dt_s - self._velocity)
+        # ... it raises the cutoff, f_c = f_c,min + beta |speed| ...
+        speed = self._velocity.norm(dim=-1, keepdim=True)
+        alpha = smoothing_factor(settings.min_cutoff_hz + settings.beta * speed, dt_s)
+        # ... of the exponential smoothing, which here moves along the geodesic.
+        self._estimate = self._manifold.step(self._estimate, alpha * innovation)
         return self._manifold.decode(self._estimate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from diffmocap.settings import check_settings, setting
 
@@ -40,13 +40,6 @@ class SmootherSettings:
     enabled: bool = setting(True, "Filter poses over time (one-euro filter); false: the followed hypothesis as it is.")
     rotation: OneEuroSettings = ROTATION_FILTER
     pelvis: OneEuroSettings = PELVIS_FILTER
-    max_gap_s: float = setting(
-        0.5, "Longer gaps start a new track; of slow streams those of 2.5 images and more.", 0.01, 60.0, "s"
-    )
 
     def __post_init__(self) -> None:
         check_settings(self)
-
-    def with_max_gap(self, max_gap_s: float) -> SmootherSettings:
-        """The same with another gap [s]."""
-        return replace(self, max_gap_s=max_gap_s)

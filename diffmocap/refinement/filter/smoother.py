@@ -13,6 +13,7 @@ from diffmocap.lifting.tracking.track import TrackedPoses
 from diffmocap.refinement.filter.one_euro import OneEuroFilter, Rotations, Vectors
 from diffmocap.refinement.filter.pose_covariance import PoseErrors
 from diffmocap.refinement.filter.settings import SmootherSettings
+from diffmocap.refinement.refiner import Refined
 from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D
 
 
@@ -34,14 +35,11 @@ class Smoother:
         self._errors = errors or PoseErrors.load()
         self._rotations = OneEuroFilter(Rotations())
         self._pelvis = OneEuroFilter(Vectors())
-        self._stamp_ns: int | None = None
-        self._output: BodyState | None = None
 
     def reset(self, camera_moved: bool = False) -> None:
         """Forget the track; the next pose passes unfiltered."""
         self._rotations.reset()
         self._pelvis.reset()
-        self._stamp_ns = self._output = None
 
     @torch.no_grad()
     def refine(
@@ -49,29 +47,19 @@ class Smoother:
         tracked: TrackedPoses,
         keypoints: Keypoints2D,
         intrinsics: CameraIntrinsics,
+        dt_s: float,
+        restarted: bool,
         budget_ms: float | None = None,
-    ) -> BodyState:
-        """Filter the followed hypothesis; see :class:`~diffmocap.refinement.refiner.Refiner`.
+    ) -> Refined:
+        """Filter the followed hypothesis; see :class:`~diffmocap.refinement.refiner.Refiner`."""
+        if restarted:
+            self.reset()
+        pose = self.filter(tracked, dt_s)
+        return Refined(self.state_of(tracked, *pose, torch.from_numpy(keypoints.confidence)), tracked)
 
-        A stamp that repeats, or lies before the last one by less than ``max_gap_s``, returns the last
-        output again; one that jumps further back (a looped recording, a reset clock) starts a new track.
-        """
-        pose = self.filter(tracked)
-        if pose is not None:
-            self._output = self.state_of(tracked, *pose, torch.from_numpy(keypoints.confidence))
-        return self._output
-
-    def filter(self, tracked: TrackedPoses) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Rotations [24, 3, 3] and pelvis [3] m of the followed hypothesis, filtered; None for a stamp that repeats, or
-        lies before the last one by less than ``max_gap_s``."""
-        settings, poses, dt_s = self.settings, tracked.poses, 0.0
-        if self._stamp_ns is not None:
-            dt_s = (poses.stamp_ns - self._stamp_ns) * 1e-9
-            if abs(dt_s) > settings.max_gap_s:
-                self.reset()
-            elif dt_s <= 0.0:
-                return None
-        self._stamp_ns = poses.stamp_ns
+    def filter(self, tracked: TrackedPoses, dt_s: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rotations [24, 3, 3] and pelvis [3] m of the followed hypothesis, filtered, ``dt_s`` after the last ones."""
+        settings, poses = self.settings, tracked.poses
         rotations, pelvis = poses.rotations[tracked.followed], poses.pelvis[tracked.followed]
         # The filter runs where it is off, too: it is ready to be turned on.
         smooth_rotations = self._rotations.filter(rotations, dt_s, settings.rotation)
@@ -90,6 +78,5 @@ class Smoother:
             rotation_covariance=covariances[0],
             pelvis_covariance=covariances[1],
             joint_positions=joints[0],
-            stamp_ns=tracked.poses.stamp_ns,
             score=float(tracked.poses.score[tracked.followed]),
         )

@@ -106,21 +106,20 @@ class FixedLagRefiner:
         self._before: float | None = None
         self._before_age = 0
         self._angles: torch.Tensor | None = None
-        self._result: LiveResult | None = None
         self._since_ground = 0
-        self._pose_stamp_ns = 0
         self._kept = 0  # frames in the buffer since the last window
 
     @torch.no_grad()
-    def step(self, frame: LiveFrame) -> LiveResult | None:
+    def step(self, frame: LiveFrame, dt_s: float, restarted: bool = False) -> LiveResult | None:
         """Refine with one more frame; None where the frame to publish is none, or brought no pose.
 
-        A stamp that repeats, or lies before the last one by less than ``max_gap_s``, returns the last result again.
+        Args:
+            dt_s: time since the last frame, positive; without meaning where a track begins.
+            restarted: another track begins. One begins by itself where nothing is held of the last one, or not in the
+                shape that the settings ask for.
         """
         self._budget.begin(self.settings.budget_ms, self.settings.iterations)
-        restarted = self._take(frame)
-        if restarted is None:
-            return self._result
+        restarted = self._take(frame, dt_s, restarted)
         moved, self._kept = self._kept, 0
         window = live_window(self._buffer, self._ground.ground, self.settings)
         if not bool(window.lifted.any()):
@@ -130,33 +129,25 @@ class FixedLagRefiner:
         x, best, best_loss, iterations = self._descent.descend(task, self._x, self.settings)
         self._bridge(task, x, moved)
         found = self._choose(task, x, best, best_loss)
-        self._result = self._finish(task, found, iterations, restarted)
+        result = self._finish(task, found, iterations, restarted)
         self._watch_ground(task, moved)
-        return self._result
+        return result
 
-    def keep(self, frame: LiveFrame) -> bool:
+    def keep(self, frame: LiveFrame, dt_s: float, restarted: bool = False) -> bool:
         """Take a frame that there is no time to refine: the next window has it in its place.
 
         Returns:
             Whether a track begins with it.
         """
-        return bool(self._take(frame))
+        return self._take(frame, dt_s, restarted)
 
-    def _take(self, frame: LiveFrame) -> bool | None:
-        """Put a frame into the buffer: whether a track begins with it; None where it repeats, and was not put."""
-        settings, restarted = self.settings, not self._buffer.count
-        if not restarted:
-            step_s = (frame.stamp_ns - self._buffer.newest_stamp_ns) * 1e-9
-            silent_s = (frame.stamp_ns - self._pose_stamp_ns) * 1e-9
-            changed = self._built != (settings.window_frames, settings.hypotheses, settings.spacing)
-            if changed or abs(step_s) > settings.max_gap_s or silent_s > settings.max_gap_s:
-                self._begin()
-                restarted = True
-            elif step_s <= 0.0:
-                return None
-        self._kept = min(self._kept + self._buffer.push(frame), settings.window_frames)
-        if self._buffer.newest_lifted:
-            self._pose_stamp_ns = frame.stamp_ns
+    def _take(self, frame: LiveFrame, dt_s: float, restarted: bool) -> bool:
+        """Put a frame into the buffer: whether a track begins with it."""
+        settings = self.settings
+        if restarted or self._built != (settings.window_frames, settings.hypotheses, settings.spacing):
+            self._begin()
+        restarted = not self._buffer.count
+        self._kept = min(self._kept + self._buffer.push(frame, dt_s), settings.window_frames)
         return restarted
 
     def _task(self, window: Window, moved: int) -> LiveTask:
@@ -255,7 +246,7 @@ class FixedLagRefiner:
         pose = pose_of(task, published, solution, index, self._points, self._angles)
         self._angles = pose["angles"]
         return LiveResult(
-            stamp_ns=self._buffer.stamp_ns(lag), **pose, loss_before=self._before, loss_after=published.loss,
+            age=self._buffer.age(lag), **pose, loss_before=self._before, loss_after=published.loss,
             iterations=iterations, refined=helps, restarted=restarted, ground_source=self._ground.source,
             milliseconds=self._budget.end(),
         )  # fmt: skip

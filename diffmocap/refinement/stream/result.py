@@ -19,7 +19,7 @@ class LiveResult:
     """The pose to publish, in the camera's optical frame.
 
     Attributes:
-        stamp_ns: of the frame it belongs to, ``lag_frames`` before the newest.
+        age: how many frames have come since the one that it belongs to; 0 without a lag.
         rotations: [24, 3, 3] local. pelvis: [3] m.
         angles: [69] rad of the URDF's joints, continuous from result to result.
         angular_velocity: [24, 3] rad/s of each local rotation, in the joint's own axes. pelvis_velocity: [3] m/s. Both
@@ -38,7 +38,7 @@ class LiveResult:
         milliseconds: what the newest frame took.
     """
 
-    stamp_ns: int
+    age: int
     rotations: torch.Tensor
     pelvis: torch.Tensor
     angles: torch.Tensor

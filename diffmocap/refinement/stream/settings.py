@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from diffmocap.errors import SettingsError
-from diffmocap.refinement.filter.settings import SmootherSettings
 from diffmocap.refinement.window.weights import RefinementWeights
-from diffmocap.settings import check_settings, same_setting, setting
+from diffmocap.settings import check_settings, setting
 
 if TYPE_CHECKING:
     from diffmocap.optim.optimizer import Optimizer
@@ -23,9 +22,9 @@ class LiveSettings:
 
     ``lag_frames`` is below ``window_frames``. ``optimizer``, of :mod:`diffmocap.optim`, is started at the last solution
     in every frame, with as many evaluations as ``iterations`` and the time that is left; None stands for
-    :class:`diffmocap.refinement.stream.metric_descent.MetricDescent`. ``max_gap_s`` also ends a track where a stamp
-    lies so far in the past. ``weights`` are those of the loss; slip is lighter than offline, as what stands is held
-    afterwards. Without a known ground those of contacts and forces are left out.
+    :class:`diffmocap.refinement.stream.metric_descent.MetricDescent`. ``weights`` are those of the loss; slip is
+    lighter than offline, as what stands is held afterwards. Without a known ground those of contacts and forces are
+    left out.
     """
 
     window_frames: int = setting(24, "Frames that are refined together.", 1, MOST_FRAMES)
@@ -43,7 +42,6 @@ class LiveSettings:
     optimizer: Optimizer | None = None
     hypotheses: int = setting(5, "The heaviest hypotheses of each frame that are kept.", 1, 64)
     spacing: int = setting(4, "Frames between knots of the motion.", 1, 32)
-    max_gap_s: float = same_setting(SmootherSettings, "max_gap_s")
     most_change_m: float = setting(
         0.6, "A refined joint farther than this from the unrefined one is taken for a failure.", 0.01, 10.0, "m"
     )

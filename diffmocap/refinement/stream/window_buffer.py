@@ -22,7 +22,6 @@ class LiveFrame:
     """What one image brought, in the camera's optical frame; what cannot be used may hold any number, NaN too.
 
     Attributes:
-        stamp_ns: acquisition time.
         rotations: [K, 24, 3, 3] local rotations of the hypotheses; entry 0 turns the body into the frame. None: the
             image brought no pose.
         pelvis: [K, 3] m.
@@ -31,7 +30,6 @@ class LiveFrame:
         K: [3, 3] camera matrix [px].
     """
 
-    stamp_ns: int
     rotations: torch.Tensor | None
     pelvis: torch.Tensor | None
     log_weights: torch.Tensor | None
@@ -47,7 +45,7 @@ class WindowBuffer:
     hold until the next :meth:`push`. Hypotheses beyond the number kept are the lightest, and are left out.
 
     Attributes:
-        count: frames held. newest_stamp_ns: of the last frame that brought something.
+        count: frames held, the places of lost ones among them.
     """
 
     def __init__(self, frames: int, hypotheses: int) -> None:
@@ -61,45 +59,40 @@ class WindowBuffer:
         self._lifted = torch.zeros(length, dtype=torch.bool)
         self._points = torch.zeros(length, NUM_KEYPOINTS, 2)
         self._confidence = torch.zeros(length, NUM_KEYPOINTS)
-        self._stamps = [0] * length
+        self._numbers = [0] * length
         self.K = torch.eye(3)
         self.clear()
 
     def clear(self) -> None:
         """Forget all frames."""
-        self.count, self._next, self.newest_stamp_ns = 0, 0, 0
+        self.count, self._next, self._pushed = 0, 0, 0
         self._steps: deque[float] = deque(maxlen=31)
 
-    def push(self, frame: LiveFrame) -> int:
+    def push(self, frame: LiveFrame, dt_s: float) -> int:
         """Keep a frame, and leave the place of those empty that were lost on the way; how many places that took.
 
-        Its stamp must be newer than that of the last one.
+        Args:
+            dt_s: time since the last frame, positive; without meaning for the first one.
         """
         missing = 0
         if self.count:
-            step_s = (frame.stamp_ns - self.newest_stamp_ns) * 1e-9
-            if not step_s > 0:
-                raise SettingsError(f"frames must come in the order of their stamps; this one is {-step_s} s older")
-            missing = min(max(round(step_s / self.dt_s(step_s)) - 1, 0), self.frames)
-            self._steps.append(step_s / (missing + 1))
-            for i in range(missing):
-                self._write(self.newest_stamp_ns + round((i + 1) * 1e9 * self._steps[-1]), None)
-        self._write(frame.stamp_ns, frame)
-        self.newest_stamp_ns = frame.stamp_ns
+            if not dt_s > 0:
+                raise SettingsError(f"the time since the last frame must be positive, got {dt_s} s")
+            missing = min(max(round(dt_s / self.dt_s(dt_s)) - 1, 0), self.frames)
+            self._steps.append(dt_s / (missing + 1))
+            for _ in range(missing):
+                self._write(None)
+        self._pushed += 1
+        self._write(frame)
         return missing + 1
 
     def dt_s(self, otherwise: float = 1 / 30) -> float:
         """Time between frames: the median, which single late ones do not move."""
         return median(self._steps) if self._steps else otherwise
 
-    @property
-    def newest_lifted(self) -> bool:
-        """Whether the newest frame brought a pose."""
-        return bool(self._lifted[self._next + self.frames - 1])
-
-    def stamp_ns(self, age: int) -> int:
-        """Of the frame ``age`` places before the newest."""
-        return self._stamps[self._next + self.frames - 1 - age]
+    def age(self, place: int) -> int:
+        """How many frames have been pushed since the one at ``place`` before the newest; no place of a lost one."""
+        return self._pushed - self._numbers[self._next + self.frames - 1 - place]
 
     def views(self) -> dict[str, torch.Tensor]:
         """What a :class:`diffmocap.refinement.window.window.Window` of one batch holds of it."""
@@ -111,11 +104,11 @@ class WindowBuffer:
             "points_px": self._points[held][None], "confidence": self._confidence[held][None], "K": self.K[None],
         }  # fmt: skip
 
-    def _write(self, stamp_ns: int, frame: LiveFrame | None) -> None:
+    def _write(self, frame: LiveFrame | None) -> None:
         best = None if frame is None else _usable(frame, self.hypotheses)
         seen = None if frame is None else self._seen(frame)
         for i in (self._next, self._next + self.frames):
-            self._stamps[i] = stamp_ns
+            self._numbers[i] = self._pushed
             self._lifted[i] = best is not None
             self._log_weights[i] = -torch.inf
             self._confidence[i] = 0.0
