@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from diffmocap.body.model import BodyModel
+from diffmocap.body.rotations import matrix_from_6d
 from diffmocap.camera.projection import project, rays_from_pixels
 from diffmocap.device import resolve_device
 from diffmocap.errors import AbandonedError, DeviceError, ModelFileError, SettingsError
@@ -18,7 +19,7 @@ from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.condition import condition_from_rays, root_from_network, root_to_network
 from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.network.weights import load_weights, save_weights
-from diffmocap.lifting.sampling.ddim import ddim_timesteps
+from diffmocap.lifting.sampling.ddim import ddim_sample, ddim_timesteps
 from diffmocap.lifting.sampling.guidance import EVERYWHERE, guided_denoiser, weights_along
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from diffmocap.lifting.settings import LiftingSettings
@@ -128,6 +129,25 @@ def test_null_condition_ignores_the_observation(model):
     ]
     assert torch.allclose(outputs[0], outputs[1])
     assert torch.allclose(outputs[0], model(x, t, model.null_code(1)))
+
+
+def test_the_settings_guidance_reaches_the_samples(body, model):
+    """What the lifter samples is what the guided denoiser of that weight makes of the same noise."""
+    lifter = Lifter(model, body)
+    condition = condition_from_rays(0.1 * torch.randn(1, 25, 2, generator=torch.Generator().manual_seed(0)),
+                                    torch.ones(1, 25))  # fmt: skip
+    times, found = ddim_timesteps(1000, 5), {}
+    for weight in (0.0, 2.0):
+        settings = LiftingSettings(guidance=weight, steps=5, hypotheses=2, sampler="ddim", temperature=1.0, seed=4)
+        found[weight] = lifter.sample(condition, settings)
+        noise = torch.randn(2, 24, 6, generator=torch.Generator().manual_seed(4))
+        code = model.encode_condition(condition).repeat(2)
+        denoise = guided_denoiser(model, lifter.schedule, code, weight, timesteps=times)
+        x = model.unstandardise(ddim_sample(denoise, noise, lifter.schedule, times))
+        wanted = root_from_network(matrix_from_6d(x), condition.R_camera_crop.expand(2, 3, 3))
+        torch.testing.assert_close(found[weight], wanted, atol=1e-4, rtol=0)
+        lifter = Lifter(model, body)
+    assert float((found[2.0] - found[0.0]).abs().max()) > 1e-2
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "x0", "v"])

@@ -10,6 +10,7 @@ import torch
 
 from diffmocap.errors import SettingsError
 from diffmocap.optim.first_order import Adam
+from diffmocap.optim.quasi_newton import Lbfgs
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.stream.settings import LiveSettings
@@ -269,8 +270,52 @@ def test_another_optimizer_of_the_package_does_it_too(points, stream):
     assert all(finite(r) and r.loss_after <= r.loss_before for r in results) and results[-1].iterations == 3
 
 
-def test_an_optimizer_that_time_ended_says_how_far_it_came(points, stream):
-    settings = replace(SETTINGS, window_frames=8, iterations=1000, budget_ms=30.0, optimizer=Adam(0.05))
+class Ticking(Adam):
+    """Adam on a machine on which an evaluation with its step takes ``step_ms``."""
+
+    def __init__(self, step_ms: float) -> None:
+        super().__init__(0.05)
+        self.step_s, self.now = 1e-3 * step_ms, 0.0
+
+    def step(self, state, loss, gradient):
+        self.now += self.step_s
+        return super().step(state, loss, gradient)
+
+
+@pytest.mark.parametrize("step_ms, steps", [(2.0, 4), (4.0, 2), (9.0, 1)])
+def test_an_optimizer_steps_in_every_frame_as_often_as_there_is_time(points, stream, step_ms, steps):
+    """After the first frame, in which it is seen how long a step takes, and from which the loss falls each time."""
+    optimizer = Ticking(step_ms)
+    settings = replace(SETTINGS, window_frames=8, iterations=50, budget_ms=9.5, optimizer=optimizer)
+    live = refiner(points, stream, settings, clock=lambda: optimizer.now)
+    results = [live.step(frame) for frame in stream[0][:12]]
+    assert [r.iterations for r in results[1:]] == [steps] * 11 and results[0].iterations >= 1
+    assert all(r.milliseconds <= 9.5 for r in results[1:])
+    still = refiner(points, stream, replace(settings, iterations=0))
+    rest = [still.step(frame) for frame in stream[0][:12]][-1]
+    assert results[-1].loss_after < 0.9 * rest.loss_after, "steps that are counted are taken"
+
+
+def test_optimus_steps_in_every_frame_that_has_time_for_a_step(points, stream):
+    """On a machine that needs 3 ms for a step, and nothing else."""
+    from diffmocap.optim.optimus import Optimus, OptimusSettings
+
+    class Slow(Optimus):
+        now = 0.0
+
+        def step(self, state, loss, gradient):
+            self.now += 3e-3
+            return super().step(state, loss, gradient)
+
+    torch.manual_seed(0)
+    optimizer = Slow(OptimusSettings(width=16, heads=2, attention_width=8, feedforward=16, mlp_width=16))
+    settings = replace(SETTINGS, window_frames=8, iterations=5, budget_ms=10.0, optimizer=optimizer)
+    live = refiner(points, stream, settings, clock=lambda: optimizer.now)
+    assert [live.step(frame).iterations for frame in stream[0][:40]][1:] == [3] * 35
+
+
+def test_an_optimizer_with_a_line_search_ends_with_its_time(points, stream):
+    settings = replace(SETTINGS, window_frames=8, iterations=1000, budget_ms=30.0, optimizer=Lbfgs())
     live = refiner(points, stream, settings)
     assert all(result.iterations < 1000 for result in play(live, stream[0][:6]))
 

@@ -77,6 +77,21 @@ def test_a_part_that_was_held_up_costs_its_own_frame_iterations():
     assert frame(budget, clock, 10.5, 8, 2.0)[0] == 4
 
 
+def test_iterations_that_are_done_at_once_take_their_parts_of_the_time():
+    """Six in 12 ms are 2 ms each: the next frame of 10.5 ms has time for one."""
+    clock = Clock()
+    budget = TimeBudget(clock)
+    budget.begin(0.0, 8)
+    budget.start_iterations()
+    clock.now += 12e-3
+    budget.iterated(6)
+    assert budget.another()
+    budget.iterated(2)
+    assert not budget.another(), "eight are the most"
+    budget.end()
+    assert frame(budget, clock, 10.5, 8, 2.0)[0] == 4
+
+
 @pytest.mark.parametrize("allowed, most", [(-1.0, 3), (float("nan"), 3), (5.0, -1)])
 def test_budgets_that_are_none_are_refused(allowed, most):
     with pytest.raises(SettingsError):

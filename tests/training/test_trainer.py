@@ -59,6 +59,28 @@ def test_the_best_weights_are_kept(frames, tmp_path):
     assert resumed.resume() and not resumed.keep_if_best(0.45)
 
 
+def test_a_share_of_the_rows_goes_without_its_condition(frames, tmp_path):
+    """What guidance weighs the condition against is learnt: the network's answer where nothing is told."""
+    drawn = {share: trainer(frames, tmp_path, batch=400, null_share=share).draw().keep for share in (0.0, 0.3)}
+    assert bool(drawn[0.0].all()) and float((~drawn[0.3]).float().mean()) == pytest.approx(0.3, abs=0.07)
+    assert 0.0 < Recipe().null_share < 0.5
+
+
+def test_rows_without_their_condition_do_not_see_it(frames, tmp_path):
+    run = trainer(frames, tmp_path)
+    batch = run.draw()
+
+    def error(keep: bool, points: torch.Tensor) -> float:
+        condition = replace(batch.view.condition, points=points)
+        told = replace(batch, view=replace(batch.view, condition=condition), keep=torch.full_like(batch.keep, keep))
+        return float(run.gradient(told)["mse"])
+
+    run.model.eval()
+    points = batch.view.condition.points
+    assert error(False, points) == pytest.approx(error(False, 0.3 * points), rel=1e-6)
+    assert error(True, points) != pytest.approx(error(True, 0.3 * points), rel=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["epsilon", "x0", "v"])
 def test_loss_falls_for_every_parameterisation(frames, tmp_path, kind):
     run = trainer(frames, tmp_path, model=replace(TINY, parameterisation=kind), learning_rate=3e-3, steps=10_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from diffmocap.optim.optimizer import Optimizer, StepOptimizer
 from diffmocap.optim.stopping import Budget
 from diffmocap.refinement.stream.metric_descent import MetricDescent
 from diffmocap.refinement.stream.settings import LiveSettings
@@ -53,8 +54,10 @@ class LiveDescent:
     ) -> tuple[torch.Tensor, torch.Tensor, float, int]:
         """Unknowns [1, N] to try, the best ones evaluated so far and their loss, and the steps taken, from x [1, N]."""
         self._budget.start_iterations()
+        if isinstance(settings.optimizer, StepOptimizer):
+            return self._stepped(settings.optimizer, task, x)
         if settings.optimizer is not None:
-            return self._optimized(task, x, settings)
+            return self._minimized(settings.optimizer, task, x, settings.iterations)
         taken, step = 0, None
         best, best_loss, best_slope = x, float("inf"), torch.zeros_like(x[0])
         while self._budget.another():
@@ -73,16 +76,34 @@ class LiveDescent:
             self._budget.iterated()
         return x, best, best_loss, taken
 
-    def _optimized(
-        self, task: LiveTask, x: torch.Tensor, settings: LiveSettings
+    def _stepped(
+        self, optimizer: StepOptimizer, task: LiveTask, x: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, float, int]:
-        """The same by the optimizer of the settings."""
-        start, taken = x, 0
-        if settings.iterations and self._budget.another():
-            limit = Budget(evaluations=settings.iterations + 1, seconds=self._budget.left_s())
-            result = settings.optimizer.minimize(task, x, limit)
-            x, taken = result.x.to(x), int(result.iterations.max())
+        """:meth:`descend` by an optimizer without line search: an evaluation and a step at a time, while they fit."""
+        state, taken = optimizer.init(task, x), 0
+        best, best_loss = x, float("inf")
+        while self._budget.another():
+            loss, gradient = task.loss_and_gradient(state.x)
+            value = float(loss[0])
+            if value < best_loss:
+                best, best_loss = state.x.to(x), value
+            elif not taken:
+                break  # no number at the start: nothing to descend from
+            state = optimizer.step(state, loss, gradient)
+            taken += 1
             self._budget.iterated()
+        return state.x.to(x), best, best_loss, taken
+
+    def _minimized(
+        self, optimizer: Optimizer, task: LiveTask, x: torch.Tensor, iterations: int
+    ) -> tuple[torch.Tensor, torch.Tensor, float, int]:
+        """:meth:`descend` by an optimizer that looks along lines: one run, ended by the time that is left."""
+        start, taken = x, 0
+        if iterations and self._budget.another():
+            limit = Budget(evaluations=iterations + 1, seconds=self._budget.left_s())
+            result = optimizer.minimize(task, x, limit)
+            x, taken = result.x.to(x), int(result.iterations.max())
+            self._budget.iterated(max(taken, 1))
         return x, start, float("inf"), taken
 
     def _metric_of(self, task: LiveTask, spacing: int) -> WindowMetric:

@@ -69,12 +69,12 @@ class TimeBudget:
         after = median(self._after) if self._after else 0.0
         return max(self._budget_s - after - (self._clock() - self._begin_s), 1e-6)
 
-    def iterated(self) -> None:
-        """One more iteration is done."""
+    def iterated(self, count: int = 1) -> None:
+        """``count`` more iterations are done, which took equal parts of the time since the last ones."""
         now = self._clock()
-        self._each.append(now - self._mark_s)
+        self._each.append((now - self._mark_s) / count)
         self._mark_s = now
-        self._done += 1
+        self._done += count
 
     def end(self) -> float:
         """The frame is done; returns what it took in ms."""
