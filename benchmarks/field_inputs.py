@@ -17,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.page.report import REPOSITORY, RESULTS, commit, page_arguments, provenance, today
+from training.commit import git_commit
 
 Result = dict[str, Any]
 
@@ -36,12 +37,6 @@ def results_of(checkout: Path, python: str, kinds: list[str], describe: str) -> 
     if process.returncode != 0:
         raise SystemExit(f"measuring {describe} ended with exit code {process.returncode}")
     return results
-
-
-def commit_of(checkout: Path) -> str:
-    """Short commit of another checkout."""
-    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
-    return subprocess.check_output(command, text=True).strip()
 
 
 def shown(result: Any, unit: str) -> str:
@@ -84,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
         own = checkout / ".venv" / "bin" / "python"
         python = options.before_python or (str(own) if own.is_file() else sys.executable)
         before = results_of(checkout, python, options.kinds, "the other checkout")
-        remark = f'"Before" is commit `{commit_of(checkout)}`, "after" is `{commit()}`.'
+        remark = f'"Before" is commit `{git_commit(checkout, short=True)}`, "after" is `{commit()}`.'
     lines = [
         "# Inputs from the field, before and after",
         "",

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from benchmarks.detector.runtime_accuracy import Film, bundled, difference, errors, load_pipeline, real_views
 from benchmarks.page.report import REPOSITORY, RESULTS, commit, page_arguments, provenance, today
+from training.commit import git_commit
 
 WORKER = Path(__file__).with_name("runtime_worker.py")
 NAMES = ("old", "new")
@@ -185,7 +186,8 @@ def main(argv: list[str] | None = None) -> None:
         figures |= {"accuracy": accuracy, "apart": apart}
     for runtime in runtimes.values():
         runtime.close()
-    remark = f"Old is {start['old']['name']} at `{commit_of(checkout)}`, new {start['new']['name']} at `{commit()}`."
+    old_commit = git_commit(checkout, short=True)
+    remark = f"Old is {start['old']['name']} at `{old_commit}`, new {start['new']['name']} at `{commit()}`."
     if not options.no_accuracy:
         data = "the bundled clip; films and the real clip beside the checkout"
         head = provenance("benchmarks.detector.runtimes", data)
@@ -199,12 +201,6 @@ def main(argv: list[str] | None = None) -> None:
             print(f"{mode}: {what} {f[key]['old']:.2f} and {f[key]['new']:.2f} ms, ratio {f[ratio][1]:.3f}")
     if options.json:
         print(json.dumps(figures))
-
-
-def commit_of(checkout: Path) -> str:
-    """Short commit of another checkout."""
-    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
-    return subprocess.check_output(command, text=True).strip()
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from diffmocap.evaluation.pose_frames import PoseFrames
 from diffmocap.evaluation.wild_protocol import evaluate_wild_protocol
 from diffmocap.evaluation.wild_scores import WildFigures
 from diffmocap.lifting.network.denoiser import DenoiserConfig
-from training.lifting.__main__ import HELD_OUT
+from training.held_out import HELD_OUT_CLIPS
 from training.lifting.previous import PreviousConfig
 from training.lifting.recipe import Recipe
 from training.lifting.trainer import Trainer
@@ -187,7 +187,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     if not args.page_only:
-        clips = load_split(mocap_file("train", args.train), HELD_OUT)[:: args.every_clip]
+        clips = load_split(mocap_file("train", args.train), HELD_OUT_CLIPS)[:: args.every_clip]
         lengths = torch.tensor([len(clip) for clip in clips])
         frames = torch.cat([clip.rotations for clip in clips]), torch.arange(len(clips)).repeat_interleave(lengths)
         validation = PoseFrames.load(mocap_file("val", args.val), 5)
