@@ -6,7 +6,6 @@ a ``git worktree`` of an earlier commit, with the virtual environment that it as
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -16,7 +15,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.page.report import REPOSITORY, RESULTS, commit, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser, shared_options
+from benchmarks.page.report import REPOSITORY, Page, commit, page_arguments, provenance
 from training.commit import git_commit
 
 Result = dict[str, Any]
@@ -63,13 +63,13 @@ def table(after: list[Result], before: list[Result]) -> list[str]:
 
 def main(argv: list[str] | None = None) -> None:
     """Parses the command line, measures, and writes the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--before", type=Path, help="another checkout of diffmocap to compare with")
     parser.add_argument(
         "--before-python", default="", help="its Python (default: .venv/bin/python in it, else this one)"
     )
     parser.add_argument("--kinds", nargs="*", default=[], help="only kinds whose name contains one of these texts")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the page (default: %(default)s)")
+    shared_options(parser, "out")
     options = page_arguments(parser, argv)
     after = results_of(REPOSITORY, sys.executable, options.kinds, "this checkout")
     before: list[Result] = []
@@ -86,9 +86,7 @@ def main(argv: list[str] | None = None) -> None:
         *provenance("benchmarks.field_inputs", "made by the cases"),
     ]
     lines += ["", f"{remark} An error is what the user of that version sees.", "", *table(after, before), ""]
-    page = options.out / f"{today()}-field-inputs.md"
-    page.write_text("\n".join(lines))
-    print(page)
+    print(Page.of_today("field-inputs", options.out).write(lines))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -99,6 +100,35 @@ def provenance(module: str, data: str, device: str = "cpu") -> list[str]:
         f"- commit: `{commit()}`",
         f"- data: {data}",
     ]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page in ``folder``, whose name begins with the date, and the pictures and figures beside it."""
+
+    folder: Path
+    name: str
+
+    @classmethod
+    def of_today(cls, subject: str, folder: Path) -> Page:
+        """The page on ``subject``; makes the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder, f"{today()}-{subject}")
+
+    @property
+    def path(self) -> Path:
+        """Of the page itself."""
+        return self.beside(".md")
+
+    def beside(self, ending: str) -> Path:
+        """Path of a file of the same name with another ending, such as ``.png`` or ``-poses.png``."""
+        return self.folder / f"{self.name}{ending}"
+
+    def write(self, lines: Sequence[str] | str) -> Path:
+        """Writes the text, or lines of it; returns where."""
+        text = lines if isinstance(lines, str) else "\n".join(lines)
+        self.path.write_text(text.rstrip("\n") + "\n")
+        return self.path
 
 
 def mocap_file(split: str, given: str | Path | None = None) -> Path:

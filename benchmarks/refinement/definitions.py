@@ -12,12 +12,12 @@ from benchmarks.refinement.windows import LEAD, ROUNDS
 from diffmocap.physics.ground_contact import GroundContact
 from training.held_out import HELD_OUT_SUBJECT, UNEVEN_SUBJECTS
 
-_CHOSEN_ON = HELD_OUT_SUBJECT
+_CHOSEN_ON, _UNEVEN = HELD_OUT_SUBJECT, UNEVEN_SUBJECTS
 
 DEFINITIONS = f"""\
 - **Motions**: stretches of CMU's recordings (<http://mocap.cs.cmu.edu>), 30 frames a second, on the shipped body. In
   domain: walks of subjects {", ".join(WALKERS)}. Out of domain: all else of the validation and test files. Subjects
-  {", ".join(UNEVEN_SUBJECTS)} are left out (climbing, uneven ground), and {", ".join(SLIDING)} has no figure of foot skate.
+  {", ".join(_UNEVEN)} are left out (climbing, uneven ground), and {", ".join(SLIDING)} has no figure of foot skate.
   No subject measured here is trained on; learning rates and filters are chosen on walks of subject {_CHOSEN_ON}, which
   is not trained on either. The refinement's own weights were chosen on walks of subjects 39 and 43, which are among
   those measured in domain.

@@ -94,7 +94,7 @@ def test_without_git_nothing_can_be_said(tmp_path, monkeypatch):
 
 def test_every_benchmark_that_writes_a_dated_page_asks():
     """Whoever puts the date into a page's name reads the options by :func:`~benchmarks.page.report.page_arguments`."""
-    dated = re.compile(r"\{today\(\)\}-")
+    dated = re.compile(r"\{today\(\)\}-|Page\.of_today\(")
     rooms = {}
     for path in (ROOT / "benchmarks").rglob("*.py"):
         text = path.read_text()
