@@ -6,7 +6,6 @@ a ``git worktree`` of an earlier commit, with the virtual environment that it as
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -16,7 +15,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.page.report import REPOSITORY, RESULTS, commit, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser, shared_options
+from benchmarks.page.report import REPOSITORY, Page, commit, page_arguments, provenance
+from training.commit import git_commit
 
 Result = dict[str, Any]
 
@@ -36,12 +37,6 @@ def results_of(checkout: Path, python: str, kinds: list[str], describe: str) -> 
     if process.returncode != 0:
         raise SystemExit(f"measuring {describe} ended with exit code {process.returncode}")
     return results
-
-
-def commit_of(checkout: Path) -> str:
-    """Short commit of another checkout."""
-    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
-    return subprocess.check_output(command, text=True).strip()
 
 
 def shown(result: Any, unit: str) -> str:
@@ -68,13 +63,13 @@ def table(after: list[Result], before: list[Result]) -> list[str]:
 
 def main(argv: list[str] | None = None) -> None:
     """Parses the command line, measures, and writes the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--before", type=Path, help="another checkout of diffmocap to compare with")
     parser.add_argument(
         "--before-python", default="", help="its Python (default: .venv/bin/python in it, else this one)"
     )
     parser.add_argument("--kinds", nargs="*", default=[], help="only kinds whose name contains one of these texts")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the page (default: %(default)s)")
+    shared_options(parser, "out")
     options = page_arguments(parser, argv)
     after = results_of(REPOSITORY, sys.executable, options.kinds, "this checkout")
     before: list[Result] = []
@@ -84,16 +79,14 @@ def main(argv: list[str] | None = None) -> None:
         own = checkout / ".venv" / "bin" / "python"
         python = options.before_python or (str(own) if own.is_file() else sys.executable)
         before = results_of(checkout, python, options.kinds, "the other checkout")
-        remark = f'"Before" is commit `{commit_of(checkout)}`, "after" is `{commit()}`.'
+        remark = f'"Before" is commit `{git_commit(checkout, short=True)}`, "after" is `{commit()}`.'
     lines = [
         "# Inputs from the field, before and after",
         "",
         *provenance("benchmarks.field_inputs", "made by the cases"),
     ]
     lines += ["", f"{remark} An error is what the user of that version sees.", "", *table(after, before), ""]
-    page = options.out / f"{today()}-field-inputs.md"
-    page.write_text("\n".join(lines))
-    print(page)
+    print(Page.of_today("field-inputs", options.out).write(lines))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ become more until all that is in use there was seen once.
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 import time
@@ -25,7 +24,8 @@ import psutil
 from scipy.stats import theilslopes
 from tqdm import tqdm
 
-from benchmarks.page.report import REPOSITORY, RESULTS, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser
+from benchmarks.page.report import REPOSITORY, RESULTS, Page, page_arguments, provenance
 
 NODES = ("camera_node", "keypoint_node", "pose_node")
 #: Growth that is asked for at most [MB/h].
@@ -170,7 +170,7 @@ def page(memory: dict[str, Memory], counts: dict[str, int], minutes: float, warm
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--minutes", type=float, default=60.0, help="how long to run (default: 60)")
     parser.add_argument(
         "--warm-up", type=float, default=None, metavar="MIN", help="minutes left out (default: a sixth of the time)"
@@ -184,7 +184,7 @@ def main() -> None:
         memory, counts = soak(args.minutes, {"camera_node": {"pacing": "realtime"}}, Path(folder))
     lines = page(memory, counts, args.minutes, warm_up_s)
     print("\n".join(lines))
-    out = args.out or RESULTS / f"{today()}-soak.md"
+    out = args.out or Page.of_today("soak", RESULTS).path
     out.write_text("\n".join(lines))
     print(f"written to {out}")
 

@@ -5,7 +5,6 @@ Numba compiles them when they are first called and keeps them on disk. Without i
 
 from __future__ import annotations
 
-import hashlib
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+from diffmocap.files.digest import digest_of
 
 #: Sums may be reordered and fused, so that they use vector instructions; what is no number stays none.
 _FAST = {"contract", "reassoc", "arcp", "nsz"}
@@ -101,11 +102,9 @@ def array(x: torch.Tensor) -> np.ndarray:
 @cache
 def sources() -> str:
     """All code that compiled functions may come from, in a few letters."""
-    digest, root = hashlib.sha256(), Path(__file__).parent
+    root = Path(__file__).parent
     paths = [path for part in ("body", "physics", "refinement") for path in (root / part).rglob("*.py")]
-    for path in sorted([Path(__file__), *paths]):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
+    return digest_of(root, [Path(__file__), *paths])[:16]
 
 
 @cache

@@ -8,7 +8,6 @@ leaves over, the noise that training draws; the linear map of the world landmark
 
 from __future__ import annotations
 
-import argparse
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ from benchmarks.detector.measure import Estimate, direction_groups, summary
 from benchmarks.detector.noise_bank import noise_bank
 from benchmarks.detector.page import Groups, write_page
 from benchmarks.detector.world_baseline import HIPS, LIMB_LANDMARKS, WORLD_MAP, apply_world_map, fit_world_map
+from benchmarks.page.command import benchmark_parser, clips_option, shared_options
 from benchmarks.page.report import REPOSITORY, commit, mocap_file, page_arguments
 from benchmarks.synthetic.breakdown import SIZE_GROUPS, clip_actions, view_groups
 from benchmarks.synthetic.detections import Detections, detections
@@ -102,12 +102,12 @@ def ship(d: Detections, view: CropView, left: Estimate, mocap: Path) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--fit", action="store_true", help="fit mapping and noise bank, ship them to models/")
     parser.add_argument("--scenes", type=int, default=64, help="how many films")
-    parser.add_argument("--data", help="clips to film (default: the training split; see benchmarks/README.md)")
+    clips_option(parser, "train", what="clips to film")
     parser.add_argument("--films", type=Path, default=REPOSITORY / ".cache" / "synthetic" / "detector")
-    parser.add_argument("--no-page", action="store_true", help="do not write the page")
+    shared_options(parser, "no_page")
     args = page_arguments(parser)
     mocap = mocap_file("train", args.data)
     d = detections(make_films(detector_scenes(mocap, args.scenes), mocap, args.films, skip_unfit=True))

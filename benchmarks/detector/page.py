@@ -20,7 +20,7 @@ from benchmarks.detector.measure import (
     summary,
     swapped,
 )
-from benchmarks.page.report import RESULTS, provenance, today
+from benchmarks.page.report import RESULTS, Page, provenance
 from benchmarks.synthetic.breakdown import SIZE_BOUNDS
 
 #: Groups of frames: title, then name -> [M] bool.
@@ -32,17 +32,16 @@ def write_page(
     world: dict[str, dict[str, float]], data: str,
 ) -> Path:  # fmt: skip
     """``times`` are the film and frame numbers [M]; ``world`` the errors of the world landmarks by direction."""
-    RESULTS.mkdir(exist_ok=True)
-    stem = f"{today()}-detector-gap"
+    page = Page.of_today("detector-gap", RESULTS)
     points, depths = correlations(view, after, *times)
-    plot(view, before, after, points, depths, RESULTS / f"{stem}.png")
+    plot(view, before, after, points, depths, page.beside(".png"))
     lines = [
         "# MediaPipe's points against the body model's keypoints", "",
         *provenance("benchmarks.detector_gap", data), "",
         "Image errors are over the half-size of the person's box (of the true places of the keypoints seen, in the "
         "crop frame); depths are relative to the mid-hip along the ray through the box. First comes the landmark of "
         "the keypoint's name, then (\"after\") the mapping, fitted to other subjects than it is tried on.", "",
-        f"![Errors before and after the mapping, by direction, confidence and time]({stem}.png)", "",
+        f"![Errors before and after the mapping, by direction, confidence and time]({page.name}.png)", "",
         "## By keypoint", "",
         "| keypoint | drawn too low by | after | std | after | median | after | depth RMSE mm | after | R2 | after "
         "| seen front, side, rear |",
@@ -78,9 +77,7 @@ def write_page(
             for name, f in world.items()
         ),
     ]  # fmt: skip
-    page = RESULTS / f"{stem}.md"
-    page.write_text("\n".join(lines) + "\n")
-    return page
+    return page.write(lines)
 
 
 def _keypoint_rows(table: dict[str, dict[str, float]]) -> list[str]:

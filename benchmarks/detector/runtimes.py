@@ -10,7 +10,6 @@ Writes a dated page to ``benchmarks/results``.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -23,7 +22,9 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.detector.runtime_accuracy import Film, bundled, difference, errors, load_pipeline, real_views
-from benchmarks.page.report import REPOSITORY, RESULTS, commit, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
+from benchmarks.page.report import REPOSITORY, Page, commit, page_arguments, provenance
+from training.commit import git_commit
 
 WORKER = Path(__file__).with_name("runtime_worker.py")
 NAMES = ("old", "new")
@@ -157,14 +158,13 @@ def page_lines(start: dict, timed: dict, accuracy: dict, apart: dict, remark: st
 
 def main(argv: list[str] | None = None) -> None:
     """Parses the command line, measures, and writes the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--before", type=Path, required=True, help="checkout of diffmocap with the old runtime")
     parser.add_argument("--old-python", default="", help="its Python (default: .venv/bin/python in it)")
     parser.add_argument("--media", type=Path, default=REPOSITORY.parent / "shared", help="folder with media/ and real/")
     parser.add_argument("--blocks", type=int, default=20, help="pairs of seconds a mode (default: %(default)s)")
     parser.add_argument("--no-accuracy", action="store_true", help="measure times alone, and write no page")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the page (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="end with one JSON line")
+    shared_options(parser, "out", "json")
     options = page_arguments(parser, argv, writes=lambda options: not options.no_accuracy)
     checkout = options.before.resolve()
     python = options.old_python or str(checkout / ".venv/bin/python")
@@ -185,26 +185,19 @@ def main(argv: list[str] | None = None) -> None:
         figures |= {"accuracy": accuracy, "apart": apart}
     for runtime in runtimes.values():
         runtime.close()
-    remark = f"Old is {start['old']['name']} at `{commit_of(checkout)}`, new {start['new']['name']} at `{commit()}`."
+    old_commit = git_commit(checkout, short=True)
+    remark = f"Old is {start['old']['name']} at `{old_commit}`, new {start['new']['name']} at `{commit()}`."
     if not options.no_accuracy:
         data = "the bundled clip; films and the real clip beside the checkout"
         head = provenance("benchmarks.detector.runtimes", data)
         body = page_lines(start, figures["time"], figures["accuracy"], figures["apart"], remark)
-        page = options.out / f"{today()}-detector-runtimes.md"
-        page.write_text("\n".join(["# The detector's runtime, before and after", "", *head, "", *body, ""]))
-        print(page)
+        lines = ["# The detector's runtime, before and after", "", *head, "", *body]
+        print(Page.of_today("detector-runtimes", options.out).write(lines))
     for mode in MODES:
         f = figures["time"][mode]
         for what, key, ratio in (("detection", "median_ms", "time_ratio"), ("processor", "cpu_ms", "cpu_ratio")):
             print(f"{mode}: {what} {f[key]['old']:.2f} and {f[key]['new']:.2f} ms, ratio {f[ratio][1]:.3f}")
-    if options.json:
-        print(json.dumps(figures))
-
-
-def commit_of(checkout: Path) -> str:
-    """Short commit of another checkout."""
-    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
-    return subprocess.check_output(command, text=True).strip()
+    end_with_json(options, figures)
 
 
 if __name__ == "__main__":

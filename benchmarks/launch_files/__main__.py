@@ -9,7 +9,6 @@ nothing but the loopback interface, so that what is started by hand may keep an 
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -25,7 +24,8 @@ from benchmarks.launch_files.images import images
 from benchmarks.launch_files.install import Install
 from benchmarks.launch_files.namespaces import namespaces
 from benchmarks.launch_files.recovery import recovery
-from benchmarks.page.report import REPOSITORY, RESULTS, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser, shared_options
+from benchmarks.page.report import REPOSITORY, Page, page_arguments, provenance
 
 PARTS = (
     Part("files", "The three launch files", files),
@@ -40,12 +40,12 @@ ISOLATED = "DIFFMOCAP_BENCHMARK_ISOLATED"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     for distribution in ("jazzy", "kilted", "other"):
         parser.add_argument(f"--{distribution}", type=Path, metavar="PREFIX", help="install on that distribution")
     parser.add_argument("--parts", default=",".join(part.name for part in PARTS), help="default: %(default)s")
     parser.add_argument("--isolated", action="store_true", help="in a network namespace of its own")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the page")
+    shared_options(parser, "out")
     arguments = page_arguments(parser)
     prefixes = [prefix for prefix in (arguments.jazzy, arguments.kilted, arguments.other) if prefix is not None]
     wanted = arguments.parts.split(",")
@@ -69,9 +69,7 @@ def main() -> int:
                 rows = _measured(part, work)
                 met &= all(row.met is not False for row in rows)
                 page += [f"### {part.title}", "", *_table(rows), ""]
-    path = arguments.out / f"{today()}-launch-files.md"
-    path.write_text("\n".join(page))
-    print(path)
+    print(Page.of_today("launch-files", arguments.out).write(page))
     return 0 if met else 1
 
 

@@ -11,7 +11,6 @@ dated page with plots to ``benchmarks/results``.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -23,7 +22,8 @@ from tqdm import tqdm
 
 from benchmarks.lifting.baselines import MLP, Baseline, load_baselines
 from benchmarks.lifting.lifting_page import FULL_RUN, REMARKS, page, page_head
-from benchmarks.page.report import REPOSITORY, RESULTS, commit, hardware, mocap_file, page_arguments, today
+from benchmarks.page.command import benchmark_parser, clips_option, end_with_json, shared_options
+from benchmarks.page.report import REPOSITORY, RESULTS, Page, commit, hardware, mocap_file, page_arguments, today
 from benchmarks.page.targets import load_full_run, load_remarks, save_full_run
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.joint_errors import pa_mpjpe_mm
@@ -192,14 +192,13 @@ def run(args: argparse.Namespace) -> dict:
         "commit": commit(), "details": parts,
     }  # fmt: skip
     if not args.no_page:
-        name = f"{today()}-lifting{'-quick' if args.quick else ''}"
-        images = draw(figures, baselines, wild, model, body, frames, args, name)
+        written = Page.of_today(f"lifting{'-quick' if args.quick else ''}", RESULTS)
+        images = draw(figures, baselines, wild, model, body, frames, args, written)
         head = page_head(figures, data.name, len(every), args.device)
         full = load_full_run(FULL_RUN) if subset else None
-        path = RESULTS / f"{name}.md"
         steps = args.steps, args.wild_steps
-        path.write_text(page(figures, head, baselines, full, steps, args.quick, images, load_remarks(REMARKS)))
-        print(f"wrote {path}")
+        text = page(figures, head, baselines, full, steps, args.quick, images, load_remarks(REMARKS))
+        print(f"wrote {written.write(text)}")
         if not subset and set(args.parts) == set(PARTS):
             save_full_run(FULL_RUN, figures, command(), args.device)
     return figures
@@ -207,16 +206,15 @@ def run(args: argparse.Namespace) -> dict:
 
 def draw(
     figures: dict, baselines: Sequence[Baseline], wild: WildFigures | None, model, body: BodyModel, frames: PoseFrames,
-    args: argparse.Namespace, name: str,
+    args: argparse.Namespace, page: Page,
 ) -> dict[str, str]:  # fmt: skip
-    """The page's pictures, written beside it as ``<name>-<picture>.png``; their file names."""
+    """The page's pictures, written beside it; their file names."""
     from benchmarks.lifting.figures import best_of_plot, calibration_plot, guidance_plot, wild_plot
     from benchmarks.lifting.pose_grid import draw_grid, varied_frames
 
     def path(picture: str) -> Path:
-        return RESULTS / f"{name}-{picture}.png"
+        return page.beside(f"-{picture}.png")
 
-    RESULTS.mkdir(exist_ok=True)
     found = []
     if figures["pixel_error"]:
         curves = {f"these weights, {figures['parameters'] / 1e6:.1f}M": figures["pixel_error"]}
@@ -229,7 +227,7 @@ def draw(
     if wild is not None:
         found += [wild_plot(wild, path("wild")), best_of_plot(wild, path("best-of"))]
         found.append(calibration_plot(wild, path("calibration")))
-    return {p.stem.removeprefix(f"{name}-").replace("-", "_"): p.name for p in found}
+    return {p.stem.removeprefix(f"{page.name}-").replace("-", "_"): p.name for p in found}
 
 
 def command() -> str:
@@ -238,15 +236,15 @@ def command() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_FRAMES} frames, some films: at most ten minutes")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"which to run, of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--data", help="clips to test on (default: the test split; see benchmarks/README.md)")
-    parser.add_argument("--weights", help="weights file (default: the shipped one)")
+    clips_option(parser, "test", what="clips to test on")
+    shared_options(parser, "weights")
     parser.add_argument("--mlp-weights", metavar="FILE", help="measure this MLP instead of taking committed figures")
     parser.add_argument("--baseline", metavar="NAME", help="measure --weights as a baseline and commit its figures")
     parser.add_argument("--label", help="what plots call the baseline")
-    parser.add_argument("--every", type=int, default=5, help="take every n-th frame of a clip (default 5)")
+    shared_options(parser, "every")
     parser.add_argument("--frames", type=int, default=0, help="subset of so many frames (default: all, or --quick's)")
     parser.add_argument("--steps", type=int, default=50, help="DDIM steps of the paper's protocol (default 50)")
     parser.add_argument("--wild-steps", type=int, default=10, help="DDIM steps of the wild protocol (default 10)")
@@ -258,17 +256,13 @@ def main() -> None:
         help="guidance weight of the wild protocol (default %(default)g)",
     )
     parser.add_argument("--films", type=Path, default=REPOSITORY / ".cache" / "synthetic", help="folder of the films")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--json", action="store_true", help="end with one JSON line")
-    parser.add_argument("--no-page", action="store_true", help="do not write the page")
+    shared_options(parser, "seed", "device", "json", "no_page")
     args = page_arguments(parser)
     args.parts = args.parts.split(",")
     if unknown := set(args.parts) - set(PARTS):
         raise SystemExit(f"--parts {','.join(sorted(unknown))} is unknown; expected some of {', '.join(PARTS)}")
     figures = run(args)
-    if args.json:
-        print(json.dumps(figures))
+    end_with_json(args, figures)
 
 
 if __name__ == "__main__":

@@ -20,14 +20,15 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from benchmarks.page.report import REPOSITORY, RESULTS, commit, mocap_file, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser, clips_option, shared_options
+from benchmarks.page.report import REPOSITORY, RESULTS, Page, commit, mocap_file, page_arguments, provenance
 from diffmocap.body.mocap import load_split
 from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol
 from diffmocap.evaluation.pose_frames import PoseFrames
 from diffmocap.evaluation.wild_protocol import evaluate_wild_protocol
 from diffmocap.evaluation.wild_scores import WildFigures
 from diffmocap.lifting.network.denoiser import DenoiserConfig
-from training.lifting.__main__ import HELD_OUT
+from training.held_out import HELD_OUT_CLIPS
 from training.lifting.previous import PreviousConfig
 from training.lifting.recipe import Recipe
 from training.lifting.trainer import Trainer
@@ -142,12 +143,12 @@ def plot(figures: dict, path: Path) -> None:
 
 def write_page(runs: list[dict]) -> Path:
     """The page, its plot and the raw figures."""
-    RESULTS.mkdir(exist_ok=True)
-    figures, one, name = by_variant(runs), runs[0], f"{today()}-data-ablation"
+    page = Page.of_today("data-ablation", RESULTS)
+    figures, one = by_variant(runs), runs[0]
     seeds = sorted({run["seed"] for run in runs})
     data = f"train: {one['clips']} clips, {one['frames']} frames; validation: {one['validation_frames']} frames"
-    (RESULTS / f"{name}.json").write_text(json.dumps(runs, indent=1) + "\n")
-    plot(figures, RESULTS / f"{name}.png")
+    page.beside(".json").write_text(json.dumps(runs, indent=1) + "\n")
+    plot(figures, page.beside(".png"))
     lines = [
         "# What each part of the data recipe brings", "",
         *provenance("benchmarks.data_ablation", data),
@@ -159,35 +160,33 @@ def write_page(runs: list[dict]) -> Path:
             f"| {variant} | " + " | ".join(cell(values[key], shown) for key, (_, shown) in MEASURES.items()) + " |"
             for variant, values in figures.items()
         ],
-        "", f"![more error than with the whole recipe]({name}.png)", "",
+        "", f"![more error than with the whole recipe]({page.name}.png)", "",
         "Validation split, w = 0; ± is half of the range over the seeds. *cameras*: turned about the vertical, any "
         "field of view, distance, place, pitch and roll, truncation, occlusion and a detector's errors; without them "
         "every view is the paper's. *body shapes*: betas of the wild views. *mirroring*, *limb mixing* (arms, legs, "
         "spine, head of other frames where no limit is passed and no limb enters the body), *joint noise*: of the "
         "poses.",
     ]  # fmt: skip
-    page = RESULTS / f"{name}.md"
-    page.write_text("\n".join(lines) + "\n")
-    return page
+    return page.write(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", help="training clips (default: the train split; see benchmarks/README.md)")
-    parser.add_argument("--val", help="validation clips (default: the val split)")
+    parser = benchmark_parser(__doc__)
+    clips_option(parser, "train", "--train", what="training clips")
+    clips_option(parser, "val", "--val", what="validation clips")
     parser.add_argument("--every-clip", type=int, default=10, help="train on every n-th clip (default 10)")
     parser.add_argument("--steps", type=int, default=1000, help="of training (default 1000)")
     parser.add_argument("--batch", type=int, default=96, help="poses a step (default 96)")
     parser.add_argument("--seeds", type=int, default=2, help="runs of each variant (default 2)")
     parser.add_argument("--frames", type=int, default=256, help="validation frames, evenly spaced (default 256)")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's default)")
+    shared_options(parser, "threads")
     parser.add_argument("--runs", type=Path, default=REPOSITORY / "runs" / "ablation", help="folder of the runs")
     parser.add_argument("--page-only", action="store_true", help="write the page of the runs that are finished")
     args = page_arguments(parser)
     if args.threads:
         torch.set_num_threads(args.threads)
     if not args.page_only:
-        clips = load_split(mocap_file("train", args.train), HELD_OUT)[:: args.every_clip]
+        clips = load_split(mocap_file("train", args.train), HELD_OUT_CLIPS)[:: args.every_clip]
         lengths = torch.tensor([len(clip) for clip in clips])
         frames = torch.cat([clip.rotations for clip in clips]), torch.arange(len(clips)).repeat_interleave(lengths)
         validation = PoseFrames.load(mocap_file("val", args.val), 5)

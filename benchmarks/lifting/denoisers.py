@@ -9,12 +9,12 @@ to ``benchmarks/results``.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 from benchmarks.lifting.pixel_alignment import WEIGHTS, measure
-from benchmarks.page.report import RESULTS, mocap_file, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser, clips_option, shared_options
+from benchmarks.page.report import RESULTS, Page, mocap_file, page_arguments, provenance
 from diffmocap.resources import sha256_of
 from training.manifest import without_folders
 
@@ -92,10 +92,9 @@ def plot(runs: list[dict], path: Path) -> None:
 
 def write_page(runs: list[dict], device: str) -> Path:
     """The page, its plot and the raw figures."""
-    RESULTS.mkdir(exist_ok=True)
-    name = f"{today()}-denoisers"
-    (RESULTS / f"{name}.json").write_text(without_folders(json.dumps(runs, indent=1)) + "\n")
-    plot(runs, RESULTS / f"{name}.png")
+    page = Page.of_today("denoisers", RESULTS)
+    page.beside(".json").write_text(without_folders(json.dumps(runs, indent=1)) + "\n")
+    plot(runs, page.beside(".png"))
     best = [chosen(runs, architecture) for architecture in dict.fromkeys(run["architecture"] for run in runs)]
     frames = f"{runs[0]['val']['frames']} frames of validation, {runs[0]['test']['frames']} of test"
     lines = [
@@ -109,21 +108,19 @@ def write_page(runs: list[dict], device: str) -> Path:
         "", "Pixel alignment error under the paper's protocol (see the page of `benchmarks.pixel_alignment`); bold is "
         "the objective that was chosen on the validation split. The paper's figures are on its own data and framing.",
         "",
-        f"![error against guidance]({name}.png)", "", "Trained by:", "",
+        f"![error against guidance]({page.name}.png)", "", "Trained by:", "",
         *[f"    {without_folders(run['command'])}" for run in runs],
     ]  # fmt: skip
-    page = RESULTS / f"{name}.md"
-    page.write_text("\n".join(lines) + "\n")
-    return page
+    return page.write(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of training.lifting")
-    parser.add_argument("--val", help="validation clips (default: the val split; see benchmarks/README.md)")
-    parser.add_argument("--test", help="test clips (default: the test split)")
+    clips_option(parser, "val", "--val", what="validation clips")
+    clips_option(parser, "test", "--test", what="test clips")
     parser.add_argument("--frames", type=int, default=256, help="evenly spaced frames of each split (0: every fifth)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    shared_options(parser, "device")
     args = page_arguments(parser)
     splits = {"val": mocap_file("val", args.val), "test": mocap_file("test", args.test)}
     runs = []

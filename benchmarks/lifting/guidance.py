@@ -9,15 +9,14 @@ levels, which shows why guidance at every step overshoots. Writes a dated page w
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from benchmarks.lifting.guidance_sweep import BEYOND_DEG, Guidance, Samples, Sweep
-from benchmarks.page.report import RESULTS, mocap_file, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser, clips_option, end_with_json, shared_options
+from benchmarks.page.report import RESULTS, Page, mocap_file, page_arguments, provenance
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import KEYPOINT_EDGES
 from diffmocap.camera.projection import project
@@ -177,10 +176,9 @@ def table(rows: list[dict]) -> list[str]:
 
 def write_page(figures: dict, sweep: Sweep, data: Path, device: str) -> Path:
     """The Markdown page, its plot and its picture."""
-    RESULTS.mkdir(exist_ok=True)
-    name = f"{today()}-guidance"
-    plot(figures["rows"], RESULTS / f"{name}.png")
-    draw_poses(sweep, RESULTS / f"{name}-poses.png")
+    page = Page.of_today("guidance", RESULTS)
+    plot(figures["rows"], page.beside(".png"))
+    draw_poses(sweep, page.beside("-poses.png"))
     low, high = GUIDANCE_INTERVAL
     free = [r for r in figures["rows"] if not r["way"].startswith("gradient") and r["model"] == "conditional"]
     gradient = [r for r in figures["rows"] if r["way"].startswith("gradient") or r["model"] == "unconditional"]
@@ -193,7 +191,7 @@ def write_page(figures: dict, sweep: Sweep, data: Path, device: str) -> Path:
         "- ms: processor time a sample", "",
         "## Classifier-free guidance", "",
         f"`interval`: only where the ratio of noise to signal lies in [{low}, {high}], as the package samples.", "",
-        *table(free), "", f"![pixel error]({name}.png)", "",
+        *table(free), "", f"![pixel error]({page.name}.png)", "",
         f"Why not at every step: the branches along the trajectory of w = {LOOK_WEIGHT:g}. {OVERSHOOT}", "",
         "| noise / signal | norm: conditional | difference | guided "
         "| pixel error: conditional | unconditional | guided |",
@@ -205,26 +203,19 @@ def write_page(figures: dict, sweep: Sweep, data: Path, device: str) -> Path:
             for r in figures["noise_levels"]
         ],
         "", "## Gradient guidance (the paper's section 3.4)", "", FORMS_EXPLAINED, "", *table(gradient), "",
-        WHY_IT_FAILS, "", f"![poses]({name}-poses.png)", "",
+        WHY_IT_FAILS, "", f"![poses]({page.name}-poses.png)", "",
         "Above: the camera's view, input keypoints in red; below: from the side. Under each: pixel error, MPJPE. The "
         "gradient is that of `through, at most 0.25` with w = 1.",
     ]  # fmt: skip
-    page = RESULTS / f"{name}.md"
-    page.write_text("\n".join(lines) + "\n")
-    return page
+    return page.write(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="clips to sample for (default: the validation split; see benchmarks/README.md)")
-    parser.add_argument("--weights", help="weights file (default: the shipped one)")
-    parser.add_argument("--every", type=int, default=5, help="take every n-th frame of a clip (default 5)")
+    parser = benchmark_parser(__doc__)
+    clips_option(parser, "val", what="clips to sample for")
+    shared_options(parser, "weights", "every")
     parser.add_argument("--frames", type=int, default=64, help="evenly spaced subset of so many frames (default 64)")
-    parser.add_argument("--steps", type=int, default=50, help="DDIM steps (default 50)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--json", action="store_true", help="end with one JSON line")
-    parser.add_argument("--no-page", action="store_true", help="do not write the page")
+    shared_options(parser, "steps", "seed", "device", "json", "no_page")
     args = page_arguments(parser)
     data = mocap_file("val", args.data)
     frames = PoseFrames.load(data, args.every)
@@ -236,8 +227,7 @@ def main() -> None:
     print("\n".join(table(figures["rows"])))
     if not args.no_page:
         print(f"wrote {write_page(figures, sweep, data, args.device)}")
-    if args.json:
-        print(json.dumps(figures))
+    end_with_json(args, figures)
 
 
 if __name__ == "__main__":

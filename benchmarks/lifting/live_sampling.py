@@ -10,7 +10,6 @@ a dated page to ``benchmarks/results``.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from dataclasses import asdict, replace
@@ -21,7 +20,8 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.lifting.noisy_keypoints import CAMERA, CORRELATION, NOISE, Observed, observe
-from benchmarks.page.report import RESULTS, mocap_file, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser, clips_option, end_with_json, shared_options
+from benchmarks.page.report import RESULTS, Page, mocap_file, page_arguments, provenance
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.joint_errors import mpjpe_mm, pa_mpjpe_mm
@@ -159,13 +159,12 @@ def describe(settings: LiftingSettings) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="clips (default: the validation split; see benchmarks/README.md)")
-    parser.add_argument("--weights", help="weights file (default: the shipped one)")
+    parser = benchmark_parser(__doc__)
+    clips_option(parser, "val")
+    shared_options(parser, "weights")
     parser.add_argument("--student", help="weights of a few-step student, for rows of its own")
     parser.add_argument("--frames", type=int, default=150, help="frames of each clip (default 150)")
-    parser.add_argument("--json", action="store_true", help="end with one JSON line")
-    parser.add_argument("--no-page", action="store_true", help="do not write the page")
+    shared_options(parser, "json", "no_page")
     args = page_arguments(parser)
     torch.set_num_threads(1)
     data = mocap_file("val", args.data)
@@ -189,9 +188,7 @@ def main() -> None:
     print(f"defaults against DDIM-50: {json.dumps(live)}")
     if not args.no_page:
         source = f"`{data.name}`: {', '.join(CLIPS)}, at most {args.frames} frames each"
-        RESULTS.mkdir(exist_ok=True)
-        page = RESULTS / f"{today()}-live-sampling.md"
-        page.write_text("\n".join([
+        lines = [
             "# Live sampling", "",
             *provenance("benchmarks.live_sampling", source), "",
             f"Keypoints with noise of {NOISE} of the person's half-size, correlated by {CORRELATION} from frame to "
@@ -206,10 +203,9 @@ def main() -> None:
             f"{live['mean_error_ratio']:.3f} of DDIM-50's ({live['ddim50_mean_pixel_error']:.4f}), "
             f"{live['cold_error_ratio']:.3f} without knowing the frame before; samples (temperature 1): "
             f"{live['sample_error_ratio']:.3f} of DDIM-50's ({live['ddim50_sample_pixel_error']:.4f}).",
-        ]) + "\n")  # fmt: skip
-        print(f"wrote {page}")
-    if args.json:
-        print(json.dumps({"settings": rows, "live": live}))
+        ]  # fmt: skip
+        print(f"wrote {Page.of_today('live-sampling', RESULTS).write(lines)}")
+    end_with_json(args, {"settings": rows, "live": live})
 
 
 if __name__ == "__main__":

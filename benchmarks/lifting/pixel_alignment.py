@@ -7,13 +7,12 @@ line. Writes a dated page with a plot to ``benchmarks/results``.
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 
 import torch
 
-from benchmarks.page.report import RESULTS, mocap_file, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser, clips_option, end_with_json, shared_options
+from benchmarks.page.report import RESULTS, Page, mocap_file, page_arguments, provenance
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol
@@ -55,8 +54,7 @@ def write_page(figures: dict, data: Path, device: str) -> Path:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    RESULTS.mkdir(exist_ok=True)
-    name = f"{today()}-pixel-alignment"
+    page = Page.of_today("pixel-alignment", RESULTS)
     figure, axes = plt.subplots(figsize=(6, 3.6))
     x = [float(k) for k in PAPER]
     axes.errorbar(
@@ -69,7 +67,7 @@ def write_page(figures: dict, data: Path, device: str) -> Path:
     axes.set(xlabel="guidance weight w", ylabel="pixel alignment error", ylim=(0, None), title="Lower is better")
     axes.legend(frameon=False)
     figure.tight_layout()
-    figure.savefig(RESULTS / f"{name}.png", dpi=120)
+    figure.savefig(page.beside(".png"), dpi=120)
     falls = figures["pixel_error"]["2.0"] < figures["pixel_error"]["0.5"] < figures["pixel_error"]["0.0"]
     lines = [
         "# Pixel alignment error, paper's protocol", "",
@@ -84,7 +82,7 @@ def write_page(figures: dict, data: Path, device: str) -> Path:
         "", f"Over this range the error {'falls' if falls else 'does not fall monotonically'} as w grows.", "",
         "By subject:", "", "| subject | " + " | ".join(f"w = {k}" for k in PAPER) + " |", "|---|" + "---|" * len(PAPER),
         *[f"| {s} | " + " | ".join(f"{v[k]:.4f}" for k in PAPER) + " |" for s, v in figures["by_subject"].items()],
-        "", f"![error against guidance]({name}.png)", "",
+        "", f"![error against guidance]({page.name}.png)", "",
         "Protocol: square image, vertical field of view 50 degrees, fixed level camera with the pelvis on its optical "
         "axis at the distance where the projection of the standing body is 80 % of the image high, heading as "
         "captured, betas 0, the true translation given and used to project the sample, clean keypoints, nothing "
@@ -92,22 +90,15 @@ def write_page(figures: dict, data: Path, device: str) -> Path:
         "absolute difference over 25 keypoints and both coordinates over the image size. The paper does not give its "
         "framing, and trains and tests on AMASS; its figures are shown for orientation.",
     ]  # fmt: skip
-    page = RESULTS / f"{name}.md"
-    page.write_text("\n".join(lines) + "\n")
-    return page
+    return page.write(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="clips to test on (default: the test split; see benchmarks/README.md)")
-    parser.add_argument("--weights", help="weights file (default: the shipped one)")
-    parser.add_argument("--every", type=int, default=5, help="take every n-th frame of a clip (default 5)")
+    parser = benchmark_parser(__doc__)
+    clips_option(parser, "test", what="clips to test on")
+    shared_options(parser, "weights", "every")
     parser.add_argument("--frames", type=int, default=0, help="evenly spaced subset of so many frames (default: all)")
-    parser.add_argument("--steps", type=int, default=50, help="DDIM steps (default 50)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--json", action="store_true", help="end with one JSON line")
-    parser.add_argument("--no-page", action="store_true", help="do not write the page")
+    shared_options(parser, "steps", "seed", "device", "json", "no_page")
     args = page_arguments(parser)
     data = mocap_file("test", args.data)
     figures = measure(args.weights, data, args.every, args.frames, args.steps, args.seed, args.device)
@@ -115,8 +106,7 @@ def main() -> None:
         print(f"w = {k}: pixel error {v:.4f}, MPJPE {figures['mpjpe_mm'][k]:.0f} mm (paper {PAPER[k]:.3f})")
     if not args.no_page:
         print(f"wrote {write_page(figures, data, args.device)}")
-    if args.json:
-        print(json.dumps(figures))
+    end_with_json(args, figures)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ varies the track's settings; the defaults of ``TrackSettings`` are chosen here. 
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +25,8 @@ from benchmarks.lifting.noisy_keypoints import (
     hide_parts,
     observe,
 )
-from benchmarks.page.report import RESULTS, mocap_file, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser, clips_option, end_with_json, shared_options
+from benchmarks.page.report import RESULTS, Page, mocap_file, page_arguments, provenance
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_NAMES
@@ -181,14 +180,13 @@ def page(rows: list[dict], head: list[str], cuts: int, picture: list[str]) -> st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="clips (default: the validation split; see benchmarks/README.md)")
-    parser.add_argument("--weights", help="weights file (default: the shipped one)")
+    parser = benchmark_parser(__doc__)
+    clips_option(parser, "val")
+    shared_options(parser, "weights")
     parser.add_argument("--frames", type=int, default=75, help="frames of each clip at most (default 75)")
     parser.add_argument("--hypotheses", type=int, nargs="+", default=[1, 4, 8], metavar="K", help="default 1 4 8")
     parser.add_argument("--sweep", action="store_true", help="vary the track's settings, at the largest K, instead")
-    parser.add_argument("--json", action="store_true", help="end with one JSON line")
-    parser.add_argument("--no-page", action="store_true", help="do not write the page")
+    shared_options(parser, "json", "no_page")
     args = page_arguments(parser)
     torch.set_num_threads(1)
     data = mocap_file("val", args.data)
@@ -211,18 +209,16 @@ def main() -> None:
         rows.append({"hypotheses": k, "mode": mode, **measured, "track": asdict(settings.track)})
         tqdm.write(table(rows[-1:])[-1])
     if not args.no_page:
-        RESULTS.mkdir(exist_ok=True)
-        out = RESULTS / f"{today()}-tracking{'-settings' if args.sweep else ''}.md"
+        written = Page.of_today(f"tracking{'-settings' if args.sweep else ''}", RESULTS)
         seen = f"`{data.name}`: {', '.join(name for name, _, _ in PARTS)}, {len(observed)} frames"
         picture = []
         if not args.sweep:
             most = max(args.hypotheses)
-            draw({m: runs[most, m] for m in ("as sampled", "tracked")}, observed, out.with_suffix(".png"))
-            picture = ["", f"![Depth of two joints over time, {most} hypotheses]({out.stem}.png)"]
-        out.write_text(page(rows, provenance("benchmarks.tracking", seen), len(observed.cuts), picture))
-        print(f"wrote {out}")
-    if args.json:
-        print(json.dumps(rows))
+            draw({m: runs[most, m] for m in ("as sampled", "tracked")}, observed, written.beside(".png"))
+            picture = ["", f"![Depth of two joints over time, {most} hypotheses]({written.name}.png)"]
+        text = page(rows, provenance("benchmarks.tracking", seen), len(observed.cuts), picture)
+        print(f"wrote {written.write(text)}")
+    end_with_json(args, rows)
 
 
 if __name__ == "__main__":

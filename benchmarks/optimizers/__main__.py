@@ -32,7 +32,8 @@ from benchmarks.optimizers.paper import ADAFACTOR_MLP, OPTIMUS
 from benchmarks.optimizers.sections import page, page_head
 from benchmarks.optimizers.summary import ADAFACTOR_MLP_LARGE, Measured, by_task, headline_tasks, summary
 from benchmarks.optimizers.tasks import DIMENSIONS, SEED, STARTS, BenchmarkTask, all_tasks
-from benchmarks.page.report import REPOSITORY, RESULTS, commit, page_arguments, today
+from benchmarks.page.command import end_with_json, shared_options
+from benchmarks.page.report import REPOSITORY, RESULTS, Page, commit, page_arguments
 from benchmarks.page.targets import load_full_run, load_remarks, save_full_run
 from diffmocap.optim.functions import FUNCTIONS
 
@@ -174,14 +175,12 @@ def write_page(
 ) -> None:
     """The page and its plots, and of a full run the record that stands beside quick ones."""
     quick = figures["subset"]["quick"]
-    name = f"{today()}-optimizers{'-quick' if quick else ''}"
-    RESULTS.mkdir(exist_ok=True)
-    images = figures["images"] = draw(figures["details"], measured, plain, name)
+    written = Page.of_today(f"optimizers{'-quick' if quick else ''}", RESULTS)
+    images = figures["images"] = draw(figures["details"], measured, plain, written)
     weights = {n: (_short(s.path), s.sha256, s.parameters) for n, s in solvers.items()}
     full = load_full_run(FULL_RUN) if quick or not complete else None
-    path = RESULTS / f"{name}.md"
-    path.write_text(page(figures, page_head(figures, weights), full, images, load_remarks(REMARKS)))
-    print(f"wrote {path}")
+    text = page(figures, page_head(figures, weights), full, images, load_remarks(REMARKS))
+    print(f"wrote {written.write(text)}")
     if complete and not quick and set(figures["subset"]["parts"]) == set(PARTS):
         save_full_run(FULL_RUN, figures, command())
 
@@ -191,14 +190,14 @@ def _short(path: Path) -> str:
     return str(path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path)
 
 
-def draw(details: dict, measured: Measured, plain: Measured, name: str) -> dict[str, str]:
-    """The page's pictures, written beside it as ``<name>-<picture>.png``; their file names."""
+def draw(details: dict, measured: Measured, plain: Measured, page: Page) -> dict[str, str]:
+    """The page's pictures, written beside it; their file names."""
     from benchmarks.optimizers import cost_figures as single
     from benchmarks.optimizers import figures as plots
     from benchmarks.optimizers.summary import ASKED_RATIO
 
     def path(picture: str) -> Path:
-        return RESULTS / f"{name}-{picture}.png"
+        return page.beside(f"-{picture}.png")
 
     found = []
     if "tasks" in details:
@@ -221,7 +220,7 @@ def draw(details: dict, measured: Measured, plain: Measured, name: str) -> dict[
         found.append(single.cost_plot(details["costs"]["step_time"], memory["peak_mb"], memory["n"], path("costs")))
     if "directions" in details:
         found.append(single.direction_plot(details["directions"], path("directions")))
-    return {p.stem.removeprefix(f"{name}-"): p.name for p in found}
+    return {p.stem.removeprefix(f"{page.name}-"): p.name for p in found}
 
 
 def command() -> str:
@@ -251,7 +250,7 @@ def parser() -> argparse.ArgumentParser:
         return {"type": lambda text: _list(known, kind, text), "default": list(known), "metavar": "A,B"}
 
     p.add_argument("--quick", action="store_true", help="all tasks from fewer starts: at most ten minutes on two cores")
-    p.add_argument("--json", action="store_true", help="end with one JSON line")
+    shared_options(p, "json")
     p.add_argument("--parts", **choice(PARTS), help=f"which to run, of {', '.join(PARTS)} (default: all)")
     p.add_argument("--functions", **choice(tuple(FUNCTIONS)), help="some of the 15 functions (default: all)")
     p.add_argument("--dimensions", **choice(DIMENSIONS, int), help="some of the dimensions (default: all)")
@@ -274,8 +273,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--only-baselines", action="store_true", help="end after refreshing")
     p.add_argument("--largest-timed", type=int, default=TIMED_DIMENSIONS[-1], metavar="N",
                    help="largest problem that steps are timed on (default %(default)s)")  # fmt: skip
-    p.add_argument("--threads", type=int, default=0, help="of PyTorch (default: its own choice)")
-    p.add_argument("--no-page", action="store_true", help="do not write the page")
+    shared_options(p, "threads", "no_page")
     return p
 
 
@@ -288,8 +286,7 @@ def main() -> None:
         refresh(args.baselines, tasks, args.baseline_starts, anew=args.refresh_baselines == "all")
         return
     figures = run(args)
-    if args.json:
-        print(json.dumps({k: v for k, v in figures.items() if k != "details"}))
+    end_with_json(args, {k: v for k, v in figures.items() if k != "details"})
 
 
 if __name__ == "__main__":

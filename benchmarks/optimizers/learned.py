@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from benchmarks.optimizers.curves import Curve, by_iteration, curve_from
 from benchmarks.optimizers.tasks import ITERATIONS, SEED, BenchmarkTask
 from benchmarks.page.report import REPOSITORY
 from diffmocap.errors import ModelFileError
+from diffmocap.files.digest import digest_of
 from diffmocap.optim.learned import LearnedOptimizer
 from diffmocap.optim.weights import load_optimizer
 from diffmocap.resources import sha256_of
@@ -78,10 +78,7 @@ class LearnedRun:
 
 def code_version(folder: Path = REPOSITORY / "diffmocap" / "optim") -> str:
     """Of the optimizers' sources, in a few letters."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:12]
+    return digest_of(folder, folder.glob("*.py"))[:12]
 
 
 def run_tasks(

@@ -10,7 +10,6 @@ the same seed and are trained by ``training.optim``'s recipe, only shorter. Runs
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.optimizers.optimus_variants_page import write_page
+from benchmarks.page.command import benchmark_parser, shared_options
 from benchmarks.page.report import commit, page_arguments, today
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.weights import build
@@ -121,12 +121,12 @@ def done(path: Path = RUNS) -> list[dict]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = benchmark_parser(__doc__)
     p.add_argument("--minutes", type=float, default=2.5, help="processor time of each training (default %(default)s)")
     p.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each (default %(default)s)")
     p.add_argument("--only", nargs="+", choices=list(VARIANTS), metavar="VARIANT", help="these variants (default: all)")
     p.add_argument("--page", action="store_true", help="train nothing, write the page from the runs that were kept")
-    p.add_argument("--out", type=Path, default=RESULTS, help="folder of page and figure")
+    shared_options(p, "out")
     args = page_arguments(p, arguments)
     if not args.page:
         torch.set_num_threads(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.page.report import provenance, today
+from benchmarks.page.report import Page, provenance
 from benchmarks.page.targets import load_remarks
 
 TITLES = {
@@ -58,8 +58,8 @@ def figure(runs: list[dict], path: Path) -> None:
 
 def write_page(runs: list[dict], groups: dict[str, str], out: Path) -> Path:
     """``<date>-optimus-variants.md`` and its figure; remarks come from ``optimus_variants_remarks.md`` beside."""
-    out.mkdir(parents=True, exist_ok=True)
-    picture = out / f"{today()}-optimus-variants.png"
+    page = Page.of_today("optimus-variants", out)
+    picture = page.beside(".png")
     figure(runs, picture)
     commits = ", ".join(sorted({run["commit"][:12] for run in runs}))
     lines = [
@@ -76,6 +76,4 @@ def write_page(runs: list[dict], groups: dict[str, str], out: Path) -> Path:
             lines += [f"## {title}", "", *table(runs, groups, group), ""]
     if remarks := load_remarks(out / "optimus_variants_remarks.md"):
         lines += [remarks, ""]
-    page = out / f"{today()}-optimus-variants.md"
-    page.write_text("\n".join(lines))
-    return page
+    return page.write(lines)

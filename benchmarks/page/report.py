@@ -9,11 +9,13 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from training.commit import REPOSITORY, git_commit, uncommitted
+
 RESULTS = REPOSITORY / "benchmarks" / "results"
 #: Files that a refusal names.
 _MOST_NAMED = 5
@@ -37,31 +39,9 @@ def hardware(device: str = "cpu") -> str:
     return processor()
 
 
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(REPOSITORY), *arguments]
-    return subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).strip()
-
-
-def uncommitted() -> list[str]:
-    """Files that a run of now may depend on and that the commit does not have as they are, sorted.
-
-    Tracked files that differ from the commit, but for those of ``benchmarks/results``, which a run writes itself, and
-    Python files that are not tracked.
-
-    Raises:
-        OSError, subprocess.CalledProcessError: this is no git checkout.
-    """
-    changed = _git("diff", "--name-only", "HEAD", "--", ".", ":(exclude)benchmarks/results")
-    unknown = _git("ls-files", "--others", "--exclude-standard", "--", "*.py")
-    return sorted({*changed.splitlines(), *unknown.splitlines()})
-
-
 def commit() -> str:
-    """Commit the benchmark ran at; ``+changes`` where files differed from it (:func:`uncommitted`)."""
-    try:
-        return _git("rev-parse", "--short", "HEAD") + ("+changes" if uncommitted() else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+    """Commit the benchmark ran at; ``+changes`` where files differed from it (:func:`training.commit.uncommitted`)."""
+    return git_commit(REPOSITORY, short=True)
 
 
 def page_arguments(
@@ -89,7 +69,7 @@ def page_arguments(
     if options.uncommitted or getattr(options, "no_page", False) or not record or not writes(options):
         return options
     try:
-        files = uncommitted()
+        files = uncommitted(REPOSITORY)
     except (OSError, subprocess.CalledProcessError):
         raise SystemExit(
             "this is no git checkout, so that a page could not say what it measured; --uncommitted writes one all the "
@@ -120,6 +100,35 @@ def provenance(module: str, data: str, device: str = "cpu") -> list[str]:
         f"- commit: `{commit()}`",
         f"- data: {data}",
     ]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page in ``folder``, whose name begins with the date, and the pictures and figures beside it."""
+
+    folder: Path
+    name: str
+
+    @classmethod
+    def of_today(cls, subject: str, folder: Path) -> Page:
+        """The page on ``subject``; makes the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder, f"{today()}-{subject}")
+
+    @property
+    def path(self) -> Path:
+        """Of the page itself."""
+        return self.beside(".md")
+
+    def beside(self, ending: str) -> Path:
+        """Path of a file of the same name with another ending, such as ``.png`` or ``-poses.png``."""
+        return self.folder / f"{self.name}{ending}"
+
+    def write(self, lines: Sequence[str] | str) -> Path:
+        """Writes the text, or lines of it; returns where."""
+        text = lines if isinstance(lines, str) else "\n".join(lines)
+        self.path.write_text(text.rstrip("\n") + "\n")
+        return self.path
 
 
 def mocap_file(split: str, given: str | Path | None = None) -> Path:

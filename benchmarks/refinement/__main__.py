@@ -24,7 +24,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from benchmarks.page.report import REPOSITORY, RESULTS, commit, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
+from benchmarks.page.report import REPOSITORY, RESULTS, Page, commit, page_arguments, provenance
 from benchmarks.page.targets import load_full_run, load_remarks, save_full_run
 from benchmarks.refinement import plots
 from benchmarks.refinement.ablations import ablation_part
@@ -129,25 +130,23 @@ def write_page(figures: dict, args: argparse.Namespace) -> None:
     """The page and its plots, and of a full run the record that stands beside quick ones."""
     quick, details = figures["subset"]["quick"], figures["details"]
     complete = not quick and not args.evaluations and set(details) == set(PARTS) and set(args.solvers) >= set(USUAL)
-    name = f"{today()}-refinement{'-quick' if quick else ''}"
-    args.out.mkdir(parents=True, exist_ok=True)
+    written = Page.of_today(f"refinement{'-quick' if quick else ''}", args.out)
     images = {}
     for loss in LOSSES:
         if "curves" in details.get(loss, {}):
-            path = args.out / f"{name}-{loss}.png"
+            path = written.beside(f"-{loss}.png")
             images[f"{loss}-convergence"] = plots.convergence_plot(details[loss], path).name
         elif loss in details:  # taken over, and so is its plot
             images[f"{loss}-convergence"] = f"{load_full_run(FULL_RUN)['date']}-refinement-{loss}.png"
     if "window" in details:
         of = details["window"]["figures"]["all"], details["window"]["after_by"]
-        images["window-trade"] = plots.trade_plot(*of, args.out / f"{name}-trade.png").name
+        images["window-trade"] = plots.trade_plot(*of, written.beside("-trade.png")).name
     data = "CMU motion capture, validation and test files" + (f" in `{args.data}`" if args.data else "")
     head = provenance("benchmarks.refinement", data) + [f"- subset: `{json.dumps(figures['subset'])}`"]
     head += [f"- note: {note}" for note in figures["notes"]]
     full = None if complete else load_full_run(FULL_RUN)
     text = page(figures, head, full, images, load_remarks(REMARKS))
-    (args.out / f"{name}.md").write_text(text)
-    print(f"wrote {args.out / f'{name}.md'}")
+    print(f"wrote {written.write(text)}")
     if complete and args.out == RESULTS:
         kept = {part: {k: v for k, v in of.items() if k not in DRAWN} for part, of in details.items()}
         command = f"python -m benchmarks.refinement {shlex.join(sys.argv[1:])}"
@@ -156,10 +155,10 @@ def write_page(figures: dict, args: argparse.Namespace) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = benchmark_parser(__doc__)
     p.add_argument("--quick", action="store_true", help="a fixed subset: at most ten minutes on two idle cores")
     p.add_argument("--smallest", action="store_true", help="a minute or two, to see that everything runs")
-    p.add_argument("--json", action="store_true", help="end with one JSON line")
+    shared_options(p, "json")
     p.add_argument("--parts", nargs="+", choices=PARTS,
                    help="which to run (default: all; a quick run: no ablations)")  # fmt: skip
     p.add_argument("--complete", action="store_true",
@@ -178,8 +177,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0, help="of motions, cameras and noise (default %(default)s)")
     p.add_argument("--keep", action="store_true", help="let a quick run keep and take results, too")
     p.add_argument("--cache", type=Path, default=FOLDER, help="where results are kept (default %(default)s)")
-    p.add_argument("--out", type=Path, default=RESULTS, help="folder of the page (default %(default)s)")
-    p.add_argument("--no-page", action="store_true", help="do not write the page")
+    shared_options(p, "out", "no_page")
     return p
 
 
@@ -187,8 +185,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = page_arguments(parser(), arguments)
     torch.set_num_threads(1)
     figures = run(args)
-    if args.json:
-        print(json.dumps({k: v for k, v in figures.items() if k != "details"}))
+    end_with_json(args, {k: v for k, v in figures.items() if k != "details"})
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks.page.report import REPOSITORY
+from diffmocap.files.digest import digest_of
 
 FOLDER = REPOSITORY / ".cache" / "refinement"
 #: Packages whose code the results depend on.
@@ -20,12 +21,8 @@ CODE = ("optim", "physics", "refinement", "lifting", "body")
 
 def code_version(root: Path = REPOSITORY) -> str:
     """Of the sources and of the body, in a few letters."""
-    digest = hashlib.sha256()
-    for part in CODE:
-        for path in sorted((root / "diffmocap" / part).rglob("*.py")):
-            digest.update(path.name.encode() + path.read_bytes())
-    digest.update((root / "models" / "human.urdf").read_bytes())
-    return digest.hexdigest()[:16]
+    code = (path for part in CODE for path in (root / "diffmocap" / part).rglob("*.py"))
+    return digest_of(root, [*code, root / "models" / "human.urdf"])[:16]
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,10 @@ from benchmarks.refinement.judge import RootJudge
 from diffmocap.body.mocap import load_split, retarget
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
+from training.held_out import UNEVEN_SUBJECTS
 
 #: Whose walks are in domain. No subject of the validation and test files is trained on.
 WALKERS = ("17", "27", "38", "39", "43")
-#: They climb or walk on uneven ground.
-LEFT_OUT = ("01", "03", "127")
 #: Frames left out at the ends of takes, where people get up to speed.
 MARGIN = 3
 
@@ -50,9 +49,9 @@ class Cut:
 def takes_of(
     splits: Sequence[str], body: BodyModel, folder: Path | None = None, subjects: Sequence[str] = ()
 ) -> list[MotionClip]:
-    """Takes of splits on the shipped body, those of :data:`LEFT_OUT` left out; of some subjects alone if named."""
+    """Takes of splits on the shipped body, those on uneven ground left out; of some subjects alone if named."""
     takes = [clip for split in splits for clip in load_split(mocap_file(split, folder and folder / _file(split)))]
-    chosen = [t for t in takes if t.subject not in LEFT_OUT and (not subjects or t.subject in subjects)]
+    chosen = [t for t in takes if t.subject not in UNEVEN_SUBJECTS and (not subjects or t.subject in subjects)]
     return [retarget(take, body) for take in chosen]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.refinement.clips import LEFT_OUT, WALKERS
+from benchmarks.refinement.clips import WALKERS
 from benchmarks.refinement.diffphy import HARD_GROUND
 from benchmarks.refinement.judge import ARM, EDGES, FRICTION, LEAVE, TOUCH
 from benchmarks.refinement.metrics import DRAWS, SLIDING
@@ -10,13 +10,15 @@ from benchmarks.refinement.pybullet_rollout import RATE_HZ, SURFACING_S
 from benchmarks.refinement.scores import WITHIN
 from benchmarks.refinement.windows import LEAD, ROUNDS
 from diffmocap.physics.ground_contact import GroundContact
-from training.optim.motion_problems import HELD_OUT
+from training.held_out import HELD_OUT_SUBJECT, UNEVEN_SUBJECTS
+
+_CHOSEN_ON, _UNEVEN = HELD_OUT_SUBJECT, UNEVEN_SUBJECTS
 
 DEFINITIONS = f"""\
 - **Motions**: stretches of CMU's recordings (<http://mocap.cs.cmu.edu>), 30 frames a second, on the shipped body. In
   domain: walks of subjects {", ".join(WALKERS)}. Out of domain: all else of the validation and test files. Subjects
-  {", ".join(LEFT_OUT)} are left out (climbing, uneven ground), and {", ".join(SLIDING)} has no figure of foot skate.
-  No subject measured here is trained on; learning rates and filters are chosen on walks of subject {HELD_OUT}, which
+  {", ".join(_UNEVEN)} are left out (climbing, uneven ground), and {", ".join(SLIDING)} has no figure of foot skate.
+  No subject measured here is trained on; learning rates and filters are chosen on walks of subject {_CHOSEN_ON}, which
   is not trained on either. The refinement's own weights were chosen on walks of subjects 39 and 43, which are among
   those measured in domain.
 - **Windows**: 32 frames before a level camera from a random side at 3.5 to 5.5 m; keypoints with correlated noise of
@@ -52,8 +54,8 @@ DEFINITIONS = f"""\
   with soles lifted out of the ground, and their controls are found on a harder ground, which a standing foot sinks
   {1e3 * HARD_GROUND.sink_m:g} mm into instead of {1e3 * GroundContact.sink_m:g}.
 - **Filters**: one-euro (causal) and a Rauch-Tung-Striebel smoother under white jerk, on the same 32 frames. *Tuned*:
-  least MPJPE-G for subject {HELD_OUT}. *Equal jitter*: the strength at which their TV is that of the refined motions.
+  least MPJPE-G for subject {_CHOSEN_ON}. *Equal jitter*: the strength at which their TV is that of the refined motions.
 - **Intervals**: 95 %, bootstrap over takes ({DRAWS} draws), all motions of a take together.
 - **Table 4**: networks run until f(x) is above the mean of the last five values (or the cap); 50 evaluations without
-  that; basin hopping with 40 iterations between moves, whose size is chosen on subject {HELD_OUT}.
+  that; basin hopping with 40 iterations between moves, whose size is chosen on subject {_CHOSEN_ON}.
 """

@@ -15,7 +15,6 @@ Writes a dated page to ``benchmarks/results``.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +23,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.page.report import RESULTS, mocap_file, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser
+from benchmarks.page.report import RESULTS, Page, mocap_file, page_arguments, provenance
 from benchmarks.refinement.filters import OneEuro, at_equal_jitter
 from benchmarks.refinement.live_streams import FPS, UP, LiveStream, live_stream
 from diffmocap.body.mocap import load_split
@@ -155,7 +155,7 @@ def page(groups: dict[str, dict[str, dict[str, float]]], noise: str, head: list[
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--data", type=Path, help="clip collection of the motions; default: the validation split")
     parser.add_argument("--noise", choices=("lifting", "synthetic"), default="lifting")
     parser.add_argument("--lags", type=int, nargs="+", default=[0, 4, 8], help="frames")
@@ -184,7 +184,7 @@ def main(arguments: list[str] | None = None) -> None:
         data = f"subset: {options.frames} frames each of {next(iter(WALKS))} and {next(iter(OTHERS))} (validation)"
     text = page(groups, options.noise, provenance("benchmarks.live_refinement", data), options.note)
     variant = ("-synthetic" if options.noise == "synthetic" else "") + ("-quick" if options.quick else "")
-    out = options.out or RESULTS / f"{today()}-live-refinement{variant}.md"
+    out = options.out or Page.of_today(f"live-refinement{variant}", RESULTS).path
     out.write_text(text)
     print(text)
 

@@ -24,7 +24,8 @@ from diffmocap.body.urdf import read_urdf
 from diffmocap.optim.task import Task
 from diffmocap.physics.articulated import ArticulatedBody
 from diffmocap.refinement.window.body_points import BodyPoints
-from training.optim.motion_problems import HELD_OUT, on_the_floor, simulated_body
+from training.held_out import HELD_OUT_SUBJECT
+from training.optim.motion_problems import on_the_floor, simulated_body
 
 #: Frames of a window, and of a second of DiffPhy with its first frame.
 FRAMES = {"window": 32, "diffphy": 31}
@@ -65,7 +66,7 @@ class Bench:
 
     def held_out(self, loss: str, frames: int, count: int) -> list[Cut]:
         """Walks of the subject of the training split that nothing is trained on."""
-        takes = takes_of(("train",), self.model, self.settings.data, (HELD_OUT,))
+        takes = takes_of(("train",), self.model, self.settings.data, (HELD_OUT_SUBJECT,))
         walks = [take for take in takes if "walk" in take.action.lower()]
         return cuts_of(self._grounded(loss, walks), frames, 3, count, self.settings.seed)
 

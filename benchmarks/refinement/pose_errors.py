@@ -7,7 +7,6 @@ to ``models/pose_errors.json``; every run then reports the covariances' coverage
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import dataclass, replace
 
@@ -17,7 +16,8 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.lifting.noisy_keypoints import CAMERA, HALVES, LIMBS, NOISE, Observed, hide_parts, observe
-from benchmarks.page.report import RESULTS, commit, mocap_file, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser, clips_option
+from benchmarks.page.report import RESULTS, Page, commit, mocap_file, page_arguments, provenance, today
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_MIRROR, JOINT_NAMES
@@ -222,10 +222,10 @@ def page(results: dict[int, dict[str, float]], tables: PoseErrors, head: list[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--fit", action="store_true", help="measure on the validation split and ship the figures")
-    parser.add_argument("--val", help="validation clips (default: see benchmarks/README.md)")
-    parser.add_argument("--test", help="test clips (default: see benchmarks/README.md)")
+    clips_option(parser, "val", "--val", what="validation clips")
+    clips_option(parser, "test", "--test", what="test clips")
     parser.add_argument("--clips", type=int, default=14, help="sequences of each split (default 14)")
     parser.add_argument("--frames", type=int, default=96, help="frames of each at most (default 96)")
     args = page_arguments(parser)
@@ -243,10 +243,7 @@ def main() -> None:
     results = {k: coverage(measure(lifter, body, tables, k, data)) for k in (1, 4, 8)}
     used = f"`{mocap_file('test', args.test).name}`, {len(data)} sequences, {sum(map(len, data))} frames"
     head = provenance("benchmarks.pose_errors", f"{used}; figures of `{mocap_file('val', args.val).name}`")
-    RESULTS.mkdir(exist_ok=True)
-    out = RESULTS / f"{today()}-pose-errors.md"
-    out.write_text(page(results, tables, head))
-    print(out.read_text())
+    print(Page.of_today("pose-errors", RESULTS).write(page(results, tables, head)).read_text())
 
 
 if __name__ == "__main__":

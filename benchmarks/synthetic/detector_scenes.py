@@ -11,7 +11,7 @@ from benchmarks.synthetic.motion import Piece
 from benchmarks.synthetic.scenes import Scene
 from benchmarks.synthetic.video import View
 from diffmocap.body.mocap import load_split
-from training.lifting.__main__ import HELD_OUT
+from training.held_out import HELD_OUT_CLIPS
 
 
 def detector_scenes(mocap: Path, count: int = 64, frames: int = 40, seed: int = 0) -> Sequence[Scene]:
@@ -22,7 +22,7 @@ def detector_scenes(mocap: Path, count: int = 64, frames: int = 40, seed: int = 
     """
     rng = np.random.default_rng(seed)
     by_subject: dict[str, list] = {}
-    for clip in load_split(mocap, HELD_OUT):
+    for clip in load_split(mocap, HELD_OUT_CLIPS):
         if len(clip) >= frames:
             by_subject.setdefault(clip.name.split("_")[0], []).append(clip)
     subjects = sorted(by_subject)

@@ -10,8 +10,6 @@ one JSON line. Writes a dated page to ``benchmarks/results``.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +20,8 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.detector.world_baseline import HIPS, LIMB_LANDMARKS, apply_world_map, load_world_map
-from benchmarks.page.report import REPOSITORY, RESULTS, mocap_file, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser, clips_option, end_with_json, shared_options
+from benchmarks.page.report import REPOSITORY, RESULTS, Page, mocap_file, page_arguments, provenance
 from benchmarks.synthetic.breakdown import SIZE_BOUNDS, SIZE_GROUPS, YAW_BOUNDS, YAW_GROUPS, clip_actions, view_groups
 from benchmarks.synthetic.detections import detections
 from benchmarks.synthetic.scenes import QUICK_SCENES, SCENES, Scene, make_films
@@ -143,7 +142,6 @@ def film_figures(
 
 def write_page(figures: dict, by_film: dict[str, dict], settings: PipelineSettings, uncalibrated: bool = False) -> Path:
     """The dated Markdown page."""
-    RESULTS.mkdir(exist_ok=True)
     columns = [f"{prefix}{error}" for error in ("pa_mpjpe_mm", "mpjpe_mm") for prefix, _ in METHODS.values()]
     names = [name for _, name in METHODS.values()]
     heads = [f"PA-MPJPE {names[0]}", *names[1:], f"MPJPE {names[0]}", *names[1:]]
@@ -181,25 +179,22 @@ def write_page(figures: dict, by_film: dict[str, dict], settings: PipelineSettin
         "clip's motion is not among them. The joints that count as true are the body model's own. MediaPipe's hips and "
         "shoulders are defined a little differently, which is part of its error here and not of the lifting's.",
     ]  # fmt: skip
-    page = RESULTS / f"{today()}-synthetic-video{'-uncalibrated' if uncalibrated else ''}.md"
-    page.write_text("\n".join(lines) + "\n")
-    return page
+    return Page.of_today(f"synthetic-video{'-uncalibrated' if uncalibrated else ''}", RESULTS).write(lines)
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="three short films instead of all, no page")
-    parser.add_argument("--data", help="clips to film (default: the test split; see benchmarks/README.md)")
+    clips_option(parser, "test", what="clips to film")
     parser.add_argument("--films", type=Path, default=REPOSITORY / ".cache" / "synthetic", help="folder of the films")
-    parser.add_argument("--weights", help="weights file (default: the shipped one)")
+    shared_options(parser, "weights")
     parser.add_argument("--guidance", type=float, help="guidance weight (default: the pose node's)")
     parser.add_argument("--steps", type=int, help="sampler steps (default: the pose node's)")
     parser.add_argument("--hypotheses", type=int, help="samples a frame (default: the pose node's)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    shared_options(parser, "device")
     parser.add_argument("--uncalibrated", action="store_true", help="without the detector's landmark mapping")
-    parser.add_argument("--json", action="store_true", help="end with one JSON line")
-    parser.add_argument("--no-page", action="store_true", help="do not write the page")
+    shared_options(parser, "json", "no_page")
     args = page_arguments(parser, writes=lambda options: not options.quick)
     settings = PipelineSettings()
     changes = {k: getattr(args, k) for k in ("guidance", "steps", "hypotheses") if getattr(args, k) is not None}
@@ -217,8 +212,7 @@ def main() -> None:
         )
     if not (args.quick or args.no_page):
         print(f"wrote {write_page(figures, by_film, settings, args.uncalibrated)}")
-    if args.json:
-        print(json.dumps(figures))
+    end_with_json(args, figures)
 
 
 def _summary(comparisons: list[Comparison]) -> dict[str, float]:

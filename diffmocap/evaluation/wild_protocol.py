@@ -16,6 +16,7 @@ from diffmocap.body.joint_angles import limit_excess
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d
 from diffmocap.body.skeleton import KEYPOINT_FROM_JOINT, NUM_JOINTS
+from diffmocap.camera.projection import rays_to
 from diffmocap.evaluation.frame_draws import FrameDraws
 from diffmocap.evaluation.wild_views import WildConfig, WildView, wild_views
 from diffmocap.lifting.network.condition import root_from_network
@@ -106,7 +107,7 @@ def _compare(body: BodyModel, view: WildView, found: torch.Tensor, samples: int)
     confidence = view.condition.confidence
     pelvis = solve_translation(keypoints, each(view.rays), each(confidence))
     placed = keypoints + pelvis[:, None]
-    miss = (placed[..., :2] / placed[..., 2:].clamp_min(0.1) - each(view.true_rays)).abs().mean(-1)
+    miss = (rays_to(placed) - each(view.true_rays)).abs().mean(-1)
     seen = each((confidence > 0).float())
     pixel_error = each(view.focal) * (miss * seen).sum(1) / seen.sum(1)
     visible = torch.zeros(len(truth), NUM_JOINTS, dtype=torch.bool, device=found.device)

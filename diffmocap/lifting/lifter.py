@@ -9,6 +9,7 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
+from diffmocap.camera.projection import rays_to
 from diffmocap.device import resolve_device
 from diffmocap.errors import AbandonedError
 from diffmocap.lifting.network.acceleration import accelerate
@@ -95,7 +96,7 @@ class Lifter:
         weights = one.confidence.expand(k, -1)
         pelvis = solve_translation(body_points, rays, weights)
         placed = body_points + pelvis[:, None]
-        error = (placed[..., :2] / placed[..., 2:].clamp_min(0.1) - rays).norm(dim=-1) / one.half_size
+        error = (rays_to(placed) - rays).norm(dim=-1) / one.half_size
         score = -(error * weights).sum(1) / weights.sum(1)
         return PoseHypotheses(rotations.cpu(), pelvis.cpu(), score.cpu(), keypoints.stamp_ns)
 

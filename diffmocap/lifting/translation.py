@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from diffmocap.camera.projection import NEAREST_M
+
 
 def solve_translation(
     points: torch.Tensor, rays: torch.Tensor, weights: torch.Tensor, iterations: int = 3, huber: float = 0.05
@@ -20,7 +22,7 @@ def solve_translation(
         weights: [B, N] >= 0; 0 ignores a keypoint. At least two must be positive.
 
     Returns:
-        [B, 3] translation of the pelvis [m]; its depth is at least 0.1 m.
+        [B, 3] translation of the pelvis [m]; its depth is at least :data:`~diffmocap.camera.projection.NEAREST_M`.
     """
     r, p = rays, points
     spread = (rays * (weights > 0)[..., None]).abs().amax((1, 2)).clamp_min(1e-3)
@@ -35,11 +37,11 @@ def solve_translation(
         # Eliminate t_xy = (b_xy + swr t_z) / sw from the normal equations.
         denominator = (swrr - (swr * swr).sum(-1) / sw).clamp_min(1e-9)
         t_z = (b_z + (swr * b_xy).sum(-1) / sw) / denominator
-        t_z = t_z.clamp_min(0.1)
+        t_z = t_z.clamp_min(NEAREST_M)
         t_xy = (b_xy + swr * t_z[:, None]) / sw[:, None]
         t = torch.cat([t_xy, t_z[:, None]], -1)
         if i + 1 < iterations:
-            depth = (p[..., 2] + t[:, None, 2]).clamp_min(0.1)
+            depth = (p[..., 2] + t[:, None, 2]).clamp_min(NEAREST_M)
             projected = (p[..., :2] + t[:, None, :2]) / depth[..., None]
             residual = (projected - r).norm(dim=-1) / spread[:, None]
             robust = torch.where(residual > huber, huber / residual.clamp_min(1e-9), torch.ones_like(residual))

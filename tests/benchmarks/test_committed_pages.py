@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.page import report
+from training.commit import uncommitted
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,7 +43,7 @@ def read(*arguments: str, **options) -> argparse.Namespace:
 
 
 def test_committed_code_may_write_a_page(checkout):
-    assert not read().uncommitted and report.uncommitted() == [] and re.fullmatch(r"[0-9a-f]{7,}", report.commit())
+    assert not read().uncommitted and uncommitted(checkout) == [] and re.fullmatch(r"[0-9a-f]{7,}", report.commit())
 
 
 @pytest.mark.parametrize("staged", [False, True])
@@ -72,7 +73,7 @@ def test_pages_and_notes_of_earlier_runs_are_no_code(checkout):
     (checkout / "benchmarks/results/new.md").write_text("new\n")
     (checkout / "note.txt").write_text("not tracked\n")
     read()
-    assert report.uncommitted() == [] and "+changes" not in report.commit()
+    assert uncommitted(checkout) == [] and "+changes" not in report.commit()
 
 
 def test_many_files_are_counted(checkout):
@@ -93,7 +94,7 @@ def test_without_git_nothing_can_be_said(tmp_path, monkeypatch):
 
 def test_every_benchmark_that_writes_a_dated_page_asks():
     """Whoever puts the date into a page's name reads the options by :func:`~benchmarks.page.report.page_arguments`."""
-    dated = re.compile(r"\{today\(\)\}-")
+    dated = re.compile(r"\{today\(\)\}-|Page\.of_today\(")
     rooms = {}
     for path in (ROOT / "benchmarks").rglob("*.py"):
         text = path.read_text()

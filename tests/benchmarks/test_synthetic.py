@@ -13,7 +13,7 @@ import torch
 from benchmarks.synthetic.appearance import Appearance, DressedBody
 from benchmarks.synthetic.demo import PIECES
 from benchmarks.synthetic.detections import detections
-from benchmarks.synthetic.detector_scenes import HELD_OUT, detector_scenes
+from benchmarks.synthetic.detector_scenes import detector_scenes
 from benchmarks.synthetic.motion import Piece, assemble, centred, heading
 from benchmarks.synthetic.render import Camera, Renderer
 from benchmarks.synthetic.scenes import QUICK_SCENES, SCENES, make_films
@@ -23,6 +23,7 @@ from diffmocap.body.model import BodyModel
 from diffmocap.errors import SettingsError
 from diffmocap.keypoints.body25 import LANDMARK_NAMES
 from diffmocap.types import CameraIntrinsics
+from training.held_out import HELD_OUT_CLIPS
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +163,7 @@ def test_what_the_detector_says_of_a_film_is_kept_beside_it(tmp_path, clips, bod
 def test_detector_scenes_show_every_subject_that_may_be_trained_on(mocap_dir):
     mocap = mocap_dir / "cmu_smpl30_train.npz"
     scenes = detector_scenes(mocap, 64)
-    held_out = read_names(HELD_OUT)
+    held_out = read_names(HELD_OUT_CLIPS)
     assert not {scene.piece.clip for scene in scenes} & held_out and len({scene.name for scene in scenes}) == 64
     assert len({scene.piece.clip.split("_")[0] for scene in scenes}) >= 19
     assert detector_scenes(mocap, 8) == scenes[:8]
@@ -189,10 +190,9 @@ def test_scenes_are_of_the_test_split_and_not_the_demos(mocap_dir):
 
 
 def test_demo_motion_is_held_out(mocap_dir):
-    from diffmocap.resources import share_path
 
     test_split = set(np.load(mocap_dir / "cmu_smpl30_test.npz")["name"].tolist())
-    held_out = read_names(share_path("training", "held_out.txt"))
+    held_out = read_names(HELD_OUT_CLIPS)
     assert {piece.clip for piece in PIECES} <= test_split | held_out
 
 

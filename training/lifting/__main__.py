@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -23,25 +22,13 @@ from pathlib import Path
 import torch
 
 from diffmocap.body.mocap import load_split
+from training.commit import git_commit
+from training.held_out import HELD_OUT_CLIPS
 from training.lifting.loop import run
 from training.lifting.recipe import Recipe, add_options, recipe_from
 from training.lifting.trainer import Trainer
 from training.motions.poses import every_nth_of_each_clip, load_frames
 from training.ranks import Ranks
-
-HELD_OUT = Path(__file__).parents[1] / "held_out.txt"
-
-
-def git_commit() -> str:
-    """The commit the run was started from, with ``+changes`` where the tree differed."""
-    try:
-
-        def git(*arguments: str) -> str:
-            return subprocess.check_output(["git", *arguments], text=True, stderr=subprocess.DEVNULL).strip()
-
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -54,7 +41,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--data", nargs="+", required=True, help="training clips: npz collections or AMASS folders")
     p.add_argument("--val", nargs="+", required=True, help="validation clips (other subjects)")
     p.add_argument("--out", type=Path, required=True, help="folder of the run; an existing run is resumed")
-    p.add_argument("--exclude", default=str(HELD_OUT), help="file with clip names to leave out")
+    p.add_argument("--exclude", default=str(HELD_OUT_CLIPS), help="file with clip names to leave out")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's default)")
     p.add_argument("--init", type=Path, help="start from these weights instead of random ones")

@@ -39,7 +39,8 @@ from diffmocap.lifting.sampling.guidance import guided_denoiser
 from diffmocap.lifting.sampling.samplers import sample_along
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from diffmocap.resources import sha256_of, verified_model
-from training.lifting.__main__ import HELD_OUT, git_commit
+from training.commit import git_commit
+from training.held_out import HELD_OUT_CLIPS
 from training.lifting.loop import run
 from training.lifting.losses import NEAREST_M, Batch
 from training.lifting.recipe import Recipe
@@ -190,7 +191,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     p.add_argument("--data", nargs="+", required=True, help="training clips: npz collections or AMASS folders")
     p.add_argument("--val", nargs="+", required=True, help="validation clips (other subjects)")
     p.add_argument("--out", type=Path, required=True, help="folder of the run; an existing run is resumed")
-    p.add_argument("--exclude", default=str(HELD_OUT), help="file with clip names to leave out")
+    p.add_argument("--exclude", default=str(HELD_OUT_CLIPS), help="file with clip names to leave out")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's default)")
     p.add_argument("--batch", type=int, default=64, help="paths a step")

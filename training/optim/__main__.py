@@ -23,7 +23,7 @@ import torch
 from diffmocap.errors import SettingsError
 from diffmocap.optim.functions import FUNCTIONS
 from diffmocap.optim.weights import KINDS, build, load_optimizer
-from training.lifting.__main__ import git_commit
+from training.commit import git_commit
 from training.optim.descent import DESCENTS
 from training.optim.loop import run
 from training.optim.motion_problems import MOTION_PROBLEMS, motion_problems

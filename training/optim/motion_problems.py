@@ -1,7 +1,7 @@
 """Problems of the motion refinement to train on: windows of lifted walks, and clips for DiffPhy's simulated body.
 
-"In domain" are walks of the training split: those of :data:`HELD_OUT` are kept for choosing hyperparameters, and
-subjects on uneven ground are left out, whose feet rest where the flat floor is not.
+"In domain" are walks of the training split: those of :data:`~training.held_out.HELD_OUT_SUBJECT` are kept for choosing
+hyperparameters, and subjects on uneven ground are left out, whose feet rest where the flat floor is not.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from diffmocap.refinement.diffphy.task import DiffphyTask
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.reference import reference_motion
 from diffmocap.refinement.window.task import WindowTask
+from training.held_out import HELD_OUT_SUBJECT, UNEVEN_SUBJECTS
 from training.motions.lifted_windows import (
     LiftedMotion,
     MotionLifter,
@@ -43,10 +44,6 @@ from training.motions.lifted_windows import (
 )
 from training.optim.problems import Problems
 
-#: A subject of the training split whose walks nothing is trained on.
-HELD_OUT = "07"
-#: Climbing and uneven ground.
-UNEVEN = ("01", "03", "127")
 #: Windows' known minima are those of long runs, less this share: a loss is then never quite there.
 MARGIN = 0.05
 #: In units of a window's unknowns; the best of 0.03, 0.1 and 0.2 after 200 evaluations.
@@ -55,8 +52,8 @@ ADAM_RATE = 0.2
 
 def walks(path: str | Path, held_out: bool = False) -> list[MotionClip]:
     """Walks of a split on flat ground, without those of the held-out subject, or those alone."""
-    clips = [clip for clip in load_split(path) if "walk" in clip.action.lower() and clip.subject not in UNEVEN]
-    return [clip for clip in clips if (clip.subject == HELD_OUT) == held_out]
+    clips = [clip for clip in load_split(path) if "walk" in clip.action.lower() and clip.subject not in UNEVEN_SUBJECTS]
+    return [clip for clip in clips if (clip.subject == HELD_OUT_SUBJECT) == held_out]
 
 
 def lifted_walks(

@@ -24,6 +24,7 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d
+from diffmocap.camera.projection import rays_to
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.network.condition import Condition, root_from_network
 from diffmocap.lifting.network.denoiser import ConditionCode, TransformerDenoiser
@@ -34,9 +35,6 @@ FORMS = ("noisy", "through", "estimate")
 
 #: ``log p(y | x)`` [B] up to a constant, differentiable, of standardised poses x [B, 24, 6].
 LogLikelihood = Callable[[torch.Tensor], torch.Tensor]
-
-#: Points nearer to the camera are projected as if they lay at this depth [m]: gradients stay finite.
-MIN_DEPTH_M = 0.1
 
 
 class KeypointLikelihood:
@@ -62,7 +60,7 @@ class KeypointLikelihood:
         c = self.condition
         rotations = root_from_network(matrix_from_6d(self.model.unstandardise(x)), c.R_camera_crop)
         points = self.body.keypoints(rotations, self.pelvis) @ c.R_camera_crop  # rows times R: the crop frame
-        return (points[..., :2] / points[..., 2:].clamp_min(MIN_DEPTH_M) - c.rays) / c.half_size[:, None, None]
+        return (rays_to(points) - c.rays) / c.half_size[:, None, None]
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         squares = self.residuals(x).square().sum(-1) * self.condition.confidence

@@ -13,12 +13,11 @@ from diffmocap.optim.adafactor_mlp import AdafactorMlp
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.window.reference import reference_motion
 from diffmocap.refinement.window.task import WindowTask
+from training.held_out import HELD_OUT_SUBJECT, UNEVEN_SUBJECTS
 from training.motions.lifted_windows import UP, LiftedMotion, MotionLifter, cut, load_motions, save_motions, window_of
 from training.optim.episodes import Episode, EvaluatedOnce, backpropagated, side_by_side
 from training.optim.motion_problems import (
-    HELD_OUT,
     MARGIN,
-    UNEVEN,
     DiffphyProblems,
     WindowProblems,
     diffphy_task,
@@ -109,8 +108,8 @@ def test_held_out_walks_are_not_trained_on(mocap_dir) -> None:
     path = mocap_dir / "cmu_smpl30_train.npz"
     train, held_out = walks(path), walks(path, held_out=True)
     assert train and held_out
-    assert {c.subject for c in held_out} == {HELD_OUT}
-    assert not {c.subject for c in train} & {HELD_OUT, *UNEVEN}
+    assert {c.subject for c in held_out} == {HELD_OUT_SUBJECT}
+    assert not {c.subject for c in train} & {HELD_OUT_SUBJECT, *UNEVEN_SUBJECTS}
     with pytest.raises(SettingsError, match="unknown problems"):
         motion_problems("doors", path, 1, 1, path.parent)
 
