@@ -23,12 +23,14 @@ from diffmocap.camera.projection import project
 from diffmocap.device import resolve_device
 from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.side_exchange import SideKeeper, SideSettings
-from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.lifter import Lifter
+from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.lifting.tracking.track import HypothesisTrack, TrackedPoses, TrackSettings
 from diffmocap.physics.revolute_torques import on_branch
-from diffmocap.refinement.filter.smoother import SmootherSettings
-from diffmocap.refinement.physics_refiner import PhysicsRefiner, PhysicsSettings
+from diffmocap.refinement.filter.settings import SmootherSettings
+from diffmocap.refinement.physics_refiner import PhysicsRefiner
 from diffmocap.refinement.refiner import Refiner
+from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.timing.stamps import ArrivalStamps
 from diffmocap.timing.stream_rate import StreamRate
 from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D, PoseHypotheses

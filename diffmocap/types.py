@@ -14,9 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diffmocap.errors import ImageError, KeypointError, SettingsError
+from diffmocap.settings import Setting
 
 if TYPE_CHECKING:  # camera and keypoint nodes start without waiting for torch
     import torch
+
+
+#: What may be assumed of a camera that nobody calibrated, and what is [degrees].
+VERTICAL_FOV = Setting("Vertical field of view of a camera without calibration.", 5.0, 150.0, "degrees")
+DEFAULT_FOV_DEG = 50.0
 
 
 @dataclass(frozen=True)
@@ -50,10 +56,9 @@ class CameraIntrinsics:
             raise SettingsError(f"a fisheye lens has 4 distortion coefficients, got {len(self.distortion)}")
 
     @classmethod
-    def from_fov(cls, width: int, height: int, vertical_fov_deg: float = 50.0) -> CameraIntrinsics:
+    def from_fov(cls, width: int, height: int, vertical_fov_deg: float = DEFAULT_FOV_DEG) -> CameraIntrinsics:
         """Square pixels, centred principal point, vertical field of view in degrees."""
-        if not 5.0 <= vertical_fov_deg <= 150.0:
-            raise SettingsError(f"vertical field of view must lie in [5, 150] degrees, got {vertical_fov_deg}")
+        VERTICAL_FOV.check("vertical_fov_deg", vertical_fov_deg)
         f = 0.5 * height / np.tan(0.5 * np.deg2rad(vertical_fov_deg))
         return cls(width, height, float(f), float(f), width / 2.0, height / 2.0, is_default=True)
 

@@ -6,7 +6,11 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+
+from tests.demo_frames import EXCERPT_FRAMES, PERSON_FRAME, frames_of
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,10 +23,39 @@ def repo_root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
-    """Folder with the motion capture and media that stand beside the checkout."""
+    """Folder beside the checkout with the whole splits of motion capture and videos of people."""
     path = REPO_ROOT.parent / "shared"
     if not (path / "data").is_dir():
         pytest.skip(f"needs the motion capture data in {path / 'data'}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def mocap_dir() -> Path:
+    """Folder with a collection of motion capture for each split, cut short: see ``tests/data/README.md``."""
+    return REPO_ROOT / "tests" / "data" / "cmu"
+
+
+@pytest.fixture(scope="session")
+def demo_clip() -> Path:
+    """The bundled clip: 726 frames of 640 x 480, 30 a second, of a person drawn from motion capture."""
+    return REPO_ROOT / "media" / "demo.mp4"
+
+
+@pytest.fixture(scope="session")
+def person(demo_clip: Path) -> np.ndarray:
+    """One frame of the bundled clip, somebody who waves: uint8 [480, 640, 3] BGR."""
+    return frames_of(demo_clip, PERSON_FRAME, 1)[0]
+
+
+@pytest.fixture(scope="session")
+def excerpt(demo_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled clip's first frames, a walk, as a file without its truth beside it."""
+    path = tmp_path_factory.mktemp("excerpt") / "walk.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30.0, (640, 480))
+    for image in frames_of(demo_clip, 0, EXCERPT_FRAMES):
+        writer.write(image)
+    writer.release()
     return path
 
 

@@ -279,8 +279,8 @@ def test_parameter_file_names_existing_nodes_and_parameters_with_valid_values():
     assert set(document) == expected
     for key, section in document.items():
         name = key.rpartition("/")[2]
-        module = "pose_settings" if name == "pose_node" else name
-        settings = {s.name: s for s in importlib.import_module(f"diffmocap.nodes.{module}").SETTINGS}
+        module = "pose.pose_settings" if name == "pose_node" else name
+        settings = {s.name: s for s in importlib.import_module(f"diffmocap.nodes.{module}").PARAMETERS}
         for parameter, value in section["ros__parameters"].items():
             assert parameter in settings, f"{name} has no parameter {parameter}"
             settings[parameter].check(settings[parameter].converted(value))

@@ -9,9 +9,11 @@ import pytest
 from diffmocap.body.model import BodyModel
 from diffmocap.camera.capture import Capture
 from diffmocap.camera.mirror import mirrored
+from diffmocap.camera.settings import CaptureSettings
 from diffmocap.keypoints.mediapipe_detector import Detector
 from diffmocap.pipeline import PipelineSettings, PosePipeline, load_lifter
-from diffmocap.refinement.filter.smoother import Smoother, SmootherSettings
+from diffmocap.refinement.filter.settings import SmootherSettings
+from diffmocap.refinement.filter.smoother import Smoother
 from diffmocap.resources import share_path
 from diffmocap.types import CameraIntrinsics
 
@@ -40,7 +42,8 @@ def joints_m():
     def lifted(folder, intrinsics: CameraIntrinsics, mirror: bool) -> np.ndarray:
         pipeline.reset()
         found = []
-        with Capture(folder, realtime=False, mirror=mirror, clock=lambda: 0) as capture, Detector() as detector:
+        seen = Capture(folder, CaptureSettings(mirror=mirror), realtime=False, clock=lambda: 0)
+        with seen as capture, Detector() as detector:
             for frame in capture:
                 result = pipeline.step(detector.detect(frame), intrinsics)
                 assert result.state is not None

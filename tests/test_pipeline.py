@@ -19,11 +19,14 @@ from diffmocap.camera.lens import undistort_keypoints
 from diffmocap.camera.projection import project
 from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.side_exchange import SideSettings
-from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.pipeline import Outcome, PipelineSettings, PosePipeline
-from diffmocap.refinement.filter.smoother import Smoother, SmootherSettings
-from diffmocap.refinement.physics_refiner import PhysicsRefiner, PhysicsSettings
+from diffmocap.refinement.filter.settings import SmootherSettings
+from diffmocap.refinement.filter.smoother import Smoother
+from diffmocap.refinement.physics_refiner import PhysicsRefiner
+from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.known_ground import KnownGround
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
@@ -257,9 +260,9 @@ def test_lens_distortion_is_taken_out_before_lifting(make):
     assert np.abs(got - keypoints(0).points_px).max() > 5.0
 
 
-def test_smoothing_cuts_jitter_on_noisy_mocap_more_than_it_adds_error(body, shared_dir):
+def test_smoothing_cuts_jitter_on_noisy_mocap_more_than_it_adds_error(body, mocap_dir):
     """Validation motion with 3 degrees of noise a joint and frame, as a lifter might give it."""
-    clips = load_clips(shared_dir / "data" / "cmu_smpl30_val.npz")
+    clips = load_clips(mocap_dir / "cmu_smpl30_val.npz")
     clip: MotionClip = next(c for c in clips if len(c) >= 100 and "walk" in c.action.lower())
     generator = torch.Generator().manual_seed(0)
     noise = roma.rotvec_to_rotmat(0.03 * torch.randn(len(clip), 24, 3, generator=generator))

@@ -11,9 +11,9 @@ from benchmarks.synthetic.breakdown import pelvis_yaw
 from benchmarks.synthetic.detections import Detections
 from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
 from diffmocap.keypoints.body25 import LANDMARK_NAMES, body25_from_landmarks, landmark_confidence
-from diffmocap.keypoints.mediapipe_detector import DetectorSettings
-from diffmocap.lifting.lifter import LiftingSettings
+from diffmocap.keypoints.settings import DetectorSettings
 from diffmocap.lifting.network.condition import condition_from_rays
+from diffmocap.lifting.settings import LiftingSettings
 
 MID_HIP = KEYPOINT_NAMES.index("MidHip")
 HIP_LANDMARKS = [LANDMARK_NAMES.index(name) for name in ("left_hip", "right_hip")]

@@ -16,7 +16,7 @@ from diffmocap.body.skeleton import LIMB_JOINTS
 from diffmocap.camera.lens import undistort_keypoints
 from diffmocap.evaluation.joint_errors import mpjpe_mm, pa_mpjpe_mm
 from diffmocap.pipeline import PipelineSettings, PosePipeline
-from diffmocap.refinement.physics_refiner import PhysicsSettings
+from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 #: Where the limb joints are in the truth of the real clip: right leg, left leg, left arm, right arm.

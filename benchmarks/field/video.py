@@ -50,6 +50,11 @@ def _capture(source: Any, **settings: Any) -> Any:
     from diffmocap.camera.capture import Capture
 
     known = inspect.signature(Capture).parameters
+    if "settings" in known:
+        from diffmocap.camera.settings import CaptureSettings
+
+        fields = {name for name in CaptureSettings.__dataclass_fields__ if name in settings}
+        settings["settings"] = CaptureSettings(**{name: settings[name] for name in fields})
     return Capture(source, realtime=False, **{key: value for key, value in settings.items() if key in known})
 
 

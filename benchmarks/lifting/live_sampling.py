@@ -26,9 +26,10 @@ from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.joint_errors import mpjpe_mm, pa_mpjpe_mm
 from diffmocap.evaluation.paper_protocol import paper_intrinsics, paper_view, pixel_error
-from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.condition import make_condition
 from diffmocap.lifting.network.weights import load_weights
+from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.types import PoseHypotheses
 
 #: A karate form, a front kick and three walks, each seen from another side [rad].

@@ -33,10 +33,12 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_NAMES
 from diffmocap.evaluation.joint_errors import mpjpe_mm, pa_mpjpe_mm
 from diffmocap.keypoints.side_exchange import SideSettings
-from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.lifter import Lifter
+from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.lifting.tracking.track import TrackSettings
 from diffmocap.pipeline import Outcome, PipelineSettings, PosePipeline
-from diffmocap.refinement.filter.smoother import Smoother, SmootherSettings
+from diffmocap.refinement.filter.settings import SmootherSettings
+from diffmocap.refinement.filter.smoother import Smoother
 
 #: Clips, the side they are seen from [rad], and where they stand [m].
 PARTS = (

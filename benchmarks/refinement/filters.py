@@ -16,7 +16,9 @@ from functools import lru_cache
 import roma
 import torch
 
-from diffmocap.refinement.filter.one_euro import OneEuroFilter, OneEuroSettings, Rotations, Vectors
+from diffmocap.refinement.filter.one_euro import OneEuroFilter, Rotations, Vectors
+from diffmocap.refinement.filter.settings import OneEuroSettings
+from diffmocap.settings import settings_of
 
 #: Rises of the cutoff with speed that are tried, in Hz per rad/s or m/s.
 ONE_EURO_BETAS = (0.0, 0.5, 1.5, 5.0, 15.0)
@@ -179,4 +181,5 @@ def at_equal_jitter(shape: Filter, jitter: Callable[[Filter], float], wanted: fl
 
 def _within(cutoff_hz: float) -> float:
     """The filter's own range."""
-    return min(max(cutoff_hz, 1e-6), 1000.0)
+    allowed = settings_of(OneEuroSettings)["min_cutoff_hz"]
+    return min(max(cutoff_hz, allowed.low), allowed.high)

@@ -21,8 +21,9 @@ from benchmarks.page.report import RESULTS, commit, mocap_file, page_arguments, 
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_MIRROR, JOINT_NAMES
-from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.weights import DEFAULT_WEIGHTS
+from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.pipeline import PipelineSettings, PosePipeline
 from diffmocap.refinement.filter.pose_covariance import (
     DEFAULT_ERRORS,

@@ -30,7 +30,7 @@ from diffmocap.body.skeleton import LIMB_JOINTS
 from diffmocap.camera.projection import project
 from diffmocap.evaluation.joint_errors import keypoint_error_px, mpjpe_mm, pa_mpjpe_mm
 from diffmocap.keypoints.landmark_mapping import LandmarkMapping, keypoints_from_landmarks
-from diffmocap.keypoints.mediapipe_detector import DetectorSettings
+from diffmocap.keypoints.settings import DetectorSettings
 from diffmocap.pipeline import PipelineSettings, PosePipeline
 from diffmocap.types import CameraIntrinsics
 

@@ -18,9 +18,11 @@ from diffmocap.camera.devices import parse_source
 from diffmocap.camera.file_reader import FileReader
 from diffmocap.camera.live_reader import LiveReader
 from diffmocap.camera.opening import CaptureMode, VideoOpener
+from diffmocap.camera.settings import CaptureSettings
 from diffmocap.types import Frame
 
 _log = logging.getLogger(__name__)
+_DEFAULTS = CaptureSettings()
 
 
 class Capture:
@@ -28,15 +30,12 @@ class Capture:
 
     Args:
         source: camera index or device, file, or URL; see :func:`~diffmocap.camera.devices.parse_source`.
+        settings: what to ask of it; ``mode`` tells what it gives.
         realtime: play a file at its own rate, stamped by the clock; else as fast as it is read,
             every frame, with stamps that advance by the file's own times.
         loop: start a file again at its end.
-        width, height, fps: what to ask of a camera, 0 for its default; ``mode`` tells what it gives. ``fps`` is also
-            the rate of images in files, and of a video that has no times.
-        reconnect: open a live source again, after growing pauses, when it was lost.
         clock: gives the acquisition time in nanoseconds.
         event: called with a ``logging`` level and a text when something changed (lost, back, ...).
-        mirror: exchange left and right of each image, for a source that shows people as a mirror does.
         open_video: stands in for ``cv2.VideoCapture``, for other grabbers and for tests.
 
     Attributes:
@@ -50,26 +49,22 @@ class Capture:
     def __init__(
         self,
         source: int | str,
+        settings: CaptureSettings = _DEFAULTS,
         realtime: bool = True,
         loop: bool = False,
-        width: int = 0,
-        height: int = 0,
-        fps: float = 0.0,
-        reconnect: bool = True,
         clock: Callable[[], int] = time.time_ns,
         event: Callable[[int, str], None] = _log.log,
         open_video: Callable[..., Any] = cv2.VideoCapture,
-        mirror: bool = False,
     ) -> None:
         self.source = parse_source(source)
-        opener = VideoOpener(self.source, width, height, fps, open_video, mirror, event)
+        opener = VideoOpener(self.source, settings, open_video, event)
         opened = opener.open()
         self.times_s = opened.container.times_s
         self.live = self.source.kind == "device" or (self.source.kind == "url" and not opened.mode.frames)
         if self.source.kind == "device" and (difference := opener.difference(opened.mode)):
             event(logging.WARNING, difference)
         self._reader: LiveReader | FileReader = (
-            LiveReader(opener, opened, reconnect, clock, event)
+            LiveReader(opener, opened, settings.reconnect, clock, event)
             if self.live
             else FileReader(opener, opened, realtime, loop, clock, event)
         )

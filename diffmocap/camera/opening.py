@@ -19,6 +19,7 @@ from diffmocap.camera.containers.reading import read_container
 from diffmocap.camera.devices import Source, explain_device
 from diffmocap.camera.image_files import ImageFiles, image_paths
 from diffmocap.camera.picture import Correction, correction_of, leave_turning_to_us
+from diffmocap.camera.settings import CaptureSettings
 from diffmocap.errors import CameraError
 
 _log = logging.getLogger(__name__)
@@ -74,19 +75,14 @@ class VideoOpener:
 
     Attributes:
         source: what to open.
-        width, height, fps: what to ask of a camera, 0 for its default; ``fps`` also of images in files and of a video
-            without times.
+        settings: what to ask of it.
         open_video: ``cv2.VideoCapture`` or its stand-in.
-        mirror: exchange left and right of each image.
         event: called with a ``logging`` level and a text.
     """
 
     source: Source
-    width: int = 0
-    height: int = 0
-    fps: float = 0.0
+    settings: CaptureSettings = CaptureSettings()
     open_video: Callable[..., Any] = cv2.VideoCapture
-    mirror: bool = False
     event: Callable[[int, str], None] = _log.log
 
     def open(self) -> OpenedVideo:
@@ -105,7 +101,7 @@ class VideoOpener:
             limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 5000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 5000]
             video = self.open_video(target, cv2.CAP_FFMPEG, limits)
         elif kind == "images":
-            video = ImageFiles(image_paths(str(target)), self.fps or DEFAULT_FPS, self.event)
+            video = ImageFiles(image_paths(str(target)), self.settings.fps or DEFAULT_FPS, self.event)
         else:
             video = self.open_video(target, cv2.CAP_ANY)
         if kind in ("url", "file") and video.isOpened():
@@ -115,11 +111,11 @@ class VideoOpener:
             text = _explain(self.source, container, video)
             video.release()
             raise CameraError(text)
-        correct = correction_of(video, container, stored, self.mirror)
+        correct = correction_of(video, container, stored, self.settings.mirror)
         image = correct(stored)
         fps = container.mean_fps or video.get(cv2.CAP_PROP_FPS)
         if not (math.isfinite(fps) and (container.mean_fps or 1.0 <= fps <= 1000.0)):
-            fps = self.fps or DEFAULT_FPS
+            fps = self.settings.fps or DEFAULT_FPS
         frames = container.frames or video.get(cv2.CAP_PROP_FRAME_COUNT)
         frames = int(frames) if math.isfinite(frames) and 0 < frames < 1e9 and kind != "device" else 0
         mode = CaptureMode(image.shape[1], image.shape[0], float(fps), frames)
@@ -129,7 +125,8 @@ class VideoOpener:
 
     def difference(self, mode: CaptureMode) -> str | None:
         """In words, where a camera gives another mode than it was asked for."""
-        asked, got = (self.width, self.height, self.fps), (mode.width, mode.height, mode.fps)
+        wanted = self.settings
+        asked, got = (wanted.width, wanted.height, wanted.fps), (mode.width, mode.height, mode.fps)
         if not any(a and abs(a - g) > 0.05 * a for a, g in zip(asked, got, strict=True)):
             return None
         width, height, fps = (f"{a:.4g}" if a else "any" for a in asked)
@@ -139,15 +136,15 @@ class VideoOpener:
         if not video.isOpened():
             return
         video.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        if self.width:
-            video.set(cv2.CAP_PROP_FRAME_WIDTH, self.width)
-        if self.height:
-            video.set(cv2.CAP_PROP_FRAME_HEIGHT, self.height)
-        if self.fps:
-            video.set(cv2.CAP_PROP_FPS, self.fps)
-            if video.get(cv2.CAP_PROP_FPS) < 0.9 * self.fps:  # raw video does not fit through USB 2, JPEG does
+        if self.settings.width:
+            video.set(cv2.CAP_PROP_FRAME_WIDTH, self.settings.width)
+        if self.settings.height:
+            video.set(cv2.CAP_PROP_FRAME_HEIGHT, self.settings.height)
+        if self.settings.fps:
+            video.set(cv2.CAP_PROP_FPS, self.settings.fps)
+            if video.get(cv2.CAP_PROP_FPS) < 0.9 * self.settings.fps:  # raw video does not fit through USB 2, JPEG does
                 video.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter_fourcc(*"MJPG"))
-                video.set(cv2.CAP_PROP_FPS, self.fps)
+                video.set(cv2.CAP_PROP_FPS, self.settings.fps)
 
 
 def _first_image(video: Any, attempts: int) -> np.ndarray | None:

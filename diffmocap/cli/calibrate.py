@@ -141,8 +141,10 @@ def _search(args: argparse.Namespace, board) -> BoardSearch:
         return search
     width, height = _size(args.size)
     from diffmocap.camera.capture import Capture
+    from diffmocap.camera.settings import CaptureSettings
 
-    with Capture(args.source, realtime=False, width=width, height=height, event=lambda _, text: _say(text)) as capture:
+    settings = CaptureSettings(width=width, height=height)
+    with Capture(args.source, settings, realtime=False, event=lambda _, text: _say(text)) as capture:
         search = BoardSearch(board, MIN_DIFFERENCE, still=capture.live, thorough=False)
         if capture.live:
             _look_live(search, capture, args.views, not args.no_preview)

@@ -25,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffmocap.cli.pose_options import (
+from diffmocap.cli.options.pose_options import (
     add_pose_arguments,
     add_run_arguments,
     add_source_arguments,
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     if failure is not None:
         raise failure
     if draws:
-        pictures = draw(frames, recording, source, mode.fps, out, args.mirror)
+        pictures = draw(frames, recording, source, mode.fps, out, bool(args.mirror))
         thinned = f", 1 in {pictures.stride}" if pictures.stride > 1 else ""
         print(f"\nto look at: {pictures.video} ({pictures.frames} frames{thinned}) and {pictures.sheet}",
               file=sys.stderr if args.json else sys.stdout)  # fmt: skip
@@ -156,10 +156,11 @@ def opened_video(source: str, fps: float = 0.0) -> Capture:
     """
     from diffmocap.camera.capture import Capture
     from diffmocap.camera.devices import parse_source
+    from diffmocap.camera.settings import CaptureSettings
 
     if parse_source(source).kind == "device":
         raise CameraError(f"demo plays a video file, '{source}' is a camera; use `diffmocap live --source {source}`")
-    with Capture(source, realtime=False, fps=fps) as capture:
+    with Capture(source, CaptureSettings(fps=fps), realtime=False) as capture:
         return capture
 
 

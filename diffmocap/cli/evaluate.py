@@ -25,7 +25,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diffmocap.cli.options.setting_option import SettingOption
 from diffmocap.errors import MotionFileError, SettingsError
+from diffmocap.lifting.settings import LiftingSettings
 
 if TYPE_CHECKING:
     import torch
@@ -35,15 +37,16 @@ if TYPE_CHECKING:
 
 SUMMARY = "metrics on motion capture through the camera"
 PROTOCOLS = ("paper", "wild", "both")
+_LIFTING = LiftingSettings()
+GUIDANCE = SettingOption("--guidance", _LIFTING, "guidance", "W", f"{_LIFTING.guidance:g}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("motions", metavar="MOTIONS.npz", type=Path, help="motion file, or a folder of them")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="both", help="what to evaluate (default: both)")
-    parser.add_argument(
-        "--guidance", type=float, default=0.0, metavar="W", help="weight of classifier-free guidance (default: 0)"
-    )
+    GUIDANCE.add(parser)
+    parser.set_defaults(guidance=_LIFTING.guidance)
     parser.add_argument("--steps", type=int, default=50, metavar="N", help="DDIM steps, paper protocol (default: 50)")
     parser.add_argument(
         "--wild-steps", type=int, default=10, metavar="N", help="DDIM steps, wild protocol (default: 10)"
@@ -66,8 +69,7 @@ def run(args: argparse.Namespace) -> int:
     for name, low in (("steps", 1), ("wild_steps", 1), ("samples", 1), ("every", 1), ("frames", 0), ("seed", 0)):
         if getattr(args, name) < low:
             raise SettingsError(f"--{name.replace('_', '-')} must be at least {low}, got {getattr(args, name)}")
-    if not 0.0 <= args.guidance <= 10.0:
-        raise SettingsError(f"--guidance must lie in [0, 10], got {args.guidance}")
+    GUIDANCE.value(args)
     if not args.motions.exists():
         raise MotionFileError(f"there is no file or folder '{args.motions}' (looked in {Path.cwd()}); check the path")
     figures = evaluate(args)

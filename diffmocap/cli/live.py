@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from diffmocap.cli.pose_options import (
+from diffmocap.cli.options.pose_options import (
     add_pose_arguments,
     add_run_arguments,
     add_source_arguments,

@@ -16,6 +16,7 @@ import numpy as np
 
 from diffmocap.camera.capture import Capture
 from diffmocap.camera.intrinsics import scaled
+from diffmocap.camera.settings import CaptureSettings
 from diffmocap.cli.render import BodyRenderer, PosedBody, View
 from diffmocap.cli.web_video import SUFFIX, WebVideo
 from diffmocap.errors import SettingsError
@@ -238,7 +239,7 @@ def _with_images(
 ) -> Iterator[tuple[np.ndarray, PictureFrame]]:
     wanted = iter(frames)
     frame = next(wanted, None)
-    with Capture(source, realtime=False, mirror=mirror) as capture:
+    with Capture(source, CaptureSettings(mirror=mirror), realtime=False) as capture:
         for read in capture:
             if frame is None:
                 return

@@ -12,42 +12,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from diffmocap.errors import ImageError, SettingsError
+from diffmocap.errors import ImageError
 from diffmocap.keypoints.body25 import no_keypoints
 from diffmocap.keypoints.landmark_mapping import LandmarkMapping, keypoints_from_landmarks
 from diffmocap.keypoints.native_noise import without_native_noise
 from diffmocap.keypoints.person_finder import PersonFinder
 from diffmocap.keypoints.pose_landmarker import PoseLandmarker
+from diffmocap.keypoints.settings import DetectorSettings
 from diffmocap.types import Frame, Keypoints2D
-
-
-@dataclass(frozen=True)
-class DetectorSettings:
-    """How to detect.
-
-    Attributes:
-        task_file: path of a ``.task`` bundle; empty for the one that ships (full).
-        min_detection_confidence: score from which a person counts as found.
-        min_tracking_confidence: score of the landmarks under which tracking gives up and detection starts again.
-        min_visibility: landmarks less visible than this count as missing.
-        smooth: let MediaPipe filter the landmarks over time.
-        search_small: where nobody is seen, search for people who are small in the image, down to an eighth of its
-            shorter side.
-        calibrated: map landmarks onto the body model's keypoints; otherwise each keypoint is the landmark of its name.
-    """
-
-    task_file: str = ""
-    min_detection_confidence: float = 0.5
-    min_tracking_confidence: float = 0.5
-    min_visibility: float = 0.1
-    smooth: bool = True
-    search_small: bool = True
-    calibrated: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("min_detection_confidence", "min_tracking_confidence", "min_visibility"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise SettingsError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
-from diffmocap.errors import SettingsError
+from diffmocap.settings import check_settings, setting
 from diffmocap.types import Keypoints2D
 
 _MIRROR = np.array(KEYPOINT_MIRROR)
@@ -30,22 +30,22 @@ class SideSettings:
     correction that looks like an exchange. On its keypoints of 63 rendered films the errors of people seen from behind
     rose.
 
-    Attributes:
-        enabled: False lets keypoints pass.
-        gain: by how much nearer to where they were expected the keypoints of a part of the body have to be after the
-            exchange, in half-sizes of the person's box, 0.01 to 10; they also have to be nearer by half.
-        hold_s: the detector that insists for this long is believed, 0 to 60.
+    A part of the body counts as exchanged where that brings its keypoints nearer to where they were expected by
+    ``gain`` and by half.
     """
 
-    enabled: bool = False
-    gain: float = 0.15
-    hold_s: float = 0.2
+    enabled: bool = setting(False, "Undo it where the detector exchanges left and right for a moment.")
+    gain: float = setting(
+        0.15,
+        "How much nearer to where they were expected an exchange has to bring the keypoints of a part of the body, in "
+        "half-sizes of the person's box.",
+        0.01,
+        10.0,
+    )
+    hold_s: float = setting(0.2, "The detector that insists for this long is believed.", 0.0, 60.0, "s")
 
     def __post_init__(self) -> None:
-        for name, (low, high) in {"gain": (0.01, 10.0), "hold_s": (0.0, 60.0)}.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingsError(f"{name} must lie in [{low}, {high}], got {value}")
+        check_settings(self)
 
 
 def reordered(keypoints: Keypoints2D, order: np.ndarray) -> Keypoints2D:

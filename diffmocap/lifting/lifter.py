@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,76 +10,20 @@ import torch
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
 from diffmocap.device import resolve_device
-from diffmocap.errors import AbandonedError, SettingsError
+from diffmocap.errors import AbandonedError
 from diffmocap.lifting.network.acceleration import accelerate
 from diffmocap.lifting.network.condition import Condition, make_condition, root_from_network, root_to_network
 from diffmocap.lifting.network.denoiser import TransformerDenoiser
 from diffmocap.lifting.network.weights import load_weights
 from diffmocap.lifting.sampling.ddim import ddim_timesteps
 from diffmocap.lifting.sampling.guidance import guided_denoiser
-from diffmocap.lifting.sampling.samplers import AUTO, SAMPLERS, sample_along, sampler_for
+from diffmocap.lifting.sampling.samplers import sample_along, sampler_for
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
+from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.lifting.translation import solve_translation
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 
-
-@dataclass(frozen=True)
-class LiftingSettings:
-    """How to sample; every value may change between two calls.
-
-    Attributes:
-        guidance: w of classifier-free guidance, 0 to 10; 0 is the plain conditional model.
-        steps: sampler steps from pure noise, 1 to 1000; a warm start walks its share of them. Two serve one
-            hypothesis at temperature 0; several spread as they should from about five, and guidance acts fully from
-            seven (of two none lies where it acts).
-        hypotheses: K samples a frame, 1 to 64.
-        sampler: ``auto``, what the weights were made for: ``consistency`` for few-step students, which have their
-            guidance built in, ``ddim`` for all others. Or ``dpm``, of second order; ``ddpm``, all of the model's steps,
-            for offline use.
-        warm_start: begin from the previous pose with noise added instead of from pure noise. Steadier by 6 % with
-            ``use_previous``, and less accurate by 4 % (PA-MPJPE; rendered films of validation motion), so both are off.
-        warm_start_time: where on the noise schedule a warm start begins, 0.05 (nearly clean) to 1 (pure noise).
-        min_keypoints: visible keypoints below which no pose is attempted, 4 to 25.
-        min_confidence: keypoints below it are treated as missing, 0 to 1.
-        keypoint_noise: standard deviation of the detector over the person's half-size that the model is told,
-            0 (exact keypoints) to 0.1.
-        temperature: scale of the first hypothesis's sampling noise, 0 to 1. 1 samples the model's distribution; 0
-            starts from its centre, which gave the most accurate and steadiest pose on the validation split
-            (``benchmarks/lifting/live_sampling.py``). Further hypotheses are always drawn with all of the noise.
-        use_depth: believe the detector's guess of the keypoints' depths, where the keypoints come with one.
-        use_previous: tell the model the previous pose (it then looks less at single noisy keypoints).
-        fresh_noise: draw new noise for every frame; otherwise every frame starts from the same noise, and poses
-            change only as the keypoints do.
-        seed: of the sampling noise.
-    """
-
-    guidance: float = 0.0
-    steps: int = 2
-    hypotheses: int = 1
-    sampler: str = AUTO
-    warm_start: bool = False
-    warm_start_time: float = 0.5
-    min_keypoints: int = 6
-    min_confidence: float = 0.3
-    keypoint_noise: float = 0.02
-    temperature: float = 0.0
-    use_depth: bool = True
-    use_previous: bool = False
-    fresh_noise: bool = True
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        ranges = {
-            "guidance": (0.0, 10.0), "steps": (1, 1000), "hypotheses": (1, 64), "warm_start_time": (0.05, 1.0),
-            "min_keypoints": (4, 25), "min_confidence": (0.0, 1.0), "keypoint_noise": (0.0, 0.1),
-            "temperature": (0.0, 1.0),
-        }  # fmt: skip
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingsError(f"{name} must lie in [{low}, {high}], got {value}")
-        if self.sampler not in (AUTO, *SAMPLERS):
-            raise SettingsError(f"unknown sampler {self.sampler!r}; one of {', '.join((AUTO, *SAMPLERS))}")
+_DEFAULTS = LiftingSettings()
 
 
 class Lifter:
@@ -117,7 +60,7 @@ class Lifter:
 
     @torch.no_grad()
     def lift(
-        self, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, settings: LiftingSettings = LiftingSettings(),
+        self, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, settings: LiftingSettings = _DEFAULTS,
         previous: PoseHypotheses | None = None,
     ) -> PoseHypotheses | None:  # fmt: skip
         """K poses for one person in one image, or None where too few keypoints are visible.

@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -14,6 +15,7 @@ from sensor_msgs.srv import SetCameraInfo
 from std_msgs.msg import Header
 
 from diffmocap.camera.capture import Capture
+from diffmocap.camera.settings import CaptureSettings
 from diffmocap.errors import CameraError
 from diffmocap.graph.frames import OPTICAL_FRAME
 from diffmocap.nodes.flow_control import FlowControl
@@ -22,56 +24,42 @@ from diffmocap.nodes.images.camera_calibration import CameraCalibration
 from diffmocap.nodes.images.image_messages import image_to_compressed_message, image_to_message
 from diffmocap.nodes.images.qos import RELIABILITY_CHOICES, sensor_qos
 from diffmocap.nodes.messages import camera_info_to_message, ns_from_stamp
-from diffmocap.nodes.parameters import Setting
+from diffmocap.nodes.parameters import from_settings, own
 from diffmocap.nodes.run import ManagedNode, run
-from diffmocap.types import Frame
+from diffmocap.settings import settings_of
+from diffmocap.types import VERTICAL_FOV, Frame
 
 #: Between seeing a subscriber and its seeing us.
 DISCOVERY_GRACE_S = 0.3
 #: How long a file that ends the process leaves its last image to be fetched.
 LINGER_S = 1.0
 
-SETTINGS = (
-    Setting(
+_CAPTURE = CaptureSettings()
+
+PARAMETERS = (
+    own(
         "source",
         "0",
         "Camera index or device, video file, folder of images, img_%04d.jpg, URL of a stream, or $NAME of an "
         "environment variable that holds one of them, for a URL with a password.",
         live=False,
     ),
-    Setting("width", 0, "Image width to ask of a camera [px]; 0: its default.", 0, 16384, live=False),
-    Setting("height", 0, "Image height to ask of a camera [px]; 0: its default.", 0, 16384, live=False),
-    Setting(
-        "fps",
-        0.0,
-        "Frame rate to ask of a camera, of images in files, and of a video without times [Hz]; 0: the camera's own, "
-        "or 30.",
-        0.0,
-        1000.0,
-        live=False,
-    ),
-    Setting(
-        "mirror",
-        False,
-        "The source shows people as a mirror does: exchange left and right, also of the calibration.",
-        live=False,
-    ),
-    Setting("reconnect", True, "Open a camera or stream again when it was lost.", live=False),
-    Setting(
+    *(from_settings(_CAPTURE, name, live=False) for name in settings_of(CaptureSettings)),
+    own(
         "pacing",
         "realtime",
         "How a file is played: at its own rate, or as fast as the pose node acknowledges frames on 'processed'.",
         choices=("realtime", "fast"),
         live=False,
     ),
-    Setting(
+    own(
         "on_end",
         "stop",
         "At the end of a file: stay without images, start it again, or end the process.",
         choices=("stop", "loop", "exit"),
         live=False,
     ),
-    Setting(
+    own(
         "stamps",
         "clock",
         "What stamps a file's images with pacing fast: the clock when they are read, or the time of the video "
@@ -79,38 +67,39 @@ SETTINGS = (
         choices=("clock", "video"),
         live=False,
     ),
-    Setting(
+    own(
         "max_in_flight",
         2,
         "Frames that pacing fast has under way at most; above the queue_depth of the nodes some get lost.",
         1,
         16,
     ),
-    Setting("ack_timeout_s", 2.0, "After this time pacing fast takes a frame for lost [s].", 0.05, 60.0),
-    Setting("wait_for_subscribers_s", 10.0, "A file waits this long for somebody to listen [s].", 0.0, 600.0),
-    Setting("frame_id", OPTICAL_FRAME, "Frame of the images.", live=False),
-    Setting(
+    own("ack_timeout_s", 2.0, "After this time pacing fast takes a frame for lost.", 0.05, 60.0, "s"),
+    own("wait_for_subscribers_s", 10.0, "A file waits this long for somebody to listen.", 0.0, 600.0, "s"),
+    own("frame_id", OPTICAL_FRAME, "Frame of the images.", live=False),
+    own(
         "calibration_file",
         "",
         "YAML of `diffmocap calibrate` or camera_calibration; empty: not calibrated.",
         live=False,
     ),
-    Setting(
+    own(
         "vertical_fov_deg",
         0.0,
-        "Known vertical field of view of a camera without a calibration file [degrees]; 0: unknown.",
+        f"Known vertical field of view of a camera without a calibration file, from {VERTICAL_FOV.low:g}; 0: unknown.",
         0.0,
-        150.0,
+        VERTICAL_FOV.high,
+        VERTICAL_FOV.unit,
         live=False,
     ),
-    Setting(
+    own(
         "reliability",
         "reliable",
         "Of the images: reliable reaches every subscriber (REP-2003), best_effort those that ask for no more.",
         choices=RELIABILITY_CHOICES,
         live=False,
     ),
-    Setting("jpeg_quality", 90, "Of image_raw/compressed, which is made while somebody subscribes.", 1, 100),
+    own("jpeg_quality", 90, "Quality of image_raw/compressed, which is made only while somebody subscribes.", 1, 100),
 )
 
 
@@ -121,7 +110,7 @@ class CameraNode(ManagedNode):
     """
 
     def __init__(self) -> None:
-        super().__init__("camera_node", SETTINGS)
+        super().__init__("camera_node", PARAMETERS)
         self._capture: Capture | None = None
         self._calibration: CameraCalibration | None = None
         self._diagnostics: Diagnostics | None = None
@@ -130,6 +119,11 @@ class CameraNode(ManagedNode):
         self._flow: FlowControl | None = None
         self._skipped = 0
         self._acknowledgements = None
+
+    def validate(self, values: dict[str, Any]) -> None:
+        """A field of view is one that a camera can have, or not given."""
+        if values["vertical_fov_deg"]:
+            VERTICAL_FOV.check("parameter 'vertical_fov_deg'", values["vertical_fov_deg"])
 
     def configure(self) -> None:
         p = self.parameters
@@ -190,15 +184,11 @@ class CameraNode(ManagedNode):
         p = self.parameters
         self._capture = Capture(
             p["source"],
+            CaptureSettings(**{name: p[name] for name in settings_of(CaptureSettings)}),
             realtime=p["pacing"] == "realtime",
             loop=p["on_end"] == "loop",
-            width=p["width"],
-            height=p["height"],
-            fps=p["fps"],
-            reconnect=p["reconnect"],
             clock=self._now_ns,
             event=self._capture_event,
-            mirror=p["mirror"],
         )
         if self._calibration is None:
             log = self.get_logger()

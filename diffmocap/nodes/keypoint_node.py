@@ -17,7 +17,8 @@ from diffmocap.camera.missing_images import MissingImages
 from diffmocap.errors import DiffmocapError, ImageError
 from diffmocap.graph.description import camera_info_beside
 from diffmocap.keypoints.draw import draw_keypoints
-from diffmocap.keypoints.mediapipe_detector import Detector, DetectorSettings
+from diffmocap.keypoints.mediapipe_detector import Detector
+from diffmocap.keypoints.settings import DetectorSettings
 from diffmocap.nodes.arrivals import Arrival, Arrivals
 from diffmocap.nodes.health.diagnostics import ERROR, Diagnostics
 from diffmocap.nodes.health.input_watch import InputWatch, Words
@@ -27,81 +28,44 @@ from diffmocap.nodes.images.mirrored_info import mirrored_camera_info
 from diffmocap.nodes.images.qos import SUBSCRIPTION_CHOICES, ImageSubscription, sensor_qos
 from diffmocap.nodes.messages import keypoints_to_message, ns_from_stamp
 from diffmocap.nodes.node_clock import steady_timer
-from diffmocap.nodes.parameters import Setting
+from diffmocap.nodes.parameters import from_settings, own
 from diffmocap.nodes.publishers import publishers_of
 from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.nodes.worker import LatestWorker
+from diffmocap.settings import settings_of
 
 #: So many missing images, in ten seconds, are worth a warning: a share, and a count.
 MISSING_SHARE, MISSING_COUNT = 0.01, 3
 
-_DEFAULTS = DetectorSettings()
+#: Of the detector's settings, what may change while it runs.
+_LIVE = ("search_small", "min_visibility")
+_DETECTOR = DetectorSettings()
 
-SETTINGS = (
-    Setting(
+PARAMETERS = (
+    own(
         "image_transport",
         AUTO,
         "Subscribe to image_raw, or to image_raw/compressed; auto: as the types say that they are published with.",
         choices=TRANSPORTS,
         live=False,
     ),
-    Setting(
+    own(
         "reliability",
         "auto",
         "Of the subscription to images: as their publishers offer it, or fixed.",
         choices=SUBSCRIPTION_CHOICES,
         live=False,
     ),
-    Setting(
-        "task_file",
-        _DEFAULTS.task_file,
-        "Pose landmarker bundle (.task), as `diffmocap models` makes them; empty: the one that ships (full).",
-        live=False,
-    ),
-    Setting(
-        "min_detection_confidence",
-        _DEFAULTS.min_detection_confidence,
-        "Score from which a person counts as found.",
-        0.0,
-        1.0,
-        live=False,
-    ),
-    Setting(
-        "min_tracking_confidence",
-        _DEFAULTS.min_tracking_confidence,
-        "Score under which tracking gives up and detection starts again.",
-        0.0,
-        1.0,
-        live=False,
-    ),
-    Setting("smooth", _DEFAULTS.smooth, "Let MediaPipe filter the landmarks over time.", live=False),
-    Setting(
-        "search_small",
-        _DEFAULTS.search_small,
-        "Where nobody is seen, search the image part by part for people down to an eighth of its shorter side.",
-    ),
-    Setting(
-        "min_visibility",
-        _DEFAULTS.min_visibility,
-        "Keypoints less visible than this count as missing.",
-        0.0,
-        1.0,
-    ),
-    Setting(
-        "calibrated",
-        _DEFAULTS.calibrated,
-        "Move MediaPipe's landmarks to the body model's keypoints; false: each is the landmark of its name.",
-        live=False,
-    ),
-    Setting(
+    *(from_settings(_DETECTOR, name, live=name in _LIVE) for name in settings_of(DetectorSettings)),
+    own(
         "mirror",
         False,
         "The images of another driver show people as a mirror does: exchange left and right before the search, and "
         "keypoints/camera_info tells pose_node. camera_node has a parameter of its own.",
         live=False,
     ),
-    Setting("annotated_image", False, "Publish annotated_image where somebody subscribes to it."),
-    Setting("queue_depth", 2, "Images that may wait; when one more comes the oldest is dropped.", 1, 16),
+    own("annotated_image", False, "Publish annotated_image where somebody subscribes to it."),
+    own("queue_depth", 2, "Images that may wait; when one more comes the oldest is dropped.", 1, 16),
 )
 
 
@@ -109,7 +73,7 @@ class KeypointNode(ManagedNode):
     """Detects on a worker thread, in the newest image; publishes ``keypoints`` for every image it worked on."""
 
     def __init__(self) -> None:
-        super().__init__("keypoint_node", SETTINGS)
+        super().__init__("keypoint_node", PARAMETERS)
         self._detector: Detector | None = None
         self._diagnostics: Diagnostics | None = None
         self._worker: LatestWorker | None = None
@@ -120,15 +84,7 @@ class KeypointNode(ManagedNode):
 
     def configure(self) -> None:
         p = self.parameters
-        settings = DetectorSettings(
-            task_file=p["task_file"],
-            min_detection_confidence=p["min_detection_confidence"],
-            min_tracking_confidence=p["min_tracking_confidence"],
-            min_visibility=p["min_visibility"],
-            smooth=p["smooth"],
-            search_small=p["search_small"],
-            calibrated=p["calibrated"],
-        )
+        settings = DetectorSettings(**{name: p[name] for name in settings_of(DetectorSettings)})
         started_s = time.monotonic()
         self._detector = Detector(settings)
         self.get_logger().info(f"{self._detector.name}, loaded in {time.monotonic() - started_s:.1f} s")
@@ -185,7 +141,7 @@ class KeypointNode(ManagedNode):
 
     def parameters_changed(self, names: set[str]) -> None:
         if self._detector is not None:
-            live = {name: self.parameters[name] for name in ("min_visibility", "search_small")}
+            live = {name: self.parameters[name] for name in _LIVE}
             self._detector.settings = replace(self._detector.settings, **live)
 
     def _image_source(self) -> tuple[type[Image] | type[CompressedImage], str]:

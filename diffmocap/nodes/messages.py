@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 from diffmocap.camera.intrinsics import Readout, from_arrays
 from diffmocap.camera.lens import model_name
 from diffmocap.errors import KeypointError
-from diffmocap.types import CameraIntrinsics, Keypoints2D
+from diffmocap.types import DEFAULT_FOV_DEG, CameraIntrinsics, Keypoints2D
 
 
 def stamp_from_ns(stamp_ns: int) -> Time:
@@ -78,7 +78,7 @@ def camera_info_to_message(intrinsics: CameraIntrinsics, stamp_ns: int, frame_id
 
 
 def intrinsics_from_camera_info(
-    message: CameraInfo, width: int, height: int, vertical_fov_deg: float = 50.0, rectified: bool = False
+    message: CameraInfo, width: int, height: int, vertical_fov_deg: float = DEFAULT_FOV_DEG, rectified: bool = False
 ) -> CameraIntrinsics:
     """Intrinsics for images of ``width`` x ``height`` pixels.
 

@@ -37,7 +37,7 @@ from diffmocap.nodes.pose.ground_frame import GroundFrame
 from diffmocap.nodes.pose.link_frames import LinkFrames
 from diffmocap.nodes.pose.pose_markers import pose_markers
 from diffmocap.nodes.pose.pose_messages import body_pose_message, joint_state_message, root_pose, root_transform
-from diffmocap.nodes.pose.pose_settings import SETTINGS, pipeline_settings
+from diffmocap.nodes.pose.pose_settings import PARAMETERS, pipeline_settings
 from diffmocap.nodes.pose.refinement_report import RefinementReport
 from diffmocap.nodes.pose.step_budget import StepBudget, refinement_end_ms
 from diffmocap.nodes.run import ManagedNode, run
@@ -63,7 +63,7 @@ class PoseNode(ManagedNode):
     _next_lifter: Lifter | None = None
 
     def __init__(self) -> None:
-        super().__init__("pose_node", SETTINGS)
+        super().__init__("pose_node", PARAMETERS)
         self._diagnostics: Diagnostics | None = None
         self._worker: LatestWorker | None = None
         self._subscriptions_: list = []

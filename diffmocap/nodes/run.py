@@ -20,7 +20,7 @@ from diffmocap.middleware.ros_environment import prepare_process
 from diffmocap.middleware.shared_memory import make_private
 from diffmocap.nodes.interruption import take_signals
 from diffmocap.nodes.launch.parameter_names import refuse_unknown_parameters
-from diffmocap.nodes.parameters import Parameters, Setting
+from diffmocap.nodes.parameters import NodeParameter, Parameters
 
 
 class ManagedNode(LifecycleNode):
@@ -31,18 +31,18 @@ class ManagedNode(LifecycleNode):
     two so that they can run twice. What :meth:`configure` or :meth:`activate` raise is logged once
     and makes the transition fail; the node lives on and can be configured again.
 
-    ``parameters`` holds the declared settings; :meth:`validate` and :meth:`parameters_changed` see
+    ``parameters`` holds the declared parameters; :meth:`validate` and :meth:`parameters_changed` see
     live changes. :meth:`request_exit` ends the process cleanly, from any thread.
     """
 
-    def __init__(self, name: str, settings: Sequence[Setting]) -> None:
+    def __init__(self, name: str, parameters: Sequence[NodeParameter]) -> None:
         super().__init__(name)
         self.exit_request: Future = Future()
         self.configured = False
         self.active = False
         self.parameters = Parameters(
             self,
-            settings,
+            parameters,
             locked=lambda: self.configured,
             validate=self.validate,
             changed=self.parameters_changed,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -23,13 +23,13 @@ from diffmocap.lifting.tracking.track import TrackedPoses
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.segments import BodySegments
 from diffmocap.refinement.filter.pose_covariance import PoseErrors
-from diffmocap.refinement.filter.smoother import Smoother, SmootherSettings
+from diffmocap.refinement.filter.smoother import Smoother
 from diffmocap.refinement.filter.source_blend import SourceBlend
 from diffmocap.refinement.prepare import compile_all
+from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
-from diffmocap.refinement.stream.known_ground import KnownGround
 from diffmocap.refinement.stream.result import LiveResult
-from diffmocap.refinement.stream.settings import MOST_BUDGET_MS, LiveSettings
+from diffmocap.refinement.stream.settings import MOST_BUDGET_MS
 from diffmocap.refinement.stream.window_buffer import LiveFrame
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.types import BodyPhysics, BodyState, CameraIntrinsics, Keypoints2D
@@ -44,36 +44,6 @@ _SAME_BODY_M = 2e-3
 _NO_TIME_MS = 0.5
 OFF, BEGINS, NO_TIME = "physics is off", "the track has just begun", "no time left"
 NO_HELP, NOTHING = "the unrefined pose was better", "no pose in the window"
-
-
-@dataclass(frozen=True)
-class PhysicsSettings:
-    """Settings of a :class:`PhysicsRefiner`.
-
-    Attributes:
-        enabled: False publishes the filter's poses.
-        live: of the sliding window; its ``max_gap_s`` is that of ``smoothing``.
-        smoothing: of the filter that runs beside it.
-        ground: what is known of gravity and floor; a change starts the window again.
-    """
-
-    enabled: bool = True
-    live: LiveSettings = field(default_factory=LiveSettings)
-    smoothing: SmootherSettings = field(default_factory=SmootherSettings)
-    ground: KnownGround = field(default_factory=KnownGround)
-
-    @property
-    def max_gap_s(self) -> float:
-        """Silence after which the next pose starts a new track."""
-        return self.smoothing.max_gap_s
-
-    def with_max_gap(self, max_gap_s: float) -> PhysicsSettings:
-        """The same with another gap [s]."""
-        return replace(self, smoothing=self.smoothing.with_max_gap(max_gap_s))
-
-    def unhurried(self) -> PhysicsSettings:
-        """The same with physics and all its iterations in every frame: for first frames that are slow anyway."""
-        return replace(self, enabled=True, live=replace(self.live, budget_ms=0.0, lag_frames=0))
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,11 @@ def test_cell_shows_mean_and_half_range():
     assert cell([1.0], "{:.1f}") == "1.0" and cell([1.0, 2.0], "{:.1f}") == "1.5 ± 0.5"
 
 
-def test_finished_runs_are_kept_and_go_into_the_page(shared_dir, tmp_path, monkeypatch):
+def test_finished_runs_are_kept_and_go_into_the_page(mocap_dir, tmp_path, monkeypatch):
     for module in (data_ablation, report):
         monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(data_ablation, "VARIANTS", {"none": (), "all": PARTS})
-    runs, val = tmp_path / "runs", str(shared_dir / "data" / "cmu_smpl30_val.npz")
+    runs, val = tmp_path / "runs", str(mocap_dir / "cmu_smpl30_val.npz")
     options = ["--train", val, "--val", val, "--every-clip", "60", "--steps", "2", "--batch", "4", "--frames", "2"]
     monkeypatch.setattr("sys.argv", ["x", *options, "--seeds", "1", "--runs", str(runs)])
     data_ablation.main()

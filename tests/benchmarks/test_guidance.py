@@ -19,8 +19,8 @@ from diffmocap.lifting.sampling.guidance import GUIDANCE_INTERVAL
 
 
 @pytest.fixture(scope="module")
-def poses(shared_dir) -> torch.Tensor:
-    frames = PoseFrames.load(shared_dir / "data" / "cmu_smpl30_val.npz", 50)
+def poses(mocap_dir) -> torch.Tensor:
+    frames = PoseFrames.load(mocap_dir / "cmu_smpl30_val.npz", 50)
     return frames.pick(torch.linspace(0, len(frames) - 1, 6).long()).rotations.float()
 
 
@@ -58,18 +58,9 @@ def test_at_high_noise_guidance_at_every_step_leaves_the_keypoints(poses):
     assert first["guided_norm"] > 2 * first["conditional_norm"]
 
 
-def test_command_ends_with_one_json_line(shared_dir):
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.lifting.guidance",
-        "--frames",
-        "2",
-        "--steps",
-        "2",
-        "--json",
-        "--no-page",
-    ]
+def test_command_ends_with_one_json_line(mocap_dir):
+    command = [sys.executable, "-m", "benchmarks.lifting.guidance", "--frames", "2", "--steps", "2", "--json"]
+    command.append("--no-page")
     done = subprocess.run(command, cwd=guidance.RESULTS.parents[1], capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout.strip().splitlines()[-1])

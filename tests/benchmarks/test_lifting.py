@@ -41,13 +41,13 @@ def results(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, shared_dir):
+def run(monkeypatch, capsys, mocap_dir):
     """Runs the command here and returns the figures of its last line, and all it printed."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
 
     def call(*arguments: str) -> tuple[dict, str]:
-        data = shared_dir / "data" / "cmu_smpl30_test.npz"
+        data = mocap_dir / "cmu_smpl30_test.npz"
         monkeypatch.setattr(sys, "argv", ["lifting", "--data", str(data), *arguments])
         lifting.main()
         out = capsys.readouterr().out
@@ -177,9 +177,9 @@ def test_page_shows_film_and_live_figures():
     assert "## Remarks" not in text and "(quick run)" not in text
 
 
-def test_grid_draws_the_pose_that_it_is_given(shared_dir):
+def test_grid_draws_the_pose_that_it_is_given(mocap_dir):
     """The simulator's links lie on the joints of the body model, in the optical frame."""
-    frames = PoseFrames.load(shared_dir / "data" / "cmu_smpl30_test.npz", every=400)
+    frames = PoseFrames.load(mocap_dir / "cmu_smpl30_test.npz", every=400)
     body = BodyModel.load()
     chosen = varied_frames(frames, body, 3)
     pelvis = torch.tensor([0.1, -0.2, 3.0])

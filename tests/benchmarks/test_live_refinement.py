@@ -12,9 +12,9 @@ from diffmocap.body.model import BodyModel
 
 
 @pytest.fixture(scope="module")
-def measured(shared_dir):
+def measured(mocap_dir):
     body = BodyModel.load()
-    clip = next(c for c in load_split(shared_dir / "data/cmu_smpl30_val.npz") if c.name == "39_05")
+    clip = next(c for c in load_split(mocap_dir / "cmu_smpl30_val.npz") if c.name == "39_05")
     stream, judge = live_stream(clip, body, "synthetic", 32, 0.5), Judge(body)
     return stream, judge, measure([stream], judge, [0, 4], {"iterations": 1, "window_frames": 12})
 

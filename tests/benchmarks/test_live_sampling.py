@@ -11,8 +11,9 @@ from benchmarks.lifting.live_sampling import OFFLINE, SETTINGS, describe, live_f
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol
-from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.weights import load_weights
+from diffmocap.lifting.settings import LiftingSettings
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +22,8 @@ def lifter() -> Lifter:
 
 
 @pytest.fixture(scope="module")
-def poses(shared_dir) -> torch.Tensor:
-    clips = load_split(shared_dir / "data" / "cmu_smpl30_val.npz")[:3]
+def poses(mocap_dir) -> torch.Tensor:
+    clips = load_split(mocap_dir / "cmu_smpl30_val.npz")[:3]
     return torch.stack([torch.as_tensor(c.rotations[:2], dtype=torch.float32) for c in clips], 1)
 
 
@@ -46,8 +47,8 @@ def test_tracked_frames_know_the_one_before(lifter, poses):
     assert first == pytest.approx(paper_error(lifter, poses[:1], settings, False), rel=1e-6)
 
 
-def test_figures_are_named_and_of_the_same_run(shared_dir):
-    data = shared_dir / "data" / "cmu_smpl30_val.npz"
+def test_figures_are_named_and_of_the_same_run(mocap_dir):
+    data = mocap_dir / "cmu_smpl30_val.npz"
     threads = torch.get_num_threads()
     figures = live_figures(None, data, timed_frames=5, clips=2, frames=2, threads=1)
     assert figures["frames"] == 4 and 0 < figures["live_ms"] < figures["ddim50_ms"]

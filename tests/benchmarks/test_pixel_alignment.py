@@ -15,13 +15,13 @@ from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol, paper_v
 from diffmocap.lifting.network.weights import load_weights
 
 
-def test_error_of_a_sample_is_the_mean_difference_of_its_projection(shared_dir):
+def test_error_of_a_sample_is_the_mean_difference_of_its_projection(mocap_dir):
     from diffmocap.body.mocap import load_split
     from diffmocap.camera.projection import project
     from diffmocap.evaluation.paper_protocol import paper_intrinsics
 
     body, model = BodyModel.load(), load_weights()
-    poses = torch.cat([c.rotations[:1] for c in load_split(shared_dir / "data" / "cmu_smpl30_val.npz")[:4]])
+    poses = torch.cat([c.rotations[:1] for c in load_split(mocap_dir / "cmu_smpl30_val.npz")[:4]])
     result = evaluate_paper_protocol(model, body, poses, guidance=0.5, steps=3, seed=1)
     truth, pelvis, points = paper_view(body, poses)
     again = project(body.keypoints(result.rotations, pelvis), paper_intrinsics())
@@ -31,7 +31,7 @@ def test_error_of_a_sample_is_the_mean_difference_of_its_projection(shared_dir):
     assert float((project(body.keypoints(truth, pelvis), paper_intrinsics()) - points).abs().max()) < 1e-6
 
 
-def test_command_ends_with_one_json_line(shared_dir, tmp_path):
+def test_command_ends_with_one_json_line(mocap_dir, tmp_path):
     command = [
         sys.executable,
         "-m",

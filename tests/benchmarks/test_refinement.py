@@ -249,7 +249,7 @@ def bench() -> Bench:
 
 
 @pytest.fixture(scope="module")
-def walk(bench, shared_dir) -> Cut:
+def walk(bench) -> Cut:
     return replace(bench.cuts("window", 16, 1, (1, 0))[0], frames=16)
 
 
@@ -267,7 +267,7 @@ def test_refined_windows_jitter_less_than_what_lifting_made(bench, walk, one_thr
     assert bench.windows.errors_of(equal, windows)[1] == pytest.approx(tv, rel=5e-3)
 
 
-def test_simulated_clips_are_compared_with_what_was_observed(bench, shared_dir, one_thread):
+def test_simulated_clips_are_compared_with_what_was_observed(bench, one_thread):
     cut = replace(bench.cuts("diffphy", 31, 1, (1, 0))[0], frames=5)
     found = bench.diffphy.solved(Solver.with_rate(ADAM, 0.01), [cut], 3)
     errors = bench.diffphy.mpjpe_g_mm([cut], found.x)

@@ -119,9 +119,9 @@ def test_the_wrench_is_pinocchios(judge):
         np.testing.assert_allclose(np.concatenate([force, moment]), theirs, atol=1e-5 * np.abs(theirs).max())
 
 
-def test_motion_capture_is_nearly_explained(judge, body, shared_dir):
+def test_motion_capture_is_nearly_explained(judge, body, mocap_dir):
     """A walk's residual is small on the labels of its own feet, and large when it is lifted off the floor's labels."""
-    clip = next(c for c in load_split(shared_dir / "data/cmu_smpl30_val.npz") if c.name == "39_01")
+    clip = next(c for c in load_split(mocap_dir / "cmu_smpl30_val.npz") if c.name == "39_01")
     clip = retarget(clip, body)
     motion = clip.rotations.double().numpy(), clip.pelvis.double().numpy()
     contacts = judge.contacts(*motion, DT, UP, 0.0)

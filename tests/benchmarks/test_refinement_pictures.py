@@ -15,9 +15,9 @@ from training.motions.lifted_windows import MotionLifter
 
 
 @pytest.fixture(scope="module")
-def pair(shared_dir):
+def pair(mocap_dir):
     lifter = MotionLifter(hypotheses=1, steps=1)
-    clip = next(c for c in load_split(shared_dir / "data/cmu_smpl30_val.npz") if c.name == "39_01")
+    clip = next(c for c in load_split(mocap_dir / "cmu_smpl30_val.npz") if c.name == "39_01")
     return motions_of(retarget(clip, lifter.body).frames(0, 12), 1.2, lifter, rounds=(8,)), lifter
 
 

@@ -31,8 +31,8 @@ def body():
 
 
 @pytest.fixture(scope="module")
-def clips(shared_dir, body):
-    found = load_split(shared_dir / "data" / "cmu_smpl30_test.npz")
+def clips(mocap_dir, body):
+    found = load_split(mocap_dir / "cmu_smpl30_test.npz")
     return {c.name: retarget(c, body) for c in found if c.name in {"27_01", "38_01", "94_13", "127_02.0"}}
 
 
@@ -159,8 +159,8 @@ def test_what_the_detector_says_of_a_film_is_kept_beside_it(tmp_path, clips, bod
     assert again.film.tolist() == [0, 0, 1, 1] and (again.world[2:] == d.world).all()
 
 
-def test_detector_scenes_show_every_subject_that_may_be_trained_on(shared_dir):
-    mocap = shared_dir / "data" / "cmu_smpl30_train.npz"
+def test_detector_scenes_show_every_subject_that_may_be_trained_on(mocap_dir):
+    mocap = mocap_dir / "cmu_smpl30_train.npz"
     scenes = detector_scenes(mocap, 64)
     held_out = read_names(HELD_OUT)
     assert not {scene.piece.clip for scene in scenes} & held_out and len({scene.name for scene in scenes}) == 64
@@ -170,17 +170,17 @@ def test_detector_scenes_show_every_subject_that_may_be_trained_on(shared_dir):
     assert np.histogram(yaw, 4, (-180, 180))[0].min() > 5
 
 
-def test_scenes_that_do_not_fit_are_left_out_where_that_is_wanted(tmp_path, shared_dir):
+def test_scenes_that_do_not_fit_are_left_out_where_that_is_wanted(tmp_path, mocap_dir):
     scene = replace(QUICK_SCENES[0], view=View(margin=0.45))
-    mocap = shared_dir / "data" / "cmu_smpl30_test.npz"
+    mocap = mocap_dir / "cmu_smpl30_test.npz"
     assert make_films([scene], mocap, tmp_path, skip_unfit=True) == []
     with pytest.raises(SettingsError, match="does not fit"):
         make_films([scene], mocap, tmp_path)
 
 
-def test_scenes_are_of_the_test_split_and_not_the_demos(shared_dir):
-    names = set(np.load(shared_dir / "data" / "cmu_smpl30_test.npz")["name"].tolist())
-    lengths = {c.name: len(c) for c in load_clips(shared_dir / "data" / "cmu_smpl30_test.npz")}
+def test_scenes_are_of_the_test_split_and_not_the_demos(mocap_dir):
+    names = set(np.load(mocap_dir / "cmu_smpl30_test.npz")["name"].tolist())
+    lengths = {c.name: len(c) for c in load_clips(mocap_dir / "cmu_smpl30_test.npz")}
     demo = {piece.clip for piece in PIECES}
     for scene in (*SCENES, *QUICK_SCENES):
         assert scene.piece.clip in names - demo
@@ -188,15 +188,15 @@ def test_scenes_are_of_the_test_split_and_not_the_demos(shared_dir):
     assert len({scene.name for scene in (*SCENES, *QUICK_SCENES)}) == len(SCENES) + len(QUICK_SCENES)
 
 
-def test_demo_motion_is_held_out(shared_dir):
+def test_demo_motion_is_held_out(mocap_dir):
     from diffmocap.resources import share_path
 
-    test_split = set(np.load(shared_dir / "data" / "cmu_smpl30_test.npz")["name"].tolist())
+    test_split = set(np.load(mocap_dir / "cmu_smpl30_test.npz")["name"].tolist())
     held_out = read_names(share_path("training", "held_out.txt"))
     assert {piece.clip for piece in PIECES} <= test_split | held_out
 
 
-def test_films_are_made_once(tmp_path, shared_dir, monkeypatch):
+def test_films_are_made_once(tmp_path, mocap_dir, monkeypatch):
     scene = QUICK_SCENES[0]
     (tmp_path / f"{scene.name}.npz").touch()
-    assert make_films([scene], shared_dir / "none.npz", tmp_path) == [tmp_path / f"{scene.name}.mp4"]
+    assert make_films([scene], mocap_dir / "none.npz", tmp_path) == [tmp_path / f"{scene.name}.mp4"]

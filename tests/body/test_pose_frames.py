@@ -14,27 +14,27 @@ from diffmocap.evaluation.pose_frames import PoseFrames
 
 
 @pytest.fixture(scope="module")
-def test_frames(shared_dir) -> PoseFrames:
-    return PoseFrames.load(shared_dir / "data" / "cmu_smpl30_test.npz", every=5)
+def test_frames(mocap_dir) -> PoseFrames:
+    return PoseFrames.load(mocap_dir / "cmu_smpl30_test.npz", every=5)
 
 
-def test_frames_are_those_of_the_file(shared_dir, test_frames):
-    data = np.load(shared_dir / "data" / "cmu_smpl30_test.npz")
+def test_frames_are_those_of_the_file(mocap_dir, test_frames):
+    data = np.load(mocap_dir / "cmu_smpl30_test.npz")
     where = [start + i for start, n in zip(data["start"], data["length"]) for i in range(0, n, 5)]
-    assert test_frames.numbers.tolist() == where and len(test_frames) == 1621
+    assert test_frames.numbers.tolist() == where and len(test_frames) == 133
     owner = [name for name, n in zip(data["name"], data["length"]) for _ in range(0, n, 5)]
     assert list(test_frames.clip) == owner and test_frames.action[0] == data["action"][0]
 
 
 def test_stratified_subset_is_seeded_and_fair(test_frames):
-    subset = test_frames.stratified(256, seed=0)
-    assert len(subset) == 256 and len(set(subset.numbers.tolist())) == 256
+    subset = test_frames.stratified(64, seed=0)
+    assert len(subset) == 64 and len(set(subset.numbers.tolist())) == 64
     share, whole = Counter(subset.clip), Counter(test_frames.clip)
     assert set(share) == set(whole), "every clip is there"
     for name, count in whole.items():
-        assert abs(share[name] - 256 * count / len(test_frames)) < 2.0, name
-    assert torch.equal(subset.numbers, test_frames.stratified(256, seed=0).numbers)
-    assert not torch.equal(subset.numbers, test_frames.stratified(256, seed=1).numbers)
+        assert abs(share[name] - 64 * count / len(test_frames)) < 2.0, name
+    assert torch.equal(subset.numbers, test_frames.stratified(64, seed=0).numbers)
+    assert not torch.equal(subset.numbers, test_frames.stratified(64, seed=1).numbers)
     lookup = dict(zip(test_frames.numbers.tolist(), test_frames.rotations))
     assert all(torch.equal(lookup[n], r) for n, r in zip(subset.numbers.tolist(), subset.rotations))
 
@@ -52,8 +52,8 @@ def test_any_size_of_subset_is_met(count):
     assert len(frames.evenly(count)) == min(count, 12)
 
 
-def test_a_file_without_frames_is_named(tmp_path, shared_dir):
-    data = dict(np.load(shared_dir / "data" / "cmu_smpl30_test.npz"))
+def test_a_file_without_frames_is_named(tmp_path, mocap_dir):
+    data = dict(np.load(mocap_dir / "cmu_smpl30_test.npz"))
     for key in ("start", "length", "name", "subject", "action"):
         data[key] = data[key][:0]
     np.savez(tmp_path / "empty.npz", **data)

@@ -8,6 +8,7 @@ import pytest
 
 from diffmocap.camera.capture import Capture
 from diffmocap.camera.image_files import image_paths
+from diffmocap.camera.settings import CaptureSettings
 from diffmocap.errors import CameraError
 
 
@@ -24,9 +25,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def played(source, **settings):
+def played(source, fps=0.0):
     events = []
-    with Capture(source, realtime=False, event=lambda _, text: events.append(text), **settings) as capture:
+    settings = CaptureSettings(fps=fps)
+    with Capture(source, settings, realtime=False, event=lambda _, text: events.append(text)) as capture:
         frames = list(capture)
     return frames, capture, events
 
@@ -54,7 +56,7 @@ def test_one_photo_is_a_source_and_does_not_pull_in_its_neighbours(folder):
 
 
 def test_images_are_found_in_a_loop_and_in_real_time(folder):
-    with Capture(folder, fps=50.0, loop=True) as capture:
+    with Capture(folder, CaptureSettings(fps=50.0), loop=True) as capture:
         frames = [capture.read() for _ in range(6)]
     assert frames[-1].index >= 5 and frames[-1].stamp_ns - frames[0].stamp_ns >= 0.02e9 * frames[-1].index - 5e6
 

@@ -21,6 +21,7 @@ from benchmarks.field.video_files import (
 from diffmocap.camera.capture import Capture
 from diffmocap.camera.containers.container import Turn
 from diffmocap.camera.containers.reading import read_container
+from diffmocap.camera.settings import CaptureSettings
 from diffmocap.errors import CameraError
 
 #: Display matrices (a, b, c, d) as players read them: a row vector (x, y) of the stored picture is shown at
@@ -204,7 +205,7 @@ def test_a_mirrored_picture_is_mirrored_back_when_it_stands_upright(tmp_path):
     stored = stored_for(np.ascontiguousarray(shown[:, ::-1]), MATRICES["90 clockwise"])
     path = write_video(tmp_path / "clip.mp4", [stored] * 2)
     set_matrix(path, *MATRICES["90 clockwise"])
-    assert differs(read_all(path, mirror=True)[0][1].image, shown) < 12
+    assert differs(read_all(path, settings=CaptureSettings(mirror=True))[0][1].image, shown) < 12
 
 
 #: Half at 30, half at 10 images a second.

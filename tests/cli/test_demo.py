@@ -14,22 +14,9 @@ import cv2
 import psutil
 import pytest
 
+from tests.demo_frames import EXCERPT_FRAMES
+
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(240)]
-
-FRAMES = 40
-
-
-@pytest.fixture(scope="module")
-def excerpt(shared_dir, tmp_path_factory) -> Path:
-    """The first frames of somebody who balances."""
-    source = cv2.VideoCapture(str(shared_dir / "media" / "tfjs_pose_1.mp4"))
-    path = tmp_path_factory.mktemp("excerpt") / "balance.mp4"
-    size = (int(source.get(cv2.CAP_PROP_FRAME_WIDTH)), int(source.get(cv2.CAP_PROP_FRAME_HEIGHT)))
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30.0, size)
-    for _ in range(FRAMES):
-        writer.write(source.read()[1])
-    writer.release()
-    return path
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -58,9 +45,9 @@ def test_demo_goes_from_images_to_joint_states_and_pictures(ros_env, excerpt, tm
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1, "one line of JSON, all else on stderr"
     told = json.loads(done.stdout)
-    assert told["frames"] == FRAMES
-    assert told["poses"] == told["refined_frames"] == FRAMES
-    assert 0 < told["physics_frames"] < FRAMES, "a track's first frames are too few for a window"
+    assert told["frames"] == EXCERPT_FRAMES
+    assert told["poses"] == told["refined_frames"] == EXCERPT_FRAMES
+    assert 0 < told["physics_frames"] < EXCERPT_FRAMES, "a track's first frames are too few for a window"
     assert (told["dropped"], told["no_person"], told["lost"]) == (0, 0, 0)
     assert told["fps"] > 1
     assert 0 < told["latency_p50_ms"] <= told["latency_p99_ms"] < 60_000
@@ -70,16 +57,17 @@ def test_demo_goes_from_images_to_joint_states_and_pictures(ros_env, excerpt, tm
     assert not {"mpjpe_mm", "pixel_error"} & told.keys(), "there is no truth beside this clip"
 
     video = cv2.VideoCapture(told["video"])
-    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == FRAMES
+    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == EXCERPT_FRAMES
     assert cv2.imread(told["picture"]) is not None
     assert "joint states a second" in done.stderr
     for node in ("camera_node", "keypoint_node", "pose_node"):
-        assert (tmp_path / "balance-logs" / f"{node}.log").is_file()
+        assert (tmp_path / "walk-logs" / f"{node}.log").is_file()
     assert nodes_of(domain_id) == []
 
 
-def test_live_ends_with_ctrl_c_and_a_summary(ros_env, shared_dir, tmp_path):
-    source = shared_dir / "media" / "intel_one_by_one_person.mp4"  # longer than this test
+def test_live_ends_with_ctrl_c_and_a_summary(ros_env, demo_clip, tmp_path):
+    source = tmp_path / "long.mp4"  # lasts longer than this test, and has no calibration beside it
+    source.write_bytes(demo_clip.read_bytes())
     parameters = tmp_path / "own.yaml"
     parameters.write_text("/**/pose_node:\n  ros__parameters:\n    steps: 2\n")
     process = subprocess.Popen(

@@ -91,10 +91,10 @@ def test_a_frame_has_the_same_figures_in_a_subset(capsys, motions):
     assert figures_of(capsys, str(motions / "wave.npz"), *FAST, "--frames", "3")["frames"] == 3
 
 
-def test_the_three_kinds_of_files_are_taken(capsys, motions, repo_root, shared_dir):
+def test_the_three_kinds_of_files_are_taken(capsys, motions, repo_root, mocap_dir):
     """AMASS, our own motion files and the collections of the training data."""
     own = repo_root / "media" / "demo.npz"  # written as the package's motion files are
-    for path in (motions / "wave.npz", own, shared_dir / "data" / "cmu_smpl30_val.npz"):
+    for path in (motions / "wave.npz", own, mocap_dir / "cmu_smpl30_val.npz"):
         figures = figures_of(capsys, str(path), *FAST, "--frames", "4")
         assert figures["frames"] == figures["wild"]["frames"] == 4
         assert 0 < figures["mpjpe_mm"] < 500 and 0 < figures["wild"]["mpjpe_mm"] < 500

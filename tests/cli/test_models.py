@@ -5,7 +5,8 @@ import zipfile
 import pytest
 
 from diffmocap.cli.main import main
-from diffmocap.keypoints.mediapipe_detector import Detector, DetectorSettings
+from diffmocap.keypoints.mediapipe_detector import Detector
+from diffmocap.keypoints.settings import DetectorSettings
 from diffmocap.resources import verified_model
 
 

@@ -13,21 +13,30 @@ import pytest
 from diffmocap.body.skeleton import KEYPOINT_NAMES
 from diffmocap.camera.capture import Capture
 from diffmocap.errors import ImageError, ModelFileError, SettingsError
-from diffmocap.keypoints.mediapipe_detector import Detector, DetectorSettings
+from diffmocap.keypoints.mediapipe_detector import Detector
+from diffmocap.keypoints.settings import DetectorSettings
 from diffmocap.resources import verified_model
 from diffmocap.types import Frame
-
-
-@pytest.fixture(scope="module")
-def warrior(shared_dir):
-    return cv2.imread(str(shared_dir / "media/tfjs_pose.jpg"))
+from tests.demo_frames import PERSON_FRAME
 
 
 def at(keypoints, name):
     return keypoints.points_px[KEYPOINT_NAMES.index(name)]
 
 
-def test_a_person_where_a_human_sees_one(warrior, monkeypatch):
+def test_a_person_where_the_clip_was_drawn(person, repo_root):
+    """Against the keypoints that the bundled clip was drawn from."""
+    with Detector() as detector:
+        found = detector.detect(Frame(person, 42))
+    with np.load(repo_root / "media" / "demo.npz") as truth:
+        error = np.linalg.norm(found.points_px - truth["keypoints2d"][PERSON_FRAME], axis=1)
+    assert (found.width, found.height, found.stamp_ns, found.visible) == (640, 480, 42, 23)
+    assert error[found.confidence > 0].max() < 12 and np.median(error[found.confidence > 0]) < 4
+
+
+def test_a_person_where_a_human_sees_one(shared_dir, monkeypatch):
+    warrior = cv2.imread(str(shared_dir / "media/tfjs_pose.jpg"))
+
     def refuse(*_, **__):
         raise AssertionError("the detector asked for the network")
 
@@ -49,28 +58,28 @@ def test_a_person_where_a_human_sees_one(warrior, monkeypatch):
     assert found.world_landmarks[0, 1] < 0 < found.world_landmarks[27, 1]
 
 
-def test_nobody_in_an_empty_image_and_again_somebody(warrior):
+def test_nobody_in_an_empty_image_and_again_somebody(person):
     with Detector() as detector:
         empty = detector.detect_full(Frame(np.full((480, 640, 3), 127, np.uint8), 0))
         assert empty.keypoints.visible == 0 and empty.landmarks_px is None and empty.world_landmarks is None
-        assert detector.detect(Frame(warrior, 33_000_000)).visible == 23
+        assert detector.detect(Frame(person, 33_000_000)).visible == 23
 
 
-def test_stamps_that_stand_still_or_go_back_are_survived(warrior):
+def test_stamps_that_stand_still_or_go_back_are_survived(person):
     with Detector() as detector:
         for stamp_ns in (5_000_000_000, 5_000_000_000, 1_000_000_000, 6_000_000_000):
-            keypoints = detector.detect(Frame(warrior, stamp_ns))
+            keypoints = detector.detect(Frame(person, stamp_ns))
             assert keypoints.visible == 23 and keypoints.stamp_ns == stamp_ns
 
 
-def test_without_smoothing_the_present_image_alone_counts(warrior):
+def test_without_smoothing_the_present_image_alone_counts(person):
     """The person jumps aside by 40 pixels: the filter takes a while to follow, and none follows at once."""
-    moved = np.roll(warrior, 40, axis=1)
+    moved = np.roll(person, 40, axis=1)
     left = {}
     for smooth in (True, False):
         with Detector(DetectorSettings(smooth=smooth)) as detector:
             for i in range(5):
-                start = detector.detect_full(Frame(warrior, i * 33_000_000)).landmarks_px
+                start = detector.detect_full(Frame(person, i * 33_000_000)).landmarks_px
             end = detector.detect_full(Frame(moved, 5 * 33_000_000)).landmarks_px
         left[smooth] = float(np.abs(np.median(end - start, axis=0)[0] - 40.0))
     assert left[False] < 1.0 < left[True]
@@ -99,7 +108,7 @@ def test_squats_agree_with_the_stored_landmarks(shared_dir):
     assert np.median(errors) < 12.0
 
 
-def test_a_failed_graph_is_replaced(warrior, monkeypatch):
+def test_a_failed_graph_is_replaced(person, monkeypatch):
     with Detector() as detector:
         broken = detector._landmarker
 
@@ -107,21 +116,21 @@ def test_a_failed_graph_is_replaced(warrior, monkeypatch):
             raise RuntimeError("Graph has errors")
 
         monkeypatch.setattr(broken, "process", fail)
-        with pytest.raises(ImageError, match="1000 x 667 and was restarted: Graph has errors"):
-            detector.detect(Frame(warrior, 0))
+        with pytest.raises(ImageError, match="640 x 480 and was restarted: Graph has errors"):
+            detector.detect(Frame(person, 0))
         assert detector._landmarker is not broken
-        assert detector.detect(Frame(warrior, 1)).visible == 23
+        assert detector.detect(Frame(person, 1)).visible == 23
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 5)])
-def test_tiny_images_hold_nobody(size, warrior):
+def test_tiny_images_hold_nobody(size, person):
     with Detector() as detector:
         assert detector.detect(Frame(np.zeros((*size, 3), np.uint8), 0)).visible == 0
-        assert detector.detect(Frame(warrior, 1)).visible == 23
+        assert detector.detect(Frame(person, 1)).visible == 23
 
 
 def test_settings_are_checked():
-    with pytest.raises(SettingsError, match="min_visibility: expected 0 to 1, got 2"):
+    with pytest.raises(SettingsError, match="min_visibility must lie in \\[0, 1\\], got 2"):
         DetectorSettings(min_visibility=2)
 
 
@@ -155,7 +164,7 @@ def test_bundles_that_are_none(tmp_path):
             Detector(DetectorSettings(task_file=str(tmp_path / name)))
 
 
-def test_a_detector_starts_and_works_without_a_word(shared_dir):
+def test_a_detector_starts_and_works_without_a_word(person, tmp_path):
     """In a process of its own, since MediaPipe says some things only once."""
     program = (
         "import cv2, sys\n"
@@ -166,7 +175,8 @@ def test_a_detector_starts_and_works_without_a_word(shared_dir):
         "    print([detector.detect(Frame(image, i)).visible for i in range(3)])\n"
         "print('heard', file=sys.stderr)\n"
     )
-    image = str(shared_dir / "media/tfjs_pose.jpg")
-    done = subprocess.run([sys.executable, "-c", program, image], capture_output=True, text=True, timeout=60)
+    image = tmp_path / "person.png"
+    cv2.imwrite(str(image), person)
+    done = subprocess.run([sys.executable, "-c", program, str(image)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[23, 23, 23]\n" and done.stderr == "heard\n"

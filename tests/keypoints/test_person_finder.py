@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from diffmocap.keypoints.body25 import no_keypoints
-from diffmocap.keypoints.mediapipe_detector import Detector, DetectorSettings
+from diffmocap.keypoints.mediapipe_detector import Detector
 from diffmocap.keypoints.person_finder import PersonFinder, Window, search_windows
+from diffmocap.keypoints.settings import DetectorSettings
 from diffmocap.types import Frame
 
 WIDTH, HEIGHT = 640, 480

@@ -37,9 +37,9 @@ def tiny() -> TransformerDenoiser:
 
 
 @pytest.fixture(scope="module")
-def frames(shared_dir) -> torch.Tensor:
+def frames(mocap_dir) -> torch.Tensor:
     """Sixteen poses of the validation split [16, 24, 3, 3], root in the y-up world."""
-    clips = load_split(shared_dir / "data" / "cmu_smpl30_val.npz")
+    clips = load_split(mocap_dir / "cmu_smpl30_val.npz")
     poses = torch.cat([torch.as_tensor(clip.rotations[::30]).float() for clip in clips])
     return poses[torch.linspace(0, len(poses) - 1, 16).long()]
 

@@ -14,13 +14,14 @@ from diffmocap.body.model import BodyModel
 from diffmocap.camera.projection import project, rays_from_pixels
 from diffmocap.device import resolve_device
 from diffmocap.errors import AbandonedError, DeviceError, ModelFileError, SettingsError
-from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.condition import condition_from_rays, root_from_network, root_to_network
 from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.network.weights import load_weights, save_weights
 from diffmocap.lifting.sampling.ddim import ddim_timesteps
 from diffmocap.lifting.sampling.guidance import EVERYWHERE, guided_denoiser, weights_along
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
+from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.lifting.translation import solve_translation
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 

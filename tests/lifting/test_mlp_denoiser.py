@@ -12,13 +12,14 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import sixd_from_matrix
 from diffmocap.errors import SettingsError
 from diffmocap.evaluation.paper_protocol import paper_view
-from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.condition import Condition
 from diffmocap.lifting.network.mlp_denoiser import MlpCode, MlpConfig, MlpDenoiser
 from diffmocap.lifting.network.weights import load_weights, save_weights
 from diffmocap.lifting.sampling.ddim import ddim_sample, ddim_timesteps
 from diffmocap.lifting.sampling.guidance import guided_denoiser
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
+from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 TINY = MlpConfig(width=192, layers=2, time_width=32)

@@ -25,8 +25,8 @@ def body() -> BodyModel:
 
 
 @pytest.fixture(scope="module")
-def poses(shared_dir) -> torch.Tensor:
-    every = torch.cat([clip.rotations for clip in load_split(shared_dir / "data" / "cmu_smpl30_val.npz")])
+def poses(mocap_dir) -> torch.Tensor:
+    every = torch.cat([clip.rotations for clip in load_split(mocap_dir / "cmu_smpl30_val.npz")])
     return every[torch.linspace(0, len(every) - 1, COUNT).long()]
 
 

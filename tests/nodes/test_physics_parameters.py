@@ -10,14 +10,14 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from diffmocap.errors import SettingsError
 from diffmocap.nodes.pose.physics_parameters import WEIGHT
-from diffmocap.nodes.pose.pose_settings import SETTINGS, pipeline_settings
+from diffmocap.nodes.pose.pose_settings import PARAMETERS, pipeline_settings
 from diffmocap.optim.optimus import Optimus
-from diffmocap.refinement.physics_refiner import PhysicsSettings
+from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.known_ground import KnownGround
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.window.weights import UNITS
 
-DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
+DEFAULTS = {parameter.name: parameter.default for parameter in PARAMETERS}
 
 
 def test_defaults_are_those_of_the_refinement():

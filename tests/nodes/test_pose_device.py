@@ -10,9 +10,9 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from diffmocap.errors import DeviceError  # noqa: E402
 from diffmocap.nodes import pose_node as module  # noqa: E402
-from diffmocap.nodes.pose.pose_settings import SETTINGS  # noqa: E402
+from diffmocap.nodes.pose.pose_settings import PARAMETERS  # noqa: E402
 
-VALUES = {setting.name: setting.default for setting in SETTINGS}
+VALUES = {setting.name: setting.default for setting in PARAMETERS}
 
 
 def test_an_error_of_the_driver_is_a_reason_and_no_crash(monkeypatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diffmocap.nodes.pose.refinement_report import RefinementReport
-from diffmocap.refinement.physics_refiner import PhysicsSettings
+from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.types import BodyPhysics, BodyState
 
 

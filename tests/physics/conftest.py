@@ -34,9 +34,9 @@ def points(body: BodyModel) -> ContactPoints:
 
 
 @pytest.fixture(scope="session")
-def clips(shared_dir, body: BodyModel) -> list[MotionClip]:
+def clips(mocap_dir, body: BodyModel) -> list[MotionClip]:
     """Validation takes on the shipped body, soles on the floor."""
-    return [retarget(clip, body) for clip in load_split(shared_dir / "data/cmu_smpl30_val.npz")]
+    return [retarget(clip, body) for clip in load_split(mocap_dir / "cmu_smpl30_val.npz")]
 
 
 Motion = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]

@@ -45,9 +45,9 @@ def test_a_walk_is_mostly_explained(clips, segments, points):
     assert float(torch.cat(shares).median()) < 0.15 and float(torch.cat(contact).double().mean()) > 0.95
 
 
-def test_a_jump_has_a_flight(shared_dir, body, segments, points):
+def test_a_jump_has_a_flight(mocap_dir, body, segments, points):
     """While both feet are up nothing pushes, and little is needed: people fall freely there."""
-    jumps = [c for c in load_split(shared_dir / "data/cmu_smpl30_train.npz") if "jump" in c.action.lower()][:12]
+    jumps = [c for c in load_split(mocap_dir / "cmu_smpl30_train.npz") if "jump" in c.action.lower()][:12]
     weight, needed = float(segments.total_mass) * FLOOR.gravity_m_s2, []
     for clip in jumps:
         physics = physics_of(retarget(clip, body), segments, points)

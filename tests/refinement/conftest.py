@@ -34,8 +34,8 @@ def points(body: BodyModel, segments: BodySegments, contacts: ContactPoints) -> 
 
 
 @pytest.fixture(scope="session")
-def walks(shared_dir, body: BodyModel) -> list[MotionClip]:
+def walks(mocap_dir, body: BodyModel) -> list[MotionClip]:
     """Validation walks on a flat floor, on the shipped body, long enough for a window."""
-    clips = load_split(shared_dir / "data/cmu_smpl30_val.npz")
+    clips = load_split(mocap_dir / "cmu_smpl30_val.npz")
     chosen = [c for c in clips if c.action.startswith("walk") and c.subject not in ("01", "03") and len(c) > 60]
     return [retarget(clip, body) for clip in chosen]

@@ -40,9 +40,9 @@ def simulator_of(model: BodyModel, dtype: torch.dtype) -> Simulator:
 
 
 @pytest.fixture(scope="module")
-def walk(model, shared_dir) -> tuple[torch.Tensor, torch.Tensor]:
+def walk(model, mocap_dir) -> tuple[torch.Tensor, torch.Tensor]:
     """Half a second of a walk, soles on the floor: [1, 16, 24, 3, 3] and [1, 16, 3]."""
-    clip = next(clip for clip in load_split(shared_dir / "data/cmu_smpl30_val.npz") if clip.name == "39_01")
+    clip = next(clip for clip in load_split(mocap_dir / "cmu_smpl30_val.npz") if clip.name == "39_01")
     clip = retarget(clip, model)
     return clip.rotations[None, 5:21], clip.pelvis[None, 5:21]
 

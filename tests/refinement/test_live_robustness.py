@@ -19,9 +19,9 @@ SETTINGS = LiveSettings(window_frames=16, budget_ms=0.0, iterations=1)
 
 
 @pytest.fixture(scope="module")
-def clips(shared_dir):
+def clips(mocap_dir):
     """A forward jump, and somebody on a high stool."""
-    return {c.name: c for c in load_split(shared_dir / "data/cmu_smpl30_train.npz") if c.name in ("16_05", "14_28")}
+    return {c.name: c for c in load_split(mocap_dir / "cmu_smpl30_train.npz") if c.name in ("16_05", "14_28")}
 
 
 def run(points, stream: LiveStream, settings: LiveSettings = SETTINGS, ground: bool = True) -> list:

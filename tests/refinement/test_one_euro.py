@@ -9,7 +9,8 @@ import roma
 import torch
 
 from diffmocap.errors import SettingsError
-from diffmocap.refinement.filter.one_euro import OneEuroFilter, OneEuroSettings, Rotations, Vectors
+from diffmocap.refinement.filter.one_euro import OneEuroFilter, Rotations, Vectors
+from diffmocap.refinement.filter.settings import OneEuroSettings
 
 DT = 1 / 30
 SETTINGS = OneEuroSettings(min_cutoff_hz=1.0, beta=0.7)

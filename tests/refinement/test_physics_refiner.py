@@ -15,7 +15,8 @@ from diffmocap.camera.projection import project
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.tracking.track import TrackedPoses
 from diffmocap.physics.revolute_torques import on_branch
-from diffmocap.refinement.filter.smoother import Smoother, SmootherSettings
+from diffmocap.refinement.filter.settings import SmootherSettings
+from diffmocap.refinement.filter.smoother import Smoother
 from diffmocap.refinement.physics_refiner import (
     BEGINS,
     FIRST_FRAMES,

@@ -10,9 +10,9 @@ import torch
 from diffmocap.body.model import BodyModel
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.tracking.track import TrackedPoses
-from diffmocap.refinement.filter.one_euro import OneEuroSettings
 from diffmocap.refinement.filter.pose_covariance import PoseErrors
-from diffmocap.refinement.filter.smoother import Smoother, SmootherSettings
+from diffmocap.refinement.filter.settings import OneEuroSettings, SmootherSettings
+from diffmocap.refinement.filter.smoother import Smoother
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 
 MS = 1_000_000

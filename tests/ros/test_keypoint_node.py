@@ -10,12 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.demo_frames import EXCERPT_FRAMES, PERSON_FRAME
+
 pytestmark = pytest.mark.ros
-
-
-@pytest.fixture(scope="module")
-def warrior(shared_dir):
-    return cv2.imread(str(shared_dir / "media/tfjs_pose.jpg"))
 
 
 def stamped(message, sec: int, frame_id: str = "optical"):
@@ -27,7 +24,7 @@ def by_stamp(keypoints) -> dict:
     return {message.header.stamp.sec: message for message in keypoints}
 
 
-def test_images_in_keypoints_out(graph, warrior):
+def test_images_in_keypoints_out(graph, person, repo_root):
     from diffmocap_msgs.msg import Keypoints2D
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import Image
@@ -42,7 +39,7 @@ def test_images_in_keypoints_out(graph, warrior):
     graph.bring_up("keypoint_node")
     graph.spin_until(lambda: publisher.get_subscription_count() == 1, 60.0, "the subscription")
 
-    def send(sec, image=warrior, **changes):
+    def send(sec, image=person, **changes):
         message = stamped(image_to_message(image, 0, ""), sec)
         for field, value in changes.items():
             setattr(message, field, value)
@@ -55,10 +52,10 @@ def test_images_in_keypoints_out(graph, warrior):
     graph.spin_for(0.5)
     send(1)
     first = wait_for(1)
-    assert (first.width, first.height, first.header.frame_id) == (1000, 667, "optical")
+    assert (first.width, first.height, first.header.frame_id) == (640, 480, "optical")
     assert sum(first.confidence > 0) == 23
-    # The subject's right wrist, on the left of the picture.
-    assert np.linalg.norm(first.points[8:10] - [303, 308]) < 15
+    with np.load(repo_root / "media" / "demo.npz") as truth:  # the right wrist
+        assert np.linalg.norm(first.points[8:10] - truth["keypoints2d"][PERSON_FRAME, 4]) < 15
 
     # Bad ones between good ones.
     send(2, width=0, height=0, step=0, data=array("B"))
@@ -86,8 +83,8 @@ def test_images_in_keypoints_out(graph, warrior):
     send(7)
     assert 0 < sum(wait_for(7).confidence > 0) < 23
     graph.spin_until(lambda: annotated, 60.0, "the annotated image")
-    assert annotated[0].header.stamp.sec == 7 and annotated[0].width == 1000
-    assert (np.frombuffer(annotated[0].data, np.uint8).reshape(667, 1000, 3) != warrior).any()
+    assert annotated[0].header.stamp.sec == 7 and annotated[0].width == 640
+    assert (np.frombuffer(annotated[0].data, np.uint8).reshape(480, 640, 3) != person).any()
 
     # Inactive it is silent; active again it works again.
     assert graph.transition("keypoint_node", "deactivate")
@@ -120,7 +117,7 @@ def test_images_in_keypoints_out(graph, warrior):
 
 
 @pytest.mark.parametrize("topic", ["/usb_cam/image_raw", "/usb_cam/image_raw/compressed"])
-def test_compressed_images_on_another_topic(graph, warrior, topic):
+def test_compressed_images_on_another_topic(graph, person, topic):
     from diffmocap_msgs.msg import Keypoints2D
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import CompressedImage
@@ -131,7 +128,7 @@ def test_compressed_images_on_another_topic(graph, warrior, topic):
     graph.bring_up("keypoint_node")
     graph.spin_until(lambda: publisher.get_subscription_count() == 1, 60.0, "the subscription")
     graph.spin_for(0.5)
-    jpeg = array("B", cv2.imencode(".jpg", warrior)[1].tobytes())
+    jpeg = array("B", cv2.imencode(".jpg", person)[1].tobytes())
     publisher.publish(stamped(CompressedImage(format="jpeg", data=jpeg[:100]), 1))
     publisher.publish(stamped(CompressedImage(format="jpeg", data=jpeg), 2))
     graph.spin_until(lambda: keypoints, 60.0, "keypoints")
@@ -141,7 +138,7 @@ def test_compressed_images_on_another_topic(graph, warrior, topic):
     assert node.end(signal.SIGINT) == 0
 
 
-def test_mirrored_images_of_another_driver(graph, warrior):
+def test_mirrored_images_of_another_driver(graph, person):
     """The person's right wrist is found where it is in the picture the right way round."""
     from diffmocap_msgs.msg import Keypoints2D
     from rclpy.qos import qos_profile_sensor_data
@@ -156,7 +153,7 @@ def test_mirrored_images_of_another_driver(graph, warrior):
     publisher = graph.node.create_publisher(CompressedImage, "/usb_cam/image_raw/compressed", qos_profile_sensor_data)
     calibration = graph.node.create_publisher(CameraInfo, "/usb_cam/camera_info", qos_profile_sensor_data)
     graph.spin_until(lambda: publisher.get_subscription_count() and calibration.get_subscription_count(), 60.0, "it")
-    data = array("B", cv2.imencode(".png", cv2.flip(warrior, 1))[1].tobytes())
+    data = array("B", cv2.imencode(".png", cv2.flip(person, 1))[1].tobytes())
     image = stamped(CompressedImage(format="png", data=data), 7)
     info = CameraInfo(width=1000, height=667, k=np.array([900.0, 0, 480, 0, 900, 330, 0, 0, 1]))
 
@@ -182,15 +179,14 @@ def test_a_task_file_that_is_none(graph, tmp_path):
     assert graph.state("keypoint_node") == "active"
 
 
-def test_a_video_through_both_nodes(graph, shared_dir):
+def test_a_video_through_both_nodes(graph, excerpt):
     """The camera's stamps reach the keypoints, and nothing is lost when the file waits for the graph."""
     from diffmocap_msgs.msg import Keypoints2D
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import CameraInfo
     from std_msgs.msg import Header
 
-    clip = shared_dir / "media/tfjs_pose_squats.mp4"
-    camera = graph.start("camera_node", {"source": str(clip), "pacing": "fast", "on_end": "exit"})
+    camera = graph.start("camera_node", {"source": str(excerpt), "pacing": "fast", "on_end": "exit"})
     node = graph.start("keypoint_node")
     infos = graph.collect(CameraInfo, "camera_info", qos_profile_sensor_data)
     acknowledge = graph.node.create_publisher(Header, "processed", 10)
@@ -205,9 +201,9 @@ def test_a_video_through_both_nodes(graph, shared_dir):
     graph.spin_until(lambda: camera.process.poll() is not None, 60.0, "the end of the video")
     assert camera.process.returncode == 0
     stamps = [(m.header.stamp.sec, m.header.stamp.nanosec) for m in keypoints]
-    assert stamps == sorted(set(stamps)) and len(stamps) == 65
+    assert stamps == sorted(set(stamps)) and len(stamps) == EXCERPT_FRAMES
     assert set(stamps) >= {(m.header.stamp.sec, m.header.stamp.nanosec) for m in infos}
-    assert all((m.width, m.height) == (720, 1280) for m in keypoints)
-    assert sum(sum(m.confidence > 0) >= 20 for m in keypoints) > 50
+    assert all((m.width, m.height) == (640, 480) for m in keypoints)
+    assert sum(sum(m.confidence > 0) >= 20 for m in keypoints) > 0.8 * EXCERPT_FRAMES
     assert node.end(signal.SIGINT) == 0
     assert camera.log.count("\n") == 2 and "Traceback" not in node.log

@@ -79,7 +79,7 @@ def test_a_missing_file_is_named_and_other_robots_parts_are_warned_of(ros_env, t
 def test_a_node_refuses_what_it_does_not_have(ros_env, tmp_path, text, argument, reason):
     import rclpy
 
-    from diffmocap.nodes.camera_node import SETTINGS
+    from diffmocap.nodes.camera_node import PARAMETERS
     from diffmocap.nodes.launch.parameter_names import refuse_unknown_parameters
     from diffmocap.nodes.parameters import Parameters
 
@@ -90,7 +90,7 @@ def test_a_node_refuses_what_it_does_not_have(ros_env, tmp_path, text, argument,
     rclpy.init(context=context)
     node = rclpy.create_node("camera_node", context=context, cli_args=arguments, start_parameter_services=False)
     try:
-        Parameters(node, SETTINGS)
+        Parameters(node, PARAMETERS)
         if reason is None:
             refuse_unknown_parameters(node, arguments)
         else:

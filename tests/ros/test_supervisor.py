@@ -41,7 +41,7 @@ def wait_until_gone(pids: list[int], timeout_s: float) -> None:
         time.sleep(0.1)
 
 
-def test_a_video_becomes_joint_states_and_every_process_ends_well(ros_env, shared_dir, tmp_path, left_behind) -> None:
+def test_a_video_becomes_joint_states_and_every_process_ends_well(ros_env, excerpt, tmp_path, left_behind) -> None:
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from sensor_msgs.msg import CameraInfo, JointState
     from tf2_msgs.msg import TFMessage
@@ -49,7 +49,7 @@ def test_a_video_becomes_joint_states_and_every_process_ends_well(ros_env, share
     from diffmocap.cli.supervisor import Supervisor
 
     steps, lines, states, statics, images = [], [], [], [], []
-    arguments = replay(shared_dir / "media" / "tfjs_pose_1.mp4", namespace="studio", camera_height=1.5)
+    arguments = replay(excerpt, namespace="studio", camera_height=1.5)
     parameters = FAST | {"camera_node": {"pacing": "fast", "reliability": "reliable"}}  # this test misses no image
     with Supervisor(
         description.replay(), arguments, tmp_path, parameters, log=lambda name, line: lines.append((name, line))

@@ -36,9 +36,9 @@ def body() -> BodyModel:
 
 
 @pytest.fixture(scope="module")
-def frames(body, shared_dir) -> torch.Tensor:
+def frames(body, mocap_dir) -> torch.Tensor:
     """Captured frames that pass both checks themselves."""
-    poses = load_rotations([shared_dir / "data" / "cmu_smpl30_val.npz"])[::20]
+    poses = load_rotations([mocap_dir / "cmu_smpl30_val.npz"])[::20]
     return poses[within_limits(poses).all(1) & ~self_intersects(body, poses)]
 
 

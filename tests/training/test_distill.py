@@ -22,8 +22,8 @@ TINY = DenoiserConfig(width=32, heads=2, feedforward=32, decoder_layers=1, keypo
 
 
 @pytest.fixture(scope="module")
-def frames(shared_dir) -> torch.Tensor:
-    return load_rotations([shared_dir / "data" / "cmu_smpl30_val.npz"])[::50]
+def frames(mocap_dir) -> torch.Tensor:
+    return load_rotations([mocap_dir / "cmu_smpl30_val.npz"])[::50]
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +122,8 @@ def test_resumed_run_is_the_uninterrupted_run(frames, teacher, tmp_path):
         assert torch.equal(a, b)
 
 
-def test_command_writes_a_student_that_says_so_and_resumes(shared_dir, teacher, tmp_path, capsys):
-    data = str(shared_dir / "data" / "cmu_smpl30_val.npz")
+def test_command_writes_a_student_that_says_so_and_resumes(mocap_dir, teacher, tmp_path, capsys):
+    data = str(mocap_dir / "cmu_smpl30_val.npz")
     arguments = [
         "--teacher", str(teacher), "--data", data, "--val", data, "--out", str(tmp_path), "--batch", "4",
         "--device", "cpu", "--validation-frames", "4", "--minutes", "0", "--guidance", "0.5",

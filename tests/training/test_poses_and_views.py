@@ -22,8 +22,8 @@ def body() -> BodyModel:
 
 
 @pytest.fixture(scope="module")
-def frames(shared_dir) -> torch.Tensor:
-    return load_rotations([shared_dir / "data" / "cmu_smpl30_val.npz"])[::20]
+def frames(mocap_dir) -> torch.Tensor:
+    return load_rotations([mocap_dir / "cmu_smpl30_val.npz"])[::20]
 
 
 def test_mirror_reflects_the_body_and_is_its_own_inverse(body, frames):
@@ -94,8 +94,8 @@ def test_paper_view_fills_eighty_percent(body):
     assert float(nose[1]) < 0.3  # upright
 
 
-def test_held_out_clips_do_not_reach_training(shared_dir, tmp_path):
-    path = shared_dir / "data" / "cmu_smpl30_val.npz"
+def test_held_out_clips_do_not_reach_training(mocap_dir, tmp_path):
+    path = mocap_dir / "cmu_smpl30_val.npz"
     names = tmp_path / "held_out.txt"
     names.write_text("39_01  # a walk\n39_02\n")
     assert len(load_rotations([path])) - len(load_rotations([path], names)) == 95 + 100

@@ -25,8 +25,8 @@ def body() -> BodyModel:
 
 
 @pytest.fixture(scope="module")
-def frames(shared_dir) -> tuple[torch.Tensor, torch.Tensor]:
-    return load_frames([shared_dir / "data" / "cmu_smpl30_val.npz"])
+def frames(mocap_dir) -> tuple[torch.Tensor, torch.Tensor]:
+    return load_frames([mocap_dir / "cmu_smpl30_val.npz"])
 
 
 def angles(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

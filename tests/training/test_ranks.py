@@ -37,9 +37,9 @@ def program(repo_root):
 
 
 @pytest.fixture(scope="module")
-def alone(program, shared_dir, tmp_path_factory):
+def alone(program, mocap_dir, tmp_path_factory):
     """One process's trainer, the batch of both, and its gradient; and where the two processes wrote theirs."""
-    frames = load_rotations([shared_dir / "data" / "cmu_smpl30_val.npz"])[::50]
+    frames = load_rotations([mocap_dir / "cmu_smpl30_val.npz"])[::50]
     trainer = Trainer(program.RECIPE, frames, frames[:4], tmp_path_factory.mktemp("alone"), "cpu")
     batch = trainer.draw()
     return frames, batch, program.first_gradient(trainer, batch)
@@ -74,8 +74,8 @@ def test_a_resumed_run_of_two_is_the_uninterrupted_one(both):
         assert torch.equal(result["resumed"], result["ema"])
 
 
-def test_the_command_runs_under_torchrun(shared_dir, repo_root, tmp_path):
-    data = str(shared_dir / "data" / "cmu_smpl30_val.npz")
+def test_the_command_runs_under_torchrun(mocap_dir, repo_root, tmp_path):
+    data = str(mocap_dir / "cmu_smpl30_val.npz")
     options = ["--data", data, "--val", data, "--out", str(tmp_path), "--batch", "4", "--validation-frames", "2"]
     options += ["--device", "cpu", "--architecture", "mlp"]
     for steps in ("2", "3"):

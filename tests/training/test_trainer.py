@@ -21,8 +21,8 @@ TINY = DenoiserConfig(width=32, heads=2, feedforward=32, decoder_layers=1, keypo
 
 
 @pytest.fixture(scope="module")
-def frames(shared_dir) -> torch.Tensor:
-    return load_rotations([shared_dir / "data" / "cmu_smpl30_val.npz"])[::50]
+def frames(mocap_dir) -> torch.Tensor:
+    return load_rotations([mocap_dir / "cmu_smpl30_val.npz"])[::50]
 
 
 def trainer(frames, out, **changes) -> Trainer:
@@ -75,8 +75,8 @@ def test_learning_rate_warms_up_and_decays_to_zero(frames, tmp_path):
     assert rates[75] == pytest.approx(0.5e-3, rel=1e-3) and rates[100] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_command_writes_weights_config_and_resumes(shared_dir, tmp_path, capsys):
-    data, path = str(shared_dir / "data" / "cmu_smpl30_val.npz"), tmp_path / "config.json"
+def test_command_writes_weights_config_and_resumes(mocap_dir, tmp_path, capsys):
+    data, path = str(mocap_dir / "cmu_smpl30_val.npz"), tmp_path / "config.json"
     arguments = ["--data", data, "--val", data, "--out", str(tmp_path), "--batch", "8", "--validation-frames", "4"]
     main([*arguments, "--steps", "2", "--device", "cpu"])
     first = json.loads(path.read_text())

@@ -19,14 +19,16 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.body.urdf import read_urdf
 from diffmocap.errors import MotionFileError
-from diffmocap.lifting.lifter import Lifter, LiftingSettings
+from diffmocap.lifting.lifter import Lifter
+from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.ground import Ground, find_ground
 from diffmocap.physics.segments import BodySegments
 from diffmocap.physics.tree import global_poses
 from diffmocap.pipeline import PipelineSettings, PosePipeline
 from diffmocap.refinement.filter.pose_covariance import PoseErrors
-from diffmocap.refinement.filter.smoother import Smoother, SmootherSettings
+from diffmocap.refinement.filter.settings import SmootherSettings
+from diffmocap.refinement.filter.smoother import Smoother
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.window import Window
 from training.lifting.noisy_keypoints import CAMERA, FRAME_S, NOISE, Observed, observe

@@ -12,11 +12,7 @@ from diffmocap.lifting.sampling.ddim import Denoise, ddim_sample, noise_like
 from diffmocap.lifting.sampling.ddpm import ddpm_sample
 from diffmocap.lifting.sampling.dpm_solver import dpm_sample
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
-
-#: ``ddim`` and ``dpm`` follow the ODE; ``consistency`` is for few-step students; ``ddpm`` takes every time there is.
-SAMPLERS = ("ddim", "dpm", "consistency", "ddpm")
-#: Stands for the sampler that the weights were made for.
-AUTO = "auto"
+from diffmocap.lifting.settings import AUTO, SAMPLERS
 
 
 def sampler_for(model: TransformerDenoiser | MlpDenoiser, name: str) -> str:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from diffmocap.body.model import BodyModel
-from diffmocap.errors import SettingsError
 from diffmocap.lifting.tracking.hypothesis_weights import (
     continued_weights,
     pose_distances,
@@ -24,6 +23,7 @@ from diffmocap.lifting.tracking.hypothesis_weights import (
     votes,
 )
 from diffmocap.lifting.tracking.track_break import BreakDetector, BreakSettings
+from diffmocap.settings import check_settings, setting
 from diffmocap.types import Keypoints2D, PoseHypotheses
 
 #: Samples of one pose differ by about this much [m], measured on the validation split ...
@@ -46,36 +46,34 @@ class TrackSettings:
     ``memory_s * ln((m - birth) / (m - switch_margin))`` seconds with ``m = d / score_scale``, never where
     ``m <= switch_margin``.
 
-    Attributes:
-        enabled: False follows the best score of every image, and never starts again.
-        memory_s: time in which evidence fades to 1/e, 0.01 to 10.
-        score_scale: difference of the mean score that is worth one nat, 0.0001 to 1.
-        switch_margin: nats by which another pose must be the likelier one to be followed, 0 to 20.
-        birth: log-probability, in nats, of a pose that follows from none before, -30 to 0.
-        fresh_share: share of the hypotheses that are drawn from the image alone, 0 to 0.75; at least one where it is
-            above 0 and there are several.
-        same_pose_m: distance up to which two samples count as one pose, 0.01 to 1.
-        lost: when to start again.
+    Two samples count as one pose up to ``same_pose_m``. Where ``fresh_share`` is above 0, at least one hypothesis of
+    several is drawn from the image alone. ``lost`` says when to start again.
     """
 
-    enabled: bool = True
-    memory_s: float = 0.3
-    score_scale: float = 0.005
-    switch_margin: float = 2.0
-    birth: float = -6.0
-    fresh_share: float = 0.25
-    same_pose_m: float = 0.12
+    enabled: bool = setting(
+        True, "Follow hypotheses over time; false: the best score of every image, and never a new start."
+    )
+    memory_s: float = setting(0.3, "Time in which evidence for a hypothesis fades to 1/e.", 0.01, 10.0, "s")
+    score_scale: float = setting(0.005, "Difference of the mean score that is worth one nat.", 1e-4, 1.0)
+    switch_margin: float = setting(
+        2.0,
+        "How much likelier another pose must be to be followed instead; higher: fewer flips, later corrections.",
+        0.0,
+        20.0,
+        "nat",
+    )
+    birth: float = setting(-6.0, "Log-probability of a pose that follows from none before.", -30.0, 0.0, "nat")
+    fresh_share: float = setting(
+        0.25,
+        "Share of several hypotheses that are drawn from the image alone, to find out of a wrong track.",
+        0.0,
+        0.75,
+    )
+    same_pose_m: float = setting(0.12, "Distance up to which two samples count as one pose.", 0.01, 1.0, "m")
     lost: BreakSettings = field(default_factory=BreakSettings)
 
     def __post_init__(self) -> None:
-        ranges = {
-            "memory_s": (0.01, 10.0), "score_scale": (1e-4, 1.0), "switch_margin": (0.0, 20.0),
-            "birth": (-30.0, 0.0), "fresh_share": (0.0, 0.75), "same_pose_m": (0.01, 1.0),
-        }  # fmt: skip
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingsError(f"{name} must lie in [{low}, {high}], got {value}")
+        check_settings(self)
 
     def fresh(self, count: int) -> int:
         """How many of ``count`` hypotheses are drawn from the image alone."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffmocap.errors import SettingsError
+from diffmocap.settings import check_settings, setting
 from diffmocap.types import Keypoints2D
 
 #: Time over which the usual reprojection error is averaged.
@@ -18,31 +18,31 @@ LEVEL_TIME_S = 1.0
 class BreakSettings:
     """What counts as a break. Lengths are in half-sizes of the person's box, as the score is.
 
-    Attributes:
-        jump: displacement of the median keypoint from one image to the next, 0.1 to 10, beyond
-        jump_speed: times the time between them [1/s], 0 to 100.
-        error: mean reprojection error above which a track may be lost, 0.01 to 10, where it also is
-        error_ratio: times the error that this track usually has, 1 to 100.
-        gain: a new start is taken where its error is below this share of the track's, 0.1 to 1.
-        retry_s: time before a new start is tried again after one that was no better, 0 to 60.
+    A track may be lost where the median keypoint jumps by more than ``jump + jump_speed * dt``, or where the mean
+    reprojection error is above ``error`` and above ``error_ratio`` times this track's usual one.
     """
 
-    jump: float = 0.6
-    jump_speed: float = 4.0
-    error: float = 0.06
-    error_ratio: float = 1.5
-    gain: float = 0.7
-    retry_s: float = 0.3
+    jump: float = setting(
+        0.6,
+        "Displacement of the median keypoint between two images that is a break, at no time between them.",
+        0.1,
+        10.0,
+    )
+    jump_speed: float = setting(4.0, "What is added to it for the time between them.", 0.0, 100.0, "1/s")
+    error: float = setting(
+        0.06,
+        "Mean reprojection error over the person's half-size above which a track may be lost and starts again.",
+        0.01,
+        10.0,
+    )
+    error_ratio: float = setting(1.5, "Ratio to the track's usual error above which it may be lost.", 1.0, 100.0)
+    gain: float = setting(0.7, "A new start is taken where its error is below this share of the track's.", 0.1, 1.0)
+    retry_s: float = setting(
+        0.3, "Time before a new start is tried again after one that was no better.", 0.0, 60.0, "s"
+    )
 
     def __post_init__(self) -> None:
-        ranges = {
-            "jump": (0.1, 10.0), "jump_speed": (0.0, 100.0), "error": (0.01, 10.0), "error_ratio": (1.0, 100.0),
-            "gain": (0.1, 1.0), "retry_s": (0.0, 60.0),
-        }  # fmt: skip
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingsError(f"{name} must lie in [{low}, {high}], got {value}")
+        check_settings(self)
 
 
 class BreakDetector:

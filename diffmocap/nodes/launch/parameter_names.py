@@ -20,8 +20,8 @@ from diffmocap.errors import SettingsError
 from diffmocap.graph.params_file import names, sections
 from diffmocap.resources import share_path
 
-#: Where the settings of each node are declared.
-SETTINGS_MODULES = {"camera_node": "camera_node", "keypoint_node": "keypoint_node", "pose_node": "pose.pose_settings"}
+#: Where the parameters of each node are listed.
+PARAMETER_MODULES = {"camera_node": "camera_node", "keypoint_node": "keypoint_node", "pose_node": "pose.pose_settings"}
 _WILDCARDS = ("*", "**")
 
 
@@ -42,7 +42,7 @@ def check_parameter_file(path: str | Path, nodes: Collection[str], warn: Callabl
     _read_as_rcl(path)
     found = [name for name, _ in sections(path)]
     own = {node.rpartition("/")[2]: node for node in nodes}
-    known = {*SETTINGS_MODULES, *own}
+    known = {*PARAMETER_MODULES, *own}
     for section in found:
         last = section.rpartition("/")[2]
         if last in _WILDCARDS or any(names(section, node) for node in nodes):
@@ -115,5 +115,5 @@ def _holds(parameters: Mapping[str, Any], name: str) -> bool:
 
 
 def _parameters_of_all_nodes() -> set[str]:
-    modules = (importlib.import_module(f"diffmocap.nodes.{module}") for module in SETTINGS_MODULES.values())
-    return {setting.name for module in modules for setting in module.SETTINGS}
+    modules = (importlib.import_module(f"diffmocap.nodes.{module}") for module in PARAMETER_MODULES.values())
+    return {parameter.name for module in modules for parameter in module.PARAMETERS}

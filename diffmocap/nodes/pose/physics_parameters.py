@@ -1,102 +1,112 @@
-"""The parameters of pose_node about the physics refinement, and its settings made from them."""
+"""The parameters of pose_node about the physics refinement and the floor."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from diffmocap.errors import SettingsError
-from diffmocap.nodes.parameters import Setting
+from diffmocap.graph.frames import MAP_FRAME
+from diffmocap.nodes.parameters import NodeParameter, from_settings, own
 from diffmocap.optim.optimizer import Optimizer
 from diffmocap.optim.weights import load_shipped
-from diffmocap.refinement.filter.smoother import SmootherSettings
-from diffmocap.refinement.physics_refiner import PhysicsSettings
-from diffmocap.refinement.stream.known_ground import KnownGround
-from diffmocap.refinement.stream.settings import MOST_BUDGET_MS, MOST_FRAMES, LiveSettings
-from diffmocap.refinement.window.weights import UNITS
+from diffmocap.pipeline import PipelineSettings
+from diffmocap.refinement.settings import PhysicsSettings
+from diffmocap.refinement.stream.known_ground import CameraPlacement
+from diffmocap.refinement.window.weights import TERMS
 
-_PHYSICS = PhysicsSettings()
-_LIVE = LiveSettings()
+#: The settings that the paths of pose_node's parameters lead through.
+DEFAULTS = PipelineSettings(refinement=PhysicsSettings())
 WEIGHT = "physics_weights."
 METRIC, OPTIMUS = "metric", "optimus"
 AUTO, TF, PARAMETERS, MOTION = GROUND_SOURCES = ("auto", "tf", "parameters", "motion")
+_LIVE, _USUAL = "refinement.live.", DEFAULTS.refinement.live.weights
 
-PHYSICS_SETTINGS = (
-    Setting("physics", _PHYSICS.enabled, "Refine poses by physics: contacts, forces, efforts; false: filter alone."),
-    Setting("refinement_iterations", _LIVE.iterations, "Steps of the refinement a frame at most.", 0, 100),
-    Setting(
+
+def _of_camera(path: str, name: str, more: str = "") -> NodeParameter:
+    """Of where the camera stands, which is no part of the pipeline's settings but leads to its known ground."""
+    made = from_settings(CameraPlacement(), path, name)
+    return replace(made, path="", setting=replace(made.setting, description=made.setting.description + more))
+
+
+PHYSICS = (
+    from_settings(DEFAULTS, "refinement.enabled", "physics"),
+    from_settings(DEFAULTS, _LIVE + "iterations", "refinement_iterations"),
+    own(
         "refinement_optimizer",
         METRIC,
-        "What takes the steps: metric, made for sliding windows; optimus, the learned optimizer, for seconds of time.",
+        "What takes the steps: metric, made for sliding windows; optimus, the learned optimizer, which wants 30 ms for "
+        "one: refinement_budget_ms of 40 and budget_ms of 100.",
         choices=(METRIC, OPTIMUS),
     ),
-    Setting(
+    from_settings(
+        DEFAULTS,
+        _LIVE + "budget_ms",
         "refinement_budget_ms",
-        _LIVE.budget_ms,
-        "Time that the refinement may take of a frame [ms], less where budget_ms leaves less; 0: all its iterations.",
-        0.0,
-        MOST_BUDGET_MS,
+        description="Time that the refinement may take of a frame, less where budget_ms leaves less; 0: all its "
+        "iterations.",
     ),
-    Setting("refinement_frames", _LIVE.window_frames, "Frames that are refined together.", 1, MOST_FRAMES),
-    Setting(
-        "refinement_lag",
-        _LIVE.lag_frames,
-        "Frames that the published pose is late by, below refinement_frames: smoother, with surer contacts.",
-        0,
-        MOST_FRAMES - 1,
-    ),
+    from_settings(DEFAULTS, _LIVE + "window_frames", "refinement_frames"),
+    from_settings(DEFAULTS, _LIVE + "lag_frames", "refinement_lag"),
     *(
-        Setting(WEIGHT + term, 1.0, f"Factor on the default weight of the loss's term {term}; 0: none.", 0.0, 100.0)
-        for term in UNITS
+        own(
+            WEIGHT + name,
+            1.0,
+            f"Factor on the weight of a term of the loss: {term.description}, of which "
+            f"{getattr(_USUAL, name) ** -0.5:.3g} [{term.unit}] costs 1; 0 leaves the term out.",
+            0.0,
+            100.0,
+        )
+        for name, term in TERMS.items()
     ),
-    Setting(
+)
+
+GROUND = (
+    own(
         "ground_from",
         AUTO,
         "Where gravity and floor come from; auto: camera_height and camera_pitch where one is not 0, else /tf_static "
-        "with ground_height_from_tf, else the motion; tf: the direction at least.",
+        "with ground_height_from_tf, else the motion; tf: the direction at least from /tf_static; parameters: from "
+        "camera_height and camera_pitch, 0 too; motion: from where feet are seen to rest.",
         choices=GROUND_SOURCES,
     ),
-    Setting("camera_height", 0.0, "Height of the camera above the floor [m]; 0: not known.", 0.0, 100.0),
-    Setting(
+    _of_camera("height_m", "camera_height"),
+    _of_camera(
+        "pitch_rad",
         "camera_pitch",
-        0.0,
-        "Pitch of the camera [rad]; positive looks down; 0 without a height: not known, or a level camera where "
-        "ground_from is parameters.",
-        -0.5 * math.pi,
-        0.5 * math.pi,
+        " 0 without a height: not known, or a level camera where ground_from is parameters.",
     ),
-    Setting(
+    own(
         "ground_height_from_tf",
         False,
         "ground_frame on /tf_static was measured: its plane z = 0 is the floor; false: at most its direction.",
     ),
+    own(
+        "ground_frame",
+        MAP_FRAME,
+        "Frame with z up; its plane z = 0 is drawn until the floor is found; empty: none.",
+    ),
 )
+
+
+def physics_changes(values: dict[str, Any]) -> dict[str, Any]:
+    """Values by their path in the pipeline's settings that are not those of a parameter as they are.
+
+    Raises:
+        SettingsError: a lag that is not below the window's length.
+    """
+    frames, lag = values["refinement_frames"], values["refinement_lag"]
+    if lag >= frames:
+        raise SettingsError(f"refinement_lag must be below refinement_frames, {frames} now; got {lag}")
+    changes: dict[str, Any] = {
+        f"{_LIVE}weights.{term}": values[WEIGHT + term] * getattr(_USUAL, term) for term in TERMS
+    }
+    changes[_LIVE + "optimizer"] = _optimus() if values["refinement_optimizer"] == OPTIMUS else None
+    return changes
 
 
 @lru_cache(maxsize=1)
 def _optimus() -> Optimizer:
     """Trained on windows; read once."""
     return load_shipped("optimus_window").requires_grad_(False)
-
-
-def physics_settings(values: dict[str, Any], smoothing: SmootherSettings, ground: KnownGround) -> PhysicsSettings:
-    """The refinement's settings for these parameter values.
-
-    Raises:
-        SettingsError: a value outside its range, or a lag that is not below the window's length.
-    """
-    frames, lag, weights = values["refinement_frames"], values["refinement_lag"], _LIVE.weights
-    if lag >= frames:
-        raise SettingsError(f"refinement_lag must be below refinement_frames, {frames} now; got {lag}")
-    changed = {term: values[WEIGHT + term] * getattr(weights, term) for term in UNITS}
-    live = LiveSettings(
-        window_frames=frames,
-        lag_frames=lag,
-        budget_ms=values["refinement_budget_ms"],
-        iterations=values["refinement_iterations"],
-        optimizer=_optimus() if values["refinement_optimizer"] == OPTIMUS else None,
-        weights=replace(weights, **changed),
-    )
-    return PhysicsSettings(values["physics"], live, smoothing, ground)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from diffmocap.nodes.health.diagnostics import Diagnostics
-from diffmocap.refinement.physics_refiner import PhysicsSettings
+from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.types import BodyState
 
 #: Poses that the share of refined ones is taken over.

@@ -12,36 +12,12 @@ turning the input turns the output.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Protocol
 
 import roma
 import torch
 
-from diffmocap.errors import SettingsError
-
-
-@dataclass(frozen=True)
-class OneEuroSettings:
-    """The filter's parameters, named as in the paper.
-
-    Attributes:
-        min_cutoff_hz: cutoff at rest; lower means less jitter and more lag when still.
-        beta: rise of the cutoff [Hz] per unit of speed (rad/s or m/s); higher means less lag when moving.
-        speed_cutoff_hz: cutoff of the speed estimate (1 Hz in the paper).
-    """
-
-    min_cutoff_hz: float = 1.0
-    beta: float = 1.0
-    speed_cutoff_hz: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("min_cutoff_hz", "speed_cutoff_hz"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and 0.0 < value <= 1000.0):
-                raise SettingsError(f"{name} must lie in (0, 1000] Hz, got {value}")
-        if not (math.isfinite(self.beta) and 0.0 <= self.beta <= 1000.0):
-            raise SettingsError(f"beta must lie in [0, 1000], got {self.beta}")
+from diffmocap.refinement.filter.settings import OneEuroSettings
 
 
 class Manifold(Protocol):

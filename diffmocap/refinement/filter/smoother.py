@@ -6,46 +6,14 @@ millisecond, and their two parameters trade jitter against lag in a way a user c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import torch
 
 from diffmocap.body.model import BodyModel
-from diffmocap.errors import SettingsError
 from diffmocap.lifting.tracking.track import TrackedPoses
-from diffmocap.refinement.filter.one_euro import OneEuroFilter, OneEuroSettings, Rotations, Vectors
+from diffmocap.refinement.filter.one_euro import OneEuroFilter, Rotations, Vectors
 from diffmocap.refinement.filter.pose_covariance import PoseErrors
+from diffmocap.refinement.filter.settings import SmootherSettings
 from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D
-
-#: Chosen on validation walks and karate at 30 Hz with 1.7 and 3.4 degrees, or 1 to 4 cm, of noise on each axis and
-#: frame: rotations come out closer to the truth than they went in, and jitter falls to about a third.
-ROTATION_FILTER = OneEuroSettings(min_cutoff_hz=1.0, beta=1.5, speed_cutoff_hz=2.0)
-PELVIS_FILTER = OneEuroSettings(min_cutoff_hz=1.0, beta=3.0, speed_cutoff_hz=2.0)
-
-
-@dataclass(frozen=True)
-class SmootherSettings:
-    """How a :class:`Smoother` weighs the present against the past.
-
-    Attributes:
-        enabled: False publishes the followed hypothesis as it is.
-        rotation: filter of the 24 local rotations; beta in Hz per rad/s.
-        pelvis: filter of the pelvis position; beta in Hz per m/s.
-        max_gap_s: after a longer silence the next pose starts a new track.
-    """
-
-    enabled: bool = True
-    rotation: OneEuroSettings = ROTATION_FILTER
-    pelvis: OneEuroSettings = PELVIS_FILTER
-    max_gap_s: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.max_gap_s <= 60.0:
-            raise SettingsError(f"max_gap_s must lie in (0, 60] s, got {self.max_gap_s}")
-
-    def with_max_gap(self, max_gap_s: float) -> SmootherSettings:
-        """The same with another gap [s]."""
-        return replace(self, max_gap_s=max_gap_s)
 
 
 class Smoother:

@@ -5,13 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from diffmocap.errors import SettingsError
+from diffmocap.settings import check_settings, setting
+
+if TYPE_CHECKING:
+    import torch
 
 #: A rotation whose rows are this far from unit length is none.
 _ROUNDING = 1e-3
+
+
+@dataclass(frozen=True)
+class CameraPlacement:
+    """Where a camera that looks ahead without roll stands, as its owner measured it."""
+
+    height_m: float = setting(0.0, "Height of the camera above the floor; 0: not known.", 0.0, 100.0, "m")
+    pitch_rad: float = setting(0.0, "Pitch of the camera; positive looks down.", -0.5 * math.pi, 0.5 * math.pi, "rad")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,8 @@ class KnownGround:
         Raises:
             SettingsError: no rigid transform.
         """
+        import torch  # the settings of the refinement, which hold this class, do not need it
+
         T = torch.as_tensor(T_optical_ground, dtype=torch.float64)
         up = T[:3, 2]
         if not bool(torch.isfinite(T).all()) or not abs(float(up.norm()) - 1.0) < _ROUNDING:
@@ -60,4 +76,6 @@ class KnownGround:
 
     def tensors(self) -> tuple[torch.Tensor | None, float | None]:
         """``up`` [3] and the height [m]."""
+        import torch
+
         return None if self.up is None else torch.tensor(self.up), self.height_m

@@ -1,12 +1,17 @@
-"""How the live refinement weighs time, lag and accuracy."""
+"""How the live refinement weighs time, lag and accuracy. Imports no torch: the command line reads it early."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from diffmocap.errors import SettingsError
-from diffmocap.optim.optimizer import Optimizer
+from diffmocap.refinement.filter.settings import SmootherSettings
 from diffmocap.refinement.window.weights import RefinementWeights
+from diffmocap.settings import check_settings, same_setting, setting
+
+if TYPE_CHECKING:
+    from diffmocap.optim.optimizer import Optimizer
 
 #: Longest window, and longest time that a frame may take where there is a limit [ms].
 MOST_FRAMES, MOST_BUDGET_MS = 256, 1000.0
@@ -16,56 +21,62 @@ MOST_FRAMES, MOST_BUDGET_MS = 256, 1000.0
 class LiveSettings:
     """Settings of :class:`diffmocap.refinement.stream.fixed_lag.FixedLagRefiner`.
 
-    Attributes:
-        window_frames: frames that are refined together, 1 to 256.
-        lag_frames: how many frames before the newest the published one is; below ``window_frames``. 0 adds no delay;
-            each frame of lag makes the motion smoother, and contacts and torques surer.
-        budget_ms: time a frame may take, 0 to 1000; 0 is no limit but ``iterations``.
-        iterations: steps of descent a frame at the most, 0 to 1000.
-        optimizer: of :mod:`diffmocap.optim`, started at the last solution in every frame, with as many evaluations as
-            ``iterations`` and the time that is left; None:
-            :class:`diffmocap.refinement.stream.metric_descent.MetricDescent`.
-        hypotheses: the heaviest ones of each frame that are kept, 1 to 64.
-        spacing: frames between knots of the motion, 1 to 32.
-        max_gap_s: after a longer silence the next pose starts a new track, as does a stamp so far in the past.
-        most_change_m: a refined joint farther than this from the unrefined one is taken for a failure [m].
-        rotation_spread_rad: standard deviation of the hypotheses' rotations about each axis.
-        across_m, along_m: of their pelvis, across the camera's view and along it.
-        settle_s: time in which what was published fades to what the present window has instead, 0 to 1; longer is
-            smoother and lags behind changes of mind. 0 publishes every window's own pose.
-        stance: how much firmer a point in contact is held where it was published than the mean joint, 0 (not at all) to
-            100.
-        weights: of the loss; slip lighter than offline, as what stands is held afterwards. Without a known ground those
-            of contacts and forces are left out.
+    ``lag_frames`` is below ``window_frames``. ``optimizer``, of :mod:`diffmocap.optim`, is started at the last solution
+    in every frame, with as many evaluations as ``iterations`` and the time that is left; None stands for
+    :class:`diffmocap.refinement.stream.metric_descent.MetricDescent`. ``max_gap_s`` also ends a track where a stamp
+    lies so far in the past. ``weights`` are those of the loss; slip is lighter than offline, as what stands is held
+    afterwards. Without a known ground those of contacts and forces are left out.
     """
 
-    window_frames: int = 24
-    lag_frames: int = 0
-    budget_ms: float = 12.0
-    iterations: int = 4
+    window_frames: int = setting(24, "Frames that are refined together.", 1, MOST_FRAMES)
+    lag_frames: int = setting(
+        0,
+        "Frames that the published pose is late by, below the window's length; each makes the motion smoother, and "
+        "contacts and torques surer.",
+        0,
+        MOST_FRAMES - 1,
+    )
+    budget_ms: float = setting(
+        12.0, "Time that the refinement may take of a frame; 0: all its iterations.", 0.0, MOST_BUDGET_MS, "ms"
+    )
+    iterations: int = setting(4, "Steps of the refinement a frame at most.", 0, 1000)
     optimizer: Optimizer | None = None
-    hypotheses: int = 5
-    spacing: int = 4
-    max_gap_s: float = 0.5
-    most_change_m: float = 0.6
-    rotation_spread_rad: float = 0.035
-    across_m: float = 0.02
-    along_m: float = 0.06
-    settle_s: float = 0.03
-    stance: float = 3.0
+    hypotheses: int = setting(5, "The heaviest hypotheses of each frame that are kept.", 1, 64)
+    spacing: int = setting(4, "Frames between knots of the motion.", 1, 32)
+    max_gap_s: float = same_setting(SmootherSettings, "max_gap_s")
+    most_change_m: float = setting(
+        0.6, "A refined joint farther than this from the unrefined one is taken for a failure.", 0.01, 10.0, "m"
+    )
+    rotation_spread_rad: float = setting(
+        0.035, "Standard deviation of the hypotheses' rotations about each axis.", 1e-3, 3.0, "rad"
+    )
+    across_m: float = setting(
+        0.02, "Standard deviation of the hypotheses' pelvis across the camera's view.", 1e-3, 10.0, "m"
+    )
+    along_m: float = setting(0.06, "Standard deviation of the hypotheses' pelvis along the view.", 1e-3, 10.0, "m")
+    settle_s: float = setting(
+        0.03,
+        "Time in which what was published fades to what the present window has instead; longer is smoother and lags "
+        "behind changes of mind; 0 publishes every window's own pose.",
+        0.0,
+        1.0,
+        "s",
+    )
+    stance: float = setting(
+        3.0,
+        "How much firmer a point in contact is held where it was published than the mean joint; 0: not at all.",
+        0.0,
+        100.0,
+    )
     weights: RefinementWeights = field(default_factory=lambda: RefinementWeights(slip=1 / 0.8**2))
 
     def __post_init__(self) -> None:
-        ranges = {
-            "window_frames": (1, MOST_FRAMES), "lag_frames": (0, self.window_frames - 1),
-            "budget_ms": (0.0, MOST_BUDGET_MS),
-            "iterations": (0, 1000), "hypotheses": (1, 64), "spacing": (1, 32), "max_gap_s": (0.01, 60.0),
-            "most_change_m": (0.01, 10.0), "rotation_spread_rad": (1e-3, 3.0), "across_m": (1e-3, 10.0),
-            "along_m": (1e-3, 10.0), "settle_s": (0.0, 1.0), "stance": (0.0, 100.0),
-        }  # fmt: skip
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingsError(f"{name} must lie in [{low}, {high}], got {value}")
-        if self.optimizer is not None and not isinstance(self.optimizer, Optimizer):
+        check_settings(self)
+        if self.lag_frames >= self.window_frames:
+            raise SettingsError(f"lag_frames must be below window_frames, {self.window_frames}; got {self.lag_frames}")
+        if self.optimizer is None:
+            return
+        from diffmocap.optim.optimizer import Optimizer  # needs torch, the settings do not
+
+        if not isinstance(self.optimizer, Optimizer):
             raise SettingsError(f"the optimizer must be one of diffmocap.optim, got {type(self.optimizer).__name__}")

@@ -2,61 +2,60 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-from diffmocap.errors import SettingsError
+from diffmocap.settings import Setting, check_settings, setting
 
-#: Unit of each term's size; what is weighed is its square (for hypotheses the nats themselves).
-UNITS = {
-    "reprojection": "m", "hypotheses": "nat", "root_force": "N/kg", "root_moment": "N m/kg", "slip": "m/s",
-    "contact_gap": "m", "penetration": "m", "torque": "of strength", "torque_rate": "of strength/s",
-    "joint_limits": "rad", "jerk": "m/s^3",
-}  # fmt: skip
+_TERM = "term"
+
+
+def _weight(costs_1: float, unit: str, measures: str) -> Any:
+    """The field of a term's weight, 1 / (the size that costs 1)^2; ``unit`` is that of the size."""
+    made = setting(1 / costs_1**2, f"Weight of the term that measures {measures}.", 0.0)
+    return field(default=made.default, metadata={**made.metadata, _TERM: Setting(measures, unit=unit)})
 
 
 @dataclass(frozen=True)
 class RefinementWeights:
     """Weights of the terms in 1 / unit^2 of :data:`UNITS`, written as 1 / (the size that costs 1)^2; 0 leaves one out.
 
-    All terms are means over the window's frames, so that weights hold for windows of any length. Chosen on validation
-    walks with errors as lifting has them.
-
-    Attributes:
-        reprojection: of a keypoint's distance from its observation in the image, in metres at the person's distance,
-            robust and weighted by confidence; the mean over 25.
-        hypotheses: of the distance to the mixture of hypotheses, in nats.
-        root_force, root_moment: of the force [N/kg] and moment about the centre of mass [N m/kg] that no contact
-            explains, robust.
-        slip: of the speed along the ground of a point in contact.
-        contact_gap: of the distance from the ground of a point in contact.
-        penetration: of the depth below the ground of any contact point; their sum.
-        torque, torque_rate: of a joint's torque over what it can give, and of its rate; the mean over joints.
-        joint_limits: of what the 69 angles are beyond their limits; their sum.
-        jerk: of the joints' positions; the mean over joints.
-        robust_m, robust_force, robust_moment: sizes [m, N/kg, N m/kg] beyond which errors count less than their square.
+    All terms are means over the window's frames, so that weights hold for windows of any length; for ``hypotheses`` it
+    is the nats themselves that are weighed, not their square. Chosen on validation walks with errors as lifting has
+    them.
     """
 
-    reprojection: float = 1 / 0.014**2
-    hypotheses: float = 1.0
-    root_force: float = 1 / 3.0**2
-    root_moment: float = 1 / 1.0**2
-    slip: float = 1 / 0.2**2
-    contact_gap: float = 1 / 0.04**2
-    penetration: float = 1 / 0.01**2
-    torque: float = 1 / 1.0**2
-    torque_rate: float = 1 / 20.0**2
-    joint_limits: float = 1 / 0.1**2
-    jerk: float = 1 / 200.0**2
-    robust_m: float = 0.1
-    robust_force: float = 5.0
-    robust_moment: float = 1.5
+    reprojection: float = _weight(
+        0.014,
+        "m",
+        "the distance of a keypoint from where it was seen, at the person's distance, robust, weighted by confidence",
+    )
+    hypotheses: float = _weight(1.0, "nat", "the distance to the mixture of the lifted hypotheses")
+    root_force: float = _weight(
+        3.0, "N/kg", "the force on the whole body that no contact explains, by its mass, robust"
+    )
+    root_moment: float = _weight(
+        1.0, "N m/kg", "the moment about the centre of mass that no contact explains, by its mass, robust"
+    )
+    slip: float = _weight(0.2, "m/s", "the speed along the ground of what touches it")
+    contact_gap: float = _weight(0.04, "m", "the distance from the ground of what touches it")
+    penetration: float = _weight(0.01, "m", "the depth below the ground, summed over contact points")
+    torque: float = _weight(1.0, "of strength", "the torque of a joint over what it can give, as a mean over joints")
+    torque_rate: float = _weight(20.0, "of strength/s", "the rate of the torque, as a mean over joints")
+    joint_limits: float = _weight(0.1, "rad", "what the 69 angles are beyond their limits, summed")
+    jerk: float = _weight(200.0, "m/s^3", "the third derivative of the joints' positions, as a mean over joints")
+    robust_m: float = setting(
+        0.1, "Distance of a keypoint beyond which errors count less than their square.", 1e-6, None, "m"
+    )
+    robust_force: float = setting(5.0, "Force beyond which errors count less than their square.", 1e-6, None, "N/kg")
+    robust_moment: float = setting(
+        1.5, "Moment beyond which errors count less than their square.", 1e-6, None, "N m/kg"
+    )
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            size = field.name.startswith("robust_")
-            if not (math.isfinite(value) and (value > 0 if size else value >= 0)):
-                raise SettingsError(
-                    f"{field.name} must be a finite number {'above' if size else 'of at least'} 0, got {value}"
-                )
+        check_settings(self)
+
+
+#: What each term measures, and the unit of its size; what is weighed is its square (for hypotheses the nats).
+TERMS: dict[str, Setting] = {f.name: f.metadata[_TERM] for f in fields(RefinementWeights) if _TERM in f.metadata}
+UNITS = {name: term.unit for name, term in TERMS.items()}

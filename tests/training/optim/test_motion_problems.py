@@ -37,9 +37,9 @@ def lifter() -> MotionLifter:
 
 
 @pytest.fixture(scope="module")
-def clips(shared_dir, lifter):
+def clips(mocap_dir, lifter):
     """Two validation walks that fit the body."""
-    chosen = [c for c in load_split(shared_dir / "data/cmu_smpl30_val.npz") if c.name in ("39_01", "43_01")]
+    chosen = [c for c in load_split(mocap_dir / "cmu_smpl30_val.npz") if c.name in ("39_01", "43_01")]
     return [retarget(c, lifter.body) for c in chosen]
 
 
@@ -105,8 +105,8 @@ def test_clips_rest_on_the_floor_and_rows_are_problems_of_their_own(lifter, clip
         DiffphyProblems(floored, body, frames=5000)
 
 
-def test_held_out_walks_are_not_trained_on(shared_dir) -> None:
-    path = shared_dir / "data/cmu_smpl30_train.npz"
+def test_held_out_walks_are_not_trained_on(mocap_dir) -> None:
+    path = mocap_dir / "cmu_smpl30_train.npz"
     train, held_out = walks(path), walks(path, held_out=True)
     assert train and held_out
     assert {c.subject for c in held_out} == {HELD_OUT}

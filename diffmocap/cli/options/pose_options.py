@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from diffmocap.camera.settings import CaptureSettings
+from diffmocap.cli.options.setting_option import SettingOption
 from diffmocap.errors import ModelFileError, SettingsError
+from diffmocap.keypoints.settings import DetectorSettings
+from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.middleware.network import LOCAL, NETWORK_DESCRIPTION, NETWORKS
+from diffmocap.refinement.settings import PhysicsSettings
+from diffmocap.refinement.stream.known_ground import CameraPlacement
+from diffmocap.refinement.stream.settings import LiveSettings
+
+_LIFTING, _LIVE, _PLACEMENT, _CAPTURE = LiftingSettings(), LiveSettings(), CameraPlacement(), CaptureSettings()
+#: Parameters of pose_node of the same names.
+LIFTING_OPTIONS = (
+    SettingOption("--guidance", _LIFTING, "guidance", "W"),
+    SettingOption("--steps", _LIFTING, "steps", "N"),
+    SettingOption("--hypotheses", _LIFTING, "hypotheses", "K"),
+)
+PHYSICS = SettingOption("--physics", PhysicsSettings(), "enabled")
+LAG = SettingOption("--lag", _LIVE, "lag_frames", "N")
+CAMERA_HEIGHT = SettingOption("--camera-height", _PLACEMENT, "height_m", "M", "not known, found from the motion")
+CAMERA_PITCH = SettingOption(
+    "--camera-pitch", _PLACEMENT, "pitch_rad", "RAD", "not given; level beside a height, else found from the motion",
+    "0 is level",
+)  # fmt: skip
+TASK_FILE = SettingOption("--task-file", DetectorSettings(), "task_file", "FILE", "the shipped one")
+MIRROR = SettingOption("--mirror", _CAPTURE, "mirror")
+FPS = SettingOption("--fps", _CAPTURE, "fps", "HZ")
 
 
 def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
     """How poses are sampled; what is not given stays as the parameter file says."""
     group = parser.add_argument_group("keypoints")
-    group.add_argument(
-        "--task-file", type=Path, metavar="FILE",
-        help="the detector's bundle (.task), see `diffmocap models` (default: the shipped one)",
-    )  # fmt: skip
+    TASK_FILE.add(group)
     group = parser.add_argument_group("poses")
     group.add_argument("--device", default="", help="where the models run: cpu, cuda or cuda:N (default: cpu)")
-    group.add_argument("--guidance", type=float, metavar="W", help="weight of classifier-free guidance, 0 to 10")
-    group.add_argument("--steps", type=int, metavar="N", help="sampler steps a frame")
-    group.add_argument("--hypotheses", type=int, metavar="K", help="poses sampled a frame")
+    for option in LIFTING_OPTIONS:
+        option.add(group)
     group.add_argument(
         "--weights", type=Path, metavar="FILE",
         help="lifting weights; student: the shipped few-step sampler (default: the shipped ones)",
@@ -33,29 +55,14 @@ def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
         help="calibration of the camera, as `diffmocap calibrate` and ROS's camera_calibration write it",
     )  # fmt: skip
     group = parser.add_argument_group("physics")
-    group.add_argument(
-        "--physics", action=argparse.BooleanOptionalAction,
-        help="refine poses by physics: contacts, forces, joint torques (default: as the parameter file says)",
-    )  # fmt: skip
-    group.add_argument("--lag", type=int, metavar="N", help="publish poses N frames late, smoother and surer")
-    group.add_argument(
-        "--camera-height", type=float, metavar="M", help="height above the floor (default: found from the motion)"
-    )
-    group.add_argument(
-        "--camera-pitch", type=float, metavar="RAD",
-        help="positive looks down, 0 is level (default: not given; level beside a height, else found from the motion)",
-    )  # fmt: skip
+    for option in (PHYSICS, LAG, CAMERA_HEIGHT, CAMERA_PITCH):
+        option.add(group)
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """How the source is read."""
-    parser.add_argument(
-        "--mirror", action="store_true", help="the source shows people as a mirror does: exchange left and right"
-    )
-    parser.add_argument(
-        "--fps", type=float, metavar="HZ",
-        help="rate of images in files, to ask of a camera, or of a video without times (default: 30)",
-    )  # fmt: skip
+    MIRROR.add(parser)
+    FPS.add(parser)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,8 +84,9 @@ def detector_parameters(args: argparse.Namespace) -> dict[str, Any]:
         return {}
     from diffmocap.keypoints.pose_landmarker import check_task_file
 
-    check_task_file(args.task_file.expanduser())
-    return {"task_file": str(args.task_file.expanduser().resolve())}
+    path = Path(args.task_file).expanduser()
+    check_task_file(path)
+    return {"task_file": str(path.resolve())}
 
 
 def pose_parameters(args: argparse.Namespace) -> dict[str, Any]:
@@ -91,13 +99,11 @@ def pose_parameters(args: argparse.Namespace) -> dict[str, Any]:
     """
     from diffmocap.body.model import BodyModel
     from diffmocap.device import resolve_device
-    from diffmocap.lifting.lifter import LiftingSettings
     from diffmocap.lifting.network.weights import SHIPPED, load_weights
 
     parameters: dict[str, Any] = {
-        name: value for name in ("guidance", "steps", "hypotheses") if (value := getattr(args, name)) is not None
+        option.path: value for option in LIFTING_OPTIONS if (value := option.value(args)) is not None
     }
-    LiftingSettings(**parameters)
     parameters |= _physics_parameters(args)
     if args.device:
         resolve_device(args.device)
@@ -122,11 +128,9 @@ def camera_parameters(args: argparse.Namespace) -> dict[str, Any]:
     """
     from diffmocap.camera.calibration.calibration_file import load_calibration
 
-    parameters: dict[str, Any] = {"mirror": True} if args.mirror else {}
-    if args.fps is not None:
-        if not 0.0 < args.fps <= 1000.0:
-            raise SettingsError(f"--fps must lie in (0, 1000] images a second, got {args.fps}")
-        parameters["fps"] = args.fps
+    parameters: dict[str, Any] = {
+        option.path: value for option in (MIRROR, FPS) if (value := option.value(args)) is not None
+    }
     if args.calibration is not None:
         load_calibration(args.calibration)
         parameters["calibration_file"] = str(args.calibration.expanduser().resolve())
@@ -139,18 +143,14 @@ def camera_arguments(args: argparse.Namespace) -> dict[str, float]:
 
 
 def _physics_parameters(args: argparse.Namespace) -> dict[str, Any]:
-    from diffmocap.refinement.stream.settings import MOST_FRAMES, LiveSettings
-
-    if args.camera_height is not None and not 0.0 < args.camera_height <= 100.0:
-        raise SettingsError(f"--camera-height must lie in (0, 100] m, got {args.camera_height}")
-    if args.camera_pitch is not None and not abs(args.camera_pitch) <= 1.57:
-        raise SettingsError(f"--camera-pitch must lie in [-1.57, 1.57] rad, got {args.camera_pitch}")
+    if CAMERA_HEIGHT.value(args) == 0.0:
+        raise SettingsError("--camera-height 0 would say that it is not known; leave it out, or give the height in m")
+    CAMERA_PITCH.value(args)
     parameters: dict[str, Any] = {} if args.physics is None else {"physics": args.physics}
     if args.lag is not None:
         # A parameter file may ask for a longer window; the node compares both then.
-        most = (MOST_FRAMES if getattr(args, "params_file", None) else LiveSettings().window_frames) - 1
-        if not 0 <= args.lag <= most:
-            raise SettingsError(f"--lag must lie in [0, {most}] frames, got {args.lag}")
+        longest = LAG.setting.high if getattr(args, "params_file", None) else _LIVE.window_frames - 1
+        replace(LAG.setting, high=longest).check("--lag", args.lag)
         parameters["refinement_lag"] = args.lag
     return parameters
 

@@ -1,0 +1,79 @@
+"""How to sample poses. Imports no torch: the command line reads the settings before it loads any model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from diffmocap.settings import check_settings, setting
+
+#: ``ddim`` and ``dpm`` follow the ODE; ``consistency`` is for few-step students; ``ddpm`` takes every time there is.
+SAMPLERS = ("ddim", "dpm", "consistency", "ddpm")
+#: Stands for the sampler that the weights were made for.
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class LiftingSettings:
+    """How to sample; every value may change between two calls.
+
+    Two steps serve one hypothesis at temperature 0. A warm start is steadier by 6 % together with ``use_previous`` and
+    less accurate by 4 % (PA-MPJPE; rendered films of validation motion), so both are off. Temperature 0 starts from the
+    distribution's centre, which gave the most accurate and steadiest pose on the validation split
+    (``benchmarks/lifting/live_sampling.py``). With ``fresh_noise`` False every frame starts from the same noise, and
+    poses change only as the keypoints do.
+    """
+
+    guidance: float = setting(
+        0.0,
+        "Weight w of classifier-free guidance; 0: the plain conditional model. It acts from three steps on and fully "
+        "from seven, where 2 makes samples more accurate and less diverse.",
+        0.0,
+        10.0,
+    )
+    steps: int = setting(
+        2,
+        "Sampler steps a frame from pure noise: 2 serve one hypothesis, 5 several, 7 guidance; a warm start walks its "
+        "share of them.",
+        1,
+        1000,
+    )
+    hypotheses: int = setting(
+        1, "Poses sampled a frame; more give a spread, published as covariance, and cost time.", 1, 64
+    )
+    sampler: str = setting(
+        AUTO,
+        "auto: what the weights were made for, ddim or, for few-step students, consistency; dpm: of second order; "
+        "ddpm: all of the model's steps, for offline use.",
+        choices=(AUTO, *SAMPLERS),
+    )
+    warm_start: bool = setting(False, "Sample from the previous pose with noise added instead of from pure noise.")
+    warm_start_time: float = setting(
+        0.5,
+        "Noise level at which a warm start begins: near 0 keeps the previous pose, 1 forgets it.",
+        0.05,
+        1.0,
+    )
+    min_keypoints: int = setting(6, "Fewer visible keypoints give no pose.", 4, 25)
+    min_confidence: float = setting(0.3, "Keypoints of less confidence count as missing for the pose.", 0.0, 1.0)
+    keypoint_noise: float = setting(
+        0.02,
+        "Detector noise that the model is told: standard deviation over half the person's size; 0: exact keypoints.",
+        0.0,
+        0.1,
+    )
+    temperature: float = setting(
+        0.0,
+        "Scale of the first hypothesis's sampling noise: 0 gives the steadiest pose, 1 samples the model's "
+        "distribution; further hypotheses are always drawn with all of the noise.",
+        0.0,
+        1.0,
+    )
+    use_depth: bool = setting(True, "Believe the detector's guess of depths, where the keypoints come with one.")
+    use_previous: bool = setting(
+        False, "Tell the model the previous pose: steadier, a little less accurate; it looks less at single keypoints."
+    )
+    fresh_noise: bool = setting(True, "Draw new sampling noise for every frame; false: the same for all.")
+    seed: int = setting(0, "Seed of the sampling noise.")
+
+    def __post_init__(self) -> None:
+        check_settings(self)

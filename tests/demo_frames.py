@@ -1,0 +1,21 @@
+"""Images of the bundled clip for tests that need somebody to detect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+#: The frame in which tests look for a person, and how many frames they play as a video.
+PERSON_FRAME, EXCERPT_FRAMES = 300, 40
+
+
+def frames_of(video: Path, start: int, count: int) -> list[np.ndarray]:
+    """``count`` images of a video from ``start`` on, uint8 [H, W, 3] BGR."""
+    capture = cv2.VideoCapture(str(video))
+    for _ in range(start):
+        capture.grab()
+    images = [capture.read()[1] for _ in range(count)]
+    capture.release()
+    return images
