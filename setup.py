@@ -44,6 +44,7 @@ OPTIONAL = {
         "diffusers>=0.30",
         "pytest>=8",
         "pytest-timeout>=2.3",
+        "pytest-xdist>=3.6",
         "rosbags>=0.10",
         "ruff>=0.17",
         "smplx>=0.1.28",

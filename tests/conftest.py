@@ -14,6 +14,22 @@ from tests.demo_frames import EXCERPT_FRAMES, PERSON_FRAME, frames_of
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are shared among the workers already
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where tests run in several processes (`pytest -n`), says which stay together: a file, and all that start graphs.
+
+    A file's fixtures are made once then, and graphs do not take the processor from each other.
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        alone = "ros_env" in getattr(item, "fixturenames", ()) or "/ros/" in item.nodeid
+        item.add_marker(pytest.mark.xdist_group("graphs" if alone else item.nodeid.partition("::")[0]))
+
 
 @pytest.fixture(scope="session")
 def repo_root() -> Path:
