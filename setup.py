@@ -55,7 +55,7 @@ OPTIONAL = {
 setup(
     name=NAME,
     version="0.1.0",
-    description="Full-body 3D motion capture from a webcam: guided diffusion to joint states on a ROS 2 graph",
+    description="Full-body 3D motion capture from a webcam: diffusion model, physics, joint states on a ROS 2 graph",
     author="diffmocap maintainers",
     maintainer="diffmocap maintainers",
     maintainer_email="maintainers@users.noreply.github.com",

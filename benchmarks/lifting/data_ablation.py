@@ -53,7 +53,7 @@ CHECKPOINT_STEPS = 200
 
 
 def recipe(parts: tuple[str, ...], steps: int, batch: int, seed: int) -> Recipe:
-    """The recipe with the given parts on; everything else as by default, without the pose before."""
+    """The recipe with the given parts on; everything else as by default, without the previous pose."""
     poses = PoseAugmentation()
     if "cameras" not in parts:
         poses = replace(poses, captured_heading_share=1.0)

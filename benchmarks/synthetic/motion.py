@@ -23,7 +23,7 @@ class Piece:
 
 
 def assemble(pieces: Sequence[Piece], clips: Mapping[str, MotionClip]) -> MotionClip:
-    """One motion from pieces of retargeted clips; a piece starts where the one before ends, with the same heading."""
+    """One motion from pieces of retargeted clips; a piece starts where the previous one ends, with the same heading."""
     motion = clips[pieces[0].clip].frames(pieces[0].start, pieces[0].stop)
     for piece in pieces[1:]:
         motion = crossfade(motion, clips[piece.clip].frames(piece.start, piece.stop), piece.overlap)

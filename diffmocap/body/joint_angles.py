@@ -90,7 +90,7 @@ def angles_from_rotations(rotations: torch.Tensor, previous: torch.Tensor | None
 
     Args:
         rotations: [..., 24, 3, 3] local rotations in SMPL order; entry 0, the root, is not used.
-        previous: [..., 69] angles of the frame before [rad]. The solution closest to them is returned, so that
+        previous: [..., 69] angles of the previous frame [rad]. The solution closest to them is returned, so that
             a stream stays continuous; angles may then leave (-pi, pi]. None: the principal solution, outer angles in
             (-pi, pi], middle one in [-pi/2, pi/2].
 
@@ -113,15 +113,15 @@ def angle_trajectory(rotations: torch.Tensor, previous: torch.Tensor | None = No
     branch is an isometry, so whether two neighbours lie on the same branch depends on neither's own branch.
     """
     angles, locked = _principal(rotations, None)
-    if bool(locked.any()):  # exactly in lock the split between the outer angles is inherited from the frame before
+    if bool(locked.any()):  # exactly in lock the split between the outer angles is inherited from the previous frame
         return _frame_by_frame(rotations, previous)
     if previous is None:
         first = angles[0]
     else:
         first = angles_from_rotations(rotations[0], previous).reshape(NUM_JOINTS - 1, 3)
-    now, before = angles[1:], angles[:-1]
-    same = _wrap(now - before).square().sum(-1)
-    other = _wrap(_other_branch(now) - before).square().sum(-1)
+    now, previous = angles[1:], angles[:-1]
+    same = _wrap(now - previous).square().sum(-1)
+    other = _wrap(_other_branch(now) - previous).square().sum(-1)
     flips = torch.cumsum((other < same).long(), dim=0) % 2 == 1
     on_other = _wrap(first - angles[0]).abs().amax(-1) > 1e-3  # the first frame's branch, from `previous`
     branch = torch.where((flips ^ on_other)[..., None], _other_branch(now), now)
@@ -179,7 +179,7 @@ def limit_excess(rotations: torch.Tensor) -> torch.Tensor:
 
 
 def _principal(rotations: torch.Tensor, last: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Principal angles [..., 23, 3] and whether the joint [..., 23] is in lock; there the last angle is kept."""
+    """Principal angles [..., 23, 3] and whether the joint [..., 23] is in lock; there the last angle is taken over."""
     flat = rotations[..., 1:, :, :].flatten(-2)
     entries = _ENTRIES.to(flat.device).expand(*flat.shape[:-1], 7)
     ac, bc, cc, ab, aa, ba, bb = flat.gather(-1, entries).unbind(-1)
@@ -190,9 +190,9 @@ def _principal(rotations: torch.Tensor, last: torch.Tensor | None) -> tuple[torc
     c = torch.atan2(-parity * ab, aa)
     locked = cos_b < LOCK_COS
     # In lock only c + parity sign(b) a is known.
-    kept = torch.zeros_like(c) if last is None else last[..., 2].expand_as(c)
-    a_locked = _wrap(parity * torch.sign(b) * (torch.atan2(parity * ba, bb) - kept))
-    a, c = torch.where(locked, a_locked, a), torch.where(locked, kept, c)
+    inherited = torch.zeros_like(c) if last is None else last[..., 2].expand_as(c)
+    a_locked = _wrap(parity * torch.sign(b) * (torch.atan2(parity * ba, bb) - inherited))
+    a, c = torch.where(locked, a_locked, a), torch.where(locked, inherited, c)
     return torch.stack([a, b, c], dim=-1), locked
 
 

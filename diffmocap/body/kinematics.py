@@ -12,7 +12,7 @@ _ORDER = [j for level in LEVELS for j in level]
 _INVERSE = [_ORDER.index(j) for j in range(len(_ORDER))]
 
 
-# What is kept must not be made in inference mode: no gradient could ever pass it.
+# Cached tensors must not be made in inference mode: no gradient could pass through them.
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def _indices(device: torch.device) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
@@ -20,8 +20,8 @@ def _indices(device: torch.device) -> tuple[torch.Tensor, torch.Tensor, list[tor
     level before it their parents are."""
     levels = [torch.tensor(level, device=device) for level in LEVELS]
     parents = [
-        torch.tensor([before.index(PARENTS[j]) for j in level], device=device)
-        for before, level in zip(LEVELS, LEVELS[1:])
+        torch.tensor([above.index(PARENTS[j]) for j in level], device=device)
+        for above, level in zip(LEVELS, LEVELS[1:])
     ]
     return torch.tensor(PARENTS[1:], device=device), torch.tensor(_INVERSE, device=device), levels, parents
 

@@ -92,7 +92,7 @@ def smallest_capsule(points: np.ndarray, free: np.ndarray = FREE, enclosed: floa
     Args:
         free: [6] bool, which of the segment's centre and half (x, y, z each) may differ from 0.
     """
-    from scipy.optimize import minimize  # of those who only read a URDF nobody needs it
+    from scipy.optimize import minimize  # reading a URDF does not need SciPy
 
     middle = points.mean(axis=0)
     _, _, axes = np.linalg.svd(points - middle, full_matrices=False)
@@ -115,8 +115,8 @@ def smallest_capsule(points: np.ndarray, free: np.ndarray = FREE, enclosed: floa
                 "xatol": _PRECISION_M, "fatol": 1e-3 * best.volume, "adaptive": True,
             },
         )  # fmt: skip
-        values, before, best = found.x, best, capsule(found.x)
-        if best.volume > (1.0 - 2e-3) * before.volume:
+        values, previous, best = found.x, best, capsule(found.x)
+        if best.volume > (1.0 - 2e-3) * previous.volume:
             break
     return best
 

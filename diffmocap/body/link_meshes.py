@@ -84,7 +84,7 @@ def _merge(vertices: np.ndarray, faces: np.ndarray, weights: np.ndarray) -> tupl
     merged_vertices, merged_weights = np.zeros((len(count), 3)), np.zeros((len(count), weights.shape[1]))
     np.add.at(merged_vertices, cluster, vertices)
     np.add.at(merged_weights, cluster, weights)
-    kept = cluster[faces]
-    a, b, c = kept.T
-    kept = np.unique(kept[(a != b) & (b != c) & (a != c)], axis=0)
-    return merged_vertices / count[:, None], kept, merged_weights / count[:, None]
+    merged_faces = cluster[faces]
+    a, b, c = merged_faces.T
+    merged_faces = np.unique(merged_faces[(a != b) & (b != c) & (a != c)], axis=0)
+    return merged_vertices / count[:, None], merged_faces, merged_weights / count[:, None]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Reasons that are logged of files in a folder that cannot be used.
 MAX_REASONS = 10
-_ADVICE = "copy it again, or see the README for what a motion file holds"
+_ADVICE = "copy it again, or see docs/training.md for what a motion file holds"
 _log = logging.getLogger(__name__)
 
 #: Rest offsets from the parent [m] and pelvis position of SMPL's neutral mean shape (betas 0), rounded to

@@ -14,8 +14,8 @@ class ImageTimes:
     """Times in seconds from the file's first image, always rising, asked for in the order of the images.
 
     OpenCV tells the time of an image as a position, which is 0 where the container has none. An image without one
-    follows the image before at the usual distance, so a file without times altogether has a constant rate; one whose
-    time does not rise comes shortly after the image before.
+    follows the previous image at the usual distance, so a file without times altogether has a constant rate; one whose
+    time does not rise comes shortly after the previous image.
 
     Args:
         period_s: between images, until times tell.

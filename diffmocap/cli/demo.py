@@ -1,9 +1,10 @@
 """Runs the whole ROS 2 graph on the bundled video, or on another one.
 
 camera_node, keypoint_node and pose_node start as processes of their own, in a ROS domain of their own that stays on
-this machine, and exchange real messages over DDS: images become 2D keypoints, 3D poses sampled by the guided diffusion
-model, and joint states of a human URDF. In the end you see rates, latencies and losses, the error where the true motion
-lies beside the video (same name, ending .npz), and a video of the input beside the body that the joint states describe.
+this machine, and exchange real messages over DDS: images become 2D keypoints, 3D poses, lifted by the diffusion model
+and refined by physics, and joint states of a human URDF. In the end you see rates, latencies and losses, the error
+where the true motion lies beside the video (same name, ending .npz), and a video of the input beside the body that the
+joint states describe.
 
 The video is played as fast as the graph keeps up and every frame is processed; --realtime plays it at its own rate.
 

@@ -13,8 +13,8 @@ from diffmocap.cli import calibrate, demo, doctor, evaluate, live, models
 from diffmocap.errors import DiffmocapError
 
 DESCRIPTION = """\
-Full-body 3D motion capture from a camera: 2D keypoints, 3D poses sampled by a guided diffusion model, and joint states
-of a human URDF, exchanged by real ROS 2 nodes.
+Full-body 3D motion capture from a camera: 2D keypoints, 3D poses lifted by a diffusion model and refined by physics,
+and joint states of a human URDF, exchanged by real ROS 2 nodes.
 """
 EPILOG = """\
 start here:

@@ -16,7 +16,7 @@ import numpy as np
 
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
-#: Values on /diagnostics that are kept for one key: an hour at one a second.
+#: Values of /diagnostics that are stored for one key: an hour at one a second.
 MAX_SERIES = 3600
 
 
@@ -74,8 +74,8 @@ class Recording:
     """Collects messages from the thread that receives them; everybody else reads.
 
     Attributes:
-        max_frames: how many frames are kept; the oldest go. What is counted stays counted.
-        keep_poses: whether keypoints and poses are kept, or times alone.
+        max_frames: number of frames that are stored; the oldest go. Counts are of all frames.
+        keep_poses: whether keypoints and poses are stored, or times alone.
         intrinsics: of the last camera_info, None before it.
         joint_names: of the joint states, empty before the first.
         images, poses, refined: how many images, joint states and body poses there were.
@@ -182,7 +182,7 @@ class Recording:
 
     @property
     def frames(self) -> list[RecordedFrame]:
-        """The kept frames in the order of their stamps."""
+        """The stored frames in the order of their stamps."""
         with self._lock:
             return [self._frames[stamp] for stamp in sorted(self._frames)]
 

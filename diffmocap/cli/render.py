@@ -216,13 +216,13 @@ def _import_pybullet() -> Any:
     """PyBullet, without the line about itself that its native code writes to stderr."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.flush()
-    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 2)
     try:
         import pybullet
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         os.close(sink)
     return pybullet
 

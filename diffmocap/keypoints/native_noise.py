@@ -31,7 +31,7 @@ def without_native_noise() -> Iterator[None]:
     """
     try:
         sys.stderr.flush()
-        kept = os.dup(2)
+        stderr = os.dup(2)
     except (OSError, AttributeError, ValueError):  # no stderr, nothing to keep quiet
         yield
         return
@@ -42,8 +42,8 @@ def without_native_noise() -> Iterator[None]:
         finally:
             with contextlib.suppress(OSError, AttributeError, ValueError):
                 sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
             held.seek(0)
             lines = [line for line in held if not _NOISE.match(line)]
             with contextlib.suppress(OSError):

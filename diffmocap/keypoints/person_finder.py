@@ -75,7 +75,7 @@ class PersonFinder:
         self._size = (0, 0)
         self._waiting: deque[Window] = deque()
         self._time_ms = 0
-        self._followed = False  # in the image before this one
+        self._followed = False  # in the previous image
 
     def find(self, image_rgb: np.ndarray, time_ms: int) -> Landmarks | None:
         """The person in an RGB image [H, W, 3]; None where nobody is seen.
@@ -120,11 +120,11 @@ class PersonFinder:
         centred = (np.abs(off) <= _OFF_CENTRE * side) | at_border
         if centred.all() and _SMALLEST * side <= extent <= _LARGEST * side and extent < _LARGE * max(self._size):
             return found
-        before = self.window
+        previous = self.window
         moved = self._move(image_rgb, found)
         if moved is None:  # as it was; what MediaPipe knew is gone, so it looks for the person there
-            moved = self._look_again(image_rgb, before)
-            self.window = before if moved is not None else None
+            moved = self._look_again(image_rgb, previous)
+            self.window = previous if moved is not None else None
         return moved if moved is not None else found
 
     def _move(self, image_rgb: np.ndarray, found: Landmarks) -> Landmarks | None:
@@ -175,6 +175,6 @@ class PersonFinder:
         return found._replace(image=places)
 
     def _forget(self) -> None:
-        """Makes MediaPipe let go of whom it follows: it does so where it does not see them any more."""
+        """Makes MediaPipe stop following a person, by an image in which there is none."""
         self._time_ms += 1
         self._landmarker.process(_BLANK, self._time_ms)

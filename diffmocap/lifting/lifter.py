@@ -1,4 +1,4 @@
-"""From 2D keypoints to 3D pose hypotheses: condition, guided sampling, translation, score."""
+"""From 2D keypoints to 3D pose hypotheses: condition, sampling (guided where asked for), translation, score."""
 
 from __future__ import annotations
 

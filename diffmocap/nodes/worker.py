@@ -32,7 +32,7 @@ class LatestWorker:
         self._stopping = False
         self.dropped = 0
         self._began_s: float | None = None  # the item in work
-        self._took_s = 0.0  # the one before it
+        self._took_s = 0.0  # the previous one
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 

@@ -1,5 +1,6 @@
 """Optimizers over batches of problems: Optimus, learned and classical ones, and the test functions.
 
-A *task* gives loss and gradient for a batch of unknowns [B, n]; an optimizer has `init` and `update`; a learned one is
-made from weights *theta*. May import `errors`, `files`, `device`; knows nothing of bodies.
+A *task* gives loss and gradient for a batch of unknowns [B, N]; a *step optimizer* has `init` and `step` and takes one
+evaluation a step; a *learned* one computes its steps by a network with weights *theta*. May import `errors`, `files`,
+`device`; knows nothing of bodies.
 """

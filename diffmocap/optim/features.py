@@ -38,9 +38,9 @@ PARAMETER_FEATURES = (
     *(f"adafactor_{d}_momentum" for d in ADAFACTOR_DECAYS),
 )  # fmt: skip
 TIME_FEATURES = tuple(f"tanh_time_over_{t}" for t in TIMES)
-#: Beside averages of squares in units of the first gradient's: far below them, and no denormal number.
+#: Added to averages of squares in units of the first gradient's: far below them, and not denormal.
 _TINY = 1e-16
-#: Largest gradient in units of the first. Infinities and what is no number must not end a run.
+#: Largest gradient in units of the first: infinities and NaN must not end a run.
 _LARGEST = 1e15
 
 
@@ -55,9 +55,9 @@ class FeatureSettings:
         learned_decays: the decays of the averages are learned with the weights, as in Metz et al.'s code.
         memory: beyond the paper, adds :data:`~diffmocap.optim.memory.MEMORY_FEATURES`, and steps are measured in the
             unit of :mod:`diffmocap.optim.memory` instead of that of x.
-        pairs: beyond the paper, so many pairs of steps and changes of the gradient are kept, and
-            :data:`~diffmocap.optim.limited_memory.LIMITED_MEMORY_FEATURES` tell of a step in the manner of
-            limited-memory BFGS; 0 for none. Needs ``memory``.
+        pairs: beyond the paper, the number of pairs of steps and gradient changes that are stored, from which
+            :data:`~diffmocap.optim.limited_memory.LIMITED_MEMORY_FEATURES` describe the step of limited-memory BFGS; 0
+            for none. Needs ``memory``.
     """
 
     epsilon: float = 1e-5

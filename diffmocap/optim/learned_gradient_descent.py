@@ -40,7 +40,8 @@ class LearnedGradientDescentSettings:
 
 @dataclass
 class LearnedGradientDescentState(State):
-    """``context`` [B, C] of the problems, and ``scale`` [B, 1]: root mean square of the first gradient, None before."""
+    """``context`` [B, C] of the problems, and ``scale`` [B, 1]: root mean square of the first gradient, None at the
+    start."""
 
     context: torch.Tensor
     scale: torch.Tensor | None = None

@@ -1,10 +1,10 @@
 """The quasi-Newton step of limited-memory BFGS, as a feature of a learned optimizer.
 
-Averages for each parameter know how a parameter's own gradient changes, not how parameters hang together. The last few
-pairs of steps s and changes of the gradient y do: from them the two loops of Nocedal 1980 ("Updating quasi-Newton
-matrices with limited storage"; Nocedal & Wright 2006, algorithm 7.4) make a step. Here they run over a batch of
-problems, in the task's dtype, on pairs of length 1, so that little can overflow and runs are the same for f(x) and
-a f(b x) + c. Unlike there, no line search follows, and the first matrix is the largest that a pair tells of.
+Averages for each parameter describe how its own gradient changes, not how parameters are coupled. The last pairs of
+steps s and gradient changes y do: from them the two-loop recursion of Nocedal 1980 ("Updating quasi-Newton matrices
+with limited storage"; Nocedal & Wright 2006, algorithm 7.4) computes a step. Here it runs over a batch of problems, in
+the task's dtype, on pairs of length 1, which avoids overflow and makes runs the same for f(x) and a f(b x) + c. Unlike
+there, no line search follows, and the initial matrix is the identity times the largest inverse curvature of the pairs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LIMITED_MEMORY_FEATURES = (
     "cosine_last_pair",
 )  # fmt: skip
 
-#: A pair counts if the cosine between s and y is above this: others tell of negative curvature, or of nothing.
+#: A pair is used if the cosine between s and y is above this: others show negative curvature, or none.
 LEAST_COSINE = 1e-6
 #: Largest value of a step's feature in units, of one of mean square 1, and decades that logarithms are divided by.
 _LARGEST, _LARGEST_NORMALISED, _DECADES = 50.0, 5.0, 4.0
@@ -30,11 +30,10 @@ class Pairs:
     """The last K pairs of each of B problems, the newest first.
 
     Attributes:
-        s, y: [B, K, N], of length 1. cosine: [B, K] between them, infinite for a pair that does not count: it takes
-            a place and does nothing else. inverse_curvature: [B, K] |s| / |y|.
-        x, gradient: [B, N] of the step before, None at the start.
-        step: [B, N] in the manner of limited-memory BFGS from x; its root mean square is no longer than the task's
-            scale.
+        s, y: [B, K, N], of length 1. cosine: [B, K] between them, infinite for a pair that is not used: it
+            occupies a place and has no effect. inverse_curvature: [B, K] |s| / |y|.
+        x, gradient: [B, N] of the previous step, None at the start.
+        step: [B, N] of limited-memory BFGS from x; its root mean square is at most the task's scale.
     """
 
     s: torch.Tensor
@@ -47,12 +46,12 @@ class Pairs:
 
     @classmethod
     def none(cls, x: torch.Tensor) -> Pairs:
-        """Those of runs from ``x`` [B, N]."""
+        """No pairs, for runs from ``x`` [B, N]."""
         vectors, numbers = x.new_zeros(len(x), 0, x.shape[1]), x.new_zeros(len(x), 0)
         return cls(vectors, vectors, numbers, numbers)
 
     def with_new(self, s: torch.Tensor, y: torch.Tensor, most: int) -> tuple[Pairs, torch.Tensor]:
-        """These and ``s``, ``y`` [B, N], ``most`` at the most, and the cosine [B, 1] between the new two."""
+        """These and the pair ``s``, ``y`` [B, N], at most ``most`` in all, and the cosine [B, 1] of the new pair."""
         length, change = _length(s), _length(y)
         s, y = s / length, y / change
         cosine = (s * y).sum(-1, keepdim=True)

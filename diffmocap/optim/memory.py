@@ -1,10 +1,10 @@
-"""What quasi-Newton methods remember, as features of a learned optimizer, and the unit that its steps are measured in.
+"""Past steps and gradient changes as features of a learned optimizer, and the unit of its steps.
 
-Beyond the paper, whose features know gradients alone: BFGS learns the curvature from the last step s and from how it
-changed the gradient, y. Both are kept here for each parameter, with the secant step g |sum s y| / sum y^2 that follows
-from them, and for the problem as a whole. Normalised features hide all lengths, so steps need a unit: it is the
-length over which the gradient would change by its own size, |g| |s| / |y| (Barzilai & Borwein 1988 take the same from
-the last pair). With it an optimizer does the same for f(x) and for a f(b x) + c.
+Beyond the paper, whose features are of gradients alone: BFGS estimates the curvature from the last step s and the
+change of the gradient along it, y. Here both are features of each parameter, with the secant step g |sum s y| / sum y^2
+that follows from them, and of the problem as a whole. Normalised features carry no lengths, so steps need a unit: the
+length over which the gradient would change by its own norm, |g| |s| / |y| (Barzilai & Borwein 1988 take the same from
+the last pair). With it an optimizer takes the same steps on f(x) and on a f(b x) + c.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ FIRST_UNIT = 0.1
 SHRINK, GROW = 0.1, 3.0
 #: Largest value of a step's feature in units, and decades that logarithms are divided by.
 _LARGEST, _DECADES = 5.0, 4.0
-#: The same of a secant step. Where one of N parameters alone is not there yet, its step is root N units long.
+#: The same of a secant step. Where a single one of N parameters has not converged, its step is root N units long.
 _LARGEST_SECANT = 50.0
-#: Beside means of squares that are 1: no derivative of the features may overflow.
+#: Added to means of squares of order 1, so that no derivative of the features overflows.
 _SMALL = 1e-12
 _TINY = 1e-30
 
 
 @dataclass
 class MemoryState:
-    """``start`` and ``x`` [B, N] in the task's dtype, ``gradient`` [B, N] of the step before; ``products`` [B, K, 3, N]
-    averages of s y, y^2 and s^2, each pair over the mean of its y^2; ``first_unit``, ``unit`` [B, 1]."""
+    """``start`` and ``x`` [B, N] in the task's dtype, ``gradient`` [B, N] of the previous step; ``products`` [B, K, 3,
+    N] averages of s y, y^2 and s^2, each pair over the mean of its y^2; ``first_unit``, ``unit`` [B, 1]."""
 
     start: torch.Tensor
     first_unit: torch.Tensor
@@ -65,7 +65,7 @@ def begin(x: torch.Tensor, scale: float | None, dtype: torch.dtype) -> MemorySta
 
 
 def remember(state: MemoryState, x: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, MemoryState]:
-    """Features [B, M, N] at ``x`` [B, N] with the gradient [B, N] there, and what to remember after."""
+    """Features [B, M, N] at ``x`` [B, N] with the gradient [B, N] there, and the next state."""
     size = _rms(gradient).clamp_min(_TINY)
     if state.x is None:
         s = y = torch.zeros_like(gradient)
@@ -102,14 +102,14 @@ def _from_curvature(products: torch.Tensor, gradient: torch.Tensor) -> list[torc
 
 
 def _places(state: MemoryState, x: torch.Tensor, like: torch.Tensor) -> list[torch.Tensor]:
-    """Where each parameter is and how far it came, both over the scale of the task."""
+    """Each parameter's value and its distance from the start, both over the scale of the task."""
     return [(part.to(like) / state.scale).clamp(-_LARGEST, _LARGEST) for part in (x, x - state.start)]
 
 
-def _new_unit(before: torch.Tensor, proposed: torch.Tensor) -> torch.Tensor:
+def _new_unit(previous: torch.Tensor, proposed: torch.Tensor) -> torch.Tensor:
     proposed = torch.nan_to_num(proposed, nan=0.0, posinf=0.0)
-    proposed = torch.where(proposed > 0, proposed, before)
-    return torch.minimum(torch.maximum(proposed, SHRINK * before), GROW * before)
+    proposed = torch.where(proposed > 0, proposed, previous)
+    return torch.minimum(torch.maximum(proposed, SHRINK * previous), GROW * previous)
 
 
 def _averaged(

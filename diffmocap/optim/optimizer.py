@@ -70,7 +70,7 @@ class StepOptimizer(Optimizer):
 
 
 def check_starts(task: Task, x: torch.Tensor) -> None:
-    """Raises SettingsError unless the starts are [B, N] with the task's N and hold numbers."""
+    """Raises SettingsError unless the starts are [B, N] with the task's N and finite."""
     if x.dim() != 2 or x.shape[1] != task.dimension or not len(x):
         raise SettingsError(f"starts must have shape [problems, {task.dimension}], got {list(x.shape)}")
     if not torch.isfinite(x).all():
@@ -85,7 +85,7 @@ def _seconds_since(begin: float, x: torch.Tensor) -> float:
 
 
 class _History:
-    """Losses, times and best points of a batch that takes its steps together; problems that ended are frozen."""
+    """Losses, times and best points of a batch whose problems step together; those that have ended do not change."""
 
     def __init__(self, x: torch.Tensor) -> None:
         self.best = self.last = x.detach().clone()

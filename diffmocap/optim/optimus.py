@@ -49,9 +49,9 @@ class OptimusSettings:
         state: False is the paper's ablation "no state": B starts from the identity at every step.
         structure: False is the ablation "no structure": the encoders turn features and s into the step directly.
         dense_above: B is held as a matrix when it has more than this share of N factors.
-        quasi_newton: beyond the paper, between a half and one and a half of a step in the manner of limited-memory BFGS
-            is added to B s; the encoders say how much. Needs ``pairs`` of the features.
-        safeguard: beyond the paper, a point above the last ten losses is left for the best one; see
+        quasi_newton: beyond the paper, 0.5 to 1.5 times the step of limited-memory BFGS is added to B s; the encoders
+            give the factor. Needs ``pairs`` of the features.
+        safeguard: beyond the paper, a point whose loss exceeds the last ten is left for the best one; see
             :mod:`~diffmocap.optim.safeguard`.
 
     Beyond the paper, features and units of steps come from :mod:`~diffmocap.optim.memory` and
@@ -144,8 +144,8 @@ class Optimus(LearnedOptimizer):
             self.share = nn.Linear(c.width, 1)
 
     def init(self, task: Task, x: torch.Tensor) -> OptimusState:
-        kept = self.settings.state and self.settings.structure
-        b = Preconditioner.eye(x.to(self.features.dtype), self.settings.dense_above) if kept else None
+        has_state = self.settings.state and self.settings.structure
+        b = Preconditioner.eye(x.to(self.features.dtype), self.settings.dense_above) if has_state else None
         safeguard = Safeguard.begin(x) if self.settings.safeguard else None
         return OptimusState(x, 0, self.features.init(task, x), b, safeguard)
 
@@ -179,7 +179,7 @@ class Optimus(LearnedOptimizer):
         return moved, updated if c.state else None, share
 
     def _tokens(self, z: torch.Tensor) -> list[torch.Tensor]:
-        """Those after each encoder [B, N, width]."""
+        """The tokens after each encoder [B, N, width]."""
         tokens, after = self.inlet(z.mT), []
         for encoder in self.encoders:
             tokens = encoder(tokens)
@@ -192,5 +192,5 @@ class Optimus(LearnedOptimizer):
         return u / math.sqrt(u.shape[-1]) if self.settings.factor_scale == "mean" else u
 
     def _share(self, tokens: list[torch.Tensor]) -> torch.Tensor | None:
-        """[B, 1] between 1/2 and 3/2, from the mean over the parameters."""
+        """The factor [B, 1] of the quasi-Newton step, 1/2 to 3/2, from the mean over the parameters."""
         return 0.5 + self.share(tokens[-1].mean(1)).sigmoid() if self.settings.quasi_newton else None

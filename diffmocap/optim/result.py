@@ -1,4 +1,4 @@
-"""What a run came to, with its whole history."""
+"""The result of a run, with the loss of every evaluation."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Result:
     Attributes:
         x: [B, N] the best point that was evaluated. loss: [B] its loss.
         last: [B, N] the point where the run ended.
-        losses: [T, B] loss of every evaluation in its order, those of line searches included; what is no number
-            is infinity.
+        losses: [T, B] loss of every evaluation in its order, those of line searches included; NaN is
+            stored as infinity.
         iterations: [T, B] number of the step that each evaluation belongs to, 0 for the start.
         seconds: [T, B] time since the beginning of the run, after each evaluation. Problems that ran side by side share
             theirs.

@@ -1,10 +1,11 @@
-"""A way back for optimizers without a line search: to the best point, when a step has gone wrong.
+"""Return to the best point when a step has gone wrong, for optimizers without a line search.
 
-A learned step may overshoot, and where it lands nothing may be as it was in training. A point is therefore given up if
-its loss is above all of the last few accepted ones (after the non-monotone rule of Grippo, Lampariello & Lucidi 1986,
-without its sufficient decrease, with the ten of Raydan 1997): small rises, by which valleys and local minima are
-crossed, are let pass. The way back to the best point is a step like any other, from which the optimizer learns how the
-gradient changed. The best loss then counts as accepted once more, and the next step is half as long as the last try.
+A learned step may overshoot to a point unlike any seen in training. A point is therefore rejected if its loss exceeds
+all of the last ten accepted losses. This is the non-monotone rule of Grippo, Lampariello & Lucidi (1986) with the
+memory of Raydan (1997) and without the sufficient-decrease condition: small increases, by which the iterate leaves
+local minima and follows valleys, are accepted. The return to the best point is a step like any other, and the optimizer
+learns from it how the gradient changed. The best loss then counts as accepted once more, and the next step has half the
+rejected length.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from dataclasses import dataclass
 
 import torch
 
-#: Accepted losses that a new one is compared with.
+#: Number of accepted losses that a new one is compared with.
 RECENT = 10
-#: What the length of steps is multiplied by after a point was given up, and after one that stayed, up to 1. The return
-#: to the best point is one that stays, so the next try has SHORTER * LONGER of the length.
+#: Factors of the step length after a rejected and after an accepted point; the length is at most 1. The return to the
+#: best point is accepted, so that the next step has SHORTER * LONGER times the rejected length.
 SHORTER, LONGER = 0.25, 2.0
 
 
 @dataclass
 class Safeguard:
-    """``best`` [B, N] with ``best_loss`` [B]; ``recent`` [B, RECENT] accepted losses; ``trust`` [B, 1], what steps are
-    multiplied by. Not changed by its methods."""
+    """``best`` [B, N] with ``best_loss`` [B]; ``recent`` [B, RECENT] accepted losses; ``trust`` [B, 1], the factor of
+    the step length. Immutable: its methods return a new one."""
 
     best: torch.Tensor
     best_loss: torch.Tensor
@@ -37,15 +38,15 @@ class Safeguard:
         return cls(x, unknown, unknown[:, None].expand(-1, RECENT), torch.ones_like(x[:, :1]))
 
     def next(self, x: torch.Tensor, loss: torch.Tensor, step: torch.Tensor) -> tuple[torch.Tensor, Safeguard]:
-        """Where to go from ``x`` [B, N] with its ``loss`` [B]: along ``step`` [B, N], or back. A step that is no number
-        is not taken."""
+        """The next point from ``x`` [B, N] with its ``loss`` [B]: along ``step`` [B, N], or the best one where ``x`` is
+        rejected. A step that is NaN or infinite is not taken."""
         accepted, after = self.accept(x, loss)
         step = torch.where(step.isfinite().all(-1, keepdim=True), step, 0.0)
         return torch.where(accepted[:, None], x + after.trust * step, after.best), after
 
     @torch.no_grad()
     def accept(self, x: torch.Tensor, loss: torch.Tensor) -> tuple[torch.Tensor, Safeguard]:
-        """Whether ``x`` [B, N] with its ``loss`` [B] may stay [B], and the safeguard after it. A first loss may."""
+        """Whether ``x`` [B, N] with its ``loss`` [B] is accepted [B], and the next safeguard. A first loss is."""
         loss = torch.nan_to_num(loss.to(self.best_loss), nan=torch.inf, posinf=torch.inf, neginf=torch.inf)
         accepted = loss <= self.recent.amax(-1)
         better = (loss < self.best_loss) & accepted

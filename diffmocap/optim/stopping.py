@@ -75,13 +75,13 @@ class RelativeDecrease:
             raise SettingsError(f"epsilon must not be negative, got {self.epsilon}")
 
     def __call__(self, losses: torch.Tensor) -> torch.Tensor:
-        """Whether to end each problem [B], from its losses [k + 1, B] at x^0 to x^k. A loss that is no number ends."""
+        """Whether to end each problem [B], from its losses [k + 1, B] at x^0 to x^k. A NaN loss ends it."""
         if len(losses) <= self.window:
             return torch.zeros(losses.shape[1:], dtype=torch.bool, device=losses.device)
         decrease = losses[0] - losses[-self.window - 1 :]
         mean = decrease[:-1].mean(0)
         bound = mean
-        if self.beta != 1:  # 0 times an infinite mean would be no number
+        if self.beta != 1:  # 0 times an infinite mean would be NaN
             bound = bound - (1 - self.beta) * mean.abs()
         if self.epsilon:
             bound = bound - self.epsilon * (losses[0] - losses[:-1].amin(0)).clamp_min(0)

@@ -154,8 +154,8 @@ class ArticulatedBody:
         omega = u[:, 1:]
         edges = self.relative @ at.positions[:, :NUM_JOINTS]  # the pelvis's own is idle: it has no parent that spins
         spins = torch.cat([omega, self._parent @ omega], 1)
-        pulls = torch.linalg.cross(spins, torch.linalg.cross(spins, torch.cat([at.moment, edges], 1)))
-        beyond, steps = pulls.split(NUM_JOINTS, 1)
+        centripetal = torch.linalg.cross(spins, torch.linalg.cross(spins, torch.cat([at.moment, edges], 1)))
+        beyond, steps = centripetal.split(NUM_JOINTS, 1)
         reached = self._ancestors @ steps - gravity  # acceleration of each joint, less gravity
         moments = torch.linalg.cross(
             torch.cat([at.moment, omega], 1), torch.cat([reached, (at.inertia @ omega[..., None])[..., 0]], 1)

@@ -34,7 +34,7 @@ class ContactLevels:
 def touching(gap: torch.Tensor, speed: torch.Tensor, levels: ContactLevels | None = None) -> torch.Tensor:
     """Boolean contact state [..., T, P] from gaps [m] and speeds [m/s] of the same shape; no state before the first.
 
-    Between the levels a point keeps the state of the frame before; at the start it is free.
+    Between the levels a point keeps the state of the previous frame; at the start it is free.
     """
     levels = levels or ContactLevels()
     on = (gap < levels.touch_height_m) & (speed < levels.touch_speed_m_s)

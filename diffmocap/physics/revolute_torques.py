@@ -35,7 +35,7 @@ def revolute_torques(torque: torch.Tensor, rotations: torch.Tensor, angles: torc
 
 
 @lru_cache(maxsize=16)
-@torch.inference_mode(False)  # kept: gradients must be able to pass
+@torch.inference_mode(False)  # cached: gradients must be able to pass through
 def _axes(device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
     """Axes [23, 3] in SMPL's axes: first, middle, first x middle, last; and the parents [23]."""
     identity = torch.eye(3, device=device, dtype=dtype)

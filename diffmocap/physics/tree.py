@@ -37,7 +37,7 @@ def _doubling() -> tuple[list[int], ...]:
 
 _DOUBLING = _doubling()
 
-# What is kept must not be made in inference mode: no gradient could ever pass it.
+# Cached tensors must not be made in inference mode: no gradient could pass through them.
 
 
 @lru_cache(maxsize=16)

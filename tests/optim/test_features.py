@@ -125,7 +125,7 @@ def test_second_moments_are_one_and_fade_below_epsilon() -> None:
 
 @pytest.mark.parametrize("memory", [False, True])
 def test_extreme_gradients_give_numbers(memory: bool) -> None:
-    """Zero, infinite, no number, and beyond what single precision can square."""
+    """Zero, infinite, NaN, and beyond what single precision can square."""
     features = Features(FeatureSettings(memory=memory))
     x = torch.ones(1, 4)
     for values in ([0.0] * 4, [torch.inf, 1.0, -torch.inf, torch.nan], [1e25, 1e20, -1e30, 0.0], [1e-30] * 4):

@@ -16,8 +16,8 @@ from training.views.views import View
 
 @dataclass(frozen=True)
 class PreviousConfig:
-    """``share`` of the wild views that know the pose before. Of these ``estimated_share`` get the network's own
-    estimate from the frame before, whose errors are those it will meet; ``wrong_share`` somebody else's pose; the
+    """``share`` of the wild views that are given the previous pose. Of these ``estimated_share`` get the network's own
+    estimate from the previous frame, whose errors are those it will meet; ``wrong_share`` somebody else's pose; the
     others the true pose, each joint turned by normal noise of a level up to ``max_noise`` rad.
     """
 
@@ -52,7 +52,7 @@ def set_previous(
 def _estimate(
     model: TransformerDenoiser, schedule: NoiseSchedule, before: View, rows: torch.Tensor, g: torch.Generator, autocast
 ) -> torch.Tensor:
-    """What the network makes of the frame before alone in one step: [len(rows), 24, 3, 3], optical frame."""
+    """The network's one-step estimate from the previous frame alone: [len(rows), 24, 3, 3], optical frame."""
     condition = before.condition.rows(rows)
     x = torch.randn(len(rows), 24, 6, generator=g, device=rows.device)
     t = torch.full((len(rows),), schedule.steps - 1, device=rows.device)

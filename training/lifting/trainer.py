@@ -79,7 +79,7 @@ class Trainer:
 
     @torch.no_grad()
     def draw(self) -> Batch:
-        """This process's batch: views whose conditions know the pose before in part, noise and times."""
+        """This process's batch: views, some of whose conditions have the previous pose, noise and times."""
         r, g = self.recipe, self.generator
         lag = int(torch.randint(1, r.max_lag + 1, (), generator=g, device=self.device))
         now, before = self.sampler.pairs(r.batch, lag)

@@ -23,7 +23,7 @@ class BoardSearch:
     Args:
         board: what to look for.
         min_difference: as for :class:`~diffmocap.camera.calibration.board_views.BoardViews`.
-        still: keep views only where the board did not move since the image before, whose corners would be smeared.
+        still: keep views only where the board did not move since the previous image, whose corners would be smeared.
         thorough: as for :meth:`~diffmocap.camera.calibration.chessboard.Board.find`.
 
     Attributes:

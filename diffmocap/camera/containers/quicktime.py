@@ -176,10 +176,10 @@ def _as_edited(data: mmap | bytes, movie: list[Box], track: list[Box], times: np
         return times
     duration, start = shown[0]
     length = duration * scale / _timescale(data, _first(movie, b"mvhd"))
-    kept = times >= start
+    shown = times >= start
     if length > 0:
-        kept &= times < start + length
-    return times[kept] if kept.any() else times
+        shown &= times < start + length
+    return times[shown] if shown.any() else times
 
 
 def _fragment_defaults(data: mmap | bytes, movie: list[Box], track_id: int) -> int:

@@ -51,7 +51,8 @@ class MlpConfig:
 
 @dataclass
 class MlpCode:
-    """Shares of the first layer, [B, width] each: ``observed`` of keypoints and view, ``joints`` of the pose before."""
+    """Shares of the first layer, [B, width] each: ``observed`` of keypoints and view, ``joints`` of the previous
+    pose."""
 
     observed: torch.Tensor
     joints: torch.Tensor

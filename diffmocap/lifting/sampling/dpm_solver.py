@@ -1,7 +1,7 @@
 """DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095): the ODE of DDIM, solved to second order.
 
 Both follow the probability-flow ODE in the half-log-SNR ``lambda = log(sqrt(abar) / sqrt(1 - abar))``. DDIM holds
-the predicted x0 constant over a step; 2M extrapolates it linearly from the step before, at no further evaluation of
+the predicted x0 constant over a step; 2M extrapolates it linearly from the previous step, at no further evaluation of
 the network, so that the error falls with the square of the step and not with the step.
 """
 
@@ -30,7 +30,7 @@ def dpm_sample(denoise: Denoise, x: torch.Tensor, schedule: NoiseSchedule, times
     schedule's lambda goes from -10 to 5, and few steps uniform in lambda spend more than half where x_t is almost pure
     noise or almost clean and the predicted x0 hardly changes.
     """
-    before_x0, before_lambda = None, 0.0
+    previous_x0, previous_lambda = None, 0.0
     for i, t in enumerate(timesteps):
         x0, _ = denoise(x, t)
         if i + 1 == len(timesteps):
@@ -38,8 +38,8 @@ def dpm_sample(denoise: Denoise, x: torch.Tensor, schedule: NoiseSchedule, times
         following = timesteps[i + 1]
         here = half_log_snr(schedule, t)
         h = half_log_snr(schedule, following) - here
-        slope = x0 if before_x0 is None else x0 + (x0 - before_x0) * (0.5 * h / (here - before_lambda))
+        slope = x0 if previous_x0 is None else x0 + (x0 - previous_x0) * (0.5 * h / (here - previous_lambda))
         ratio = float(schedule.sigma[following]) / float(schedule.sigma[t])
         x = ratio * x - float(schedule.signal[following]) * math.expm1(-h) * slope
-        before_x0, before_lambda = x0, here
+        previous_x0, previous_lambda = x0, here
     return x

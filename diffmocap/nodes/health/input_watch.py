@@ -28,9 +28,10 @@ WINDOW_S, TOLERATED_SHARE = 5.0, 0.05
 HOPELESS_SHARE = 1 / 3
 #: What was said once is said again in the log after so much time without it [s].
 REMIND_S = 60.0
-#: A node that was killed is known for so long to those who knew it: the middleware's lease, and a bit [s].
+#: Other nodes know a killed node for this long: the middleware's lease, and a bit [s].
 LEASE_S = 25.0
-#: So many messages of a window that are older than the one before, by the publisher's own count, come from two of them.
+#: This many messages of a window that are older than the previous one, by the publisher's own count, mean two
+#: publishers.
 _OUT_OF_ORDER = 3
 
 

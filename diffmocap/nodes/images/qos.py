@@ -100,7 +100,7 @@ class ImageSubscription:
             self._seen.append(stamp_ns)
             if source[0] is self._subscription:
                 if self._replaced is None:
-                    self._seen = None  # what comes now cannot have come from the one before
+                    self._seen = None  # what comes now cannot be of the previous subscription
                 self._forget_replaced()
         self._hand_on(message, info)
 

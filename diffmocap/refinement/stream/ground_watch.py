@@ -1,14 +1,14 @@
-"""The ground of a stream: given, or found from where feet have rested, and the better known the more the person moves.
+"""The ground of a stream: given, or a plane fitted to the places where feet have rested.
 
-A lifted foot says little about the floor that it stands on: it is tilted by ten degrees and more. Where feet rest says
-much, once they have rested in places that are apart. So a plane is fitted to these places,
+A single lifted foot is tilted by ten degrees and more and says little about the floor. The places where feet rest say
+much once they are far apart, so a plane is fitted to them,
 
     min over tilt, height  sum_i rho((up . p_i - height) / s) + the tilt's priors,    up ~ rough + tilt
 
-with rho Cauchy's (iteratively reweighted least squares). Priors: the trunk points up within some ten degrees, and
-cameras are put up level from side to side, unless the trunk says otherwise. Errors of lifting last as long as a foot
-stays, so a place counts once however long somebody stands there. The fit's covariance says whether the plane is known
-well enough: a person who stays in one place does not show which way is up.
+with rho Cauchy's loss (iteratively reweighted least squares). Priors: the trunk points up within about ten degrees, and
+cameras have no roll unless the trunk contradicts it. Errors of lifting are constant while a foot stays, so a place
+counts once however long the person stands there. The fit's covariance decides whether the plane is known well enough: a
+person who stays in one place does not show which direction is up.
 """
 
 from __future__ import annotations
@@ -25,28 +25,29 @@ from diffmocap.physics.ground import Ground, low_points, upright
 
 #: Standard deviations of a place's height [m], of the trunk's direction and of a camera's roll [rad].
 _PLACE_M, _TRUNK_RAD, _ROLL_RAD = 0.03, 0.15, 0.05
-#: A trunk that leans to the side by this much in the image halves what the camera's being level counts [rad]; looking
-#: down so steeply that the direction up is shorter than this in the image, a camera has no level.
+#: Sideways lean of the trunk in the image that halves the weight of the prior of no roll [rad]; and the length of the
+#: up direction in the image below which (a camera that looks down steeply) there is no such prior.
 _ODD_ROLL_RAD, _SHORTEST = 0.1, 0.3
-#: The plane is known from so many places on, with so little doubt about its tilt [rad], and places so near to it [m].
+#: The plane is known from this many places on, below this standard deviation of its tilt [rad] and residual [m].
 _PLACES, _KNOWN_RAD, _NEAR_M = 4, 0.06, 0.05
-#: Of a known direction the height needs so many windows.
+#: Number of windows that the height needs where the direction is given.
 _WINDOWS = 3
-#: A foot rests on so many of its four points, in so many frames, so near to the lowest point of the frame [m].
+#: A foot rests with at least this many of its four points, in this many frames, this near to the lowest point [m].
 _POINTS, _FRAMES, _BAND = 2, 3, 0.06
-#: Rests so near to each other are one place [m], whose position is a mean over the last of them; so many are kept.
+#: Rests nearer than this are one place [m], whose position is a mean over its last rests; number of places stored.
 _SAME_M, _LAST_RESTS, _MOST_PLACES = 0.12, 10, 64
-#: Windows that the trunk's direction is a mean over, and the last ones, which all have to contradict a plane [m].
+#: Windows over which the trunk's direction is averaged; number of last windows that must all contradict a plane, and by
+#: how much [m].
 _TRUNKS, _LATELY, _APART_M = 75, 5, 0.12
-#: A plane found anew replaces one that differs by this much, below the person [m] or in direction (cosine), unless it
-#: is less certain by this factor.
+#: A new fit replaces the ground if it differs by this much below the person [m] or in direction (cosine), unless its
+#: standard deviation is larger by this factor.
 _MOVED_M, _TURNED, _LESS_CERTAIN = 0.01, 1.0 - 0.5 * 0.01**2, 1.2
 NOT_KNOWN = "unknown: feet have not rested in places far enough apart"
 
 
 @dataclass
 class _Place:
-    """Where feet have rested: [3] m, how often, and in which window last."""
+    """A place where feet have rested: position [3] m, number of rests, and the last window with one."""
 
     position: torch.Tensor
     rests: int
@@ -54,15 +55,15 @@ class _Place:
 
 
 class GroundWatch:
-    """Finds the ground in windows of motion in an optical frame. What is given is kept.
+    """Finds the ground in windows of motion in an optical frame. A given direction or height is not changed.
 
     Args:
         up: [3] direction against gravity in the motion's frame, where it is known. height: along it [m].
 
     Attributes:
         ground: unbatched; None while it is not known.
-        contradiction_m: how far above a ground that was given feet have rested lately [m], where it cannot be right;
-            else 0.
+        contradiction_m: height above a given ground at which feet have rested in the last windows [m], where that
+            contradicts it; else 0.
     """
 
     def __init__(self, up: torch.Tensor | None = None, height: float | None = None) -> None:
@@ -82,7 +83,7 @@ class GroundWatch:
         return NOT_KNOWN if self.ground is None else self.ground.source
 
     def forget(self) -> None:
-        """The camera has moved: what was found is void, what was given is not."""
+        """The camera has moved: drops what was found, not what was given."""
         self._trunks.clear()
         self._lately.clear()
         self._places: list[_Place] = []
@@ -92,14 +93,14 @@ class GroundWatch:
             self.ground = Ground(self._up, torch.tensor(float(self._height)))
 
     def observe(self, soles: torch.Tensor, joints: torch.Tensor, dt_s: float, seen: torch.Tensor | None = None) -> bool:
-        """Look at a window of motion that did not overlap the last one.
+        """Update with a window of motion that does not overlap the previous one.
 
         Args:
             soles: [T, 8, 3] m, four points of the left foot and four of the right. joints: [T, 24, 3] m.
             seen: [T] bool frames that were observed; None: all.
 
         Returns:
-            Whether the ground is another one now.
+            Whether the ground has changed.
         """
         if len(soles) < 3 or not bool(torch.isfinite(soles).all() & torch.isfinite(joints).all()):
             return False
@@ -131,14 +132,14 @@ class GroundWatch:
         return off[_LATELY // 2] if off[0] > _APART_M or off[-1] < -_APART_M else 0.0
 
     def _other_floor(self, off_m: float) -> bool:
-        """Cameras stand still, so the direction stays; what was seen of the floor before no longer counts."""
+        """The person stands on another level: the direction stays, as cameras do not move; older places are dropped."""
         self._places = [place for place in self._places if self._windows - place.window < _LATELY]
         ground = self.ground
         self.ground = Ground(ground.up, ground.height + off_m, ground.source)
         return True
 
     def _remember(self, rest: torch.Tensor) -> None:
-        """A rest [3] joins the nearest place, or is a new one; what was not seen for longest goes."""
+        """Adds a rest [3] to the nearest place or as a new one; beyond the limit the place seen least recently goes."""
         if self._places:
             apart = (torch.stack([place.position for place in self._places]) - rest).norm(dim=-1)
             nearest = self._places[int(apart.argmin())]
@@ -151,16 +152,16 @@ class GroundWatch:
             self._places.remove(min(self._places, key=lambda place: place.window))
 
     def _is_news(self, found: Ground, doubt: float, rests: torch.Tensor) -> bool:
-        before = self.ground
-        if before is None:
+        current = self.ground
+        if current is None:
             return True
         if doubt > _LESS_CERTAIN * self._doubt:
             return False
-        apart = rests @ (found.up - before.up) - (found.height - before.height)
-        return float(found.up @ before.up) < _TURNED or float(apart.abs().max()) > _MOVED_M
+        apart = rests @ (found.up - current.up) - (found.height - current.height)
+        return float(found.up @ current.up) < _TURNED or float(apart.abs().max()) > _MOVED_M
 
     def _fitted(self) -> tuple[Ground, float] | None:
-        """The plane of the places and the doubt about its tilt [rad], None while that is too large."""
+        """The plane through the places and the standard deviation of its tilt [rad]; None while that is too large."""
         points = torch.stack([place.position for place in self._places]).double()
         if self._up is not None:
             if self._windows < _WINDOWS:
@@ -192,12 +193,12 @@ def rested(soles: torch.Tensor, dt_s: float, up: torch.Tensor, seen: torch.Tenso
 
 
 def level_prior(rough: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What is known of the tilt of ``rough`` [3], the trunk's direction in the optical frame.
+    """Prior of the tilt of the floor's normal from ``rough`` [3], the trunk's direction in the optical frame.
 
     Returns:
         The axes [2, 3] along which it tilts, the first of them a camera's roll, the tilts [2] that are expected, and
-        their standard deviations [2], rad. The trunk says 0; a level camera that ``rough`` has no roll. Where the two
-        are far apart the camera counts less, as in Cauchy's weights.
+        their standard deviations [2], rad. The trunk expects 0, a level camera a tilt that takes the roll of ``rough``
+        away. Where the two are far apart the camera's weight falls, as in Cauchy's loss.
     """
     across = math.hypot(float(rough[0]), float(rough[1]))
     roll = math.atan2(float(rough[0]), -float(rough[1])) if across > 1e-6 else 0.0

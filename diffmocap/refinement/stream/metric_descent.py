@@ -1,4 +1,4 @@
-"""Descent for a stream: quasi-Newton steps from a known metric, pairs of past steps, and a length that is kept."""
+"""Descent for a stream: limited-memory BFGS on a known metric; pairs and step length carry over between windows."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ PAIRS = 6
 #: Longest entry of a step, in units of the unknowns.
 _LONGEST = 0.5
 _SHORTER, _LONGER, _SHORTEST = 0.4, 1.6, 0.02
-#: Longest step in shares of the metric's own, which is a mean over poses: on streams half of it lowers the loss most.
+#: Largest fraction of the metric's own step, as the metric is a mean over poses: on streams half lowers the loss most.
 _FULL = 0.5
-#: A pair counts if the cosine between its parts is above this.
+#: A pair is used if the cosine between its parts is above this.
 _LEAST_COSINE = 1e-4
 
 
 class MetricDescent:
     """Steps of limited-memory BFGS (Nocedal and Wright 2006, algorithm 7.4) whose first matrix is a metric's inverse.
 
-    Without a line search, as looking at a step costs as much as taking the next: its length shrinks where the loss rose
-    and grows back where it fell, and is kept from window to window, as pairs are while their knots stay.
+    Without a line search, as evaluating a trial step costs as much as taking the next: the step length shrinks where
+    the loss rose and grows back where it fell. It carries over from window to window, as pairs do while their knots
+    stay.
     """
 
     def __init__(self) -> None:
@@ -33,17 +34,17 @@ class MetricDescent:
         self._length = _FULL
 
     def forget(self) -> None:
-        """A new stretch of motion: no pairs, full length."""
+        """The next problem is unrelated: drops all pairs and takes the full step length."""
         self._pairs.clear()
         self._length = _FULL
 
     def knots_moved(self, by: int) -> None:
-        """The first ``by`` unknowns have left the window, and as many new ones follow the last: pairs go along."""
+        """The window has lost its first ``by`` unknowns and gained as many at its end: pairs are shifted alike."""
         for i, pair in enumerate(self._pairs):
             self._pairs[i] = tuple(np.concatenate([part[by:], np.zeros(by)]) for part in pair)
 
     def learn(self, step: torch.Tensor, change: torch.Tensor) -> None:
-        """A step [N] and the change of the gradient [N] along it, of one loss."""
+        """Stores a step [N] and the change of the gradient [N] along it, both of one loss."""
         self._pairs.append((np.array(step, np.float64), np.array(change, np.float64)))
 
     def judged(self, fell: bool) -> None:

@@ -1,21 +1,22 @@
-"""What has been published, and how the next frame continues it although the window's solution has changed since.
+"""Published poses as one continuous motion, although each window's solution revises earlier frames.
 
-Every window is smooth in itself, but the next one sees more and moves what was already said. Frames taken from one
-window each would carry these moves as jitter, and slide the feet with them. So the difference between what was
-published and what the present window has for the same frame is kept at first, and fades::
+Every window is smooth in itself, but the next one has seen more and revises frames that were already published. Poses
+taken from one window each would show these revisions as jitter and as sliding feet. So the difference between the
+published pose and the present window's pose of the same frame is carried over to the next frame, and decays::
 
     p_t = q_t exp(r log(q_{t-1}^-1 p_{t-1})),  r = exp(-dt / settle)
 
-with q the window's motion and p the published one, on the rotations and the pelvis. Where successive windows agree
-nothing fades, and nothing lags: the motion itself is the window's. (The arrival cost of moving-horizon estimation, Rao,
-Rawlings and Mayne, "Constrained state estimation for nonlinear discrete-time systems", 2003, in its simplest form.)
+with q the window's motion and p the published one, for the rotations and the pelvis. Where successive windows agree,
+the published motion is the window's, without lag. (The arrival cost of moving-horizon estimation, Rao, Rawlings and
+Mayne, "Constrained state estimation for nonlinear discrete-time systems", 2003, in its simplest form.)
 
-What stands is held where it was published. A damped least-squares step over the whole body keeps the points in contact
-from sliding,
+Points in contact are held where they were published. A damped least-squares step over the whole body keeps them from
+sliding,
 
     min over d  sum_joints |J_j d|^2 / 24 + m |d|^2 + s sum_touching |P (J_c d - (p_{c,t-1} - p_{c,t}))|^2
 
-with P along the ground, and lets them creep towards the solution's place, so that no error is held for good.
+with P the projection along the ground, and lets them creep towards their place in the window's solution, so that an
+error does not persist.
 """
 
 from __future__ import annotations
@@ -35,20 +36,20 @@ from diffmocap.refinement.window.parameters import KNOT_SIZE, PELVIS_UNIT, ROTAT
 
 #: Share of the way to the solution's place that a standing point creeps in a frame of 1/30 s.
 _CREEP, _CREEP_S = 0.2, 1 / 30
-#: Frames in which a contact takes hold, and lets go.
+#: Frames over which the firmness of a contact rises to 1, and falls to 0.
 _RAMP = 3
-#: Metres that a joint's turn by a radian counts as at least.
+#: Damping: a joint's rotation by one radian costs at least as much as its displacement by this [m].
 _STIFFNESS_M = 0.02
 
 Motion = tuple[torch.Tensor, torch.Tensor]
 
 
 class PublishedMotion:
-    """The published frames of one track, newest last, and the firmness of what stands.
+    """The published frames of one track, newest last, and the firmness of each contact point, 0 to 1.
 
     Args:
         points: the body, float32.
-        frames: that are remembered.
+        frames: number of published frames that are stored.
     """
 
     def __init__(self, points: BodyPoints, frames: int) -> None:
@@ -78,37 +79,37 @@ class PublishedMotion:
             motion: rotations [T, 24, 3, 3] and pelvis [T, 3] m of the window.
             index: of the frame to publish next.
             touching: [T, P] bool contacts.
-            settle_s: time in which differences fade to 1/e; 0: at once.
-            stance: how much firmer a point in contact is held than the mean joint; 0: not at all.
-            up: [3] the ground's normal; None holds nothing.
+            settle_s: time constant with which differences decay [s]; 0: they are dropped at once.
+            stance: weight of a point in contact over that of the mean joint; 0: points are not held.
+            up: [3] the ground's normal; None: points are not held.
 
         Returns:
-            The same shapes: the published frames, frame ``index``, and those after it, towards which they fade.
+            The same shapes: the published frames, frame ``index``, and the later ones, whose differences decay on.
         """
         rotations, pelvis = motion
         known = min(len(self), index)
         if not known or (settle_s == 0.0 and not stance):
             return motion
-        fades = math.exp(-dt_s / settle_s) if settle_s else 0.0
-        before = self._rotations[-1], self._pelvis[-1]
-        turn = rotation_vector(rotations[index - 1].transpose(-1, -2) @ before[0])
-        now = rotations[index] @ exponential(fades * turn), pelvis[index] + fades * (before[1] - pelvis[index - 1])
+        decay = math.exp(-dt_s / settle_s) if settle_s else 0.0
+        last = self._rotations[-1], self._pelvis[-1]
+        turn = rotation_vector(rotations[index - 1].transpose(-1, -2) @ last[0])
+        pose = rotations[index] @ exponential(decay * turn), pelvis[index] + decay * (last[1] - pelvis[index - 1])
         firm = self._next_firm(touching[index])
         if stance and up is not None and bool((firm > 0).any()):
-            now = self._standing(now, before, (rotations[index], pelvis[index]), stance * firm, dt_s, up)
+            pose = self._standing(pose, last, (rotations[index], pelvis[index]), stance * firm, dt_s, up)
         past = [torch.stack(list(x)[-known:]) for x in (self._rotations, self._pelvis)]
-        parts = [(rotations[: index - known], pelvis[: index - known]), tuple(past), (now[0][None], now[1][None])]
+        parts = [(rotations[: index - known], pelvis[: index - known]), tuple(past), (pose[0][None], pose[1][None])]
         if index + 1 < len(pelvis):
-            shares = fades ** torch.arange(1.0, len(pelvis) - index)
-            turn = rotation_vector(rotations[index].transpose(-1, -2) @ now[0])
+            decays = decay ** torch.arange(1.0, len(pelvis) - index)
+            turn = rotation_vector(rotations[index].transpose(-1, -2) @ pose[0])
             parts.append((
-                rotations[index + 1 :] @ exponential(shares[:, None, None] * turn),
-                pelvis[index + 1 :] + shares[:, None] * (now[1] - pelvis[index]),
+                rotations[index + 1 :] @ exponential(decays[:, None, None] * turn),
+                pelvis[index + 1 :] + decays[:, None] * (pose[1] - pelvis[index]),
             ))  # fmt: skip
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
     def publish(self, rotations: torch.Tensor, pelvis: torch.Tensor, touching: torch.Tensor) -> None:
-        """Frame [24, 3, 3], [3] has gone out, with contacts [P] bool."""
+        """Appends the published pose, rotations [24, 3, 3] and pelvis [3] m, with its contacts [P] bool."""
         self._rotations.append(rotations)
         self._pelvis.append(pelvis)
         self._firm = self._next_firm(touching)

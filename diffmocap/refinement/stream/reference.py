@@ -1,9 +1,8 @@
-"""The smooth motion that a live window is refined around, at its end without lag.
+"""The smooth motion that a live window is refined around: local linear regression with a Gaussian kernel, without lag.
 
-Inside a window a mean under a bell is a straight line's value as well. At its end, where only the past is known, the
-mean lags behind by the bell's width; a line fitted under the bell does not, and pays with noise (local linear
-regression, Fan and Gijbels, "Local Polynomial Modelling and Its Applications", 1996). How steep it may be is held back
-a little.
+Inside a window the kernel-weighted mean equals the value of a fitted line. At its end, where only past frames are
+known, the mean lags by about the kernel's width; a fitted line does not, but has more noise (Fan and Gijbels, "Local
+Polynomial Modelling and Its Applications", 1996). A ridge term on the line's slope trades one for the other.
 """
 
 from __future__ import annotations
@@ -15,19 +14,23 @@ import torch
 from diffmocap.refinement.window.reference import SMOOTHING_S, nearest_rotations
 from diffmocap.refinement.window.window import Window
 
-#: Weight of "it does not move", in shares of that of the observations under the bell; 0 follows noise, infinity lags.
+#: Ridge on the slope, in units of the kernel's variance: 0 follows noise, infinity lags.
 STILLNESS = 0.15
-#: Beyond so many widths of the bell an observation changes nothing.
+#: Observations farther than this many standard deviations of the kernel have no effect.
 _REACH = 3.0
 
 
 def smoothing_matrix(
     lifted: torch.Tensor, dt_s: float, smoothing_s: float = SMOOTHING_S, stillness: float = STILLNESS
 ) -> torch.Tensor:
-    """Weights [T, T] of the frames (columns) in the smoothed motion (rows); ``lifted`` [T] bool must have one true.
+    """Weights [T, T] of the frames (columns) in the smoothed motion (rows).
 
-    Rows sum to one, so what stands still stays; and but for ``stillness`` what moves evenly keeps moving. A frame that
-    is not lifted takes the plain mean of what is near in time: across silence no line is followed.
+    Rows sum to one, so a constant pose is reproduced, and with ``stillness`` 0 a constant velocity is, too. A frame
+    that is not lifted takes the kernel-weighted mean of its neighbours: no line is extrapolated across gaps.
+
+    Args:
+        lifted: [T] bool, frames with a pose; at least one. dt_s: between frames [s].
+        smoothing_s: standard deviation of the Gaussian kernel [s]. stillness: see :data:`STILLNESS`.
     """
     count = len(lifted)
     time = torch.arange(count, dtype=torch.float64) * (dt_s / smoothing_s)
@@ -41,24 +44,24 @@ def smoothing_matrix(
 
 
 def frames_that_change(dt_s: float, smoothing_s: float = SMOOTHING_S) -> int:
-    """How many frames at the end of a window a new one may move."""
+    """Number of frames at the end of a window whose smoothed pose changes with a new frame."""
     return math.ceil(_REACH * smoothing_s / dt_s) + 1
 
 
 def live_reference(
-    window: Window, before: tuple[torch.Tensor, torch.Tensor] | None
+    window: Window, previous: tuple[torch.Tensor, torch.Tensor] | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Rotations [1, T, 24, 3, 3] and pelvis [1, T, 3] m of a window of batch 1 whose heaviest hypotheses stand first.
 
     Args:
         window: with at least one lifted frame.
-        before: the reference of the same frames from the last time, where there is one, shorter than T: frames
-            out of reach of the new ones are taken from there.
+        previous: the reference of the same frames in the previous window, shorter than T, or None: frames out of the
+            kernel's reach of the new ones are taken from it.
     """
     lifted, frames = window.lifted[0], window.frames
     begin = 0
-    if before is not None and bool(lifted.all()):
-        begin = max(0, min(frames - frames_that_change(window.dt_s), before[1].shape[1]))
+    if previous is not None and bool(lifted.all()):
+        begin = max(0, min(frames - frames_that_change(window.dt_s), previous[1].shape[1]))
     known = lifted[:, None, None, None]
     weights = smoothing_matrix(lifted, window.dt_s)[begin:].to(window.pelvis)
     rotations = torch.where(known, window.rotations[0, 0], 0.0).flatten(1)
@@ -67,4 +70,4 @@ def live_reference(
     moved = (weights @ pelvis)[None]
     if not begin:
         return turned, moved
-    return torch.cat([before[0][:, :begin], turned], 1), torch.cat([before[1][:, :begin], moved], 1)
+    return torch.cat([previous[0][:, :begin], turned], 1), torch.cat([previous[1][:, :begin], moved], 1)
