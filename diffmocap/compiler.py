@@ -1,6 +1,6 @@
 """Functions as machine code: small loops on the CPU that would be thousands of small operations in torch.
 
-Numba compiles them when they are first called and keeps them on disk. Without it torch does the same, more slowly.
+Numba compiles them when they are first called and caches them on disk.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def compiling_told(tell: Callable[[str], None], period_s: float = 5.0) -> Iterat
     """
     try:
         from numba.core import event
-    except Exception:  # none, or one that does not work: torch does what would be compiled
+    except Exception:  # none, or one that does not work: there is nothing to wait for
         yield
         return
 
@@ -94,9 +94,9 @@ def compiling_told(tell: Callable[[str], None], period_s: float = 5.0) -> Iterat
 
 
 def array(x: torch.Tensor) -> np.ndarray:
-    """What compiled functions take of a tensor on the CPU: float64, in one piece; without a copy where it is that
+    """What compiled functions take of a tensor: float64 on the CPU, in one piece; without a copy where it is that
     already."""
-    return np.ascontiguousarray(x.detach().double().numpy())
+    return np.ascontiguousarray(x.detach().cpu().double().numpy())
 
 
 @cache
@@ -109,14 +109,18 @@ def sources() -> str:
 
 @cache
 def available() -> bool:
-    """Whether there is a compiler that works; without one torch does the same, more slowly, and a warning says why."""
+    """Whether there is a compiler that works; where there is none, a warning says why and what that costs."""
     try:
         import numba  # noqa: F401
         from numba.np.linalg import ensure_blas
 
         ensure_blas()  # matrix products are SciPy's
     except Exception as error:  # Numba refuses a NumPy that it does not know with an error of its own
-        warnings.warn(f"the physics runs without its compiled code, some ten times slower: {error}", stacklevel=2)
+        warnings.warn(
+            f"Numba does not compile here ({error}): live poses are filtered without physics, and DiffPhy runs some "
+            "ten times slower",
+            stacklevel=2,
+        )
         return False
     return True
 

@@ -324,7 +324,7 @@ def compile_physics(steps: Steps) -> None:
     sources = sorted(path for name in ("body", "physics", "refinement") for path in (package / name).rglob("*.py"))
 
     def action() -> None:
-        command = (steps.venv / "bin/python", "-m", "diffmocap.refinement.kernels")
+        command = (steps.venv / "bin/python", "-m", "diffmocap.refinement")
         steps.command(*command, what="compiling the physics")
 
     key = digest(REQUIREMENTS / "base.txt", processor(), package / "compiler.py", *sources)

@@ -140,7 +140,7 @@ if "$build"; then
   run cd "$repository/ros_ws"
   run env "COLCON_DEFAULTS_FILE=$repository/ros_ws/colcon_defaults.yaml" "$venv/bin/python" -m colcon build
   # What colcon installed is a copy of its own; each keeps its compiled code beside it.
-  run bash -c "source '$repository/ros_ws/install/setup.bash' && '$venv/bin/python' -m diffmocap.refinement.kernels" ||
+  run bash -c "source '$repository/ros_ws/install/setup.bash' && '$venv/bin/python' -m diffmocap.refinement" ||
     printf 'setup_ros_venv: warning: the physics could not be compiled ahead; the first start of pose_node will try\n' >&2
 fi
 

@@ -3,8 +3,8 @@
     hypotheses, keypoints -> one-euro filter --------------------+-> blend of the changes -> pose, covariances
                           -> fixed-lag window with physics, else +
 
-Where the physics has nothing to give, because it is off, a track begins, or it would not help, the filter's pose goes
-out, and no jump shows that.
+Where the physics has nothing to give, because it is off or cannot be compiled, a track begins, or it would not help,
+the filter's pose goes out, and no jump shows that.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from diffmocap import compiler
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import PARENTS
 from diffmocap.body.urdf import read_urdf
@@ -45,6 +46,7 @@ _SAME_BODY_M = 2e-3
 _NO_TIME_MS = 0.5
 OFF, BEGINS, NO_TIME = "physics is off", "the track has just begun", "no time left"
 NO_HELP, NOTHING = "the unrefined pose was better", "no pose in the window"
+NOT_COMPILED = "Numba does not compile here: see diffmocap doctor"
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,8 @@ class PhysicsRefiner:
                 self._live.reset()
                 self._in_window = 0
             return None, OFF
+        if not compiler.available():
+            return None, NOT_COMPILED
         limits = [ms for ms in (settings.live.budget_ms, budget_ms) if ms]
         self._live.settings = replace(
             settings.live,

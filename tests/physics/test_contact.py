@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import roma
 import torch
@@ -13,7 +14,7 @@ from diffmocap.errors import SettingsError
 from diffmocap.physics.contact_forces import contact_forces, ground_axes
 from diffmocap.physics.contact_state import ContactLevels, activity, touching
 from diffmocap.physics.dynamics import Wrench
-from diffmocap.physics.friction_cone import ConeProjection, project
+from diffmocap.physics.friction_cone import project
 from diffmocap.physics.ground import Ground, find_ground
 from diffmocap.physics.tree import global_poses
 
@@ -151,21 +152,21 @@ def test_projection_is_the_nearest_point_of_the_cone(friction):
 
 @pytest.mark.parametrize("friction", [0.0, 0.6])
 def test_projection_by_parts_is_the_projection_and_its_derivative(friction):
-    """Along the axes of a tilted ground, coordinates first."""
+    """Along the axes of a tilted ground, as the compiled solver takes it."""
+    from diffmocap.physics.compiled.contact_solver import derivative, projected
+
     g = torch.Generator().manual_seed(6)
     axes = ground_axes(torch.nn.functional.normalize(vector(0.2, 1, -0.1), dim=0))
     torch.testing.assert_close(axes @ axes.T, torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-12)
     v = torch.randn(200, 3, generator=g, dtype=torch.float64)
-    parts = ConeProjection((axes @ v.T)[None], friction)
-    expected = project(v, axes[0], friction)
-    torch.testing.assert_close(parts.projected[0].T @ axes, expected, rtol=0, atol=1e-12)
+    expected = project(v, axes[0], friction) @ axes.T
     automatic = torch.func.vmap(torch.func.jacrev(lambda x: project(x, axes[0], friction)))(v)
-    jacobian = parts.derivative()[0].permute(2, 0, 1)
-    torch.testing.assert_close(axes.T @ jacobian @ axes, automatic, rtol=1e-8, atol=1e-8)
-    matrix = torch.randn(1, 6, 3, 200, generator=g, dtype=torch.float64)
-    root = parts.root(matrix)
-    expected = torch.einsum("iap,pab,jbp->ijp", matrix[0], jacobian, matrix[0])
-    torch.testing.assert_close(torch.einsum("iap,jap->ijp", root[0], root[0]), expected, rtol=1e-8, atol=1e-8)
+    for y, wanted, slope in zip((v @ axes.T).tolist(), expected, axes @ automatic @ axes.T, strict=True):
+        along, scale, _ = projected(*y, friction)
+        torch.testing.assert_close(vector(along, scale * y[1], scale * y[2]), wanted, rtol=0, atol=1e-12)
+        jacobian = np.empty((3, 3))
+        derivative(*y, friction, jacobian)
+        torch.testing.assert_close(torch.from_numpy(jacobian), slope, rtol=1e-8, atol=1e-8)
 
 
 # --- forces ------------------------------------------------------------------------------------------------------

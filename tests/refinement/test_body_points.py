@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import roma
 import torch
 
 from diffmocap.body.skeleton import PARENTS
+from diffmocap.compiler import array
 from diffmocap.errors import ModelFileError
+from diffmocap.physics.contact_forces import MOMENT_ARM, ground_axes
 from diffmocap.physics.dynamics import joint_loads, needed_wrench
 from diffmocap.physics.motion import segment_motion
 from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.kernels.records import Given
 from diffmocap.refinement.window.body_points import MASSES_PER_SEGMENT, BodyPoints
-from diffmocap.refinement.window.dynamics import beyond_contacts, joint_torques, loads
 
 GRAVITY = torch.tensor([[[0.0, -9.80665, 0.0]]], dtype=torch.float64)
 
@@ -46,14 +49,20 @@ def test_points_are_those_of_the_body_model_and_the_contacts(points, body, segme
 
 def test_points_of_local_rotations_are_those_of_global_ones_and_turn_with_them(points):
     """Gradients along rotations: those of products along the tree."""
-    rotations = swinging(torch.linspace(0, 2, 3, dtype=torch.float64))[0]
-    torch.testing.assert_close(points.placed(rotations), torch.cat(split(points, rotations), -1))
+    from diffmocap.refinement.kernels.kinematics import place, pull_place
+
+    rotations, matrix = swinging(torch.linspace(0, 2, 3, dtype=torch.float64))[0], points.constants.matrix
+    columns, relative = place(array(rotations[0]), matrix)
+    wanted = torch.cat(split(points, rotations), -1)[0]
+    torch.testing.assert_close(torch.from_numpy(relative).view_as(wanted), wanted)
     g = torch.Generator().manual_seed(4)
-    turns = torch.randn(1, 3, 24, 3, generator=g, dtype=torch.float64, requires_grad=True)
-    above = torch.randn(1, 3, 3, points.matrix.shape[1], generator=g, dtype=torch.float64)
-    moved = rotations @ roma.rotvec_to_rotmat(turns)
-    expected = torch.autograd.grad((torch.cat(split(points, moved), -1) * above).sum(), turns, retain_graph=True)
-    torch.testing.assert_close(torch.autograd.grad((points.placed(moved) * above).sum(), turns), expected)
+    turns = torch.zeros(1, 3, 24, 3, dtype=torch.float64, requires_grad=True)
+    above = torch.randn(wanted.shape, generator=g, dtype=torch.float64)
+    moved = roma.rotvec_to_rotmat(turns) @ rotations  # in the parent's axes
+    (expected,) = torch.autograd.grad((torch.cat(split(points, moved), -1)[0] * above).sum(), turns)
+    found = np.zeros((3, 24, 3))
+    pull_place(array(above).reshape(9, -1), matrix, columns, found)
+    torch.testing.assert_close(torch.from_numpy(found), expected[0])
 
 
 def test_mass_points_have_mass_centre_and_inertia_of_their_segments(points, segments):
@@ -70,25 +79,60 @@ def test_mass_points_have_mass_centre_and_inertia_of_their_segments(points, segm
     torch.testing.assert_close(inertia, segments.inertia.double(), atol=1e-9, rtol=1e-6)
 
 
+def forces_of(points: BodyPoints, rotations: torch.Tensor, pelvis: torch.Tensor, dt_s: float, gravity: torch.Tensor):
+    """:class:`diffmocap.refinement.kernels.records.Forces` of a motion whose contacts may all push, wherever they are,
+    on a floor square to gravity."""
+    from diffmocap.refinement.kernels.forces import forces_in
+    from diffmocap.refinement.kernels.terms import motion_of
+
+    frames, count = pelvis.shape[1], len(points.radius)
+    up = -gravity.flatten() / gravity.norm()
+    none = {name: np.zeros(1) for name in Given._fields}
+    given = Given(**none)._replace(
+        dt_s=dt_s, height=0.0, up=array(up), gravity=array(gravity.flatten()), axes=array(ground_axes(up)),
+        may_push=np.ones((frames - 2, count), bool), activity_rates=np.zeros(2), camera=np.zeros((3, 4)),
+        observed=np.zeros((1, 2, 25)), confidence=np.zeros((1, 25)), target=np.zeros((1, 1, 216)),
+        places=np.zeros((1, 1, 3)), precision=np.zeros((1, 3, 3)), log_weights=np.zeros((1, 1)),
+        held=np.zeros((1, count)), held_steps=np.zeros((1, count)),
+    )  # fmt: skip
+    motion = motion_of(array(rotations[0]), array(pelvis[0]), points.constants, given)
+    return forces_in(motion, points.constants, given, 30)
+
+
 def test_dynamics_come_to_newton_euler_as_frames_get_denser(points, segments):
     """Two discretisations of one motion: their difference falls with the square of the time between frames."""
     segments, errors = segments.to(dtype=torch.float64), []
     for dt in (1 / 60, 1 / 240):
         rotations, pelvis = swinging(0.5 + dt * torch.arange(5, dtype=torch.float64))
         motion = segment_motion(rotations, pelvis, dt, segments)
-        joints, masses, touching, _ = split(points, rotations)
-        found = loads(points, masses, masses + pelvis[..., None], GRAVITY, dt)
+        found = forces_of(points, rotations, pelvis, dt, GRAVITY)
         needed = needed_wrench(motion, segments, GRAVITY[:, 0])
-        torch.testing.assert_close(found.needed.force, needed.force, rtol=1e-2, atol=0.1)
-        places = touching[:, 1:-1]
-        force = torch.randn(1, 3, places.shape[-1], 3, generator=torch.Generator().manual_seed(0)).double() * 100
-        torque = joint_torques(joints[:, 1:-1], beyond_contacts(points, found, force.mT, places)).transpose(-1, -2)
-        at = places.transpose(-1, -2) + pelvis[:, 1:-1, None]
-        expected = joint_loads(motion, segments, GRAVITY[:, 0], force, at, _segments_of(points)).torque[..., 1:, :]
-        pairs = (found.needed.moment, needed.moment), (torque, expected)
-        errors.append([float((a - b).abs().max()) for a, b in pairs])
+        whole, centre = torch.from_numpy(found.whole), torch.from_numpy(found.centre)
+        torch.testing.assert_close(whole[:, :3], needed.force[0], rtol=1e-2, atol=0.1)
+        moment = whole[:, 3:] - torch.linalg.cross(centre, whole[:, :3])
+        force = torch.from_numpy(found.forces).mT
+        assert float(force.norm(dim=-1).max()) > 50.0
+        at = torch.from_numpy(found.places).mT + pelvis[0, 1:-1, None]
+        expected = joint_loads(motion, segments, GRAVITY[:, 0], force[None], at[None], _segments_of(points)).torque
+        torque = torch.from_numpy(found.torques).mT
+        errors.append(
+            [float((a - b).abs().max()) for a, b in ((moment, needed.moment[0]), (torque, expected[0, :, 1:]))]
+        )
     coarse, fine = torch.tensor(errors)
     assert bool((fine < coarse / 10).all()) and bool((fine < 0.05).all()), errors
+
+
+def test_contacts_and_what_they_leave_make_up_what_is_needed(points):
+    """Newton's third law, in the units in which the solver leaves it."""
+    rotations, pelvis = swinging(0.5 + torch.arange(5, dtype=torch.float64) / 60)
+    found = forces_of(points, rotations, pelvis, 1 / 60, GRAVITY)
+    weight = 9.80665 * float(points.total_mass)
+    arms = found.places - found.centre[..., None]
+    made = found.forces.sum(-1), np.cross(arms, found.forces, axis=1).sum(-1)
+    left = found.left * weight * np.array([1, 1, 1, MOMENT_ARM, MOMENT_ARM, MOMENT_ARM])
+    moment = found.whole[:, 3:] - np.cross(found.centre, found.whole[:, :3])
+    np.testing.assert_allclose(made[0] + left[:, :3], found.whole[:, :3], atol=1e-6)
+    np.testing.assert_allclose(made[1] + left[:, 3:], moment, atol=1e-6)
 
 
 def test_a_body_in_free_fall_needs_nothing(points):
@@ -96,10 +140,9 @@ def test_a_body_in_free_fall_needs_nothing(points):
     dt, t = 1 / 30, torch.arange(8, dtype=torch.float64) / 30
     still = torch.eye(3, dtype=torch.float64).expand(1, 8, 24, 3, 3)
     pelvis = torch.stack([t, 3 * t - 0.5 * 9.80665 * t**2, 0 * t], -1)[None]
-    joints, masses, *_ = split(points, still)
-    found = loads(points, masses, masses + pelvis[..., None], GRAVITY, dt)
-    assert float(found.needed.force.abs().max()) < 1e-8 and float(found.needed.moment.abs().max()) < 1e-8
-    assert float(found.force_and_moment.abs().max()) < 1e-8
+    found = forces_of(points, still, pelvis, dt, GRAVITY)
+    for part in (found.whole, found.load, found.forces, found.torques):
+        assert part.shape[0] == 6 and np.abs(part).max() < 1e-7
 
 
 def test_other_bones_and_impossible_inertia_are_refused(body, segments, contacts):

@@ -1,4 +1,4 @@
-"""The compiled loss against the torch one, which is the reference, and against finite differences of itself."""
+"""The window loss as compiled code: finite differences of itself, any window, any device's tensors, and the stream."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import pytest
 import torch
 
 from diffmocap import compiler
+from diffmocap.errors import SettingsError
 from diffmocap.optim.task import Task
 from diffmocap.physics.ground import Ground
+from diffmocap.refinement.kernels.records import Given
+from diffmocap.refinement.window.loss import WindowLoss
 from diffmocap.refinement.window.task import WindowTask
 from diffmocap.refinement.window.weights import UNITS, RefinementWeights
 from tests.refinement.windows import cut, seen
@@ -27,48 +30,33 @@ def somewhere(task: WindowTask, seed: int = 0, size: float = 0.4, bent: bool = F
     return x
 
 
+def assert_slopes(task: WindowTask, x: torch.Tensor, seed: int = 1) -> None:
+    """Fails where the gradient along a random direction is not the central difference."""
+    direction = somewhere(task, seed, 1.0)
+    loss, gradient = task.loss_and_gradient(x)
+    h = 1e-5
+    above, below = (task.loss_and_gradient(x + step * direction)[0] for step in (h, -h))
+    numeric = (above - below) / (2 * h)
+    assert bool((loss > 0).all())
+    torch.testing.assert_close((gradient * direction).sum(-1), numeric, rtol=1e-5, atol=1e-7 * float(loss.max()))
+
+
 @pytest.fixture(scope="module")
 def noisy(walks, body):
     return seen(body, *cut(walks[:3], 14), hypotheses=3)
 
 
 @pytest.mark.parametrize("term", [*UNITS, "all"])
-def test_values_and_gradients_are_those_of_torch(term, noisy, points):
+def test_gradients_are_finite_differences(term, noisy, points):
     weights = RefinementWeights() if term == "all" else RefinementWeights(**{**OFF, term: 2.0})
     task = WindowTask(noisy, points, weights=weights)
-    x = somewhere(task, bent=term == "joint_limits")
-    loss, gradient = task.compiled_gradient(x)
-    wanted, slope = Task.loss_and_gradient(task, x)
-    assert bool((wanted > 0).all())
-    torch.testing.assert_close(loss, wanted, rtol=1e-8, atol=1e-10)
-    torch.testing.assert_close(gradient, slope, rtol=1e-6, atol=1e-7 * float(slope.abs().max()))
+    assert_slopes(task, somewhere(task, bent=term == "joint_limits"))
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 31])
 def test_windows_of_any_length(frames, walks, body, points):
     task = WindowTask(seen(body, *cut(walks[:2], frames), hypotheses=2), points)
-    x = somewhere(task, frames)
-    found, wanted = task.compiled_gradient(x), Task.loss_and_gradient(task, x)
-    for one, other in zip(found, wanted, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7 * float(other.abs().max()))
-
-
-def test_gradients_are_finite_differences(noisy, points):
-    task = WindowTask(noisy, points)
-    x, direction = somewhere(task), somewhere(task, 1, 1.0)
-    _, gradient = task.compiled_gradient(x)
-    h = 1e-5
-    above, below = (task.compiled_gradient(x + step * direction)[0] for step in (h, -h))
-    torch.testing.assert_close((gradient * direction).sum(-1), (above - below) / (2 * h), rtol=1e-5, atol=1e-6)
-
-
-def test_single_precision_comes_back_in_single_precision(noisy, points):
-    task = WindowTask(noisy.to(dtype=torch.float32), points)
-    x = somewhere(task).float()
-    found, wanted = task.loss_and_gradient(x), Task.loss_and_gradient(task, x)
-    assert found[0].dtype == found[1].dtype == torch.float32
-    torch.testing.assert_close(found[0], wanted[0], rtol=1e-4, atol=0.0)
-    torch.testing.assert_close(found[1], wanted[1], rtol=1e-3, atol=1e-3 * float(wanted[1].abs().max()))
+    assert_slopes(task, somewhere(task, frames))
 
 
 def test_a_tilted_ground_and_camera(noisy, points):
@@ -78,79 +66,149 @@ def test_a_tilted_ground_and_camera(noisy, points):
     camera[:, :, :3] = torch.linalg.qr(torch.randn(3, 3, 3, generator=torch.Generator().manual_seed(3)).double())[0]
     window = replace(noisy, ground=Ground(up, torch.tensor([0.0, 0.1, -0.05]).double()), T_camera_motion=camera)
     task = WindowTask(window, points)
-    found, wanted = task.compiled_gradient(somewhere(task)), Task.loss_and_gradient(task, somewhere(task))
-    torch.testing.assert_close(found[0], wanted[0], rtol=1e-8, atol=1e-10)
-    torch.testing.assert_close(found[1], wanted[1], rtol=1e-6, atol=1e-7 * float(wanted[1].abs().max()))
+    assert_slopes(task, somewhere(task))
 
 
-def test_contacts_forces_and_torques_are_those_of_torch(noisy, points):
+def test_a_graph_has_the_same_gradient(noisy, points):
+    """By way of the motion, as autograd takes it, and straight to the knots."""
     task = WindowTask(noisy, points)
-    parameters, loss = task._at(somewhere(task))
-    rotations, pelvis = (x.detach() for x in parameters.decode(somewhere(task, 2, 0.2)))
-    wanted = loss.assess(rotations, pelvis)
-    pushed = 0.0
-    for b, row in enumerate(loss.rows):
-        found = row.evaluate(rotations[b].numpy(), pelvis[b].numpy())
-        assert found.loss == pytest.approx(float(wanted[0][b]), rel=1e-8)
-        assert np.array_equal(row.touching(found), wanted[1][b].numpy())
-        np.testing.assert_allclose(found.torques, wanted[2].torques[b].numpy(), rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(found.forces.swapaxes(1, 2), wanted[2].contacts.force[b].numpy(), atol=1e-5)
-        pushed += found.forces.sum()
-    assert pushed > 0.0
+    x = somewhere(task)
+    for one, other in zip(task.loss_and_gradient(x), Task.loss_and_gradient(task, x), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
 
 
-def test_what_is_no_number_stays_none(noisy, points):
+def test_a_gradient_of_single_terms_is_weighed_by_what_comes_from_above(noisy, points):
+    """Negative weights too: a vector-Jacobian product knows no sign."""
+    task = WindowTask(noisy, points)
+    x = somewhere(task).requires_grad_()
+    parameters, loss = task._at(x)
+    squares = loss.squares(*parameters.decode(x))
+    above = torch.randn(squares.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    (together,) = torch.autograd.grad(squares, x, above, retain_graph=True)
+    alone = [torch.autograd.grad(squares[:, k].sum(), x, retain_graph=True)[0] for k in range(len(UNITS))]
+    wanted = (torch.stack(alone, -1) * above[:, None]).sum(-1)
+    torch.testing.assert_close(together, wanted, rtol=1e-9, atol=1e-9 * float(wanted.abs().max()))
+
+
+def test_there_is_no_second_derivative_in_silence(noisy, points):
+    task = WindowTask(noisy, points)
+    x = somewhere(task).requires_grad_()
+    (gradient,) = torch.autograd.grad(task.loss(x).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError):
+        torch.autograd.grad(gradient.sum(), x)
+
+
+def test_single_precision_comes_back_in_single_precision(noisy, points):
+    task, single = WindowTask(noisy, points), WindowTask(noisy.to(dtype=torch.float32), points)
+    x = somewhere(task)
+    wanted, found = task.loss_and_gradient(x), single.loss_and_gradient(x.float())
+    assert found[0].dtype == found[1].dtype == torch.float32
+    torch.testing.assert_close(found[0].double(), wanted[0], rtol=1e-4, atol=0.0)
+    torch.testing.assert_close(found[1].double(), wanted[1], rtol=1e-3, atol=1e-3 * float(wanted[1].abs().max()))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_tensors_of_a_gpu_come_back_to_it(noisy, points):
+    task = WindowTask(noisy, points)
+    x = somewhere(task)
+    wanted = task.loss_and_gradient(x)
+    there = WindowTask(noisy.to("cuda"), points.to("cuda"), tuple(part.cuda() for part in task.reference))
+    found = there.loss_and_gradient(x.cuda())
+    graph = Task.loss_and_gradient(there, x.cuda())
+    for one, by_graph, other in zip(found, graph, wanted, strict=True):
+        assert one.is_cuda and by_graph.is_cuda
+        torch.testing.assert_close(one.cpu(), other, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(by_graph.cpu(), other, rtol=1e-9, atol=1e-9)
+    assert there.refined(x.cuda()).dynamics.torques.is_cuda and there.refined(x.cuda()).touching.is_cuda
+
+
+def test_one_window_serves_many_unknowns_and_several_only_as_many(noisy, points):
+    task, one = WindowTask(noisy, points), WindowTask(noisy.row(1), points)
+    x = somewhere(task)
+    losses, gradients = one.loss_and_gradient(x)
+    for b in range(3):
+        loss, gradient = one.loss_and_gradient(x[b : b + 1])
+        assert float(loss[0]) == float(losses[b]) and torch.equal(gradient[0], gradients[b])
+    with pytest.raises(SettingsError, match="3 windows"):
+        task.loss_and_gradient(x[:2])
+
+
+def test_a_motion_of_another_length_is_refused(noisy, points):
+    task = WindowTask(noisy, points)
+    _, loss = task._at(somewhere(task))
+    with pytest.raises(SettingsError, match="of 14 frames; got motion 0 of 9"):
+        loss(task.reference[0][:, :9], task.reference[1][:, :9])
+
+
+def test_what_is_not_a_number_stays_nan(noisy, points):
     task = WindowTask(noisy, points)
     x = somewhere(task)
     x[1, 100] = torch.nan
-    loss, gradient = task.compiled_gradient(x)
+    loss, gradient = task.loss_and_gradient(x)
     assert bool(loss[[0, 2]].isfinite().all()) and bool(loss[1].isnan())
     assert bool(gradient[[0, 2]].isfinite().all())
 
 
-def test_without_a_compiler_torch_does_it(noisy, points, monkeypatch):
-    found = WindowTask(noisy, points).loss_and_gradient(torch.zeros(3, WindowTask(noisy, points).dimension).double())
-    monkeypatch.setattr(compiler, "available", lambda: False)
+def test_what_is_given_stands_in_the_order_of_its_names(noisy, points):
+    """A record is filled by position: shapes tell most of its fields apart."""
     task = WindowTask(noisy, points)
-    assert task.compiled_gradient(somewhere(task)) is None
-    wanted = task.loss_and_gradient(task.init(3))
-    torch.testing.assert_close(found[0], wanted[0], rtol=1e-8, atol=0.0)
+    given = task._at(somewhere(task))[1]._given[0]
+    frames, hypotheses, contacts = 14, 3, len(points.radius)
+    shapes = {
+        "up": (3,), "axes": (3, 3), "gravity": (3,), "camera": (3, 4), "observed": (frames, 2, 25),
+        "confidence": (frames, 25), "metres_a_pixel": (frames,), "target": (frames, hypotheses, 216),
+        "constant": (frames,), "places": (frames, hypotheses, 3), "precision": (frames, 3, 3),
+        "log_weights": (frames, hypotheses), "lifted": (frames,), "held": (frames, contacts),
+        "held_steps": (frames - 1, contacts), "may_push": (frames - 2, contacts), "activity_rates": (2,),
+    }  # fmt: skip
+    assert {name: getattr(given, name).shape for name in shapes} == shapes
+    assert set(Given._fields) == {"dt_s", "height", *shapes} and given.dt_s == noisy.dt_s and given.height == 0.0
+    assert all(part.flags.c_contiguous for part in given if isinstance(part, np.ndarray))
+
+
+def test_terms_have_the_order_of_their_units():
+    from diffmocap.refinement.kernels import terms
+
+    names = ("REPROJECTION", "HYPOTHESES", "ROOT_FORCE", "ROOT_MOMENT", "SLIP", "GAP", "PENETRATION", "TORQUE",
+             "TORQUE_RATE", "LIMITS", "JERK")  # fmt: skip
+    told = {"GAP": "contact_gap", "LIMITS": "joint_limits"}
+    assert [told.get(name, name.lower()) for name in names] == list(UNITS)
+    assert [getattr(terms, name) for name in names] == list(range(len(UNITS)))
 
 
 def test_nothing_is_compiled_before_it_is_needed():
-    """Training machines have no Numba; and whoever reads a setting need not wait for it."""
+    """Whoever reads a setting need not wait for Numba."""
     modules = "sys, diffmocap.refinement.physics_refiner, diffmocap.refinement.window.task"
     text = f"import {modules}; print('numba' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "False"
 
 
-def test_where_nothing_can_be_kept_it_is_compiled_all_the_same():
+def test_where_nothing_can_be_cached_it_is_compiled_all_the_same():
     """A read-only install of a user without a home: Numba finds no place for its cache."""
     text = (
         "import numba.core.caching as c; c.CacheImpl._locator_classes = []\n"
         "from diffmocap.refinement.kernels.contacts import contact_motion as f; import numpy as np\n"
-        "gap = np.zeros((1, 2)); f(np.ones((1, 3, 2)), np.zeros(2), np.array([0.0, 1.0, 0.0]), 0.25, 0.1, gap, "
-        "np.zeros((0, 3, 2)))\n"
-        "print(gap.tolist())"
+        "gap, steps = f(np.ones((1, 3, 2)), np.zeros(2), np.array([0.0, 1.0, 0.0]), 0.25, 0.1)\n"
+        "print(gap.tolist(), steps.shape)"
     )
     out = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "[[0.75, 0.75]]"
+    assert out.strip() == "[[0.75, 0.75]] (0, 3, 2)"
 
 
 #: Prepares a refiner and plays a stream: three hypotheses, gaps, an unknown floor that is then given.
 STREAM = """
 import roma, torch
 from diffmocap.body.model import BodyModel
-from diffmocap.refinement.kernels import poses, window
+from diffmocap.refinement.kernels import contacts, kinematics, poses, terms
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.physics_refiner import PhysicsRefiner
 from diffmocap.refinement.stream.window_buffer import LiveFrame
 
 refiner = PhysicsRefiner(BodyModel.load())
 refiner.prepare()
-called = (window.evaluate, window.decode, window.pull_decode, window.place, window.contact_motion,
-          window.touching_state, window.hold_standing, poses.nearest_rotations)
+called = (terms.evaluate, kinematics.decode, kinematics.pull_decode, kinematics.place, contacts.contact_motion,
+          contacts.touching_state, poses.hold_standing, poses.nearest_rotations)
 before = [len(f.signatures) for f in called]
 for up, height in ((None, None), (torch.tensor([0.0, -1.0, 0.0]), -1.3)):
     live, results = FixedLagRefiner(refiner._points, up=up, ground_height=height), []
@@ -172,6 +230,14 @@ def test_nothing_is_left_to_compile_in_a_stream():
 
 
 def test_compiling_ahead_says_what_it_took():
-    command = [sys.executable, "-m", "diffmocap.refinement.kernels"]
+    command = [sys.executable, "-m", "diffmocap.refinement"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1].startswith("physics ready after ")
+
+
+def test_without_a_compiler_nothing_is_prepared(monkeypatch, points):
+    from diffmocap.refinement.prepare import compile_all
+
+    monkeypatch.setattr(compiler, "available", lambda: False)
+    monkeypatch.setattr(WindowLoss, "__init__", None)  # would end what calls it
+    compile_all(points)

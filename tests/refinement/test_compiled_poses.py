@@ -1,18 +1,24 @@
-"""Compiled parts of the live refinement beside the loss: the same as torch, roma and SciPy make of it."""
+"""Compiled parts of the live refinement beside the loss: the same as roma and SciPy make of it."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
 import roma
 import torch
-from scipy.linalg import polar
+from scipy.linalg import lstsq, polar
 
+from diffmocap.physics.contact_state import touching
+from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.kernels.units import PELVIS_UNIT, ROTATION_UNIT
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.stream.published_motion import PublishedMotion
 from diffmocap.refinement.stream.window_buffer import LiveFrame
+from diffmocap.refinement.window.contacts import LIFTED_LEVELS
 from diffmocap.refinement.window.loss import WindowLoss
-from diffmocap.refinement.window.parameters import WindowParameters
+from diffmocap.refinement.window.metric import jacobian
 from diffmocap.refinement.window.reference import nearest_rotations
 from tests.refinement.windows import cut, seen
 
@@ -41,7 +47,29 @@ def test_matrices_without_a_nearest_rotation_still_get_one():
         torch.testing.assert_close(torch.linalg.det(found), torch.ones(2))
 
 
-def test_standing_points_are_held_as_torch_holds_them(points, by_torch):
+def least_squares(points, now, before, solved, firm, creep, stiffness_m, up):
+    """The step that the docstring of :mod:`diffmocap.refinement.stream.published_motion` states, by SciPy, from the
+    Jacobian of :mod:`diffmocap.refinement.window.metric`."""
+    first = sum(points.sizes[:2])
+    contacts = slice(first, first + points.sizes[2])
+    rotations = torch.stack([pose[0] for pose in (now, before, solved)]).double()
+    pelvis = torch.stack([pose[1] for pose in (now, before, solved)]).double()
+    moved, places = jacobian(points, rotations)
+    places = places[:, contacts] + pelvis[:, None]
+    up, root = up.double(), firm.double().sqrt()
+    along = torch.eye(3).double() - up[:, None] * up
+    rows = [
+        moved[0, : points.sizes[0]].flatten(0, 1) / math.sqrt(24), stiffness_m * ROTATION_UNIT * torch.eye(75).double(),
+        (root[:, None, None] * (along @ moved[0, contacts])).flatten(0, 1),
+    ]  # fmt: skip
+    away = root[:, None] * ((places[1] + creep * (places[2] - places[1]) - places[0]) @ along)
+    right = np.concatenate([np.zeros(72 + 75), away.flatten().numpy()])
+    step = torch.from_numpy(lstsq(torch.cat(rows).numpy(), right)[0])
+    turned = rotations[0] @ roma.rotvec_to_rotmat(ROTATION_UNIT * step[:-3].view(24, 3))
+    return turned, pelvis[0] + PELVIS_UNIT * step[-3:]
+
+
+def test_standing_points_are_held_by_a_least_squares_step(points):
     published = PublishedMotion(points.to(dtype=torch.float32), 8)
     g = torch.Generator().manual_seed(2)
     now = rotations_near(1, 0.3, 3)[0].float(), torch.tensor([0.1, 0.2, 3.0])
@@ -50,9 +78,9 @@ def test_standing_points_are_held_as_torch_holds_them(points, by_torch):
     firm[::3] = 0.0
     up = torch.nn.functional.normalize(torch.tensor([0.1, -1.0, 0.2]), dim=0)
     found = published._standing(now, *near, firm, 1 / 30, up)
-    wanted = by_torch(published._standing, now, *near, firm, 1 / 30, up)
+    wanted = least_squares(points, now, *near, firm, 0.2, 0.02, up)
     for one, other in zip(found, wanted, strict=True):
-        torch.testing.assert_close(one, other, rtol=0.0, atol=5e-5)
+        torch.testing.assert_close(one.double(), other, rtol=0.0, atol=5e-5)
     assert float((found[1] - now[1]).norm()) > 1e-3
 
 
@@ -79,13 +107,16 @@ def test_frames_that_lie_next_to_each_other_are_survived(points, dt_s):
 
 
 @pytest.mark.parametrize("frames", [1, 2, 12])
-def test_contacts_and_motions_of_windows(frames, walks, body, points, by_torch):
+def test_contacts_are_those_of_the_levels_both_ways_in_time(frames, walks, body, points):
+    """Gaps and speeds from the points themselves, states from :mod:`diffmocap.physics.contact_state`."""
     rotations, pelvis = cut(walks[:3], frames)
     loss = WindowLoss(seen(body, rotations, pelvis), points, rotations, pelvis)
+    turned, _ = global_poses(rotations, pelvis, points.bones)
+    centres = points.positions(turned).split(points.sizes, -1)[2].mT + pelvis[:, :, None]  # the floor is y = 0
+    gap, along = centres[..., 1] - points.radius, centres[..., [0, 2]]
+    steps = along.diff(dim=1) * 30.0 if frames > 1 else torch.zeros_like(along)
+    mean = torch.cat([steps[:, :1], 0.5 * (steps[:, 1:] + steps[:, :-1]), steps[:, -1:]], 1) if frames > 1 else steps
+    speed = mean.norm(dim=-1)
+    backwards = touching(gap.flip(1), speed.flip(1), LIFTED_LEVELS).flip(1)
     found = loss.contacts_of(rotations, pelvis)
-    assert torch.equal(found, by_torch(loss.contacts_of, rotations, pelvis)) and bool(found.any())
-    parameters = WindowParameters.around(rotations, pelvis)
-    knots, size = parameters.shape
-    x = torch.randn(3, knots * size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    for one, other in zip(parameters.motion(x), parameters.decode(x), strict=True):
-        torch.testing.assert_close(one, other, rtol=0.0, atol=1e-12)
+    assert torch.equal(found, touching(gap, speed, LIFTED_LEVELS) | backwards) and bool(found.any())

@@ -7,11 +7,12 @@ import torch
 
 from diffmocap.errors import SettingsError
 from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.kernels.units import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT
 from diffmocap.refinement.stream.reference import smoothing_matrix
 from diffmocap.refinement.stream.sliding_unknowns import SlidingKnots
 from diffmocap.refinement.stream.window_buffer import LiveFrame, WindowBuffer
 from diffmocap.refinement.window.metric import jacobian
-from diffmocap.refinement.window.parameters import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT, exponential
+from diffmocap.refinement.window.parameters import exponential
 
 
 def frame(number: int, weights=(0.0, -1.0)) -> LiveFrame:

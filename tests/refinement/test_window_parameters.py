@@ -7,9 +7,8 @@ import roma
 import torch
 
 from diffmocap.errors import SettingsError
+from diffmocap.refinement.kernels.units import PELVIS_UNIT, ROTATION_UNIT
 from diffmocap.refinement.window.parameters import (
-    PELVIS_UNIT,
-    ROTATION_UNIT,
     WindowParameters,
     exponential,
     knot_count,

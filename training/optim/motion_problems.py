@@ -76,9 +76,9 @@ class WindowsAboveMinima(WindowTask):
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         return super().loss(x) - self.least.to(x)
 
-    def compiled_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-        found = super().compiled_gradient(x)
-        return found and (found[0] - self.least.to(x), found[1])
+    def loss_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, gradient = super().loss_and_gradient(x)
+        return loss - self.least.to(x), gradient
 
 
 @dataclass

@@ -1,5 +1,4 @@
-"""Contact points of a window: gaps, steps along the ground, states. See
-:mod:`diffmocap.refinement.window.contacts`."""
+"""Contact points of a window: gaps, steps along the ground, states."""
 
 from __future__ import annotations
 
@@ -11,8 +10,10 @@ from diffmocap.compiler import compiled
 
 
 @compiled
-def contact_motion(centres, radius, up, height, dt_s, gap, steps):
-    """Fills gaps [T, P] m above the ground and velocities along it ``steps`` [T-1, 3, P] for centres [T, 3, P] m."""
+def contact_motion(centres, radius, up, height, dt_s):
+    """Gaps [T, P] m above the ground and velocities along it between frames [T-1, 3, P] m/s, of centres [T, 3, P] m."""
+    frames, count = len(centres), len(radius)
+    gap, steps = np.empty((frames, count)), np.empty((max(frames - 1, 0), 3, count))
     for t in range(len(centres)):
         for p in range(len(radius)):
             level = centres[t, 0, p] * up[0] + centres[t, 1, p] * up[1] + centres[t, 2, p] * up[2]
@@ -23,6 +24,7 @@ def contact_motion(centres, radius, up, height, dt_s, gap, steps):
                 rise = steps[t - 1, 0, p] * up[0] + steps[t - 1, 1, p] * up[1] + steps[t - 1, 2, p] * up[2]
                 for c in range(3):
                     steps[t - 1, c, p] -= rise * up[c]
+    return gap, steps
 
 
 @compiled
@@ -42,10 +44,14 @@ def pull_contact_motion(of_gap, of_steps, up, dt_s, of_centres):
 
 
 @compiled
-def touching_state(gap, steps, touch_height, leave_height, touch_speed, leave_speed, on):
-    """Contact state [T, P] with hysteresis both ways in time."""
+def touching_state(gap, steps, touch_height, leave_height, touch_speed, leave_speed):
+    """Contact state [T, P] bool with hysteresis both ways in time, so that neither end is unsure for lack of a past.
+
+    The speed at a frame is that of the mean of the steps before and after; at the ends, of one. See
+    :class:`diffmocap.physics.contact_state.ContactLevels`.
+    """
     frames, count = gap.shape
-    state = np.zeros(count, np.bool_)
+    on, state = np.zeros((frames, count), np.bool_), np.zeros(count, np.bool_)
     for way in range(2):
         state[:] = False
         for i in range(frames):
@@ -62,3 +68,4 @@ def touching_state(gap, steps, touch_height, leave_height, touch_speed, leave_sp
                 if gap[t, p] > leave_height or speed > leave_speed:
                     state[p] = False
                 on[t, p] = state[p] or (way == 1 and on[t, p])
+    return on

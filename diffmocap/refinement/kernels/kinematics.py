@@ -12,7 +12,7 @@ import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.compiler import compiled
-from diffmocap.refinement.window.parameters import PELVIS_UNIT, ROTATION_UNIT
+from diffmocap.refinement.kernels.units import PELVIS_UNIT, ROTATION_UNIT
 
 _PARENTS = np.array(PARENTS)
 
@@ -26,17 +26,14 @@ def cross(a, b, out):
 
 
 @compiled
-def decode(x, spline, reference, pelvis, steps, rotations, places):
-    """Local rotations [T, 24, 3, 3] and pelvis ``places`` [T, 3] of knots x [K, 75] around a reference.
-
-    ``steps`` [T, 75] receives the increments at the frames. See
-    :class:`diffmocap.refinement.window.parameters.WindowParameters`.
-    """
-    np.dot(spline, x, steps)
-    turn = np.empty((3, 3))
+def decode(x, unknowns):
+    """Local rotations [T, 24, 3, 3], pelvis [T, 3] m and increments at the frames [T, 75] of knots x [Q, 75]."""
+    steps = np.dot(unknowns.spline, x)
+    reference = unknowns.rotations
+    rotations, pelvis, turn = np.empty_like(reference), np.empty_like(unknowns.pelvis), np.empty((3, 3))
     for t in range(len(steps)):
         for c in range(3):
-            places[t, c] = pelvis[t, c] + PELVIS_UNIT * steps[t, 3 * NUM_JOINTS + c]
+            pelvis[t, c] = unknowns.pelvis[t, c] + PELVIS_UNIT * steps[t, 3 * NUM_JOINTS + c]
         for j in range(NUM_JOINTS):
             exponential(steps[t, 3 * j : 3 * j + 3], turn)
             for r in range(3):
@@ -46,6 +43,7 @@ def decode(x, spline, reference, pelvis, steps, rotations, places):
                         + reference[t, j, r, 1] * turn[1, c]
                         + reference[t, j, r, 2] * turn[2, c]
                     )
+    return rotations, pelvis, steps
 
 
 @compiled
@@ -61,9 +59,14 @@ def exponential(step, out):
 
 
 @compiled
-def pull_decode(of_turns, of_pelvis, spline, reference, steps, of_x):
-    """Gradient ``of_x`` [K, 75] for that of each local rotation's turn [T, 24, 3], in its parent's axes, and of the
-    pelvis [T, 3]. By the transposed left Jacobian of the exponential."""
+def pull_decode(of_turns, of_pelvis, unknowns, steps):
+    """Gradient [Q, 75] of the knots for that of each local rotation's turn [T, 24, 3], in its parent's axes, and of the
+    pelvis [T, 3].
+
+    What an increment dv turns a rotation R = R_ref Exp(v) by is ``R_ref J(v) dv``, J the left Jacobian of the
+    exponential: ``J^T b = b - (1 - cos a) / a^2 v x b + (a - sin a) / a^3 v x (v x b)`` for the angle a of v.
+    """
+    reference = unknowns.rotations
     of_steps = np.empty_like(steps)
     b, once, twice, v = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
     for t in range(len(steps)):
@@ -83,13 +86,14 @@ def pull_decode(of_turns, of_pelvis, spline, reference, steps, of_x):
                 of_steps[t, 3 * j + c] = ROTATION_UNIT * (b[c] - 2.0 * half * half * once[c] + second * twice[c])
         for c in range(3):
             of_steps[t, 3 * NUM_JOINTS + c] = PELVIS_UNIT * of_pelvis[t, c]
-    np.dot(spline.T, of_steps, of_x)
+    return np.dot(unknowns.spline.T, of_steps)
 
 
 @compiled
-def place(rotations, matrix, columns, relative):
-    """Points ``relative`` [T * 3, N] to the pelvis for local rotations [T, 24, 3, 3]; ``columns`` [T * 3, 72] receives
-    the global ones, column c of segment j in 3 j + c."""
+def place(rotations, matrix):
+    """Global rotations [T * 3, 72], column c of segment j in 3 j + c, and points relative to the pelvis [T * 3, N], for
+    local rotations [T, 24, 3, 3]."""
+    columns = np.empty((3 * len(rotations), 3 * NUM_JOINTS))
     for t in range(len(rotations)):
         for j in range(NUM_JOINTS):
             up = 3 * _PARENTS[j]
@@ -103,7 +107,7 @@ def place(rotations, matrix, columns, relative):
                             + columns[3 * t + r, up + 1] * rotations[t, j, 1, c]
                             + columns[3 * t + r, up + 2] * rotations[t, j, 2, c]
                         )
-    np.dot(columns, matrix, relative)
+    return columns, np.dot(columns, matrix)
 
 
 @compiled

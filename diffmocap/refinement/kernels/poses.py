@@ -7,7 +7,7 @@ import numpy as np
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.compiler import compiled
 from diffmocap.refinement.kernels.kinematics import exponential, place
-from diffmocap.refinement.window.parameters import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT
+from diffmocap.refinement.kernels.units import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT
 
 _PARENTS = np.array(PARENTS)
 #: Matrices with a smaller determinant are left to a method without a division by it.
@@ -47,22 +47,18 @@ def nearest_rotations(matrices, out):
 
 
 @compiled
-def hold_standing(
-    rotations, pelvis, firm, creep, stiffness_m, up, matrix, contact_segment, first_contact, turned, moved
-):  # fmt: skip
-    """A damped least-squares step of a pose that keeps points where they were; see
-    :mod:`diffmocap.refinement.stream.published_motion`.
+def hold_standing(rotations, pelvis, firm, creep, stiffness_m, up, body):
+    """Rotations [24, 3, 3] and pelvis [3] of a pose after a damped least-squares step that holds points in place.
+
+    See :mod:`diffmocap.refinement.stream.published_motion`.
 
     Args:
         rotations, pelvis: [3, 24, 3, 3] local and [3, 3] m: the pose, the one before it, and the solution's.
         firm: [P] of the contact points. creep: share of the way to the solution's place.
-        stiffness_m: that a turn by a radian counts as at least. up: [3].
-        matrix, contact_segment, first_contact: of the body.
-        turned, moved: [24, 3, 3] and [3], filled.
+        stiffness_m: that a turn by a radian counts as at least. up: [3]. body: its constants.
     """
-    count = len(firm)
-    columns, relative = np.empty((9, 3 * NUM_JOINTS)), np.empty((9, matrix.shape[1]))
-    place(rotations, matrix, columns, relative)
+    count, first_contact, contact_segment = len(firm), NUM_JOINTS + len(body.mass), body.contact_segment
+    columns, relative = place(rotations, body.matrix)
     whole, held = np.zeros((3 * NUM_JOINTS, KNOT_SIZE)), np.zeros((3 * count, KNOT_SIZE))
     away, row = np.zeros(3 * count), np.empty((3, KNOT_SIZE))
     for j in range(NUM_JOINTS):
@@ -85,7 +81,7 @@ def hold_standing(
         system[i, i] += (stiffness_m * ROTATION_UNIT) ** 2
     step = np.dot(held.T, away)
     _solve_positive(system, step)
-    turn = np.empty((3, 3))
+    turned, moved, turn = np.empty((NUM_JOINTS, 3, 3)), np.empty(3), np.empty((3, 3))
     for j in range(NUM_JOINTS):
         exponential(step[3 * j : 3 * j + 3], turn)
         for r in range(3):
@@ -95,6 +91,7 @@ def hold_standing(
                     turned[j, r, c] += rotations[0, j, r, k] * turn[k, c]
     for c in range(3):
         moved[c] = pelvis[0, c] + PELVIS_UNIT * step[3 * NUM_JOINTS + c]
+    return turned, moved
 
 
 @compiled

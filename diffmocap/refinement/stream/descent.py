@@ -6,13 +6,13 @@ import torch
 
 from diffmocap.optim.optimizer import Optimizer, StepOptimizer
 from diffmocap.optim.stopping import Budget
+from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.stream.metric_descent import MetricDescent
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.stream.task import LiveTask
 from diffmocap.refinement.stream.time_budget import TimeBudget
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.metric import WindowMetric
-from diffmocap.refinement.window.parameters import KNOT_SIZE
 
 #: Windows up to this length have a metric of their own in every frame, longer ones when their knots move on.
 _SHORT = 8

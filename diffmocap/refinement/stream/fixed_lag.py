@@ -18,6 +18,7 @@ import torch
 
 from diffmocap.physics.ground import Ground
 from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.stream.descent import LiveDescent
 from diffmocap.refinement.stream.ground_watch import GroundWatch
 from diffmocap.refinement.stream.published_motion import PublishedMotion
@@ -29,7 +30,6 @@ from diffmocap.refinement.stream.task import LiveTask, Motion, WindowSolution, l
 from diffmocap.refinement.stream.time_budget import TimeBudget
 from diffmocap.refinement.stream.window_buffer import LiveFrame, WindowBuffer
 from diffmocap.refinement.window.body_points import BodyPoints
-from diffmocap.refinement.window.parameters import KNOT_SIZE
 from diffmocap.refinement.window.window import Window
 
 #: A last solution whose loss is this many times what it was fits the new frame less than the reference may.

@@ -26,13 +26,10 @@ from collections import deque
 
 import torch
 
-from diffmocap import compiler
-from diffmocap.body.skeleton import NUM_JOINTS
+from diffmocap.compiler import array
 from diffmocap.physics.motion import rotation_vector
-from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.window.body_points import BodyPoints
-from diffmocap.refinement.window.metric import jacobian
-from diffmocap.refinement.window.parameters import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT, exponential
+from diffmocap.refinement.window.parameters import exponential
 
 #: Share of the way to the solution's place that a standing point creeps in a frame of 1/30 s.
 _CREEP, _CREEP_S = 0.2, 1 / 30
@@ -54,11 +51,9 @@ class PublishedMotion:
 
     def __init__(self, points: BodyPoints, frames: int) -> None:
         self._points = points
-        joints, masses, contacts, _ = points.sizes
-        self._joints, self._contacts = slice(0, joints), slice(joints + masses, joints + masses + contacts)
         self._rotations: deque[torch.Tensor] = deque(maxlen=frames)
         self._pelvis: deque[torch.Tensor] = deque(maxlen=frames)
-        self._firm = torch.zeros(contacts)
+        self._firm = torch.zeros(points.sizes[2])
 
     def __len__(self) -> int:
         return len(self._pelvis)
@@ -117,31 +112,13 @@ class PublishedMotion:
     def _next_firm(self, touching: torch.Tensor) -> torch.Tensor:
         return (self._firm + torch.where(touching, 1.0 / _RAMP, -1.0 / _RAMP)).clamp(0.0, 1.0)
 
-    def _places(self, *poses: Motion) -> torch.Tensor:
-        """[N, P, 3] m of the contact points of N poses."""
-        rotations, pelvis = (torch.stack(parts) for parts in zip(*poses, strict=True))
-        turned, _ = global_poses(rotations, pelvis, self._points.bones)
-        return self._points.positions(turned)[..., self._contacts].mT + pelvis[:, None]
-
     def _standing(
         self, now: Motion, before: Motion, solved: Motion, firm: torch.Tensor, dt_s: float, up: torch.Tensor
     ) -> Motion:
         """The pose ``now`` [24, 3, 3], [3] with points of firmness [P] where they were ``before``."""
-        creep = 1.0 - (1.0 - _CREEP) ** (dt_s / _CREEP_S)
-        if compiler.available():
-            from diffmocap.refinement.kernels.window import held_standing
+        from diffmocap.refinement.kernels.poses import hold_standing  # compiling may take a while
 
-            return held_standing(self._points, (now, before, solved), firm, creep, _STIFFNESS_M, up)
-        moved, places = jacobian(self._points, now[0][None])
-        along = torch.eye(3) - up[:, None] * up
-        held = (along @ moved[0, self._contacts]) * firm.sqrt()[:, None, None]
-        both = self._places(before, solved)
-        away = both[0] + creep * (both[1] - both[0]) - (places[0, self._contacts] + now[1])
-        away = (away @ along) * firm.sqrt()[:, None]
-        whole = moved[0, self._joints].flatten(0, 1)
-        rows = held.flatten(0, 1)
-        matrix = whole.T @ whole / NUM_JOINTS + rows.T @ rows
-        matrix = matrix + (_STIFFNESS_M * ROTATION_UNIT) ** 2 * torch.eye(KNOT_SIZE)
-        step = torch.cholesky_solve((rows.T @ away.flatten())[:, None], torch.linalg.cholesky_ex(matrix)[0])[:, 0]
-        turned = now[0] @ exponential(ROTATION_UNIT * step[:-3].view(NUM_JOINTS, 3))
-        return turned, now[1] + PELVIS_UNIT * step[-3:]
+        creep = 1.0 - (1.0 - _CREEP) ** (dt_s / _CREEP_S)
+        rotations, pelvis = (array(torch.stack(parts)) for parts in zip(now, before, solved, strict=True))
+        held = hold_standing(rotations, pelvis, array(firm), creep, _STIFFNESS_M, array(up), self._points.constants)
+        return tuple(torch.from_numpy(part).to(now[1]) for part in held)

@@ -14,8 +14,8 @@ from functools import lru_cache
 import torch
 
 from diffmocap.errors import SettingsError
+from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.window.b_splines import cubic_b_splines
-from diffmocap.refinement.window.parameters import KNOT_SIZE
 
 
 @dataclass

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from diffmocap.compiler import array
 from diffmocap.optim.task import Task
 from diffmocap.physics.ground import Ground
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.stream.window_buffer import WindowBuffer
 from diffmocap.refinement.window.body_points import BodyPoints
+from diffmocap.refinement.window.contacts import state_of
 from diffmocap.refinement.window.loss import WindowLoss
 from diffmocap.refinement.window.parameters import WindowParameters
-from diffmocap.refinement.window.task import gradient_by_rows
 from diffmocap.refinement.window.weights import RefinementWeights
 from diffmocap.refinement.window.window import Window
 
@@ -99,7 +100,7 @@ class LiveTask(Task):
         return self.physics(*self.parameters.decode(x.to(self.x))).to(x)
 
     def loss_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return gradient_by_rows(self.parameters, self.physics, x) or super().loss_and_gradient(x)
+        return self.physics.gradient(self.parameters, x)
 
     def motion_of(self, x: torch.Tensor) -> Motion:
         """The motion [T] that x [1, N] stands for."""
@@ -108,26 +109,17 @@ class LiveTask(Task):
 
     def assess(self, motions: Sequence[Motion]) -> list[WindowSolution]:
         """What motions [T] of the window come to."""
-        if self.physics.rows is not None:
-            return [self._assessed(motion) for motion in motions]
-        rotations, pelvis = (torch.stack(parts) for parts in zip(*motions, strict=True))
-        losses, touching, dynamics = self.physics.assess(rotations, pelvis)
-        values = [value if math.isfinite(value) else math.inf for value in losses.tolist()]
-        nothing = [None] * len(values)
-        torques = nothing if dynamics is None else dynamics.torques
-        forces = nothing if dynamics is None else dynamics.contacts.force
-        return [WindowSolution(*parts) for parts in zip(motions, values, touching, torques, forces, strict=True)]
+        return [self._assessed(motion) for motion in motions]
 
     def _assessed(self, motion: Motion) -> WindowSolution:
-        """:meth:`assess` of one, by machine code."""
-        loss = self.physics.rows[0]
-        found = loss.evaluate(*(x.double().contiguous().numpy() for x in motion), with_gradient=False)
+        found = self.physics.evaluate(0, *map(array, motion))
         torques = forces = None
-        if loss.weighs_forces and len(found.torques):
-            torques, forces = (torch.from_numpy(x).to(motion[1]) for x in (found.torques, found.forces))
+        if self.physics.weighs_forces and len(found.forces.torques):
+            torques, forces = (torch.from_numpy(x).to(motion[1]) for x in (found.forces.torques, found.forces.forces))
             forces = forces.mT
-        value = found.loss if math.isfinite(found.loss) else math.inf
-        return WindowSolution(motion, value, torch.from_numpy(loss.touching(found)), torques, forces)
+        value = self.physics.value_of(found)
+        touching = torch.from_numpy(state_of(found.gap, found.steps, self.physics.levels))
+        return WindowSolution(motion, value if math.isfinite(value) else math.inf, touching, torques, forces)
 
     def unrefined(self) -> Motion:
         """The heaviest hypothesis of each frame as it came; where there is none, the reference."""

@@ -15,9 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
-from torch.autograd.function import once_differentiable
 
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import (
@@ -31,7 +29,9 @@ from diffmocap.body.skeleton import (
 from diffmocap.errors import ModelFileError
 from diffmocap.physics.contact_points import FOOT_POINTS, ContactPoints
 from diffmocap.physics.segments import BodySegments
-from diffmocap.physics.tree import ancestor_matrix, subtree_matrix
+from diffmocap.physics.tree import subtree_matrix
+from diffmocap.refinement.kernels.records import Body
+from diffmocap.refinement.window.body_constants import body_constants
 
 #: Corners of a regular tetrahedron; the mean of v v^T is the identity, that of v is zero.
 _TETRAHEDRON = ((1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0))
@@ -113,11 +113,9 @@ class BodyPoints:
         return BodyPoints(*(x.to(device=device, dtype=dtype) for x in tensors), self.contact_names)
 
     @cached_property
-    def constants(self) -> tuple[np.ndarray, ...]:
-        """What the compiled loss wants of the body."""
-        from diffmocap.refinement.kernels.window import body_constants
-
-        return body_constants(self)
+    def constants(self) -> Body:
+        """What the compiled loss takes of the body."""
+        return body_constants(self.matrix, self.mass, self.carried, self.contact_carried, self.radius)
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:
@@ -134,65 +132,10 @@ class BodyPoints:
         """kg, a scalar."""
         return self.mass.sum()
 
-    def placed(self, rotations: torch.Tensor) -> torch.Tensor:
-        """:meth:`positions` for local rotations [..., 24, 3, 3], differentiable once: gradients are those of turns,
-        so what comes through anything but rotations, such as a matrix that is none, is left out."""
-        return _Placed.apply(rotations, self.matrix)
-
     def positions(self, rotations: torch.Tensor) -> torch.Tensor:
         """Points relative to the pelvis, coordinates first: [..., 3, N] m for global rotations [..., 24, 3, 3]."""
         columns = rotations.transpose(-3, -2)  # [..., xyz, joint, column]
         return columns.reshape(-1, _COLUMNS).matmul(self.matrix).view(*rotations.shape[:-3], 3, -1)
-
-
-def _runs() -> tuple[tuple[slice, slice], ...]:
-    """(parents, children) whose global rotations can be found at once: neighbours in order, or one parent for all."""
-    runs, start = [], 1
-    while start < NUM_JOINTS:
-        first, end = PARENTS[start], start + 1
-        step = int(end < NUM_JOINTS and PARENTS[end] == first + 1)
-        while end < NUM_JOINTS and PARENTS[end] == first + step * (end - start) and PARENTS[end] < start:
-            end += 1
-        runs.append((slice(first, first + step * (end - start - 1) + 1), slice(start, end)))
-        start = end
-    return tuple(runs)
-
-
-_RUNS = _runs()
-_PARENTS = torch.tensor(PARENTS[1:])
-
-
-class _Placed(torch.autograd.Function):
-    """Points [..., 3, N] relative to the pelvis from local rotations [..., 24, 3, 3].
-
-    A joint's turn by a small vector in the frame's axes turns what it carries by the same. With G the gradient of a
-    segment's global rotation R, turning it is worth the sum over columns c of R_c x G_c; summed over what a joint
-    carries that is the gradient of the joint's turn, and of its local rotation, as far as rotations can follow.
-    """
-
-    @staticmethod
-    def forward(ctx, rotations, matrix):
-        batch = rotations.shape[:-3]
-        local = rotations.reshape(-1, NUM_JOINTS, 3, 3).transpose(0, 1).contiguous()
-        turned = torch.empty_like(local)  # [24, M, 3, 3]
-        turned[0] = local[0]
-        for parents, children in _RUNS:
-            turned[children] = turned[parents] @ local[children]
-        columns = turned.permute(1, 2, 0, 3).reshape(-1, _COLUMNS)
-        ctx.save_for_backward(rotations, columns, matrix)
-        return (columns @ matrix).view(*batch, 3, -1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, above):
-        rotations, columns, matrix = ctx.saved_tensors
-        slopes = (above.reshape(-1, above.shape[-1]) @ matrix.T).view(-1, 3, NUM_JOINTS, 3)
-        columns = columns.view_as(slopes)
-        turning = torch.linalg.cross(columns, slopes, dim=1).sum(-1)  # [M, 3, 24]
-        carried = turning @ ancestor_matrix(turning.device, turning.dtype)
-        in_parent = (columns.index_select(2, _PARENTS.to(columns.device)) * carried[:, :, 1:, None]).sum(1)
-        axes = torch.cat([carried[:, None, :, 0], in_parent], 1).view(*rotations.shape[:-1], 1)
-        return 0.5 * torch.linalg.cross(axes, rotations, dim=-2), None
 
 
 def _mass_places(segments: BodySegments) -> torch.Tensor:

@@ -20,9 +20,9 @@ from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.physics.dynamics import STANDARD_GRAVITY
 from diffmocap.physics.motion import MIN_FRAMES
 from diffmocap.physics.tree import global_poses, subtree_matrix
+from diffmocap.refinement.kernels.units import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.data import INDEPENDENT_JOINTS
-from diffmocap.refinement.window.parameters import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT
 from diffmocap.refinement.window.weights import RefinementWeights
 from diffmocap.refinement.window.window import Window
 

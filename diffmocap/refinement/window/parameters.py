@@ -11,24 +11,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from diffmocap import compiler
-from diffmocap.body.skeleton import NUM_JOINTS
+from diffmocap.compiler import array
 from diffmocap.errors import SettingsError
+from diffmocap.refinement.kernels.records import Unknowns
+from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.window.b_splines import cubic_b_splines
-
-if TYPE_CHECKING:
-    from diffmocap.refinement.kernels.window import CompiledUnknowns
-
-#: Unknowns of one knot: an increment of 24 rotations [rad] and of the pelvis.
-KNOT_SIZE = 3 * NUM_JOINTS + 3
-#: One unit of a rotation's unknown [rad] and of a pelvis's [m]: about what lifting is off by (5.7 degrees, 5 cm).
-ROTATION_UNIT, PELVIS_UNIT = 0.1, 0.05
 
 
 def knot_count(frames: int, spacing: int) -> int:
@@ -51,8 +43,8 @@ def spline_matrix(frames: int, spacing: int) -> torch.Tensor:
 class WindowParameters:
     """Turns unknowns x [B, knots * 75] into motions around a reference; x = 0 is the reference itself.
 
-    A knot's entries are 24 rotation vectors in units of :data:`ROTATION_UNIT` rad, in the joints' own axes, then the
-    pelvis in units of :data:`PELVIS_UNIT` m in the motion's axes.
+    A knot's entries are 24 rotation vectors in the joints' own axes, then the pelvis in the motion's axes, in the units
+    of :mod:`diffmocap.refinement.kernels.units`.
 
     Attributes:
         rotations: [B, T, 24, 3, 3] local rotations of the reference.
@@ -85,58 +77,55 @@ class WindowParameters:
         return WindowParameters(self.rotations[one], self.pelvis[one], self.spline)
 
     @cached_property
-    def rows(self) -> list[CompiledUnknowns]:
-        """Each window's for the compiled loss."""
-        from diffmocap.refinement.kernels.window import CompiledUnknowns
+    def rows(self) -> list[Unknowns]:
+        """Each window's."""
+        spline = array(self.spline)
+        pairs = zip(array(self.rotations), array(self.pelvis), strict=True)
+        return [Unknowns(spline, rotations, pelvis) for rotations, pelvis in pairs]
 
-        return [CompiledUnknowns(self, row) for row in range(len(self.pelvis))]
+    def by_row(self, x: torch.Tensor) -> list[tuple[np.ndarray, Unknowns]]:
+        """Knots [Q, 75] of each row of x [B, N], and what turns them into a motion; one window serves all rows."""
+        knots, rows = array(x).reshape(-1, *self.shape), self.rows
+        if len(rows) not in (1, len(knots)):
+            raise SettingsError(f"there are {len(rows)} windows, got unknowns of {len(knots)}")
+        return list(zip(knots, rows if len(rows) == len(knots) else rows * len(knots), strict=True))
 
     def motion(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """:meth:`decode` without a graph, by machine code where there is any."""
-        if x.device.type != "cpu" or not compiler.available():
-            with torch.no_grad():
-                return self.decode(x)
-        knots = x.detach().double().view(-1, *self.shape).contiguous().numpy()
-        parts = zip(*(row.decode(k)[:2] for row, k in zip(self.rows, knots, strict=True)), strict=True)
-        return tuple(torch.from_numpy(np.stack(part)).to(self.pelvis) for part in parts)
+        """:meth:`decode` without a graph."""
+        with torch.no_grad():
+            return self.decode(x)
 
     def decode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Local rotations [B, T, 24, 3, 3] and pelvis [B, T, 3] m for unknowns [B, knots * 75]; differentiable
-        once."""
-        return _Decoded.apply(x.view(-1, *self.shape), self.rotations, self.pelvis, self.spline)
+        """Local rotations [B, T, 24, 3, 3] and pelvis [B, T, 3] m for unknowns [B, knots * 75]; differentiable once,
+        for gradients as :meth:`diffmocap.refinement.window.loss.WindowLoss.squares` gives them."""
+        return _Decoded.apply(x, self)
 
 
 class _Decoded(torch.autograd.Function):
-    """:meth:`WindowParameters.decode` for knots [B, knots, 75].
-
-    With R = R_ref Exp(v) and G the gradient of R, turning R in the frame's axes is worth ``sum_c R_c x G_c`` over its
-    columns; what dv turns it by is ``R_ref J(v) dv``, J the left Jacobian of the exponential.
-    """
+    """:meth:`WindowParameters.decode`."""
 
     @staticmethod
-    def forward(ctx, knots, reference, pelvis, spline):
-        steps = spline @ knots
-        turns = (ROTATION_UNIT * steps[..., :-3]).unflatten(-1, (NUM_JOINTS, 3))
-        rotations = reference @ exponential(turns)
-        ctx.save_for_backward(turns, rotations, reference, spline)
-        return rotations, torch.add(pelvis, steps[..., -3:], alpha=PELVIS_UNIT)
+    def forward(ctx, x, parameters):
+        from diffmocap.refinement.kernels.kinematics import decode  # compiling may take a while
+
+        found = [decode(knots, unknowns) for knots, unknowns in parameters.by_row(x)]
+        rotations, pelvis, ctx.steps = zip(*found, strict=True)
+        rotations, pelvis = (torch.from_numpy(np.stack(part)).to(parameters.pelvis) for part in (rotations, pelvis))
+        ctx.parameters, ctx.shape = parameters, x.shape
+        ctx.save_for_backward(x, rotations)
+        return rotations, pelvis
 
     @staticmethod
     @once_differentiable
     def backward(ctx, of_rotations, of_pelvis):
-        turns, rotations, reference, spline = ctx.saved_tensors
-        turning = torch.linalg.cross(rotations, of_rotations, dim=-2).sum(-1)
-        turning = (reference * turning[..., None]).sum(-2)
-        # J^T b = b - (1 - cos a) / a^2 v x b + (a - sin a) / a^3 v x (v x b) for the angle a of v.
-        square = turns.square().sum(-1, keepdim=True).add_(4e-20)
-        angle = square.sqrt()
-        once = torch.linalg.cross(turns, turning)
-        twice = torch.linalg.cross(turns, once)
-        half = (0.5 * angle).sin_() / angle
-        slope = torch.addcmul(turning, half.square().mul_(-2.0), once)
-        slope.addcmul_((1.0 - angle.sin() / angle).div_(square), twice)
-        steps = torch.cat([ROTATION_UNIT * slope.flatten(-2), PELVIS_UNIT * of_pelvis], -1)
-        return spline.T @ steps, None, None, None
+        from diffmocap.refinement.kernels.kinematics import pull_decode
+
+        x, rotations = ctx.saved_tensors
+        # Turning R in its parent's axes is worth the sum of R_c x G_c over its columns, G the gradient of its entries.
+        turns = array(torch.linalg.cross(rotations, of_rotations, dim=-2).sum(-1))
+        rows = zip(turns, array(of_pelvis), ctx.parameters.by_row(x), ctx.steps, strict=True)
+        found = [pull_decode(turn, move, unknowns, steps) for turn, move, (_, unknowns), steps in rows]
+        return torch.from_numpy(np.stack(found)).reshape(ctx.shape).to(x), None
 
 
 def exponential(vectors: torch.Tensor) -> torch.Tensor:

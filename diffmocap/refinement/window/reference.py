@@ -6,7 +6,7 @@ import numpy as np
 import roma
 import torch
 
-from diffmocap import compiler
+from diffmocap.compiler import array
 from diffmocap.errors import SettingsError
 from diffmocap.refinement.window.window import Window
 
@@ -52,12 +52,11 @@ def reference_motion(
 
 
 def nearest_rotations(matrices: torch.Tensor) -> torch.Tensor:
-    """Rotations [..., 3, 3] nearest to matrices in the Frobenius norm."""
-    if matrices.device.type == "cpu" and compiler.available() and not matrices.requires_grad:
-        from diffmocap.refinement.kernels import poses
+    """Rotations [..., 3, 3] nearest to matrices in the Frobenius norm, without a graph."""
+    from diffmocap.refinement.kernels import poses  # compiling may take a while
 
-        flat = matrices.detach().double().reshape(-1, 3, 3).contiguous().numpy()
-        found = np.empty_like(flat)
-        if poses.nearest_rotations(flat, found):
-            return torch.from_numpy(found).to(matrices).view(matrices.shape)
+    flat = array(matrices).reshape(-1, 3, 3)
+    found = np.empty_like(flat)
+    if poses.nearest_rotations(flat, found):
+        return torch.from_numpy(found).to(matrices).view(matrices.shape)
     return roma.special_procrustes(matrices)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from diffmocap.optim.task import Task
@@ -74,12 +73,8 @@ class WindowTask(Task):
         return loss(*parameters.decode(x))
 
     def loss_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.compiled_gradient(x) or super().loss_and_gradient(x)
-
-    def compiled_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Loss [B] and gradient [B, N] by machine code; None where there is none, see :attr:`WindowLoss.rows`."""
         parameters, loss = self._at(x)
-        return gradient_by_rows(parameters, loss, x)
+        return loss.gradient(parameters, x)
 
     def row(self, index: int) -> WindowTask:
         index = range(self.window.batch)[index]
@@ -120,18 +115,3 @@ class WindowTask(Task):
             loss = WindowLoss(window, self.points, parameters.rotations, parameters.pelvis, self.weights, self.levels)
             self._prepared[key] = parameters, loss
         return self._prepared[key]
-
-
-def gradient_by_rows(
-    parameters: WindowParameters, loss: WindowLoss, x: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Loss [B] and gradient [B, N] of unknowns [B, N] by machine code; None where there is none."""
-    if loss.rows is None:
-        return None
-    knots = x.detach().double().view(-1, *parameters.shape).contiguous().numpy()
-    unknowns = parameters.rows
-    if not len(knots) == len(unknowns) == len(loss.rows):
-        return None
-    found = [one.loss_and_gradient(row, k) for one, row, k in zip(unknowns, loss.rows, knots, strict=True)]
-    losses, gradients = zip(*found, strict=True)
-    return torch.tensor(losses, dtype=torch.float64).to(x), torch.from_numpy(np.stack(gradients)).flatten(1).to(x)

@@ -1,0 +1,337 @@
+"""The window loss: its terms and their gradients, of one motion.
+
+    rotations, pelvis -> points of the body -> keypoints, contacts, jerk
+                                            -> accelerations -> contact forces -> residual, torques
+
+Every term is a function of the motion, the body, what is given, and its weight: it returns its value before that, and
+adds its weighted gradient to the adjoint. No term is negative. :func:`evaluate` calls those whose weight is not zero.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
+from diffmocap.compiler import compiled
+from diffmocap.physics.contact_forces import MOMENT_ARM
+from diffmocap.refinement.kernels.contacts import contact_motion, pull_contact_motion
+from diffmocap.refinement.kernels.forces import body_weight, forces_in, pull_forces_in
+from diffmocap.refinement.kernels.kinematics import place, pull_place
+from diffmocap.refinement.kernels.records import Adjoint, Evaluation, Motion
+from diffmocap.refinement.kernels.units import NEAREST_M
+
+#: Terms, in the order of :data:`diffmocap.refinement.window.weights.UNITS`.
+REPROJECTION, HYPOTHESES, ROOT_FORCE, ROOT_MOMENT, SLIP, GAP, PENETRATION, TORQUE, TORQUE_RATE, LIMITS, JERK = range(11)
+
+
+@compiled
+def evaluate(rotations, pelvis, body, given, weights, with_gradient):
+    """:class:`Evaluation` of a motion [T, 24, 3, 3] local, [T, 3] m."""
+    motion = motion_of(rotations, pelvis, body, given)
+    adjoint = Adjoint(
+        np.zeros((len(pelvis), 9 * NUM_JOINTS)), np.zeros_like(pelvis), np.zeros_like(motion.relative),
+        np.zeros_like(motion.absolute), np.zeros_like(motion.gap), np.zeros_like(motion.steps),
+    )  # fmt: skip
+    weigh, squares = weights.terms, np.zeros(len(weights.terms))
+    if weigh[REPROJECTION] != 0.0:
+        squares[REPROJECTION] = reprojection(motion, given, weights.robust_m, weigh[REPROJECTION], adjoint)
+    if weigh[HYPOTHESES] != 0.0:
+        squares[HYPOTHESES] = hypotheses(motion, given, weigh[HYPOTHESES], adjoint)
+    if weigh[LIMITS] != 0.0:
+        squares[LIMITS] = joint_limits(motion, body, weigh[LIMITS], adjoint)
+    if weigh[JERK] != 0.0:
+        squares[JERK] = jerk(motion, given, weigh[JERK], adjoint)
+    squares[SLIP] = slip(motion, given, weigh[SLIP], adjoint)
+    squares[GAP] = contact_gap(motion, given, weigh[GAP], adjoint)
+    squares[PENETRATION] = penetration(motion, weigh[PENETRATION], adjoint)
+    forces = forces_in(motion, body, given, weights.iterations)
+    if len(forces.left):
+        of_left, of_torques = np.zeros_like(forces.left), np.zeros_like(forces.torques)
+        per_force = body_weight(body, given) / body.mass.sum()
+        of_force, of_moment = of_left[:, :3], of_left[:, 3:]
+        squares[ROOT_FORCE] = residual(forces.left[:, :3], per_force, weights.robust_force, weigh[ROOT_FORCE], of_force)
+        squares[ROOT_MOMENT] = residual(
+            forces.left[:, 3:], MOMENT_ARM * per_force, weights.robust_moment, weigh[ROOT_MOMENT], of_moment
+        )
+        squares[TORQUE] = torque(forces.torques, body, weigh[TORQUE], of_torques)
+        squares[TORQUE_RATE] = torque_rate(forces.torques, body, given, weigh[TORQUE_RATE], of_torques)
+        if with_gradient:
+            pull_forces_in(motion, body, given, forces, of_torques, of_left, adjoint)
+    of_turns = np.zeros((len(pelvis), NUM_JOINTS, 3))
+    if with_gradient:
+        pull_motion(motion, body, given, adjoint, of_turns)
+    return Evaluation(squares, of_turns, adjoint.pelvis, motion.gap, motion.steps, forces)
+
+
+@compiled
+def motion_of(rotations, pelvis, body, given):
+    """:class:`Motion` of local rotations and pelvis."""
+    frames, points = len(pelvis), body.matrix.shape[1]
+    columns, flat = place(rotations, body.matrix)
+    relative = flat.reshape(frames, 3, points)
+    absolute = relative + pelvis.reshape(frames, 3, 1)
+    first = NUM_JOINTS + len(body.mass)
+    centres = absolute[:, :, first : first + len(body.radius)]
+    gap, steps = contact_motion(centres, body.radius, given.up, given.height, given.dt_s)
+    return Motion(rotations, pelvis, columns, relative, absolute, gap, steps)
+
+
+@compiled
+def pull_motion(motion, body, given, adjoint, of_turns):
+    """From the adjoint of all that follows from a motion to that of its turns, [T, 24, 3], and of its pelvis."""
+    first = NUM_JOINTS + len(body.mass)
+    of_centres = adjoint.absolute[:, :, first : first + len(body.radius)]
+    pull_contact_motion(adjoint.gap, adjoint.steps, given.up, given.dt_s, of_centres)
+    frames, _, points = motion.relative.shape
+    for t in range(frames):
+        for c in range(3):
+            total = 0.0
+            for n in range(points):
+                total += adjoint.absolute[t, c, n]
+                adjoint.relative[t, c, n] += adjoint.absolute[t, c, n]
+            adjoint.pelvis[t, c] += total
+    rotations, of_rotations = motion.rotations, adjoint.rotations.reshape(frames, NUM_JOINTS, 3, 3)
+    # Turning R in its parent's axes is worth the sum of R_c x G_c over its columns, G the gradient of its entries.
+    for t in range(frames):
+        for j in range(NUM_JOINTS):
+            for k in range(3):
+                c, d = (k + 1) % 3, (k + 2) % 3
+                for i in range(3):
+                    of_turns[t, j, k] += rotations[t, j, c, i] * of_rotations[t, j, d, i]
+                    of_turns[t, j, k] -= rotations[t, j, d, i] * of_rotations[t, j, c, i]
+    pull_place(adjoint.relative.reshape(3 * frames, points), body.matrix, motion.columns, of_turns)
+
+
+@compiled
+def reprojection(motion, given, robust_m, weight, adjoint):
+    """m^2: Cauchy's robust square of distances in the image, weighed by confidence.
+
+    Pixels are turned into metres at the distance of the reference's pelvis. That is a constant, so that standing
+    farther away makes no error smaller.
+    """
+    first, camera, total = motion.absolute.shape[2] - NUM_KEYPOINTS, given.camera, 0.0
+    for t in range(len(motion.pelvis)):
+        scale = given.metres_a_pixel[t]
+        for k in range(NUM_KEYPOINTS):
+            share = given.confidence[t, k]
+            if share == 0.0:
+                continue
+            n = first + k
+            x, y, z = motion.absolute[t, 0, n], motion.absolute[t, 1, n], motion.absolute[t, 2, n]
+            depth = camera[2, 0] * x + camera[2, 1] * y + camera[2, 2] * z + camera[2, 3]
+            if not depth > NEAREST_M:
+                if depth != depth:
+                    return depth
+                continue
+            u = (camera[0, 0] * x + camera[0, 1] * y + camera[0, 2] * z + camera[0, 3]) / depth
+            v = (camera[1, 0] * x + camera[1, 1] * y + camera[1, 2] * z + camera[1, 3]) / depth
+            across, down = (u - given.observed[t, 0, k]) * scale, (v - given.observed[t, 1, k]) * scale
+            relative = (across * across + down * down) / (robust_m * robust_m)
+            total += share * math.log1p(relative)
+            slope = 2.0 * weight * share * scale / ((relative + 1.0) * depth)
+            across, down = across * slope, down * slope
+            along = -(across * u + down * v)
+            for c in range(3):
+                adjoint.absolute[t, c, n] += camera[0, c] * across + camera[1, c] * down + camera[2, c] * along
+    return robust_m * robust_m * total
+
+
+@compiled
+def hypotheses(motion, given, weight, adjoint):
+    """Nats: minus the logarithm of a mixture of Gaussians, one on each hypothesis of the frame; the mean over frames.
+
+    ``-log sum_k w_k exp(-d_k^2 / 2)``, ``d_k^2 = n / 24 sum_j |R_j - H_kj|^2 / (2 s_j^2) + (p - p_k)^T Q (p - p_k)``
+    with n = :data:`diffmocap.refinement.window.data.INDEPENDENT_JOINTS`: squares of angles for small ones, and at most
+    4 rad^2 for any. The nearest hypotheses pull, far ones do not, and which are near may change. At least zero, as the
+    weights sum to one. The sum over joints is a single product, as ``|R - H|^2 = 6 - 2 <R, H>``.
+    """
+    target, precision, log_weights = given.target, given.precision, given.log_weights
+    rotations, count = motion.rotations.reshape(len(motion.pelvis), 9 * NUM_JOINTS), target.shape[1]
+    exponent, turned, weighed = np.empty(count), np.empty(count), np.empty((count, 3))
+    total = 0.0
+    for t in range(len(rotations)):
+        if given.lifted[t] == 0.0:
+            continue
+        largest = -np.inf
+        for k in range(count):
+            exponent[k] = -np.inf
+            if log_weights[t, k] == -np.inf:
+                continue
+            product = 0.0
+            for i in range(9 * NUM_JOINTS):
+                product += target[t, k, i] * rotations[t, i]
+            turned[k] = given.constant[t] - product
+            away = 0.0
+            for c in range(3):
+                weighed[k, c] = 0.0
+                for d in range(3):
+                    weighed[k, c] += (motion.pelvis[t, d] - given.places[t, k, d]) * precision[t, d, c]
+                away += weighed[k, c] * (motion.pelvis[t, c] - given.places[t, k, c])
+            if turned[k] != turned[k] or away != away:
+                return np.nan
+            # Rounding may leave a little less than nothing of a difference of large numbers.
+            exponent[k] = log_weights[t, k] - 0.5 * (max(turned[k], 0.0) + away)
+            largest = max(largest, exponent[k])
+        mass = 0.0
+        for k in range(count):
+            exponent[k] = math.exp(exponent[k] - largest)
+            mass += exponent[k]
+        total -= given.lifted[t] * (largest + math.log(mass))
+        for k in range(count):
+            share = weight * given.lifted[t] * exponent[k] / mass
+            if share == 0.0:
+                continue
+            for c in range(3):
+                adjoint.pelvis[t, c] += share * weighed[k, c]
+            if turned[k] > 0.0:
+                for i in range(9 * NUM_JOINTS):
+                    adjoint.rotations[t, i] -= 0.5 * share * target[t, k, i]
+    return total
+
+
+@compiled
+def joint_limits(motion, body, weight, adjoint):
+    """rad^2 that the 69 angles are beyond their limits; their sum, the mean over frames.
+
+    As :func:`diffmocap.body.joint_angles.limit_excess` where no joint is in gimbal lock; there, finite gradients. A
+    joint in lock is beyond its limits already, as middle angles are limited to less than 90 degrees.
+    """
+    total, frames = 0.0, len(motion.pelvis)
+    rotations, of_rotations = motion.rotations.reshape(frames, 9 * NUM_JOINTS), adjoint.rotations
+    entries, signs, middle, half = body.limit_entries, body.limit_signs, body.limit_middle, body.limit_half
+    sines, cosines, of_sine, of_cosine = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
+    for t in range(frames):
+        for j in range(NUM_JOINTS - 1):
+            ac, bc, cc = rotations[t, entries[0, j]], rotations[t, entries[1, j]], rotations[t, entries[2, j]]
+            ab, aa = rotations[t, entries[3, j]], rotations[t, entries[4, j]]
+            across = math.sqrt(aa * aa + 1e-12 + ab * ab)
+            sines[0], sines[1], sines[2] = bc * signs[0, j], ac * signs[1, j], ab * signs[2, j]
+            cosines[0], cosines[1], cosines[2] = cc, across, aa
+            bent = False
+            for i in range(3):
+                of_sine[i] = of_cosine[i] = 0.0
+                beyond = math.atan2(sines[i], cosines[i]) - middle[i, j]
+                excess = abs(beyond) - half[i, j]
+                if excess > 0.0:
+                    bent = True
+                    total += excess * excess
+                    turning = 2.0 * weight / frames * excess * (1.0 if beyond > 0.0 else -1.0)
+                    turning /= max(sines[i] * sines[i] + cosines[i] * cosines[i], 1e-30)
+                    of_sine[i], of_cosine[i] = turning * cosines[i] * signs[i, j], -turning * sines[i]
+            if bent:
+                ratio = of_cosine[1] / across
+                of_rotations[t, entries[0, j]] += of_sine[1]
+                of_rotations[t, entries[1, j]] += of_sine[0]
+                of_rotations[t, entries[2, j]] += of_cosine[0]
+                of_rotations[t, entries[3, j]] += of_sine[2] + ratio * ab
+                of_rotations[t, entries[4, j]] += of_cosine[2] + ratio * aa
+    return total / frames
+
+
+@compiled
+def jerk(motion, given, weight, adjoint):
+    """(m/s^3)^2 of the joints' positions; the mean over joints and over sets of four frames."""
+    absolute, frames, total = motion.absolute, len(motion.pelvis), 0.0
+    if frames < 4:
+        return total
+    scale = 1.0 / ((frames - 3) * NUM_JOINTS * given.dt_s**6)
+    for t in range(frames - 3):
+        for c in range(3):
+            for j in range(NUM_JOINTS):
+                change = absolute[t + 3, c, j] - absolute[t, c, j]
+                change += 3.0 * (absolute[t + 1, c, j] - absolute[t + 2, c, j])
+                total += change * change
+                slope = 2.0 * weight * scale * change
+                adjoint.absolute[t, c, j] -= slope
+                adjoint.absolute[t + 1, c, j] += 3.0 * slope
+                adjoint.absolute[t + 2, c, j] -= 3.0 * slope
+                adjoint.absolute[t + 3, c, j] += slope
+    return total * scale
+
+
+@compiled
+def slip(motion, given, weight, adjoint):
+    """(m/s)^2 along the ground between two frames that a point touches in; the mean over all such."""
+    total = 0.0
+    for t in range(len(motion.steps)):
+        for p in range(motion.steps.shape[2]):
+            share = given.held_steps[t, p]
+            if share > 0.0:
+                for c in range(3):
+                    step = motion.steps[t, c, p]
+                    total += share * step * step
+                    adjoint.steps[t, c, p] += 2.0 * weight * share * step
+    return total
+
+
+@compiled
+def contact_gap(motion, given, weight, adjoint):
+    """m^2 between the ground and a point that touches; the mean over all such."""
+    total = 0.0
+    for t in range(len(motion.gap)):
+        for p in range(motion.gap.shape[1]):
+            gap = motion.gap[t, p]
+            total += given.held[t, p] * gap * gap
+            adjoint.gap[t, p] += 2.0 * weight * given.held[t, p] * gap
+    return total
+
+
+@compiled
+def penetration(motion, weight, adjoint):
+    """m^2 of depth below the ground; the sum over contact points, the mean over frames."""
+    total, frames = 0.0, len(motion.gap)
+    for t in range(frames):
+        for p in range(motion.gap.shape[1]):
+            below = min(motion.gap[t, p], 0.0)
+            total += below * below / frames
+            adjoint.gap[t, p] += 2.0 * weight / frames * below
+    return total
+
+
+@compiled
+def residual(left, per_mass, robust, weight, of_left):
+    """(N/kg)^2 or (N m/kg)^2 that no contact explains: ``left`` [F, 3], times ``per_mass``. Pseudo-Huber: the square
+    where it is small, twice ``robust`` times its root where it is large; the mean over inner frames."""
+    total, inner = 0.0, len(left)
+    for t in range(inner):
+        square = 0.0
+        for c in range(3):
+            square += (left[t, c] * per_mass / robust) ** 2
+        root = math.sqrt(square + 1.0)
+        total += 2.0 * robust * robust * (root - 1.0) / inner
+        for c in range(3):
+            of_left[t, c] += weight * 2.0 / inner / root * left[t, c] * per_mass * per_mass
+    return total
+
+
+@compiled
+def torque(torques, body, weight, of_torques):
+    """Squares of joints' torques [F, 3, 23] over what they can give; the mean over joints and inner frames."""
+    total, scale = 0.0, 1.0 / (len(torques) * (NUM_JOINTS - 1))
+    for t in range(len(torques)):
+        for c in range(3):
+            for j in range(NUM_JOINTS - 1):
+                share = torques[t, c, j] / body.strength[j]
+                total += scale * share * share
+                of_torques[t, c, j] += 2.0 * weight * scale * share / body.strength[j]
+    return total
+
+
+@compiled
+def torque_rate(torques, body, given, weight, of_torques):
+    """1/s^2: squares of the rates of joints' torques over what they can give; the mean over joints and frames."""
+    total = 0.0
+    if len(torques) < 2:
+        return total
+    scale = 1.0 / ((len(torques) - 1) * (NUM_JOINTS - 1) * given.dt_s * given.dt_s)
+    for t in range(1, len(torques)):
+        for c in range(3):
+            for j in range(NUM_JOINTS - 1):
+                change = (torques[t, c, j] - torques[t - 1, c, j]) / body.strength[j]
+                total += scale * change * change
+                slope = 2.0 * weight * scale * change / body.strength[j]
+                of_torques[t, c, j] += slope
+                of_torques[t - 1, c, j] -= slope
+    return total
