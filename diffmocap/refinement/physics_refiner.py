@@ -147,7 +147,7 @@ class PhysicsRefiner:
         )
         frame = live_frame(tracked, keypoints, intrinsics)
         if budget_ms is not None and budget_ms < _NO_TIME_MS:
-            self._in_window = 1 if self._live.keep(frame, dt_s, restarted) else self._in_window + 1
+            self._in_window = 1 if self._live.store(frame, dt_s, restarted) else self._in_window + 1
             return None, NO_TIME
         result = self._live.step(frame, dt_s, restarted)
         if result is None:

@@ -175,7 +175,7 @@ def test_frames_without_time_are_in_the_next_window(points, stream, count):
         play(live, frames[:12])
     for frame in frames[12:end]:
         every.step(frame, DT)
-        assert not kept.keep(frame, DT)
+        assert not kept.store(frame, DT)
     every, kept = (play(live, frames[end : end + 3]) for live in (every, kept))
     lost = [lost.step(frame, DT * (1 + (0 if t else count))) for t, frame in enumerate(frames[end : end + 3])]
     assert all(finite(r) and not r.restarted and r.loss_after <= r.loss_before for r in kept)
@@ -185,11 +185,11 @@ def test_frames_without_time_are_in_the_next_window(points, stream, count):
 
 def test_a_track_may_begin_with_frames_that_had_no_time(points, stream):
     live = refiner(points, stream)
-    assert live.keep(stream[0][0], 0.0)
-    assert not any(live.keep(frame, DT) for frame in stream[0][1:30])  # more than the window holds
+    assert live.store(stream[0][0], 0.0)
+    assert not any(live.store(frame, DT) for frame in stream[0][1:30])  # more than the window holds
     result = live.step(stream[0][30], DT)
     assert finite(result) and result.iterations == SETTINGS.iterations and result.loss_after < result.loss_before
-    assert live.keep(stream[0][31], 10.0, restarted=True)
+    assert live.store(stream[0][31], 10.0, restarted=True)
 
 
 def broken(frame: LiveFrame, t: int, how: str) -> LiveFrame:

@@ -49,7 +49,7 @@ def test_windows_that_agree_are_published_as_they_are(live_points, lag):
         whole = published.continued(part, index, touching, DT_S, SETTLE_S, 3.0, UP)
         torch.testing.assert_close(whole[0], part[0], atol=1e-5, rtol=0)
         torch.testing.assert_close(whole[1], part[1], atol=1e-5, rtol=0)
-        published.publish(whole[0][index], whole[1][index], touching[index])
+        published.append(whole[0][index], whole[1][index], touching[index])
 
 
 @pytest.mark.parametrize("lag", [0, 3])
@@ -71,7 +71,7 @@ def test_a_change_of_mind_fades_and_the_past_stays(live_points, lag):
             torch.testing.assert_close(turn.norm(dim=-1), torch.full((24,), 0.3 * left), atol=1e-4, rtol=1e-3)
             if lag:  # the frames to come are on the way, too
                 assert float(part[1][-1, 0] - whole[1][-1, 0]) == pytest.approx(0.2 * left * FADES**lag, abs=1e-5)
-        published.publish(whole[0][index], whole[1][index], touching[index])
+        published.append(whole[0][index], whole[1][index], touching[index])
     assert len(published) == FRAMES
 
 
@@ -86,7 +86,7 @@ def slide(points, stance: float, up, frames: int = 25) -> torch.Tensor:
     for t in range(frames):
         pelvis = torch.tensor([0.0, 0.0, 4.0]) + torch.tensor([0.01, 0.0, 0.0]) * (t + torch.arange(FRAMES)[:, None])
         whole = published.continued((upright, pelvis), FRAMES - 1, touching, DT_S, SETTLE_S, stance, up)
-        published.publish(whole[0][-1], whole[1][-1], touching[-1])
+        published.append(whole[0][-1], whole[1][-1], touching[-1])
         turned, _ = global_poses(whole[0][-1:], whole[1][-1:], points.bones)
         centres = points.positions(turned).split(points.sizes, -1)[2][0, :, foot[0]]
         places.append(centres + whole[1][-1])
@@ -104,7 +104,7 @@ def test_what_stands_is_held_and_creeps_to_where_it_belongs(live_points):
 def test_forgetting_begins_anew(live_points):
     published, touching = PublishedMotion(live_points, FRAMES), free(live_points)
     first, other = window(*motion(20), 10), window(*motion(20, 1.0, 0.5), 10)
-    published.publish(first[0][-1], first[1][-1], touching[-1])
+    published.append(first[0][-1], first[1][-1], touching[-1])
     assert not torch.allclose(published.continued(other, 7, touching, DT_S, SETTLE_S, 3.0, UP)[1], other[1])
     published.forget()
     assert len(published) == 0

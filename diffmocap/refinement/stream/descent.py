@@ -1,4 +1,4 @@
-"""The steps that a frame of the live refinement has time for, and what they leave to those of the next frame."""
+"""Optimizer steps of the live refinement: as many as a frame has time for, continued in the next frame."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _SHORT = 8
 
 
 class LiveDescent:
-    """Goes down the loss of one window after the other, from solution to solution, while there is time.
+    """Descends the loss of one window after the other, each from the last solution, while there is time.
 
     Args:
         points: the body, float32.
-        budget: of the frame; begun and ended by who calls.
+        budget: of the frame; begun and ended by the caller.
     """
 
     def __init__(self, points: BodyPoints, budget: TimeBudget) -> None:
@@ -32,12 +32,12 @@ class LiveDescent:
         self._metric: WindowMetric | None = None
 
     def begin(self) -> None:
-        """Another track, or another loss: nothing known holds."""
+        """Another track, or another loss: drops metric and pairs."""
         self.forget()
         self._metric = None
 
     def forget(self) -> None:
-        """The next solution is not a continuation of the last one."""
+        """The next solution does not continue the last one: drops the pairs."""
         self._steps.forget()
 
     def knots_moved(self) -> None:
@@ -46,13 +46,13 @@ class LiveDescent:
         self._metric = None
 
     def judged(self, fell: bool) -> None:
-        """Whether the loss fell along the last step, where it was looked at after :meth:`descend`."""
+        """Whether the loss fell along the last step, where the caller computed it after :meth:`descend`."""
         self._steps.judged(fell)
 
     def descend(
         self, task: LiveTask, x: torch.Tensor, settings: LiveSettings
     ) -> tuple[torch.Tensor, torch.Tensor, float, int]:
-        """Unknowns [1, N] to try, the best ones evaluated so far and their loss, and the steps taken, from x [1, N]."""
+        """From x [1, N]: the next trial point, the best point evaluated and its loss, and the number of steps taken."""
         self._budget.start_iterations()
         if isinstance(settings.optimizer, StepOptimizer):
             return self._stepped(settings.optimizer, task, x)
@@ -69,7 +69,7 @@ class LiveDescent:
             if value < best_loss:
                 best, best_loss, best_slope = x, value, slope
             elif step is None:
-                break  # no number at the start: nothing to descend from
+                break  # NaN at the start: nothing to descend from
             step = self._steps.step(self._metric_of(task, settings.spacing), best_slope)
             x = best + step
             taken += 1
@@ -88,7 +88,7 @@ class LiveDescent:
             if value < best_loss:
                 best, best_loss = state.x.to(x), value
             elif not taken:
-                break  # no number at the start: nothing to descend from
+                break  # NaN at the start: nothing to descend from
             state = optimizer.step(state, loss, gradient)
             taken += 1
             self._budget.iterated()

@@ -2,10 +2,9 @@
 
     frame -> buffer -> window, smooth reference -> steps while there is time -> continuation of what was published
 
-The pose of the newest frame comes from a window in which it is the last: later frames correct it only for those who
-ask for a lag. In the words of estimation it is a fixed-lag smoother (Moore, "Discrete-time fixed-lag smoothing
-algorithms", 1973). How published frames hang together although windows differ:
-:mod:`diffmocap.refinement.stream.published_motion`.
+Without a lag the pose of the newest frame comes from a window in which it is the last (a filter); with a lag later
+frames correct it: a fixed-lag smoother (Moore, "Discrete-time fixed-lag smoothing algorithms", 1973). How published
+frames form one motion although windows differ: :mod:`diffmocap.refinement.stream.published_motion`.
 """
 
 from __future__ import annotations
@@ -34,21 +33,22 @@ from diffmocap.refinement.window.window import Window
 
 #: A last solution whose loss is this many times what it was fits the new frame less than the reference may.
 _STALE = 3.0
-#: The unrefined motion is assessed every so many frames while the published one costs less than this share of it.
-_RAW_EVERY, _FAR_BELOW = 4, 0.25
-#: Where refinement does not help, what was published fades to the input unless a joint is this far from it [m].
+#: The loss of the unrefined motion is computed every so many frames while the candidate's is below this fraction of it.
+_UNREFINED_EVERY, _FAR_BELOW = 4, 0.25
+#: Where refinement does not help, the published motion blends into the input unless a joint is this far from it [m].
 _FARTHEST_M = 0.6
-#: What was published is continued over so many frames that no window was refined for; over more it begins anew.
+#: The published motion is continued over at most this many frames without a window; over more it starts anew.
 _MOST_BRIDGED = 8
 
 
 @dataclass(frozen=True)
 class _Found:
-    """Unknowns [1, N], the window's motion that they stand for, and what would be published of it."""
+    """Unknowns ``x`` [1, N], the window's motion that they stand for, and the candidate for publishing: that motion as
+    the continuation of the published one."""
 
     x: torch.Tensor
     solution: WindowSolution
-    published: WindowSolution
+    candidate: WindowSolution
 
 
 class FixedLagRefiner:
@@ -101,13 +101,13 @@ class FixedLagRefiner:
         self._x = torch.zeros(1, self._knots.count * KNOT_SIZE)
         self._descent.begin()
         self._reference: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._published = PublishedMotion(self._points, settings.window_frames)
+        self._history = PublishedMotion(self._points, settings.window_frames)
         self._loss: float | None = None
-        self._before: float | None = None
-        self._before_age = 0
+        self._unrefined_loss: float | None = None
+        self._unrefined_age = 0
         self._angles: torch.Tensor | None = None
         self._since_ground = 0
-        self._kept = 0  # frames in the buffer since the last window
+        self._since_window = 0  # frames put into the buffer since the last window
 
     @torch.no_grad()
     def step(self, frame: LiveFrame, dt_s: float, restarted: bool = False) -> LiveResult | None:
@@ -120,7 +120,7 @@ class FixedLagRefiner:
         """
         self._budget.begin(self.settings.budget_ms, self.settings.iterations)
         restarted = self._take(frame, dt_s, restarted)
-        moved, self._kept = self._kept, 0
+        moved, self._since_window = self._since_window, 0
         window = live_window(self._buffer, self._ground.ground, self.settings)
         if not bool(window.lifted.any()):
             self._begin()  # nothing to go on; wait for a pose
@@ -133,8 +133,8 @@ class FixedLagRefiner:
         self._watch_ground(task, moved)
         return result
 
-    def keep(self, frame: LiveFrame, dt_s: float, restarted: bool = False) -> bool:
-        """Take a frame that there is no time to refine: the next window has it in its place.
+    def store(self, frame: LiveFrame, dt_s: float, restarted: bool = False) -> bool:
+        """Put a frame into the buffer without refining it, where there is no time: later windows contain it.
 
         Returns:
             Whether a track begins with it.
@@ -147,31 +147,32 @@ class FixedLagRefiner:
         if restarted or self._built != (settings.window_frames, settings.hypotheses, settings.spacing):
             self._begin()
         restarted = not self._buffer.count
-        self._kept = min(self._kept + self._buffer.push(frame, dt_s), settings.window_frames)
+        self._since_window = min(self._since_window + self._buffer.push(frame, dt_s), settings.window_frames)
         return restarted
 
     def _task(self, window: Window, moved: int) -> LiveTask:
         """The problem of this frame, ``moved`` frames after the last one."""
-        x, before = self._x, self._reference
-        dropped = 0
-        if before is not None:
-            dropped = before[1].shape[1] + moved - window.frames
-            before = (before[0][:, dropped:], before[1][:, dropped:]) if dropped < before[1].shape[1] else None
+        x, previous = self._x, self._reference
+        if previous is not None:
+            count = previous[1].shape[1]
+            dropped = count + moved - window.frames
+            previous = (previous[0][:, dropped:], previous[1][:, dropped:]) if dropped < count else None
         for _ in range(moved if self._reference is not None else 0):
             x = self._knots.advance(x)
             if self._knots.phase == 0:
                 self._descent.knots_moved()
         self._x = x
-        self._reference = live_reference(window, before)
+        self._reference = live_reference(window, previous)
         weights = self.settings.weights
         weights = weights if self._ground.ground is not None else without_ground(weights)
         spline = self._knots.spline(window.frames)
         return LiveTask(window, self._points, self._reference, spline, x, weights)
 
     def _choose(self, task: LiveTask, x: torch.Tensor, best: torch.Tensor, best_loss: float) -> _Found:
-        """The last point tried if it is the best, and the reference itself where the last solution is out of date."""
-        self._before_age += 1
-        found = self._found(task, x, self._before is None or self._before_age >= _RAW_EVERY)
+        """The last trial point if its loss is the lowest, else the best one; the reference itself where the last
+        solution is out of date."""
+        self._unrefined_age += 1
+        found = self._found(task, x, self._unrefined_loss is None or self._unrefined_age >= _UNREFINED_EVERY)
         if found.solution.loss > best_loss:
             found = self._found(task, best)
         if best is not x:
@@ -183,17 +184,17 @@ class FixedLagRefiner:
                 self._descent.forget()
         return found
 
-    def _found(self, task: LiveTask, x: torch.Tensor, with_raw: bool = False) -> _Found:
-        """What x [1, N] comes to, and what would be published of it; ``with_raw`` assesses the unrefined motion too."""
+    def _found(self, task: LiveTask, x: torch.Tensor, with_unrefined: bool = False) -> _Found:
+        """Solution and candidate of x [1, N] with their losses; ``with_unrefined`` computes the unrefined loss, too."""
         motion = task.motion_of(x)
         motions = [motion, self._continued(task, motion)]
-        solution, published, *raw = task.assess([*motions, task.unrefined()] if with_raw else motions)
-        if raw:
-            self._before, self._before_age = raw[0].loss, 0
-        return _Found(x, solution, published)
+        solution, candidate, *unrefined = task.assess([*motions, task.unrefined()] if with_unrefined else motions)
+        if unrefined:
+            self._unrefined_loss, self._unrefined_age = unrefined[0].loss, 0
+        return _Found(x, solution, candidate)
 
     def _continued(self, task: LiveTask, motion: Motion, hold: bool = True) -> Motion:
-        """A window's motion as the continuation of what was published; ``hold`` keeps what stands in its place."""
+        """A window's motion as the continuation of the published one; ``hold``: points in contact stay in place."""
         index = task.window.frames - 1 - self.settings.lag_frames
         return self._continued_at(task, motion, index, hold) if index >= 0 else motion
 
@@ -201,52 +202,53 @@ class FixedLagRefiner:
         settings, ground = self.settings, self._ground.ground
         up = None if ground is None or not hold else ground.up.float()
         touching, dt_s = task.physics.touching[0], task.window.dt_s
-        return self._published.continued(motion, index, touching, dt_s, settings.settle_s, settings.stance, up)
+        return self._history.continued(motion, index, touching, dt_s, settings.settle_s, settings.stance, up)
 
     def _bridge(self, task: LiveTask, x: torch.Tensor, moved: int) -> None:
-        """Continue what was published over frames that were lost on the way, or kept; over many it begins anew."""
+        """Continue the published motion over frames that were lost, or for which there was no time; over many it starts
+        anew."""
         newest = task.window.frames - 1 - self.settings.lag_frames
-        between = range(max(newest - moved + 1, 0), newest if len(self._published) else 0)
+        between = range(max(newest - moved + 1, 0), newest if len(self._history) else 0)
         if len(between) > _MOST_BRIDGED:
-            self._published.forget()
+            self._history.forget()
         elif between:
             motion = task.motion_of(x)
             for index in between:
-                self._publish(task, self._continued_at(task, motion, index), index)
+                self._append(task, self._continued_at(task, motion, index), index)
 
-    def _publish(self, task: LiveTask, motion: Motion, index: int) -> None:
-        self._published.publish(motion[0][index], motion[1][index], task.physics.touching[0, index])
+    def _append(self, task: LiveTask, motion: Motion, index: int) -> None:
+        self._history.append(motion[0][index], motion[1][index], task.physics.touching[0, index])
 
     def _finish(self, task: LiveTask, found: _Found, iterations: int, restarted: bool) -> LiveResult | None:
-        """Keep the solution if it helps, and the pose to publish."""
-        unrefined, published = task.unrefined(), found.published
-        if self._before_age and not published.loss <= _FAR_BELOW * self._before:
-            self._before, self._before_age = task.assess([unrefined])[0].loss, 0
-        if not published.loss <= self._before:
-            published = found.solution  # the past is what is worse: go on from the solution itself
+        """Store the solution if its loss is below that of the unrefined motion, and give the pose to publish."""
+        unrefined, candidate = task.unrefined(), found.candidate
+        if self._unrefined_age and not candidate.loss <= _FAR_BELOW * self._unrefined_loss:
+            self._unrefined_loss, self._unrefined_age = task.assess([unrefined])[0].loss, 0
+        if not candidate.loss <= self._unrefined_loss:
+            candidate = found.solution  # the loss comes from continuing the published motion: start from the solution
         most_m = self.settings.most_change_m
-        helps = published.loss <= self._before and self._change_m(published.motion, unrefined) < most_m
+        helps = candidate.loss <= self._unrefined_loss and self._change_m(candidate.motion, unrefined) < most_m
         if helps:
             self._x, self._loss = found.x, found.solution.loss
         else:
             self._x, self._loss = torch.zeros_like(found.x), None
             self._descent.forget()
-            raw, published = task.assess([unrefined, self._continued(task, unrefined, hold=False)])
-            self._before, self._before_age = raw.loss, 0
-            if not published.loss <= raw.loss or not self._change_m(published.motion, unrefined) < _FARTHEST_M:
-                published = raw
+            itself, candidate = task.assess([unrefined, self._continued(task, unrefined, hold=False)])
+            self._unrefined_loss, self._unrefined_age = itself.loss, 0
+            if not candidate.loss <= itself.loss or not self._change_m(candidate.motion, unrefined) < _FARTHEST_M:
+                candidate = itself
         lag = self.settings.lag_frames
         index = task.window.frames - 1 - lag
         if index >= 0:
-            self._publish(task, published.motion, index)
+            self._append(task, candidate.motion, index)
         if index < 0 or not bool(task.window.lifted[0, index]):
             self._budget.end()
             return None
-        solution = found.solution if helps else replace(published, torques=None)
-        pose = pose_of(task, published, solution, index, self._points, self._angles)
+        solution = found.solution if helps else replace(candidate, torques=None)
+        pose = pose_of(task, candidate, solution, index, self._points, self._angles)
         self._angles = pose["angles"]
         return LiveResult(
-            age=self._buffer.age(lag), **pose, loss_before=self._before, loss_after=published.loss,
+            age=self._buffer.age(lag), **pose, loss_before=self._unrefined_loss, loss_after=candidate.loss,
             iterations=iterations, refined=helps, restarted=restarted, ground_source=self._ground.source,
             milliseconds=self._budget.end(),
         )  # fmt: skip
@@ -259,7 +261,7 @@ class FixedLagRefiner:
         return float((joints[0] - joints[1]).norm(dim=-1).max().nan_to_num(torch.inf))
 
     def _watch_ground(self, task: LiveTask, moved: int) -> None:
-        """Once a window's length. Of the reference, which no ground has drawn to itself."""
+        """Once a window's length, on the reference, which does not depend on the ground."""
         self._since_ground += moved
         if self._since_ground < self.settings.window_frames:
             return
@@ -269,5 +271,5 @@ class FixedLagRefiner:
         placed = self._points.positions(turned).split(self._points.sizes, -1)[2]
         soles = placed[..., self._feet].transpose(-1, -2) + pelvis[:, None]
         if self._ground.observe(soles, joints, task.window.dt_s, task.window.lifted[0]):
-            self._loss = self._before = None  # another loss from now on
+            self._loss = self._unrefined_loss = None  # losses with another ground do not compare
             self._descent.begin()

@@ -103,8 +103,8 @@ class PublishedMotion:
             ))  # fmt: skip
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
-    def publish(self, rotations: torch.Tensor, pelvis: torch.Tensor, touching: torch.Tensor) -> None:
-        """Appends the published pose, rotations [24, 3, 3] and pelvis [3] m, with its contacts [P] bool."""
+    def append(self, rotations: torch.Tensor, pelvis: torch.Tensor, touching: torch.Tensor) -> None:
+        """Appends a published pose, rotations [24, 3, 3] and pelvis [3] m, with its contacts [P] bool."""
         self._rotations.append(rotations)
         self._pelvis.append(pelvis)
         self._firm = self._next_firm(touching)

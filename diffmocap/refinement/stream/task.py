@@ -57,7 +57,7 @@ class WindowSolution:
 
     Attributes:
         motion: rotations [T, 24, 3, 3] and pelvis [T, 3] m.
-        loss: infinite where it is no number. touching: [T, P] bool.
+        loss: infinity in place of NaN. touching: [T, P] bool.
         torques: [T-2, 3, 23] N m of joints 1 to 23 on their children, in the frame's axes; None without a ground.
         forces: [T-2, P, 3] N of the contact points on the body; None where the torques are.
     """
