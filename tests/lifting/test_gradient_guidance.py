@@ -19,7 +19,7 @@ from diffmocap.lifting.sampling.ddim import ddim_sample, ddim_timesteps
 from diffmocap.lifting.sampling.gradient_guidance import FORMS, KeypointLikelihood, gradient_guided_denoiser
 from diffmocap.lifting.sampling.guidance import guided_denoiser
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
-from diffmocap.lifting.sampling.unconditional import sample_prior
+from tests.lifting.prior_samples import sample_prior
 
 SCHEDULE = NoiseSchedule("cosine", 1000)
 
