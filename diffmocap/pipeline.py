@@ -26,7 +26,7 @@ from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.lifting.tracking.track import HypothesisTrack, TrackedPoses, TrackSettings
 from diffmocap.physics.revolute_torques import on_branch
-from diffmocap.refinement.filter.settings import SmootherSettings
+from diffmocap.refinement.filter.settings import FilterSettings
 from diffmocap.refinement.physics_refiner import PhysicsRefiner
 from diffmocap.refinement.refiner import Refiner
 from diffmocap.refinement.settings import PhysicsSettings
@@ -56,7 +56,7 @@ class PipelineSettings:
     sides: SideSettings = field(default_factory=SideSettings)
     lifting: LiftingSettings = field(default_factory=LiftingSettings)
     track: TrackSettings = field(default_factory=TrackSettings)
-    refinement: PhysicsSettings | SmootherSettings | None = None
+    refinement: PhysicsSettings | FilterSettings | None = None
     clock: ClockSettings = field(default_factory=ClockSettings)
 
 
