@@ -21,6 +21,7 @@ from diffmocap.body.model import BodyModel
 from diffmocap.camera.projection import project
 from diffmocap.device import resolve_device
 from diffmocap.errors import DiffmocapError
+from diffmocap.keypoints.confidence import without_uncertain
 from diffmocap.keypoints.side_exchange import SideKeeper, SideSettings
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.settings import LiftingSettings
@@ -291,11 +292,8 @@ def load_lifter(weights: str | Path | None, body_model: str | Path | None, devic
 
 
 def _as_lifted(keypoints: Keypoints2D, intrinsics: CameraIntrinsics, min_confidence: float) -> Keypoints2D:
-    """What counts of the keypoints, without lens distortion."""
-    missing = keypoints.confidence < min_confidence
-    if (missing & (keypoints.confidence > 0)).any():
-        confidence = np.where(missing, np.float32(0.0), keypoints.confidence)
-        keypoints = replace(keypoints, confidence=confidence)
+    """The keypoints that count, without lens distortion."""
+    keypoints = without_uncertain(keypoints, min_confidence)
     if not intrinsics.distortion:
         return keypoints
     from diffmocap.camera.lens import undistort_keypoints  # needs OpenCV, the rest here does not

@@ -153,12 +153,6 @@ def angle_rates(angles: torch.Tensor, angular_velocity: torch.Tensor) -> torch.T
     return rates[..., 0].flatten(-2)
 
 
-def gimbal_margin(rotations: torch.Tensor) -> torch.Tensor:
-    """cos(middle angle) [..., 23]: 0 in gimbal lock, 1 furthest from it."""
-    flat = rotations[..., 1:, :, :].flatten(-2)
-    return flat.gather(-1, _ENTRIES[:, 3:5].to(flat.device).expand(*flat.shape[:-1], 2)).norm(dim=-1)
-
-
 def angle_limits() -> torch.Tensor:
     """Lower and upper limits [69, 2] in rad."""
     rows = []

@@ -1,8 +1,8 @@
 """The body: rest joints, forward kinematics, keypoints and skin from local rotations.
 
 The maths is SMPL's (Loper et al. 2015): ``v = LBS(template + shape(betas) + pose(R), joints, R)``. ``smplx`` is the
-reference implementation; :func:`smplx_layer` builds its layer from the same file, and the tests hold the two
-together. This class computes only what is asked: live use needs joints and 25 keypoints, not 13,718 vertices.
+reference implementation, and the tests hold the two together. This class computes only what is asked: live use needs
+joints and 25 keypoints, not 13,718 vertices.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from diffmocap.body.skeleton import (
     KEYPOINT_FROM_VERTEX,
     NUM_JOINTS,
     NUM_KEYPOINTS,
-    PARENTS,
 )
 from diffmocap.body.smpl_data import SmplData, read_smpl_npz
 from diffmocap.resources import verified_model
@@ -133,24 +132,3 @@ def _skin(
     transforms = torch.cat([global_rotations, translation[..., None]], -1).flatten(2)
     blended = (weights @ transforms).unflatten(-1, (3, 4))
     return (blended[..., :3] @ v[..., None])[..., 0] + blended[..., 3]
-
-
-def smplx_layer(body: BodyModel, batch_size: int = 1):
-    """smplx's own SMPL layer over the same arrays; its ``transl`` is the pelvis minus the rest pelvis.
-
-    ``posedirs`` are zeros where the body has none.
-    """
-    import smplx
-    from smplx.utils import Struct
-
-    d = body.data
-    posedirs = np.zeros((len(d.v_template), 3, 207), np.float32) if d.posedirs is None else d.posedirs
-    struct = Struct(
-        v_template=d.v_template, shapedirs=d.shapedirs, posedirs=posedirs, J_regressor=d.regressor,
-        weights=d.weights, f=d.faces, kintree_table=np.array([PARENTS, range(NUM_JOINTS)]),
-    )  # fmt: skip
-    # smplx also wants ids for fingertips; the body's file need not name them.
-    names = ("nose", "reye", "leye", "rear", "lear", "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel")
-    tips = [f"{side}{f}" for side in "lr" for f in ("thumb", "index", "middle", "ring", "pinky")]
-    ids = {n: d.vertex_ids[n] for n in names} | {t: d.vertex_ids.get(t, 0) for t in tips}
-    return smplx.SMPL("", data_struct=struct, vertex_ids=ids, batch_size=batch_size)

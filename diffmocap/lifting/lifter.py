@@ -12,6 +12,7 @@ from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
 from diffmocap.camera.projection import rays_to
 from diffmocap.device import resolve_device
 from diffmocap.errors import AbandonedError
+from diffmocap.keypoints.confidence import without_uncertain
 from diffmocap.lifting.network.acceleration import accelerate
 from diffmocap.lifting.network.condition import Condition, make_condition, root_from_network, root_to_network
 from diffmocap.lifting.network.denoiser import TransformerDenoiser
@@ -68,14 +69,14 @@ class Lifter:
 
         ``previous``: the result for the frame before; its hypothesis k is what hypothesis k starts from and is told as
         the pose before, where it is ``known``.
-        Keypoints are those of an ideal pinhole camera (see ``camera.intrinsics.undistort_keypoints``).
+        Keypoints are those of an ideal pinhole camera (see ``camera.lens.undistort_keypoints``).
 
         Raises:
             AbandonedError: :meth:`abandon` was called meanwhile.
         """
         self._abandoned.clear()
+        keypoints = without_uncertain(keypoints, settings.min_confidence)
         confidence = torch.as_tensor(keypoints.confidence, dtype=torch.float32)
-        confidence = torch.where(confidence < settings.min_confidence, 0.0, confidence)
         if int((confidence > 0).sum()) < settings.min_keypoints:
             return None
         points = torch.as_tensor(keypoints.points_px, dtype=torch.float32)

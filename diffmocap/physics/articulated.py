@@ -179,13 +179,6 @@ class ArticulatedBody:
         jacobian = at.jacobian[:, NUM_JOINTS:].flatten(1, 2)
         return (jacobian @ u.flatten(1)[..., None]).view(len(u), -1, 3)
 
-    def forward_dynamics(
-        self, at: Configuration, u: torch.Tensor, torque: torch.Tensor, gravity: torch.Tensor
-    ) -> torch.Tensor:
-        """Accelerations [B, 25, 3] (pelvis m/s^2, segments rad/s^2) under joint torques [B, 24, 3] N m alone."""
-        force = self.joint_force(torque) - self.bias(at, u, gravity)
-        return SolvePositive.apply(self.mass_matrix(at), force).view_as(u)
-
     def turn(self, rotations: torch.Tensor, omega: torch.Tensor, dt_s: float) -> torch.Tensor:
         """Rotations [B, 24, 3, 3] after dt_s seconds of the angular velocities omega [B, 24, 3].
 

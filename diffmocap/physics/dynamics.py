@@ -52,11 +52,6 @@ class JointLoads:
     force: torch.Tensor
     torque: torch.Tensor
 
-    def torque_in_child_axes(self, rotations: torch.Tensor) -> torch.Tensor:
-        """Torques [..., 24, 3] in the child's segment axes: the motor torque of a spherical joint whose rate is the
-        child's angular velocity relative to its parent, in the child's axes. ``rotations`` [..., 24, 3, 3] global."""
-        return (self.torque[..., None, :] @ rotations)[..., 0, :]
-
 
 def centre_of_mass(centres: torch.Tensor, segments: BodySegments) -> torch.Tensor:
     """Centre of mass [..., 3] m of the body, from its segments' centres [..., 24, 3]; takes their rates as well."""
@@ -70,14 +65,6 @@ def momentum(motion: SegmentMotion, segments: BodySegments) -> tuple[torch.Tenso
     arm = motion.centres - centre_of_mass(motion.centres, segments)[..., None, :]
     spin = (inertia @ motion.angular_velocity[..., None])[..., 0]
     return linear.sum(-2), (torch.linalg.cross(arm, linear) + spin).sum(-2)
-
-
-def energy(motion: SegmentMotion, segments: BodySegments, gravity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Kinetic and potential energy [...] J; the potential is zero at the frame's origin. ``gravity`` [..., 3] m/s^2."""
-    spin = (_turned_inertia(motion, segments) @ motion.angular_velocity[..., None])[..., 0]
-    moving = segments.mass * motion.velocity.square().sum(-1) + (motion.angular_velocity * spin).sum(-1)
-    height = -(motion.centres * gravity[..., None, :]).sum(-1)
-    return 0.5 * moving.sum(-1), (segments.mass * height).sum(-1)
 
 
 def momentum_rates(

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from diffmocap.body.mocap import load_clips, load_split
-from diffmocap.body.model import BodyModel, smplx_layer
+from diffmocap.body.model import BodyModel
+from tests.body.smplx_layer import smplx_layer
 
 FRAMES = 24
 

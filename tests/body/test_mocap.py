@@ -67,7 +67,7 @@ def test_collection_holds_what_its_arrays_say(mocap_dir, test_clips):
 
 def test_amass_joints_are_smpls_joints_turned_upright(tmp_path, body):
     """smplx with the file's own parameters in the z-up world, turned, against our kinematics in the y-up one."""
-    from diffmocap.body.model import smplx_layer
+    from tests.body.smplx_layer import smplx_layer
 
     arrays = write_amass(tmp_path / "walk_poses.npz", fps=30.0)
     (clip,) = load_clips(tmp_path / "walk_poses.npz", body=body)

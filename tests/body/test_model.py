@@ -7,9 +7,10 @@ import pytest
 import roma
 import torch
 
-from diffmocap.body.model import BodyModel, smplx_layer
+from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
 from diffmocap.body.skeleton import JOINT_MIRROR, JOINT_NAMES, KEYPOINT_MIRROR, KEYPOINT_NAMES, LEVELS, PARENTS
+from tests.body.smplx_layer import smplx_layer
 
 
 @pytest.fixture(scope="module")

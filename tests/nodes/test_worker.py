@@ -26,11 +26,11 @@ def test_the_newest_items_are_worked_on(depth, expected):
     gate = Gate()
     worker = LatestWorker(gate, pytest.fail, depth)
     worker.put(0)
-    assert gate.begun.acquire(timeout=5)  # 0 is in work, the others wait
+    assert gate.begun.acquire(timeout=60)  # 0 is in work, the others wait
     dropped = sum(worker.put(i) for i in range(1, 5))
     gate.open.set()
     for _ in expected[1:]:
-        assert gate.begun.acquire(timeout=5)
+        assert gate.begun.acquire(timeout=60)
     assert worker.stop()
     assert gate.done == expected and dropped == worker.dropped == 5 - len(expected)
 
@@ -42,7 +42,7 @@ def test_a_failure_is_told_and_the_worker_lives_on():
     worker.put("bad")
     worker.put("good")
     for _ in range(2):
-        assert gate.begun.acquire(timeout=5)
+        assert gate.begun.acquire(timeout=60)
     assert worker.stop()
     assert gate.done == ["bad", "good"] and [str(error) for error in failures] == ["bad item"]
 
@@ -51,7 +51,7 @@ def test_stop_finishes_what_is_in_work_only():
     gate = Gate()
     worker = LatestWorker(gate, pytest.fail)
     worker.put("first")
-    assert gate.begun.acquire(timeout=5)
+    assert gate.begun.acquire(timeout=60)
     worker.put("second")
     stopped = []
     stopper = threading.Thread(target=lambda: stopped.append(worker.stop()))
@@ -65,12 +65,12 @@ def test_a_smaller_depth_takes_effect_with_the_next_item():
     gate = Gate()
     worker = LatestWorker(gate, pytest.fail, depth=8)
     worker.put(0)
-    assert gate.begun.acquire(timeout=5)
+    assert gate.begun.acquire(timeout=60)
     for item in range(1, 5):
         worker.put(item)
     worker.depth = 1
     assert worker.put(5) == 4
     gate.open.set()
-    assert gate.begun.acquire(timeout=5)
+    assert gate.begun.acquire(timeout=60)
     worker.stop()
     assert gate.done == [0, 5]

@@ -8,7 +8,7 @@ import torch
 from diffmocap.errors import SettingsError
 from diffmocap.optim import features as module
 from diffmocap.optim.features import Features, FeatureSettings
-from diffmocap.optim.task import FunctionTask
+from tests.optim.function_task import FunctionTask
 
 BATCH, N, STEPS = 3, 12, 8
 EXACT = FeatureSettings(epsilon=1e-30)  # second moments of exactly 1

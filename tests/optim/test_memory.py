@@ -11,7 +11,7 @@ from diffmocap.optim.adafactor_mlp import AdafactorMlp, AdafactorMlpSettings
 from diffmocap.optim.features import Features, FeatureSettings
 from diffmocap.optim.memory import FIRST_UNIT, GROW, MEMORY_FEATURES
 from diffmocap.optim.optimus import Optimus, OptimusSettings
-from diffmocap.optim.task import FunctionTask
+from tests.optim.function_task import FunctionTask
 
 N = 7
 SMALL = {"width": 16, "heads": 2, "attention_width": 8, "feedforward": 16, "mlp_width": 16, "mlp_layers": 2}

@@ -17,8 +17,9 @@ from diffmocap.optim.learned_gradient_descent import LearnedGradientDescent, Lea
 from diffmocap.optim.optimus import Optimus, OptimusSettings
 from diffmocap.optim.safeguard import Safeguard
 from diffmocap.optim.stopping import Budget
-from diffmocap.optim.task import FunctionTask, Task
+from diffmocap.optim.task import Task
 from diffmocap.optim.weights import load_optimizer, save_optimizer
+from tests.optim.function_task import FunctionTask
 
 SMALL = {"width": 16, "heads": 2, "attention_width": 16, "feedforward": 16, "mlp_width": 16, "mlp_layers": 2}
 SETTINGS = {

@@ -12,10 +12,11 @@ from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, URDF_FROM_SMPL, rotat
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.body.urdf import read_urdf
 from diffmocap.physics.articulated import ArticulatedBody, SolvePositive
-from diffmocap.physics.dynamics import energy, joint_loads, momentum
+from diffmocap.physics.dynamics import joint_loads, momentum
 from diffmocap.physics.motion import SegmentMotion, segment_motion
 from diffmocap.physics.revolute_torques import revolute_torques
 from diffmocap.physics.tree import global_poses
+from tests.physics.mechanics import energy, forward_dynamics
 
 GRAVITY = torch.tensor([1.0, -9.0, 2.0], dtype=torch.float64)
 BATCH = 4
@@ -93,7 +94,7 @@ def test_forward_dynamics_undoes_inverse_dynamics(articulated, state):
     at = articulated.configuration(rotations, pelvis)
     torque = torque * at.inertia.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None]
     torque[:, 0] = 0
-    rate = articulated.forward_dynamics(at, u, torque, GRAVITY)
+    rate = forward_dynamics(articulated, at, u, torque, GRAVITY)
     loads = joint_loads(around(articulated, state, rate), articulated.segments, GRAVITY)
     torch.testing.assert_close(loads.torque[:, 0, 1:], torque[:, 1:], rtol=1e-4, atol=1e-3)
     assert float(loads.force[:, 0, 0].norm(dim=-1).max()) < 0.01
@@ -133,7 +134,7 @@ def fly(body, state, steps: int, dt: float) -> tuple[torch.Tensor, ...]:
     rotations, pelvis, u = state
     still = torch.zeros(BATCH, NUM_JOINTS, 3, dtype=torch.float64)
     for _ in range(steps):
-        u = u + dt * body.forward_dynamics(body.configuration(rotations, pelvis), u, still, GRAVITY)
+        u = u + dt * forward_dynamics(body, body.configuration(rotations, pelvis), u, still, GRAVITY)
         rotations, pelvis = body.turn(rotations, u[:, 1:], dt), pelvis + dt * u[:, 0]
     return rotations, pelvis, u
 

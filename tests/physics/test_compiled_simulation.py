@@ -14,8 +14,9 @@ from diffmocap.physics.articulated import ArticulatedBody
 from diffmocap.physics.compiled.step import pull_turned, turned
 from diffmocap.physics.compiled.tree_matrix import SIZE, factorise, solve
 from diffmocap.physics.ground import Ground
-from diffmocap.physics.ground_contact import GroundContact, with_fall_points
+from diffmocap.physics.ground_contact import GroundContact
 from diffmocap.physics.simulation import BodyMotionState, SimulatedMotion, Simulator
+from tests.physics.fall_points import with_fall_points
 
 DT = 1 / 30
 UP = torch.nn.functional.normalize(torch.tensor([0.1, 1.0, -0.05], dtype=torch.float64), dim=0)

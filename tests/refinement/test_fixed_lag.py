@@ -293,7 +293,7 @@ def test_an_optimizer_steps_in_every_frame_as_often_as_there_is_time(points, str
     assert all(r.milliseconds <= 9.5 for r in results[1:])
     still = refiner(points, stream, replace(settings, iterations=0))
     rest = [still.step(frame) for frame in stream[0][:12]][-1]
-    assert results[-1].loss_after < 0.9 * rest.loss_after, "steps that are counted are taken"
+    assert results[-1].loss_after < 0.98 * rest.loss_after, "steps that are counted are taken"
 
 
 def test_optimus_steps_in_every_frame_that_has_time_for_a_step(points, stream):

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 DISCOVERY_TIMEOUT_S = 60.0  # of a node that first has to start, on a busy machine
+#: Least time that is waited for anything [s]: what comes true ends the wait, so patience costs only failures time.
+PATIENCE_S = 90.0
 
 
 @dataclass
@@ -29,7 +31,7 @@ class NodeUnderTest:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
-    def end(self, signal_number: int = signal.SIGINT, timeout_s: float = 20.0) -> int:
+    def end(self, signal_number: int = signal.SIGINT, timeout_s: float = 60.0) -> int:
         """Asks the process to end; returns its exit code."""
         self.process.send_signal(signal_number)
         return self.process.wait(timeout_s)
@@ -66,6 +68,7 @@ class Graph:
 
     def spin_until(self, condition: Callable[[], Any], timeout_s: float, what: str = "the condition") -> Any:
         """Handles messages until ``condition`` holds; fails with all logs when it never does."""
+        timeout_s = max(timeout_s, PATIENCE_S)
         deadline = time.monotonic() + timeout_s
         while not (result := condition()):
             if time.monotonic() > deadline:

@@ -45,7 +45,7 @@ def test_a_file_is_played_to_its_end_and_the_process_ends_well(graph, clip):
     graph.spin_until(lambda: camera.process.poll() is not None, 60.0, "the end of the process")
     assert camera.process.returncode == 0, camera.log
     seen = numbers(images)
-    assert seen == sorted(set(seen)) and seen[-1] == FRAMES - 1 and len(seen) >= FRAMES - 3
+    assert seen == sorted(set(seen)) and seen[0] == 0 and seen[-1] == FRAMES - 1
     assert (images[0].width, images[0].height, images[0].encoding) == (64, 48, "bgr8")
     assert images[0].header.frame_id == "camera_optical_frame"
     assert {ns(image) for image in images} <= {ns(info) for info in infos}
@@ -53,7 +53,9 @@ def test_a_file_is_played_to_its_end_and_the_process_ends_well(graph, clip):
     assert ns(images[-1]) - ns(images[0]) >= 0.04e9 * (seen[-1] - seen[0]) - 5e6
     assert infos[0].k[4] == pytest.approx(24 / np.tan(np.deg2rad(25)))
     status = diagnostics["camera_node"]
-    assert status["message"] == "end of file" and status["level"] == 0 and int(status["frames"]) >= FRAMES - 3
+    assert status["message"] == "end of file" and status["level"] == 0
+    assert int(status["frames"]) + int(status["skipped"]) == FRAMES, "a busy machine skips frames, and counts them"
+    assert len(seen) >= int(status["frames"]) - 3
     assert "is at its end" in camera.log
 
 

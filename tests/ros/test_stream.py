@@ -93,8 +93,9 @@ def test_pose_node_says_what_is_wrong_with_its_input(graph):
     feed.until(lambda s: "2.0 h" not in s["message"], "that the refusal is over", feed.send)
     joint_states.clear()
     feed.until_said(WARN, "the keypoints have no stamps", lambda: feed.send(0))
+    feed.until(lambda s: len(joint_states) > 5, "poses without stamps", lambda: feed.send(0))
     stamps_s = [s.header.stamp.sec + 1e-9 * s.header.stamp.nanosec for s in joint_states]
-    assert len(stamps_s) > 5 and abs(stamps_s[-1] - time.time()) < 30.0 and np.diff(stamps_s).min() > 0
+    assert abs(stamps_s[-1] - time.time()) < 30.0 and np.diff(stamps_s).min() > 0
     assert node.log.count("the keypoints have no stamps") == 1
 
     assert graph.set_parameter("pose_node", "steps", 1000).successful
@@ -181,7 +182,7 @@ def test_a_simulated_time_that_is_missing_is_said(graph):
     assert not joint_states
     # A bag of another year, whose player tells the time 40 times a second.
     publisher = graph.node.create_publisher(Clock, "/clock", 10)
-    began_s, start_ns = time.monotonic(), 1_600_000_000 * 10**9
+    began_s, start_ns, told_s = time.monotonic(), 1_600_000_000 * 10**9, []
 
     def now_ns() -> int:
         return start_ns + round(1e9 * (time.monotonic() - began_s))
@@ -190,6 +191,7 @@ def test_a_simulated_time_that_is_missing_is_said(graph):
         message = Clock()
         message.clock.sec, message.clock.nanosec = divmod(now_ns(), 10**9)
         publisher.publish(message)
+        told_s.append(time.monotonic())
 
     graph.node.create_timer(0.025, tell)
     status = feed.until(
@@ -198,5 +200,6 @@ def test_a_simulated_time_that_is_missing_is_said(graph):
         lambda: feed.send(now_ns()),
     )
     assert joint_states[-1].header.stamp.sec < 1_600_001_000
-    assert 15.0 < float(status["clock_period_ms"]) < 100.0
+    period_ms = 1e3 * (told_s[-1] - told_s[0]) / (len(told_s) - 1)  # more than 25 on a busy machine
+    assert 0.3 * period_ms < float(status["clock_period_ms"]) < 3.0 * period_ms
     assert node.log.count("no time has come on /clock:") <= 2 and "Traceback" not in node.log

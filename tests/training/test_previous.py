@@ -50,7 +50,7 @@ def test_pairs_move_as_the_capture_did(body, frames):
     now, before = sampler.pairs(200, lag=2)
     exact = "donot_use_mm_for_euclid_dist"  # the fast way takes neighbouring frames for each other
     place = torch.cdist(now.flatten(1), rotations.flatten(1), compute_mode=exact).argmin(1)
-    inside = clips[(place - 2).clamp_min(0)] == clips[place]
+    inside = (place >= 2) & (clips[(place - 2).clamp_min(0)] == clips[place])
     assert inside.sum() > 150
     assert torch.allclose(before[inside], rotations[place[inside] - 2], atol=1e-4)
     augmented = PoseSampler(body, rotations, g, clips=clips)

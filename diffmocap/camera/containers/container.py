@@ -25,11 +25,6 @@ class Turn:
         """The turn nearest to ``degrees``."""
         return cls(round(degrees / 90.0) % 4, mirrored) if math.isfinite(degrees) else cls()
 
-    @property
-    def swaps_sides(self) -> bool:
-        """Width becomes height."""
-        return self.quarters % 2 == 1
-
 
 @dataclass(frozen=True)
 class Container:

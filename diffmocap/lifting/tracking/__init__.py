@@ -1,5 +1,6 @@
-"""Hypotheses over time: which continue, which are weighed down, and when the track breaks.
+"""Hypotheses over time: which continue, which lose weight, and when a jump ends the track.
 
-May import the lifting rooms beside it. A *track* is the time over which one person is followed without interruption; a
-*break* is a frame whose pose cannot continue the previous one.
+May import the other packages of lifting. A *track* is the time over which one person is followed without interruption;
+a *break* is a frame whose pose cannot continue the previous one. A gap in time ends a track, too: that is decided for
+the whole pipeline by `timing.track_clock`.
 """

@@ -1,0 +1,17 @@
+"""Keypoints below a confidence count as missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from diffmocap.types import Keypoints2D
+
+
+def without_uncertain(keypoints: Keypoints2D, min_confidence: float) -> Keypoints2D:
+    """The same keypoints, those of a confidence below ``min_confidence`` (0 to 1) with a confidence of 0: missing."""
+    missing = keypoints.confidence < min_confidence
+    if not (missing & (keypoints.confidence > 0)).any():
+        return keypoints
+    return replace(keypoints, confidence=np.where(missing, np.float32(0.0), keypoints.confidence))
