@@ -73,7 +73,7 @@ class PoseResult:
         tracked: the hypotheses of the image that the pose is of, and which of them was followed.
         joint_angles: [69] rad, float64, continuous within a track.
         joint_velocities: [69] rad/s, float64: those of the physics where it ran without a lag, else over the step from
-            the pose before, zero at a start.
+            the previous pose, zero at a start.
         efforts: [69] N m, float64, of the joints' motors; None where no physics ran or no ground is known.
     """
 
@@ -270,7 +270,7 @@ class PosePipeline:
 
 
 def _angles(state: BodyState, before: PoseResult | None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Joint angles [69] that continue those of the pose before, their rates and, where there are any, efforts."""
+    """Joint angles [69] that continue those of the previous pose, their rates and, where there are any, efforts."""
     last = None if before is None else torch.from_numpy(before.joint_angles)
     angles = angles_from_rotations(state.rotations.double(), last)
     physics, efforts = state.physics, None
