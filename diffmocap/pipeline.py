@@ -27,7 +27,7 @@ from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.lifting.tracking.track import HypothesisTrack, TrackedPoses, TrackSettings
 from diffmocap.physics.revolute_torques import on_branch
-from diffmocap.refinement.filter.settings import SmootherSettings
+from diffmocap.refinement.filter.settings import FilterSettings
 from diffmocap.refinement.physics_refiner import PhysicsRefiner
 from diffmocap.refinement.refiner import Refiner
 from diffmocap.refinement.settings import PhysicsSettings
@@ -57,7 +57,7 @@ class PipelineSettings:
     sides: SideSettings = field(default_factory=SideSettings)
     lifting: LiftingSettings = field(default_factory=LiftingSettings)
     track: TrackSettings = field(default_factory=TrackSettings)
-    refinement: PhysicsSettings | SmootherSettings | None = None
+    refinement: PhysicsSettings | FilterSettings | None = None
     clock: ClockSettings = field(default_factory=ClockSettings)
 
 
@@ -73,7 +73,7 @@ class PoseResult:
         tracked: the hypotheses of the image that the pose is of, and which of them was followed.
         joint_angles: [69] rad, float64, continuous within a track.
         joint_velocities: [69] rad/s, float64: those of the physics where it ran without a lag, else over the step from
-            the pose before, zero at a start.
+            the previous pose, zero at a start.
         efforts: [69] N m, float64, of the joints' motors; None where no physics ran or no ground is known.
     """
 
@@ -270,7 +270,7 @@ class PosePipeline:
 
 
 def _angles(state: BodyState, before: PoseResult | None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Joint angles [69] that continue those of the pose before, their rates and, where there are any, efforts."""
+    """Joint angles [69] that continue those of the previous pose, their rates and, where there are any, efforts."""
     last = None if before is None else torch.from_numpy(before.joint_angles)
     angles = angles_from_rotations(state.rotations.double(), last)
     physics, efforts = state.physics, None

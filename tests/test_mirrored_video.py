@@ -12,8 +12,8 @@ from diffmocap.camera.mirror import mirrored
 from diffmocap.camera.settings import CaptureSettings
 from diffmocap.keypoints.mediapipe_detector import Detector
 from diffmocap.pipeline import PipelineSettings, PosePipeline, load_lifter
-from diffmocap.refinement.filter.settings import SmootherSettings
-from diffmocap.refinement.filter.smoother import Smoother
+from diffmocap.refinement.filter.pose_filter import PoseFilter
+from diffmocap.refinement.filter.settings import FilterSettings
 from diffmocap.resources import share_path
 from diffmocap.types import CameraIntrinsics
 
@@ -35,9 +35,9 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def joints_m():
     """[T, 24, 3] in the optical frame of the person in a folder of images."""
-    unsmoothed = PipelineSettings(refinement=SmootherSettings(enabled=False))
+    unsmoothed = PipelineSettings(refinement=FilterSettings(enabled=False))
     body = BodyModel.load()
-    pipeline = PosePipeline(load_lifter("", "", "cpu"), Smoother(body), body, unsmoothed)
+    pipeline = PosePipeline(load_lifter("", "", "cpu"), PoseFilter(body), body, unsmoothed)
 
     def lifted(folder, intrinsics: CameraIntrinsics, mirror: bool) -> np.ndarray:
         pipeline.reset()

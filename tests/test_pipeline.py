@@ -23,8 +23,8 @@ from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.pipeline import Outcome, PipelineSettings, PosePipeline
-from diffmocap.refinement.filter.settings import SmootherSettings
-from diffmocap.refinement.filter.smoother import Smoother
+from diffmocap.refinement.filter.pose_filter import PoseFilter
+from diffmocap.refinement.filter.settings import FilterSettings
 from diffmocap.refinement.physics_refiner import PhysicsRefiner
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.known_ground import KnownGround
@@ -34,7 +34,7 @@ from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 
 MS = 1_000_000
 INTRINSICS = CameraIntrinsics.from_fov(640, 480)
-UNSMOOTHED = PipelineSettings(refinement=SmootherSettings(enabled=False))
+UNSMOOTHED = PipelineSettings(refinement=FilterSettings(enabled=False))
 KNEE_Y = JOINT_ANGLE_NAMES.index("left_knee_y")
 
 
@@ -77,7 +77,7 @@ def body() -> BodyModel:
 def make(body):
     def made(pose=None, settings=UNSMOOTHED):
         pose = pose or bent_knee(lambda t: 0.3)
-        return PosePipeline(KnownLifter(pose), Smoother(body), body, settings)
+        return PosePipeline(KnownLifter(pose), PoseFilter(body), body, settings)
 
     return made
 
@@ -208,8 +208,8 @@ def test_a_driver_that_does_not_stamp_is_timed_by_arrival(make):
 
 @pytest.mark.parametrize("rate_hz, physics", [(1.0, False), (2.0, False), (5.0, False), (1.0, True), (5.0, True)])
 def test_a_slow_camera_is_one_track_with_true_velocities(body, rate_hz, physics):
-    refiner = PhysicsRefiner(body) if physics else Smoother(body)
-    settings = PhysicsSettings().unhurried() if physics else SmootherSettings()
+    refiner = PhysicsRefiner(body) if physics else PoseFilter(body)
+    settings = PhysicsSettings().unhurried() if physics else FilterSettings()
     speed = 0.1 * rate_hz  # rad/s: the same angle between images at every rate
     pose = bent_knee(lambda t: 0.2 + speed * t)
     pipeline = PosePipeline(KnownLifter(pose), refiner, body, PipelineSettings(refinement=settings))
@@ -239,11 +239,11 @@ class Told:
     """A refiner that notes what it is told of time, and publishes the followed hypothesis."""
 
     def __init__(self, body):
-        self.settings, self.smoother, self.steps = None, Smoother(body, SmootherSettings(enabled=False)), []
+        self.settings, self.filter, self.steps = None, PoseFilter(body, FilterSettings(enabled=False)), []
 
     def refine(self, tracked, keypoints, intrinsics, dt_s, restarted, budget_ms=None):
         self.steps.append("begins" if restarted else round(1e3 * dt_s))
-        return self.smoother.refine(tracked, keypoints, intrinsics, dt_s, restarted)
+        return self.filter.refine(tracked, keypoints, intrinsics, dt_s, restarted)
 
     def reset(self, camera_moved=False):
         self.steps.append("reset")
@@ -278,7 +278,7 @@ def test_a_lost_track_is_a_beginning_for_refinement_too(body):
     assert pipeline._refiner.steps == ["begins", 33, "begins"]
 
 
-@pytest.mark.parametrize("refinement", [None, SmootherSettings(enabled=False)])
+@pytest.mark.parametrize("refinement", [None, FilterSettings(enabled=False)])
 def test_the_longest_gap_is_the_pipeline_s_setting(make, refinement):
     for max_gap_s, outcome in ((0.2, Outcome.STARTED), (0.4, Outcome.TRACKED)):
         pipeline = make(settings=PipelineSettings(refinement=refinement, clock=ClockSettings(max_gap_s)))
@@ -322,7 +322,7 @@ def test_smoothing_cuts_jitter_on_noisy_mocap_more_than_it_adds_error(body, moca
 
     def run(settings):
         pipeline = PosePipeline(
-            KnownLifter(lambda t: (clip.rotations @ noise)[round(t * 30)]), Smoother(body), body, settings
+            KnownLifter(lambda t: (clip.rotations @ noise)[round(t * 30)]), PoseFilter(body), body, settings
         )
         return torch.stack([pipeline.step(keypoints(1e3 * i / 30), INTRINSICS).state.rotations for i in range(100)])[
             10:
@@ -389,7 +389,7 @@ def test_the_real_lifter_fits_in(body):
     torch.manual_seed(0)
     model = TransformerDenoiser(DenoiserConfig()).eval().requires_grad_(False)
     settings = PipelineSettings(lifting=LiftingSettings(steps=2, hypotheses=3, guidance=0.5))
-    pipeline = PosePipeline(Lifter(model, body), Smoother(body), body, settings)
+    pipeline = PosePipeline(Lifter(model, body), PoseFilter(body), body, settings)
     pipeline.warm_up(2)
     outcomes = [pipeline.step(keypoints(33 * i), INTRINSICS) for i in range(3)]
     assert [r.outcome for r in outcomes] == [Outcome.STARTED, Outcome.TRACKED, Outcome.TRACKED]

@@ -28,11 +28,11 @@ FISHEYE = [0.02, -0.01, 0.003, -0.001]
 def _pipeline() -> Any:
     from diffmocap.body.model import BodyModel
     from diffmocap.pipeline import PosePipeline, load_lifter
-    from diffmocap.refinement.filter.smoother import Smoother
+    from diffmocap.refinement.filter.pose_filter import PoseFilter
 
     body = BodyModel.load()
     # The filter alone: what is asked is where the lifting puts the person.
-    return PosePipeline(load_lifter(None, None, "cpu"), Smoother(body), body)
+    return PosePipeline(load_lifter(None, None, "cpu"), PoseFilter(body), body)
 
 
 @cache

@@ -1,7 +1,7 @@
 """Which live sampling serves best: ``python -m benchmarks.live_sampling``.
 
 Validation clips before a fixed camera, keypoints with a detector's noise that is correlated over time, lifted frame by
-frame as the pose node does, without the smoother. For each setting: joint error about the pelvis, after Procrustes
+frame as the pose node does, without the filter. For each setting: joint error about the pelvis, after Procrustes
 alignment, and the error of the acceleration (jitter); the last column is the lifter's time a frame in this run. The
 defaults of ``LiftingSettings`` are chosen here, on the validation split. ``--student`` adds a few-step student's rows
 (``training/lifting/distill.py``). Then the defaults are held against DDIM with 50 steps (:func:`live_figures`). Writes
@@ -192,7 +192,7 @@ def main() -> None:
             "# Live sampling", "",
             *provenance("benchmarks.live_sampling", source), "",
             f"Keypoints with noise of {NOISE} of the person's half-size, correlated by {CORRELATION} from frame to "
-            "frame; no smoother. MPJPE about the pelvis and PA-MPJPE in mm over 24 joints; jitter is the error of the "
+            "frame; no filter. MPJPE about the pelvis and PA-MPJPE in mm over 24 joints; jitter is the error of the "
             "acceleration in mm per frame squared; times are of this run, one thread.", "",
             "| sampling | MPJPE | PA-MPJPE | jitter | ms a frame |", "|---|---:|---:|---:|---:|",
             *[f"| {r['text']} | {r['mpjpe_mm']:.1f} | {r['pa_mpjpe_mm']:.1f} | "

@@ -2,7 +2,7 @@
 
 Validation clips before a camera, cut together without a gap in time; the noisy keypoints lose a limb for a while,
 exchange left and right for a few images, and change to another person at the cuts. The pipeline runs without its
-smoother: as it samples, with sides kept, and with the track as well, for several numbers of hypotheses. ``--sweep``
+filter: as it samples, with sides kept, and with the track as well, for several numbers of hypotheses. ``--sweep``
 varies the track's settings; the defaults of ``TrackSettings`` are chosen here. Writes a dated page with a plot.
 """
 
@@ -36,8 +36,8 @@ from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.lifting.tracking.track import TrackSettings
 from diffmocap.pipeline import Outcome, PipelineSettings, PosePipeline
-from diffmocap.refinement.filter.settings import SmootherSettings
-from diffmocap.refinement.filter.smoother import Smoother
+from diffmocap.refinement.filter.pose_filter import PoseFilter
+from diffmocap.refinement.filter.settings import FilterSettings
 
 #: Clips, the side they are seen from [rad], and where they stand [m].
 PARTS = (
@@ -52,7 +52,7 @@ FLIP_M = 0.2
 FOUND = 1.5
 
 OFF = PipelineSettings(
-    sides=SideSettings(enabled=False), track=TrackSettings(enabled=False), refinement=SmootherSettings(enabled=False)
+    sides=SideSettings(enabled=False), track=TrackSettings(enabled=False), refinement=FilterSettings(enabled=False)
 )
 SIDES = replace(OFF, sides=SideSettings(enabled=True))
 TRACKED = replace(SIDES, track=TrackSettings())
@@ -82,7 +82,7 @@ def sequence(data: Path, body: BodyModel, frames: int) -> Observed:
 
 def follow(lifter: Lifter, body: BodyModel, settings: PipelineSettings, observed: Observed) -> Run:
     """The followed hypothesis of every image."""
-    pipeline = PosePipeline(lifter, Smoother(body), body, settings)
+    pipeline = PosePipeline(lifter, PoseFilter(body), body, settings)
     joints, restarts, switches = [], [], 0
     started = time.perf_counter()
     for t, keypoints in enumerate(observed.keypoints):
@@ -170,7 +170,7 @@ def page(rows: list[dict], head: list[str], cuts: int, picture: list[str]) -> st
         "# Tracking", "", *head, "",
         f"Keypoints with noise of {NOISE} of the person's half-size, correlated in time; every {HIDDEN[0]} frames a "
         f"limb is hidden for {HIDDEN[1]}, every {EXCHANGED[0]} frames left and right are exchanged for {EXCHANGED[1]}, "
-        f"and {cuts} times the picture cuts to another person. No smoother. A flip is a joint that moves {FLIP_M} m "
+        f"and {cuts} times the picture cuts to another person. No filter. A flip is a joint that moves {FLIP_M} m "
         "farther from one image to the next than in truth (cuts do not count). MPJPE about the pelvis, PA-MPJPE and "
         "the mean of the worst tenth of the frames in mm over 24 joints; jitter is the error of the acceleration in "
         "mm per frame squared; frames back: images after a cut until the error is below "

@@ -33,7 +33,7 @@ from diffmocap.refinement.filter.pose_covariance import (
     rotation_scatter,
     shrunk,
 )
-from diffmocap.refinement.filter.smoother import Smoother
+from diffmocap.refinement.filter.pose_filter import PoseFilter
 from diffmocap.resources import manifest
 from training.manifest import ACKNOWLEDGEMENT, MODELS, write_entry
 
@@ -91,7 +91,7 @@ def measure(lifter: Lifter, body: BodyModel, errors: PoseErrors, hypotheses: int
     rows = []
     settings = PipelineSettings(lifting=LiftingSettings(hypotheses=hypotheses))
     for observed in tqdm(data, unit="clip", desc=f"K = {hypotheses}"):
-        pipeline = PosePipeline(lifter, Smoother(body, errors=errors), body, settings)
+        pipeline = PosePipeline(lifter, PoseFilter(body, errors=errors), body, settings)
         for t, keypoints in enumerate(observed.keypoints):
             result = pipeline.step(keypoints, CAMERA)
             if result.state is None or t < 3:

@@ -3,7 +3,7 @@
 The engine integrates, and solves contacts and friction, in its own way (Featherstone's algorithm, sequential impulses).
 Its character has the body's segments on spherical joints and touches with spheres at the contact points. Drives are
 those of :mod:`diffmocap.physics.joint_drives`, the same for whatever is compared, stable at the engine's step by the
-mass matrix and the contact forces of the step before; no force holds the pelvis. A rollout ends where the pelvis is
+mass matrix and the contact forces of the previous step; no force holds the pelvis. A rollout ends where the pelvis is
 0.3 m off.
 """
 
@@ -202,7 +202,7 @@ class PybulletCharacter:
     def drive(self, aim: torch.Tensor, rate: torch.Tensor, contact: torch.Tensor) -> torch.Tensor:
         """One step towards local targets [1, 23, 3, 3] that turn with ``rate`` [1, 24, 3] in the parents' axes.
 
-        ``contact`` is the generalised force of the contacts in the step before; returns that of this one.
+        ``contact`` is the generalised force of the contacts in the previous step; returns that of this one.
         """
         body, dt, now = self.body, 1 / self.rate_hz, self.state()
         at = body.configuration(now.rotations, now.pelvis)

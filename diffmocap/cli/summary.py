@@ -41,7 +41,7 @@ class Summary:
         dropped: frames after the first pose that got no joint state: ``no_person`` + ``lost``.
         no_person: frames among them in which too few keypoints were visible for a pose.
         lost: frames among them that the graph did not get through.
-        refined_frames: poses that went through the refinement stage, whose last resort is a temporal smoother.
+        refined_frames: poses that went through the refinement stage, whose last resort is a causal filter.
         physics_frames: poses among them that the physics made better, by its loss.
         fps: joint states a second from the first to the last.
         latency_p50_ms, latency_p99_ms: from the image to the receipt of its joint state; None without poses.

@@ -67,7 +67,7 @@ class Lifter:
     ) -> PoseHypotheses | None:  # fmt: skip
         """K poses for one person in one image, or None where too few keypoints are visible.
 
-        ``previous``: the result for the frame before; its hypothesis k is what hypothesis k starts from and is told as
+        ``previous``: the result of the previous frame; its hypothesis k is what hypothesis k starts from and is told as
         the pose before, where it is ``known``.
         Keypoints are those of an ideal pinhole camera (see ``camera.lens.undistort_keypoints``).
 

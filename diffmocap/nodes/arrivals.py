@@ -1,4 +1,4 @@
-"""When messages arrive, and what is to be thought of their stamps: see :mod:`diffmocap.timing.stamps`."""
+"""Arrival times of messages, and which of their stamps to believe: see :mod:`diffmocap.timing.stamps`."""
 
 from __future__ import annotations
 

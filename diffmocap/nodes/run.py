@@ -1,4 +1,4 @@
-"""How every node lives and dies: lifecycle transitions that report their errors, a clean exit."""
+"""What all nodes share: lifecycle transitions that report their errors, and a clean exit."""
 
 from __future__ import annotations
 

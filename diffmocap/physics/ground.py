@@ -1,4 +1,4 @@
-"""The ground: a plane square to gravity, from parameters or, where they are missing, from the motion itself."""
+"""The ground: a plane perpendicular to gravity, from parameters or, where they are missing, from the motion."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from diffmocap.physics.dynamics import STANDARD_GRAVITY
 _BAND = 0.04
 #: How far the rough upright may be off [rad], and how rough the floor's points are [m]: weights of the plane's fit.
 _TILT_SIGMA, _POINT_SIGMA = 0.15, 0.01
-#: Fewer resting points than this tell nothing.
+#: Fewer resting points than this do not determine the ground.
 _MIN_POINTS = 8
 _LEFT_HIP, _RIGHT_HIP, _NECK = 1, 2, 12
 
 
 @dataclass(frozen=True)
 class Ground:
-    """Points x with ``up . x = height``, and the gravity that is square to them.
+    """The plane of points x with ``up . x = height``, and the gravity perpendicular to it.
 
     Attributes:
         up: [..., 3] unit vector against gravity in the motion's frame; leading dimensions are those of a batch
@@ -53,7 +53,7 @@ def find_ground(
     height: float | None = None,
     joints: torch.Tensor | None = None,
 ) -> Ground:
-    """The ground of one motion; what is given is kept, the rest estimated. Not differentiable.
+    """The ground of one motion; what is not given is estimated. Not differentiable.
 
     Without ``height``: the median height of sole points that rest near the lowest of their frame; where none rests (a
     take of running) the height that the lowest point stays above in 95 % of the frames.

@@ -24,7 +24,7 @@ from diffmocap.lifting.tracking.track import TrackedPoses
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.segments import BodySegments
 from diffmocap.refinement.filter.pose_covariance import PoseErrors
-from diffmocap.refinement.filter.smoother import Smoother
+from diffmocap.refinement.filter.pose_filter import PoseFilter
 from diffmocap.refinement.filter.source_blend import SourceBlend
 from diffmocap.refinement.prepare import compile_all
 from diffmocap.refinement.refiner import Refined
@@ -75,7 +75,7 @@ class PhysicsRefiner:
         self.settings = settings or PhysicsSettings()
         self._points = points or points_of(body)
         self._clock = clock
-        self._smoother = Smoother(body, self.settings.smoothing, errors)
+        self._filter = PoseFilter(body, self.settings.smoothing, errors)
         self._blend = SourceBlend()
         self._camera: tuple | None = None
         self._ground = self.settings.ground
@@ -85,7 +85,7 @@ class PhysicsRefiner:
     def reset(self, camera_moved: bool = False) -> None:
         """Forget the track, and with ``camera_moved`` the ground that was found."""
         self._live.reset(camera_moved)
-        self._smoother.reset()
+        self._filter.reset()
         self._begin()
 
     def prepare(self) -> None:
@@ -113,9 +113,9 @@ class PhysicsRefiner:
         if restarted or camera_moved:
             self.reset(camera_moved)
         self._camera = camera
-        self._smoother.settings = settings.smoothing
+        self._filter.settings = settings.smoothing
         confidence = torch.from_numpy(keypoints.confidence)
-        self._pending.append(_Pending(self._smoother.filter(tracked, dt_s), tracked, confidence, dt_s))
+        self._pending.append(_Pending(self._filter.filter(tracked, dt_s), tracked, confidence, dt_s))
         result, fallback = self._by_window(tracked, keypoints, intrinsics, dt_s, restarted, budget_ms)
         return self._publish(result, fallback)
 
@@ -185,7 +185,7 @@ class PhysicsRefiner:
         losses = {} if result is None else {"loss_before": result.loss_before, "loss_after": result.loss_after}
         if fallback and result is not None:
             losses["loss_after"] = result.loss_before
-        state = self._smoother.state_of(entry.tracked, *pose, entry.confidence)
+        state = self._filter.state_of(entry.tracked, *pose, entry.confidence)
         return replace(
             state, contacts=() if fallback else result.contacts, physics=None if fallback else self._physics(result),
             fallback="" if fallback == OFF else fallback, **losses,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from diffmocap.refinement.filter.settings import SmootherSettings
+from diffmocap.refinement.filter.settings import FilterSettings
 from diffmocap.refinement.stream.known_ground import KnownGround
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.settings import check_settings, setting
@@ -22,7 +22,7 @@ class PhysicsSettings:
         True, "Refine poses by physics: contacts, forces, joint torques; false: the filter's poses alone."
     )
     live: LiveSettings = field(default_factory=LiveSettings)
-    smoothing: SmootherSettings = field(default_factory=SmootherSettings)
+    smoothing: FilterSettings = field(default_factory=FilterSettings)
     ground: KnownGround = field(default_factory=KnownGround)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Which acquisition times of a stream are believed, and what stands in for those that are none.
+"""Which stamps of a stream are taken as acquisition times, and what replaces the others.
 
 Drivers that do not stamp leave zero (REP-103 and the message definitions know no "unknown"), clocks of two computers
 differ by hours, and bags of another year are played without their clock.

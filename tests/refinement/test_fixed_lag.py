@@ -288,11 +288,11 @@ def test_an_optimizer_steps_in_every_frame_as_often_as_there_is_time(points, str
     optimizer = Ticking(step_ms)
     settings = replace(SETTINGS, window_frames=8, iterations=50, budget_ms=9.5, optimizer=optimizer)
     live = refiner(points, stream, settings, clock=lambda: optimizer.now)
-    results = [live.step(frame) for frame in stream[0][:12]]
+    results = play(live, stream[0][:12])
     assert [r.iterations for r in results[1:]] == [steps] * 11 and results[0].iterations >= 1
     assert all(r.milliseconds <= 9.5 for r in results[1:])
     still = refiner(points, stream, replace(settings, iterations=0))
-    rest = [still.step(frame) for frame in stream[0][:12]][-1]
+    rest = play(still, stream[0][:12])[-1]
     assert results[-1].loss_after < 0.98 * rest.loss_after, "steps that are counted are taken"
 
 
@@ -311,7 +311,7 @@ def test_optimus_steps_in_every_frame_that_has_time_for_a_step(points, stream):
     optimizer = Slow(OptimusSettings(width=16, heads=2, attention_width=8, feedforward=16, mlp_width=16))
     settings = replace(SETTINGS, window_frames=8, iterations=5, budget_ms=10.0, optimizer=optimizer)
     live = refiner(points, stream, settings, clock=lambda: optimizer.now)
-    assert [live.step(frame).iterations for frame in stream[0][:40]][1:] == [3] * 35
+    assert [result.iterations for result in play(live, stream[0][:40])][1:] == [3] * 35
 
 
 def test_an_optimizer_with_a_line_search_ends_with_its_time(points, stream):

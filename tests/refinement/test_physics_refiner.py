@@ -15,8 +15,8 @@ from diffmocap.camera.projection import project
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.tracking.track import TrackedPoses
 from diffmocap.physics.revolute_torques import on_branch
-from diffmocap.refinement.filter.settings import SmootherSettings
-from diffmocap.refinement.filter.smoother import Smoother
+from diffmocap.refinement.filter.pose_filter import PoseFilter
+from diffmocap.refinement.filter.settings import FilterSettings
 from diffmocap.refinement.physics_refiner import (
     BEGINS,
     FIRST_FRAMES,
@@ -103,8 +103,8 @@ def test_a_walk_gets_poses_with_forces(walked, body, points):
 
 
 def test_off_it_is_the_filter(make, body, stream):
-    refiner, smoother = make(replace(SETTINGS, enabled=False)), Smoother(body)
-    for state, expected in zip(play(refiner, stream[0][:6]), play(smoother, stream[0][:6]), strict=True):
+    refiner, pose_filter = make(replace(SETTINGS, enabled=False)), PoseFilter(body)
+    for state, expected in zip(play(refiner, stream[0][:6]), play(pose_filter, stream[0][:6]), strict=True):
         assert torch.equal(state.rotations, expected.rotations) and torch.equal(state.pelvis, expected.pelvis)
         assert torch.equal(state.rotation_covariance, expected.rotation_covariance)
         assert state.physics is None and state.fallback == "" and np.isnan(state.loss_before)
@@ -167,7 +167,7 @@ def test_frames_never_go_back_whatever_is_switched(make, stream):
 
 
 def test_without_time_the_filter_goes_out(make, body, stream):
-    refine, smooth = Clocked(make()), Clocked(Smoother(body))
+    refine, smooth = Clocked(make()), Clocked(PoseFilter(body))
     for frame in stream[0][:4]:
         state, expected = refine(*frame, budget_ms=0.0).state, smooth(*frame).state
         assert state.fallback == NO_TIME and torch.equal(state.rotations, expected.rotations)
@@ -220,7 +220,7 @@ def test_stamps_are_never_looked_at(make, body, stream, kind):
 
     def made():
         live = replace(SETTINGS.live, lag_frames=2 if kind == "lag" else 0)
-        return Smoother(body) if kind == "filter" else make(replace(SETTINGS, live=live))
+        return PoseFilter(body) if kind == "filter" else make(replace(SETTINGS, live=live))
 
     refiner, clocked = made(), Clocked(made())
     for t, (tracked, keypoints, camera) in enumerate(stream[0][: FIRST_FRAMES + 4]):
@@ -350,6 +350,6 @@ def test_torques_turn_with_the_branch():
 
 def test_settings_reach_the_filter(make, stream):
     refiner = make(replace(SETTINGS, enabled=False))
-    refiner.settings = replace(refiner.settings, smoothing=SmootherSettings(enabled=False))
+    refiner.settings = replace(refiner.settings, smoothing=FilterSettings(enabled=False))
     for state, frame in zip(play(refiner, stream[0][:3]), stream[0]):
         assert torch.equal(state.rotations, frame[0].poses.rotations[0])

@@ -1,6 +1,6 @@
 """Windows of motion capture as the product meets them: a noisy detector's keypoints, lifted, before any refinement.
 
-    clip -> camera, noisy keypoints -> pose pipeline without its smoother -> K hypotheses a frame -> windows
+    clip -> camera, noisy keypoints -> pose pipeline without its filter -> K hypotheses a frame -> windows
 
 Training and benchmarks of the refinement share this: what a window holds besides the truth is what a user's would.
 """
@@ -27,8 +27,8 @@ from diffmocap.physics.segments import BodySegments
 from diffmocap.physics.tree import global_poses
 from diffmocap.pipeline import PipelineSettings, PosePipeline
 from diffmocap.refinement.filter.pose_covariance import PoseErrors
-from diffmocap.refinement.filter.settings import SmootherSettings
-from diffmocap.refinement.filter.smoother import Smoother
+from diffmocap.refinement.filter.pose_filter import PoseFilter
+from diffmocap.refinement.filter.settings import FilterSettings
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.window import Window
 from training.lifting.noisy_keypoints import CAMERA, FRAME_S, NOISE, Observed, observe
@@ -82,9 +82,9 @@ class MotionLifter:
     def __init__(self, body: BodyModel | None = None, hypotheses: int = HYPOTHESES, steps: int = STEPS) -> None:
         self.body = body or BodyModel.load()
         settings = PipelineSettings(
-            lifting=LiftingSettings(hypotheses=hypotheses, steps=steps), refinement=SmootherSettings(enabled=False)
+            lifting=LiftingSettings(hypotheses=hypotheses, steps=steps), refinement=FilterSettings(enabled=False)
         )  # fmt: skip
-        self._pipeline = PosePipeline(Lifter.load(None, self.body), Smoother(self.body), self.body, settings)
+        self._pipeline = PosePipeline(Lifter.load(None, self.body), PoseFilter(self.body), self.body, settings)
         self.points = BodyPoints.from_body(
             self.body, BodySegments.from_urdf(read_urdf()), ContactPoints.from_body(self.body)
         ).to(dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""Whether another node publishes what this one does: two bodies' joints in one topic are nobody's."""
+"""Warns where another node publishes to the same topic: joints of two bodies would be mixed there."""
 
 from __future__ import annotations
 

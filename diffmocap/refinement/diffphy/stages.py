@@ -1,7 +1,7 @@
-"""Long motions by longer and longer beginnings.
+"""Long motions in stages: controls are optimised for longer and longer prefixes of the motion.
 
-Where a person falls after half a second, the gradient of the rest is that of a heap on the floor. So the first second
-is found first; its end is then where the next one begins to be looked for.
+Once the simulated body has fallen, the gradient of later frames says nothing about how to stand. So the first second is
+optimised first, and its solution is the start of the next, longer prefix.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from diffmocap.optim.result import Result
 from diffmocap.optim.stopping import Budget
 from diffmocap.refinement.diffphy.task import DiffphyTask
 
-#: First beginning, and how much longer each next one is [s].
+#: Length of the first prefix, and by how much each next one is longer [s].
 STAGE_S = 1.0
 
 
 @dataclass(frozen=True)
 class StagedResult:
-    """What the stages came to.
+    """The result of all stages.
 
     Attributes:
         x: [B, N] the best point of the last stage. loss: [B] of the whole motion there.
-        stages: each beginning's frames and result; losses of different stages are of different lengths.
+        stages: each prefix's number of frames and result; losses of different stages are of different lengths.
     """
 
     x: torch.Tensor
@@ -35,7 +35,7 @@ class StagedResult:
 
     @property
     def evaluations(self) -> torch.Tensor:
-        """How many each problem took in all [B]."""
+        """Evaluations of each problem over all stages [B]."""
         return torch.stack([result.evaluations for _, result in self.stages]).sum(0)
 
 

@@ -30,8 +30,8 @@ PELVIS_FILTER = OneEuroSettings(min_cutoff_hz=1.0, beta=3.0, speed_cutoff_hz=2.0
 
 
 @dataclass(frozen=True)
-class SmootherSettings:
-    """How a :class:`~diffmocap.refinement.filter.smoother.Smoother` weighs the present against the past.
+class FilterSettings:
+    """How a :class:`~diffmocap.refinement.filter.pose_filter.PoseFilter` weighs the present against the past.
 
     ``rotation`` filters the 24 local rotations (``beta`` in Hz per rad/s), ``pelvis`` the pelvis position (in Hz per
     m/s).

@@ -1,8 +1,8 @@
-"""No jumps where the published pose changes from one source to another: what the jump would be fades away instead.
+"""Changes the published pose from one source to another without a jump (inertialization).
 
-The offset between the pose that was to be expected and the new source's is kept, and decays; games change between
-animations in the same way (D. Bollo, "Inertialization: High-Performance Animation Transitions in Gears of War",
-GDC 2018), there with its velocity.
+The offset between the expected pose and that of the new source is added to the new source and decays to zero, as in
+animation transitions (D. Bollo, "Inertialization: High-Performance Animation Transitions in Gears of War", GDC 2018),
+which also carry over its velocity.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import math
 import roma
 import torch
 
-#: Time in which an offset fades to 1/e [s].
+#: Time constant with which an offset decays [s].
 FADE_S = 0.1
-#: Offsets below this [rad, m] are none.
+#: Offsets below this count as zero [rad, m].
 _NOTHING = 1e-4
 
 Pose = tuple[torch.Tensor, torch.Tensor]
@@ -23,14 +23,14 @@ Pose = tuple[torch.Tensor, torch.Tensor]
 class SourceBlend:
     """Takes the poses of changing sources, rotations [24, 3, 3] and pelvis [3] m, and gives a continuous one.
 
-    Beside them runs a steady source, a filter's output, that says how the body moved in the moment of a change.
+    A steady source, the output of a filter, shows how the body moves while the source changes.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """The next pose passes as it is."""
+        """The next pose passes unchanged."""
         self._offset: Pose | None = None
         self._ahead: Pose | None = None  # of what was published last to the steady pose of that time
 

@@ -1,4 +1,4 @@
-"""What is known of gravity and floor before anybody was seen: from a camera's height and pitch, or from a transform."""
+"""Gravity and floor as given, from the camera's height and pitch or from a transform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the live refinement says about one frame: the pose, how it moves, and what moves it."""
+"""The result of the live refinement for one frame: pose, velocities, contacts, forces and torques."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unknowns of a window that moves on frame by frame: knots stay where they are in time, so that nothing found is lost.
+"""Unknowns of a sliding window: knots are fixed in time, so that a solution carries over to the next window.
 
 As :mod:`diffmocap.refinement.window.parameters`, but the knots are not stretched to the window's end: they stand at
 every ``spacing``-th frame of the stream. From one frame to the next the unknowns are the same, until the window has
@@ -45,7 +45,7 @@ class SlidingKnots:
         return _spline(self.frames, self.spacing, self.count, self.phase)[self.frames - frames :]
 
     def advance(self, vectors: torch.Tensor) -> torch.Tensor:
-        """The window goes on by a frame: unknowns [..., knots * 75] that go with it. A new knot continues the last."""
+        """Moves the window on by a frame: its unknowns [..., knots * 75]; a new knot repeats the last one."""
         self.phase = (self.phase + 1) % self.spacing
         if self.phase:
             return vectors

@@ -1,4 +1,4 @@
-"""How many iterations a frame can afford: as many as fit into its budget, by what they took lately on this machine."""
+"""How many iterations fit into a frame's time budget, from the durations of recent ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last frames of a stream as tensors: what a window of the present is made of, without copying the past."""
+"""The last frames of a stream as tensors, from which a window is made without copying them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Temporal smoothing of lifted poses: the refiner for when no physics runs.
+"""Causal filter of lifted poses: the refiner where no physics runs.
 
 One-euro filters on SO(3)^24 and R^3. They need no model of motion, cost well under a
 millisecond, and their two parameters trade jitter against lag in a way a user can feel.
@@ -12,12 +12,12 @@ from diffmocap.body.model import BodyModel
 from diffmocap.lifting.tracking.track import TrackedPoses
 from diffmocap.refinement.filter.one_euro import OneEuroFilter, Rotations, Vectors
 from diffmocap.refinement.filter.pose_covariance import PoseErrors
-from diffmocap.refinement.filter.settings import SmootherSettings
+from diffmocap.refinement.filter.settings import FilterSettings
 from diffmocap.refinement.refiner import Refined
 from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D
 
 
-class Smoother:
+class PoseFilter:
     """A :class:`~diffmocap.refinement.refiner.Refiner` of one-euro filters.
 
     ``settings`` may be replaced between calls.
@@ -28,9 +28,9 @@ class Smoother:
     """
 
     def __init__(
-        self, body: BodyModel, settings: SmootherSettings | None = None, errors: PoseErrors | None = None
+        self, body: BodyModel, settings: FilterSettings | None = None, errors: PoseErrors | None = None
     ) -> None:
-        self.settings = settings or SmootherSettings()
+        self.settings = settings or FilterSettings()
         self._body = body
         self._errors = errors or PoseErrors.load()
         self._rotations = OneEuroFilter(Rotations())
