@@ -314,3 +314,15 @@ def test_how_many_are_fresh(share, count, fresh):
 def test_bad_settings_are_refused(kind, bad):
     with pytest.raises(SettingsError, match=next(iter(bad))):
         kind(**bad)
+
+
+def test_a_new_start_that_was_no_better_is_tried_again_after_its_time():
+    watch, settings = BreakDetector(), BreakSettings(retry_s=0.3)
+    watch.follow(0.01, 0.0)
+    assert watch.suspects(0.5, settings)
+    watch.new_start_failed()
+    assert not watch.suspects(0.5, settings)
+    watch.advance(0.2)
+    assert not watch.suspects(0.5, settings)
+    watch.advance(0.2)
+    assert watch.suspects(0.5, settings)
