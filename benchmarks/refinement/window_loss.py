@@ -11,7 +11,6 @@ Milliseconds are of the clock and of the processor, all threads. Writes a dated 
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import os
@@ -26,7 +25,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.page.report import REPOSITORY, RESULTS, mocap_file, page_arguments, provenance, today
+from benchmarks.page.command import benchmark_parser
+from benchmarks.page.report import REPOSITORY, RESULTS, Page, mocap_file, page_arguments, provenance
 from benchmarks.refinement.live_streams import UP, live_stream
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
@@ -298,12 +298,12 @@ def live(before: Path, frames: int) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Measures and writes the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--before", type=Path, help="checkout of the state before; default: no live frames")
     parser.add_argument("--rounds", type=int, default=1000, help="evaluations of each kind")
     parser.add_argument("--frames", type=int, default=200, help="of the live stream")
     parser.add_argument("--remarks", type=Path, help="file whose text follows the tables")
-    parser.add_argument("--out", type=Path, default=RESULTS / f"{today()}-window-loss.md")
+    parser.add_argument("--out", type=Path, help="page to write; default: benchmarks/results, dated")
     options = page_arguments(parser, arguments)
     torch.set_num_threads(1)
     head = provenance("benchmarks.window_loss", f"`{mocap_file('val').name}`, {CLIP}")
@@ -313,7 +313,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.remarks:
         parts.append([options.remarks.read_text().strip()])
     page = "\n\n".join("\n".join(part) for part in parts)
-    options.out.write_text(page + "\n")
+    out = options.out or Page.of_today("window-loss", RESULTS).path
+    out.write_text(page + "\n")
     print(page)
 
 
