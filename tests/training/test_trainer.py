@@ -97,6 +97,23 @@ def test_no_step_follows_a_longer_gradient_than_the_recipe_allows(frames, tmp_pa
     assert lengths[0] > 0.02 and lengths[1] == pytest.approx(0.01, rel=1e-3)
 
 
+def test_what_is_kept_is_a_running_mean_of_the_weights(frames, tmp_path):
+    """With a short memory at first, so that the start is soon forgotten: min(decay, (1 + n) / (10 + n)) at step n."""
+    run = trainer(frames, tmp_path, ema_decay=0.15)
+    for decay in (0.15, 0.15):
+        before = [p.clone() for p in run.ema.parameters()]
+        run.train_step()
+        for old, new, now in zip(before, run.ema.parameters(), run.model.parameters(), strict=True):
+            torch.testing.assert_close(new, decay * old + (1 - decay) * now, rtol=1e-4, atol=1e-7)
+    quick = trainer(frames, tmp_path, ema_decay=0.999)
+    before = [p.clone() for p in quick.ema.parameters()]
+    quick.train_step()
+    moved = [(new - old, now.detach() - old) for old, new, now in zip(
+        before, quick.ema.parameters(), quick.model.parameters(), strict=True)]  # fmt: skip
+    share = sum(float((a * b).sum()) for a, b in moved) / sum(float(b.square().sum()) for _, b in moved)
+    assert share == pytest.approx(1 - 2 / 11, rel=1e-3)
+
+
 def test_learning_rate_warms_up_and_decays_to_zero(frames, tmp_path):
     run = trainer(frames, tmp_path, steps=100, decay_share=0.5)
     rates = []
