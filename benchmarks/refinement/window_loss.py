@@ -86,8 +86,8 @@ def live_inputs(frames: int, seed: int) -> Window:
     clip = next(clip for clip in load_split(mocap_file("val")) if clip.name == CLIP)
     stream, settings = live_stream(clip, BodyModel.load(), "synthetic", frames, seed=seed), LiveSettings()
     buffer = WindowBuffer(frames, settings.hypotheses)
-    for frame in stream.frames:
-        buffer.push(frame)
+    for frame, dt_s, _ in stream.steps():
+        buffer.push(frame, dt_s)
     ground = Ground(torch.tensor(UP), torch.tensor(stream.ground_height))
     return live_window(buffer, ground, settings).to(dtype=torch.float64)
 
