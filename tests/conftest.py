@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -106,7 +108,16 @@ def ros_domain_id() -> int:
 
 
 @pytest.fixture(scope="session")
-def ros_env(ros_domain_id: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def compiled_ahead() -> None:
+    """What nodes would compile at their first start in a new clone, longer than tests wait for them, is compiled."""
+    command = [sys.executable, "-m", "diffmocap.refinement"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=REPO_ROOT)
+
+
+@pytest.fixture(scope="session")
+def ros_env(
+    ros_domain_id: int, compiled_ahead: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """Environment for ROS processes: loopback only, a domain of their own, logs in a temporary folder.
 
     It holds in this process too while the fixture lives, so that a test may call ``rclpy.init`` itself.

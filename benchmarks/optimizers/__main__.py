@@ -32,7 +32,7 @@ from benchmarks.optimizers.paper import ADAFACTOR_MLP, OPTIMUS
 from benchmarks.optimizers.sections import page, page_head
 from benchmarks.optimizers.summary import ADAFACTOR_MLP_LARGE, Measured, by_task, headline_tasks, summary
 from benchmarks.optimizers.tasks import DIMENSIONS, SEED, STARTS, BenchmarkTask, all_tasks
-from benchmarks.page.command import end_with_json, shared_options
+from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
 from benchmarks.page.report import REPOSITORY, RESULTS, Page, commit, page_arguments
 from benchmarks.page.targets import load_full_run, load_remarks, save_full_run
 from diffmocap.optim.functions import FUNCTIONS
@@ -242,9 +242,7 @@ def _list(known: tuple, kind: type, text: str) -> list:
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    p = benchmark_parser(__doc__)
 
     def choice(known: tuple, kind: type = str) -> dict:
         return {"type": lambda text: _list(known, kind, text), "default": list(known), "metavar": "A,B"}

@@ -83,7 +83,7 @@ def test_command_ends_with_the_figures_and_writes_its_page(run, results):
     (results / "full.json").write_text(json.dumps(record))
     (results / "remarks.md").write_text("A miss and its cause.\n")
     figures, out = run(*FAST)
-    assert KEYS <= set(figures) and figures["subset"] == 12 and "subset: 12 of 1621 frames" in out
+    assert KEYS <= set(figures) and figures["subset"] == 12 and "subset: 12 of 133 frames" in out
     assert set(figures["pixel_error"]) == {"0.0", "0.5", "2.0"} and figures["pixel_error_mlp"]["0.5"] == 0.5
     assert 0 < figures["wild_best_of_10_mpjpe_mm"] < figures["wild_mpjpe_mm"] < 500
     wild = figures["details"]["wild"]
@@ -119,7 +119,7 @@ def test_a_baseline_is_measured_and_read_again(run, results, monkeypatch):
     monkeypatch.setattr(lifting, "QUICK_FRAMES", 5)
     run("--baseline", "other", "--label", "other network", "--every", "1000", "--steps", "2", "--json")
     (found,) = load_baselines()
-    assert found.label == "other network" and found.full["frames"] == 62 and found.quick["frames"] == 5
+    assert found.label == "other network" and found.full["frames"] == 8 and found.quick["frames"] == 5
     assert found.parameters > 1e6 and 0 < found.full["pixel_error"]["0.5"] < 0.5
     (results / "baselines" / "broken.json").write_text("{}")
     with pytest.raises(SystemExit, match="broken.json"):

@@ -160,8 +160,8 @@ def test_what_the_detector_says_of_a_film_is_kept_beside_it(tmp_path, clips, bod
     assert again.film.tolist() == [0, 0, 1, 1] and (again.world[2:] == d.world).all()
 
 
-def test_detector_scenes_show_every_subject_that_may_be_trained_on(mocap_dir):
-    mocap = mocap_dir / "cmu_smpl30_train.npz"
+def test_detector_scenes_show_every_subject_that_may_be_trained_on(shared_dir):
+    mocap = shared_dir / "data" / "cmu_smpl30_train.npz"
     scenes = detector_scenes(mocap, 64)
     held_out = read_names(HELD_OUT_CLIPS)
     assert not {scene.piece.clip for scene in scenes} & held_out and len({scene.name for scene in scenes}) == 64
@@ -179,9 +179,9 @@ def test_scenes_that_do_not_fit_are_left_out_where_that_is_wanted(tmp_path, moca
         make_films([scene], mocap, tmp_path)
 
 
-def test_scenes_are_of_the_test_split_and_not_the_demos(mocap_dir):
-    names = set(np.load(mocap_dir / "cmu_smpl30_test.npz")["name"].tolist())
-    lengths = {c.name: len(c) for c in load_clips(mocap_dir / "cmu_smpl30_test.npz")}
+def test_scenes_are_of_the_test_split_and_not_the_demos(shared_dir):
+    names = set(np.load(shared_dir / "data" / "cmu_smpl30_test.npz")["name"].tolist())
+    lengths = {c.name: len(c) for c in load_clips(shared_dir / "data" / "cmu_smpl30_test.npz")}
     demo = {piece.clip for piece in PIECES}
     for scene in (*SCENES, *QUICK_SCENES):
         assert scene.piece.clip in names - demo
@@ -189,9 +189,9 @@ def test_scenes_are_of_the_test_split_and_not_the_demos(mocap_dir):
     assert len({scene.name for scene in (*SCENES, *QUICK_SCENES)}) == len(SCENES) + len(QUICK_SCENES)
 
 
-def test_demo_motion_is_held_out(mocap_dir):
+def test_demo_motion_is_held_out(shared_dir):
 
-    test_split = set(np.load(mocap_dir / "cmu_smpl30_test.npz")["name"].tolist())
+    test_split = set(np.load(shared_dir / "data" / "cmu_smpl30_test.npz")["name"].tolist())
     held_out = read_names(HELD_OUT_CLIPS)
     assert {piece.clip for piece in PIECES} <= test_split | held_out
 

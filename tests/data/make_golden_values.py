@@ -20,6 +20,7 @@ from diffmocap.optim.stopping import Budget
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.ground import Ground, find_ground
 from diffmocap.physics.segments import BodySegments
+from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.diffphy.task import DiffphyTask
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.reference import reference_motion
@@ -35,7 +36,8 @@ def demo_motion(points: BodyPoints) -> tuple[torch.Tensor, torch.Tensor]:
     with np.load(share_path("media", "demo.npz"), allow_pickle=False) as data:
         rotations = roma.rotvec_to_rotmat(torch.from_numpy(data["poses"]).double().view(-1, 24, 3))
         pelvis = torch.from_numpy(data["joints"][:, 0]).double()
-    joints, _, contacts, _ = points.placed(rotations).mT.split(points.sizes, -2)
+    spun, _ = global_poses(rotations, torch.zeros_like(pelvis), points.bones)
+    joints, _, contacts, _ = points.positions(spun).mT.split(points.sizes, -2)
     feet, radius = contacts[:, points.feet] + pelvis[:, None], points.radius[points.feet].median()
     ground = find_ground(feet, 1 / 30, joints=joints + pelvis[:, None])
     up = ground.up

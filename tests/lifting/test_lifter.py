@@ -269,6 +269,38 @@ def test_noise_is_fresh_or_fixed_and_scaled(model, body):
     assert not torch.allclose(steady[0][1], steady[0][2]) and not torch.allclose(steady[0][1], steady[1][1])
 
 
+def test_the_level_of_the_keypoints_noise_is_told(model, body, monkeypatch):
+    """The settings' level stands in the view that the network is told, and changes what it says."""
+    rotations, pelvis = some_pose(1)
+    camera, told, found = CameraIntrinsics.from_fov(640, 480), [], []
+    keypoints = keypoints_of(body, rotations, pelvis, camera)
+    for noise in (0.0, 0.08):
+        lifter = Lifter(model, body)
+        sample = lifter.sample
+        monkeypatch.setattr(lifter, "sample", lambda c, *a, sample=sample: told.append(c) or sample(c, *a))
+        found.append(lifter.lift(keypoints, camera, LiftingSettings(keypoint_noise=noise)).rotations)
+    assert [float(c.view[0, 3]) for c in told] == pytest.approx([0.0, 0.08])
+    assert not torch.allclose(*found)
+
+
+def test_the_score_weighs_keypoints_by_their_confidence(model, body):
+    """Two hypotheses' scores are as their weighted distances in the image, and what is not seen counts for none."""
+    rotations, pelvis = some_pose(1)
+    camera = CameraIntrinsics.from_fov(640, 480)
+    keypoints = keypoints_of(body, rotations, pelvis, camera)
+    confidence = np.linspace(0.31, 1.0, 25).astype(np.float32)
+    confidence[[3, 9]] = 0.0
+    points_px = keypoints.points_px.copy()
+    points_px[[3, 9]] = 1e4
+    keypoints = Keypoints2D(points_px, confidence, 640, 480, 0)
+    poses = Lifter(model, body).lift(keypoints, camera, LiftingSettings(temperature=1.0, hypotheses=2))
+    found = project(body.keypoints(poses.rotations, poses.pelvis), torch.tensor(camera.matrix, dtype=torch.float32))
+    distance = (found - torch.from_numpy(points_px)).norm(dim=-1)
+    weighted = (distance * torch.from_numpy(confidence)).sum(1)
+    assert float(poses.score[1] / poses.score[0]) == pytest.approx(float(weighted[1] / weighted[0]), rel=1e-3)
+    assert not torch.allclose(weighted[0], weighted[1], rtol=0.01)
+
+
 def test_warm_start_stays_near_the_previous_pose(body):
     """With an all-zero prediction of v, x_t decays towards the start; a late warm start must keep the pose."""
     torch.manual_seed(0)

@@ -13,7 +13,7 @@ import torch
 from diffmocap.body.model import BodyModel
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.tracking.track import HypothesisTrack, TrackSettings
-from diffmocap.lifting.tracking.track_break import BreakSettings
+from diffmocap.lifting.tracking.track_break import BreakDetector, BreakSettings
 from diffmocap.types import Keypoints2D, PoseHypotheses
 
 FRAME_S = 1 / 30
@@ -239,6 +239,16 @@ def test_a_new_start_that_is_no_better_is_not_taken_and_not_tried_all_the_time(b
     assert 1 <= tries <= math.ceil(18 * FRAME_S / BreakSettings().retry_s)
 
 
+def test_a_new_start_that_failed_is_tried_again_after_the_time_of_the_settings():
+    detector, settings, tries = BreakDetector(), BreakSettings(retry_s=0.3), []
+    for image in range(25):
+        detector.advance(0.04)
+        if detector.suspects(0.2, settings):
+            tries.append(image)
+            detector.new_start_failed()
+    assert tries == [0, 8, 16, 24]
+
+
 @pytest.mark.parametrize("count", [1, 8])
 def test_a_sampler_without_memory_is_not_asked_twice(body, count):
     """Samples of the image alone: all of them vote, and a new start could give nothing else."""
@@ -304,3 +314,15 @@ def test_how_many_are_fresh(share, count, fresh):
 def test_bad_settings_are_refused(kind, bad):
     with pytest.raises(SettingsError, match=next(iter(bad))):
         kind(**bad)
+
+
+def test_a_new_start_that_was_no_better_is_tried_again_after_its_time():
+    watch, settings = BreakDetector(), BreakSettings(retry_s=0.3)
+    watch.follow(0.01, 0.0)
+    assert watch.suspects(0.5, settings)
+    watch.new_start_failed()
+    assert not watch.suspects(0.5, settings)
+    watch.advance(0.2)
+    assert not watch.suspects(0.5, settings)
+    watch.advance(0.2)
+    assert watch.suspects(0.5, settings)

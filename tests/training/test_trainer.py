@@ -88,6 +88,15 @@ def test_loss_falls_for_every_parameterisation(frames, tmp_path, kind):
     assert sum(history[-10:]) < 0.9 * sum(history[:10])
 
 
+def test_no_step_follows_a_longer_gradient_than_the_recipe_allows(frames, tmp_path):
+    lengths = []
+    for bound in (1e6, 0.01):
+        run = trainer(frames, tmp_path, clip_norm=bound)
+        run.train_step()
+        lengths.append(float(torch.stack([p.grad.norm() for p in run.model.parameters() if p.grad is not None]).norm()))
+    assert lengths[0] > 0.02 and lengths[1] == pytest.approx(0.01, rel=1e-3)
+
+
 def test_learning_rate_warms_up_and_decays_to_zero(frames, tmp_path):
     run = trainer(frames, tmp_path, steps=100, decay_share=0.5)
     rates = []

@@ -18,7 +18,7 @@ from diffmocap.compiler import array
 from diffmocap.errors import SettingsError
 from diffmocap.physics.contact_forces import MOMENT_ARM, ContactForces
 from diffmocap.physics.contact_state import ContactLevels
-from diffmocap.physics.dynamics import STANDARD_GRAVITY, Wrench
+from diffmocap.physics.dynamics import Wrench
 from diffmocap.physics.motion import MIN_FRAMES
 from diffmocap.refinement.kernels.records import Evaluation, Given, Weights
 from diffmocap.refinement.window.body_points import BodyPoints
@@ -130,7 +130,8 @@ class WindowLoss:
             torch.from_numpy(np.stack([getattr(one, name) for one in found])).to(pelvis)
             for name in ("forces", "left", "centre", "torques")
         )
-        weight = float(self.points.total_mass) * STANDARD_GRAVITY
+        gravity = torch.tensor([float(np.linalg.norm(given.gravity)) for given in self._given]).double().to(pelvis)
+        weight = float(self.points.mass.double().sum()) * gravity[:, None, None]
         residual = Wrench(left[..., :3] * weight, left[..., 3:] * (weight * MOMENT_ARM), centre)
         return WindowDynamics(ContactForces(force.mT, residual), torques)
 

@@ -23,11 +23,6 @@ from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.window.b_splines import cubic_b_splines
 
 
-def knot_count(frames: int, spacing: int) -> int:
-    """Number of knots for so many frames: cubic splines reach one knot beyond either end."""
-    return 1 if frames == 1 else math.ceil((frames - 1) / spacing) + 3
-
-
 def spline_matrix(frames: int, spacing: int) -> torch.Tensor:
     """Values [T, knots] of the B-splines at the frames, float64; rows sum to one. One frame has one knot."""
     if frames < 1 or spacing < 1:
