@@ -17,7 +17,7 @@ import torch
 
 from diffmocap.files.digest import digest_of
 
-#: Sums may be reordered and fused, so that they use vector instructions; what is no number stays none.
+#: Sums may be reordered and fused, so that they use vector instructions; NaN stays NaN.
 _FAST = {"contract", "reassoc", "arcp", "nsz"}
 #: How lines about the progress of compiling begin; the command line shows them while it waits for a node.
 COMPILING = "compiling the physics for this processor"

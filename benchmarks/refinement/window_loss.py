@@ -66,12 +66,12 @@ class Problem:
 
     def with_gradient(self) -> tuple[float, np.ndarray]:
         """Loss and gradient [Q, 75] by the product, from arrays to arrays."""
-        from diffmocap.refinement.kernels.kinematics import decode, pull_decode
+        from diffmocap.refinement.kernels.kinematics import decode, decode_vjp
 
         ((knots, unknowns),) = self.parameters.by_row(self.x)
         rotations, pelvis, steps = decode(knots, unknowns)
         found = self.loss.evaluate(0, rotations, pelvis, with_gradient=True)
-        return self.loss.value_of(found), pull_decode(found.of_turns, found.of_pelvis, unknowns, steps)
+        return self.loss.value_of(found), decode_vjp(found.of_turns, found.of_pelvis, unknowns, steps)
 
     def value(self) -> np.ndarray:
         """Terms [11] by the product."""

@@ -102,10 +102,10 @@ class _Forces(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, above):
-        from diffmocap.physics.compiled.contact_solver import pull_all
+        from diffmocap.physics.compiled.contact_solver import solve_all_vjp
 
         gradients = [np.empty_like(x) for x in ctx.problem[:3]]
-        pull_all(*ctx.problem, array(above), *gradients)
+        solve_all_vjp(*ctx.problem, array(above), *gradients)
         return *(torch.from_numpy(x).to(above) for x in gradients), None, None, None
 
 

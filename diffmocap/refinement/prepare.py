@@ -1,4 +1,4 @@
-"""Compiling before anybody waits for it: what is first called in the middle of a stream would stop it for seconds."""
+"""Compiles ahead what frames call: compiled in the middle of a stream, it would stop that for seconds."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import torch
 
 from diffmocap.body.skeleton import PARENTS
 from diffmocap.physics.articulated import ArticulatedBody
-from diffmocap.physics.compiled.step import pull_turned, turned
+from diffmocap.physics.compiled.step import turned, turned_vjp
 from diffmocap.physics.compiled.tree_matrix import SIZE, factorise, solve
 from diffmocap.physics.ground import Ground
 from diffmocap.physics.ground_contact import GroundContact
@@ -149,5 +149,5 @@ def test_turns_by_cayleys_map_and_their_gradient():
     above = np.array([0.3, -1.0, 0.5])
     numeric = (after(1e-5) - after(-1e-5)) @ above / 2e-5
     of_turn, of_omega = above.copy(), np.zeros(3)
-    pull_turned(omega, 1 / 120, of_turn, of_omega)
+    turned_vjp(omega, 1 / 120, of_turn, of_omega)
     assert of_turn @ way[0] + of_omega @ way[1] == pytest.approx(numeric, rel=1e-6)

@@ -49,7 +49,7 @@ def test_points_are_those_of_the_body_model_and_the_contacts(points, body, segme
 
 def test_points_of_local_rotations_are_those_of_global_ones_and_turn_with_them(points):
     """Gradients along rotations: those of products along the tree."""
-    from diffmocap.refinement.kernels.kinematics import place, pull_place
+    from diffmocap.refinement.kernels.kinematics import place, place_vjp
 
     rotations, matrix = swinging(torch.linspace(0, 2, 3, dtype=torch.float64))[0], points.constants.matrix
     columns, relative = place(array(rotations[0]), matrix)
@@ -61,7 +61,7 @@ def test_points_of_local_rotations_are_those_of_global_ones_and_turn_with_them(p
     moved = roma.rotvec_to_rotmat(turns) @ rotations  # in the parent's axes
     (expected,) = torch.autograd.grad((torch.cat(split(points, moved), -1)[0] * above).sum(), turns)
     found = np.zeros((3, 24, 3))
-    pull_place(array(above).reshape(9, -1), matrix, columns, found)
+    place_vjp(array(above).reshape(9, -1), matrix, columns, found)
     torch.testing.assert_close(torch.from_numpy(found), expected[0])
 
 

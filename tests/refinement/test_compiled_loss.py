@@ -207,7 +207,7 @@ from diffmocap.refinement.stream.window_buffer import LiveFrame
 
 refiner = PhysicsRefiner(BodyModel.load())
 refiner.prepare()
-called = (terms.evaluate, kinematics.decode, kinematics.pull_decode, kinematics.place, contacts.contact_motion,
+called = (terms.evaluate, kinematics.decode, kinematics.decode_vjp, kinematics.place, contacts.contact_motion,
           contacts.touching_state, poses.hold_standing, poses.nearest_rotations)
 before = [len(f.signatures) for f in called]
 for up, height in ((None, None), (torch.tensor([0.0, -1.0, 0.0]), -1.3)):

@@ -38,11 +38,11 @@ class ContactProblem(NamedTuple):
 
 
 class ContactSolution(NamedTuple):
-    """The ``multiplier`` z [6], ``pulled`` y [3, P], forces before the activity ``shares`` [3, P], and the ``hessian``
-    [6, 6] of the last step."""
+    """The ``multiplier`` z [6], ``unprojected`` y [3, P], forces before the activity ``shares`` [3, P], and the
+    ``hessian`` [6, 6] of the last step."""
 
     multiplier: np.ndarray
-    pulled: np.ndarray
+    unprojected: np.ndarray
     shares: np.ndarray
     hessian: np.ndarray
 
@@ -107,7 +107,7 @@ def derivative(y0, y1, y2, friction, out):
 
 
 @compiled
-def pulls(matrix, z, y):
+def unprojected(matrix, z, y):
     """y = M^T z [3, P]."""
     for i in range(3):
         for p in range(matrix.shape[2]):
@@ -183,14 +183,14 @@ def solve_contacts(problem, wrench, iterations, solution):
     step, slope, moved = np.empty(6), np.empty(6), np.empty(6)
     hessian_at(matrix, y, friction, True, hessian)
     solve_positive(hessian, wrench, z)
-    pulls(matrix, z, y)
+    unprojected(matrix, z, y)
     value = gradient_at(matrix, wrench, z, y, friction, slope)
     for k in range(iterations + 1):
         hessian_at(matrix, y, friction, False, hessian)
         solve_positive(hessian, slope, step)
         if k == iterations or not np.abs(slope).max() >= TOLERANCE:
             break
-        pulls(matrix, step, turn)
+        unprojected(matrix, step, turn)
         least, best = np.inf, 0
         for n in range(len(_LENGTHS)):
             for r in range(6):
@@ -218,8 +218,8 @@ def solve_contacts(problem, wrench, iterations, solution):
 def forces_of(problem, wrench, solution, forces, left):
     """Fills forces over the weight [3, P], always inside their cones, what they ``left`` [6] of the wrench, and the
     rest of the solution."""
-    matrix, axes, y, shares = problem.matrix, problem.axes, solution.pulled, solution.shares
-    pulls(matrix, solution.multiplier, y)
+    matrix, axes, y, shares = problem.matrix, problem.axes, solution.unprojected, solution.shares
+    unprojected(matrix, solution.multiplier, y)
     for r in range(6):
         left[r] = wrench[r]
     for p in range(len(problem.activity)):
@@ -233,10 +233,10 @@ def forces_of(problem, wrench, solution, forces, left):
 
 
 @compiled
-def pull_forces(problem, solution, of_forces, of_left, of_wrench, of_arms, of_activity):
+def forces_vjp(problem, solution, of_forces, of_left, of_wrench, of_arms, of_activity):
     """Gradients of wrench [6], arms [3, P] and activity [P] for those of forces [3, P] and of what is left [6]."""
     matrix, arms, activity, axes = problem.matrix, problem.arms, problem.activity, problem.axes
-    z, y, shares = solution.multiplier, solution.pulled, solution.shares
+    z, y, shares = solution.multiplier, solution.unprojected, solution.shares
     count = len(activity)
     jacobian, scaled = np.empty((count, 3, 3)), np.empty((3, count))
     through = of_left.copy()
@@ -247,11 +247,11 @@ def pull_forces(problem, solution, of_forces, of_left, of_wrench, of_arms, of_ac
             for c in range(3):
                 scaled[i, p] += activity[p] * axes[i, c] * of_forces[c, p]
         for i in range(3):
-            pulled = 0.0
+            product = 0.0
             for k in range(3):
-                pulled += jacobian[p, k, i] * scaled[k, p]
+                product += jacobian[p, k, i] * scaled[k, p]
             for r in range(6):
-                through[r] += _DAMPING * matrix[r, i, p] * pulled
+                through[r] += _DAMPING * matrix[r, i, p] * product
     solve_positive(solution.hessian, through, of_wrench)
     rest, slope = np.empty(3), np.empty(3)
     for p in range(count):
@@ -288,7 +288,7 @@ def solve_all(wrench, arms, activity, axes, friction, iterations, forces):
 
 
 @compiled
-def pull_all(wrench, arms, activity, axes, friction, iterations, of_forces, of_wrench, of_arms, of_activity):
+def solve_all_vjp(wrench, arms, activity, axes, friction, iterations, of_forces, of_wrench, of_arms, of_activity):
     """Fills the gradients of the first three of :func:`solve_all` for those of the forces. Solves anew, which costs a
     few microseconds a frame."""
     count = activity.shape[1]
@@ -297,7 +297,7 @@ def pull_all(wrench, arms, activity, axes, friction, iterations, of_forces, of_w
         problem = ContactProblem(arms[n], activity[n], axes[n], friction, np.empty((6, 3, count)))
         solve_contacts(problem, wrench[n], iterations, solution)
         forces_of(problem, wrench[n], solution, forces, left)
-        pull_forces(problem, solution, of_forces[n], of_left, of_wrench[n], of_arms[n], of_activity[n])
+        forces_vjp(problem, solution, of_forces[n], of_left, of_wrench[n], of_arms[n], of_activity[n])
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""Drives and contacts of one step, and the pull of their gradients: :mod:`diffmocap.physics.joint_drives` and
+"""Drives and contacts of one step, and their vector-Jacobian products (vjp): :mod:`diffmocap.physics.joint_drives` and
 :mod:`diffmocap.physics.ground_contact`."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def chord(m, out):
 
 
 @compiled
-def pull_chord(m, above, out):
+def chord_vjp(m, above, out):
     """The gradient ``out`` [3, 3] of the entries of ``m`` for that of its chord [3]."""
     cosine = 1.0 + m[0, 0] + m[1, 1] + m[2, 2]
     scale = 1.0 / math.sqrt(max(cosine, _LEAST_COSINE))
@@ -51,7 +51,7 @@ def drive(error, wanted, rate, stiffness, damping, strength, dt, out):
 
 
 @compiled
-def pull_drive(error, wanted, rate, stiffness, damping, strength, dt, of_torque, of_resistance, of_error, of_wanted,
+def drive_vjp(error, wanted, rate, stiffness, damping, strength, dt, of_torque, of_resistance, of_error, of_wanted,
                of_rate):  # fmt: skip
     """Fills the gradients of error, wanted and rate [3] for those of torque [3] and resistance."""
     square, along = 0.0, 0.0
@@ -89,7 +89,7 @@ def contact(gap, velocity, up, stiffness, softening, ahead, friction, slip, out)
 
 
 @compiled
-def pull_contact(gap, velocity, up, stiffness, softening, ahead, friction, slip, of_force, of_resistance, of_drag,
+def contact_vjp(gap, velocity, up, stiffness, softening, ahead, friction, slip, of_force, of_resistance, of_drag,
                  of_velocity):  # fmt: skip
     """Fills the gradient of the velocity [3], and returns that of the gap, for those of force [3] and resistances."""
     rise = dot(velocity, up)

@@ -11,14 +11,14 @@ import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.compiler import compiled
-from diffmocap.physics.compiled.laws import pull_chord, pull_contact, pull_drive
+from diffmocap.physics.compiled.laws import chord_vjp, contact_vjp, drive_vjp
 from diffmocap.physics.compiled.rollout import begun, error_of
 from diffmocap.physics.compiled.step import (
+    bounded_vjp,
     loads,
-    pull_bounded,
-    pull_turned,
-    pull_velocities,
+    turned_vjp,
     velocities,
+    velocities_vjp,
 )
 from diffmocap.physics.compiled.tree_matrix import SIZE, solve
 from diffmocap.physics.compiled.vectors import add, add_cross, dot, product, times, transposed_times, turn_of
@@ -27,7 +27,7 @@ _PARENTS = np.array(PARENTS)
 
 
 @compiled
-def pull_simulate(aims, rates, body, drives, ground, dt, kept_r, kept_p, kept_u, kept_w, of_r, of_p, of_u, of_torque,
+def simulate_vjp(aims, rates, body, drives, ground, dt, kept_r, kept_p, kept_u, kept_w, of_r, of_p, of_u, of_torque,
                   of_aims, of_rates, of_turns, of_pelvis, of_velocity):  # fmt: skip
     """The gradients of aims [F, S, 23, 3, 3], rates [F, 24, 3] and the first state, for those of the frames.
 
@@ -71,9 +71,9 @@ def _pull_step(rotations, pelvis, u, aim, rate, body, drives, ground, dt, w, nex
     # Positions, turns, bounds.
     add(of_pelvis, dt, of_velocity[0])
     for j in range(NUM_JOINTS):
-        pull_turned(next_u[1 + j], dt, of_turns[j], of_velocity[1 + j])
+        turned_vjp(next_u[1 + j], dt, of_turns[j], of_velocity[1 + j])
     adjoint, of_u = np.empty((NUM_JOINTS + 1, 3)), np.empty((NUM_JOINTS + 1, 3))
-    pull_bounded(w, of_velocity, of_u)
+    bounded_vjp(w, of_velocity, of_u)
     adjoint[:] = of_u
     of_torques, of_resistance, slack = of_end.copy(), np.zeros(NUM_JOINTS), np.empty(3)
     for j in range(1, NUM_JOINTS):  # the torque at the end is that at the beginning, less what the gain takes
@@ -106,7 +106,7 @@ def _pull_step(rotations, pelvis, u, aim, rate, body, drives, ground, dt, w, nex
             of_ran_points[k, c] = -dt * (drag[k] * one[c] + rest * rise * up[c])
         of_drag, of_push = -dt * (dot(one, other) - rise * risen), -dt * rise * risen
         gap = dot(centres[k], up) - (radius[k] + height)
-        of_gap = pull_contact(
+        of_gap = contact_vjp(
             gap, speeds[k], up, spring, softening, dt + relaxation, friction, slip, of_force, of_push, of_drag,
             of_speeds[k],
         )  # fmt: skip
@@ -115,10 +115,10 @@ def _pull_step(rotations, pelvis, u, aim, rate, body, drives, ground, dt, w, nex
     _pull_inertia(u, adjoint, gain, moments, inertias, edges, carried, reached, run, ran, dt, of_run, of_ran,
                   of_moments, of_edges, of_u, of_turns)  # fmt: skip
     idle = np.zeros((NUM_JOINTS + 1, 3))
-    pull_velocities(adjoint, edges, levers, segment, of_run, of_run_points, of_edges, of_levers, idle)
-    pull_velocities(gain, edges, levers, segment, of_ran, of_ran_points, of_edges, of_levers, idle)
+    velocities_vjp(adjoint, edges, levers, segment, of_run, of_run_points, of_edges, of_levers, idle)
+    velocities_vjp(gain, edges, levers, segment, of_ran, of_ran_points, of_edges, of_levers, idle)
     of_moving = np.zeros((NUM_JOINTS, 3))
-    pull_velocities(u, edges, levers, segment, of_moving, of_speeds, of_edges, of_levers, of_u)
+    velocities_vjp(u, edges, levers, segment, of_moving, of_speeds, of_edges, of_levers, of_u)
     # Drives.
     reach, error, of_error = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
     of_chord, of_wanted, of_relative, turn = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
@@ -129,7 +129,7 @@ def _pull_step(rotations, pelvis, u, aim, rate, body, drives, ground, dt, w, nex
             lag = adjoint[1 + j, c] - adjoint[1 + up_j, c]
             of_torques[j, c] += dt * lag
             of_resistance[j] -= dt * lag * (gain[1 + j, c] - gain[1 + up_j, c])
-        pull_drive(
+        drive_vjp(
             errors[j], wanted[j], relative[j], stiffness[j], damping[j], strength[j], dt, of_torques[j],
             of_resistance[j], of_chord, of_wanted, of_relative,
         )  # fmt: skip
@@ -139,7 +139,7 @@ def _pull_step(rotations, pelvis, u, aim, rate, body, drives, ground, dt, w, nex
         transposed_times(rotations[up_j], of_wanted, turn)
         add(turn, 1.0, of_rate[j])
         error_of(rotations, aim, j, reach, error)
-        pull_chord(error, of_chord, of_error)
+        chord_vjp(error, of_chord, of_error)
         turn[:] = 0.0
         turn_of(error, of_error, 1.0, turn)
         add(turn, 1.0, of_turns[up_j])
@@ -188,10 +188,10 @@ def _pull_inertia(u, adjoint, gain, moments, inertias, edges, carried, reached, 
         for c in range(3):
             of_carried[c], of_own[c] = -dt * run[j, c], -dt * one[c]
         along, against, square = dot(w, s), dot(of_carried, w), dot(w, w)
-        pulled = dot(of_carried, s)
+        inner = dot(of_carried, s)
         for c in range(3):
             of_moments[j, c] += w[c] * against - of_carried[c] * square
-            of_u[1 + j, c] += of_carried[c] * along + s[c] * against - 2.0 * w[c] * pulled
+            of_u[1 + j, c] += of_carried[c] * along + s[c] * against - 2.0 * w[c] * inner
         add_cross(reached[j], of_own, 1.0, of_moments[j])
         add_cross(of_own, s, 1.0, of_reached[j])
         times(inertias[j], w, heavy)
@@ -205,8 +205,8 @@ def _pull_inertia(u, adjoint, gain, moments, inertias, edges, carried, reached, 
     for j in range(NUM_JOINTS - 1, 0, -1):
         up, d, above = _PARENTS[j], edges[j], of_reached[j]
         w = u[1 + up]
-        along, against, square, pulled = dot(w, d), dot(above, w), dot(w, w), dot(above, d)
+        along, against, square, inner = dot(w, d), dot(above, w), dot(w, w), dot(above, d)
         for c in range(3):
             of_edges[j, c] += w[c] * against - above[c] * square
-            of_u[1 + up, c] += above[c] * along + d[c] * against - 2.0 * w[c] * pulled
+            of_u[1 + up, c] += above[c] * along + d[c] * against - 2.0 * w[c] * inner
         add(above, 1.0, of_reached[up])

@@ -10,7 +10,7 @@ from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.compiler import array
 from diffmocap.physics.articulated import ArticulatedBody
 from diffmocap.physics.compiled.rollout import simulate
-from diffmocap.physics.compiled.rollout_gradient import pull_simulate
+from diffmocap.physics.compiled.rollout_gradient import simulate_vjp
 from diffmocap.physics.ground_contact import GroundContact
 from diffmocap.physics.joint_drives import JointDrives
 
@@ -75,7 +75,7 @@ class Simulated(torch.autograd.Function):
         below += [np.empty((batch, *size)) for size in ((NUM_JOINTS, 3), (3,), (NUM_JOINTS + 1, 3))]
         c = ctx.constants
         for b in range(batch):
-            pull_simulate(
+            simulate_vjp(
                 *(x[b] for x in ctx.targets), c.body, c.drives, c.ground, ctx.dt, *(x[b] for x in ctx.kept),
                 *(x[b] for x in above), *(x[b] for x in below),
             )  # fmt: skip

@@ -1,5 +1,5 @@
-"""Parts of a step of the simulation, as :mod:`diffmocap.physics.articulated` has them, and the pull of their gradients:
-places and velocities along the tree, the matrix, what moving takes, turns."""
+"""Parts of a step of the simulation, as :mod:`diffmocap.physics.articulated` has them, and their vector-Jacobian
+products (vjp): places and velocities along the tree, the matrix, what moving takes, turns."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def velocities(u, edges, levers, segment, of_joints, of_points):
 
 
 @compiled
-def pull_velocities(u, edges, levers, segment, of_joints, of_points, of_edges, of_levers, of_u):
+def velocities_vjp(u, edges, levers, segment, of_joints, of_points, of_edges, of_levers, of_u):
     """Adds to the gradients of edges, levers and u for those of :func:`velocities`; ``of_joints`` is used up."""
     for k in range(len(segment)):
         s = segment[k]
@@ -191,7 +191,7 @@ def bounded(w, out):
 
 
 @compiled
-def pull_bounded(w, above, out):
+def bounded_vjp(w, above, out):
     """The gradient ``out`` [25, 3] of velocities before they are bounded."""
     out[0] = above[0]
     for j in range(1, NUM_JOINTS + 1):
@@ -226,7 +226,7 @@ def turned(rotation, omega, dt, out):
 
 
 @compiled
-def pull_turned(omega, dt, of_turn, of_omega):
+def turned_vjp(omega, dt, of_turn, of_omega):
     """Adds to the gradient of omega [3], and replaces that of the turn after the step by that of the one before."""
     a, h, once, twice = np.empty(3), np.empty(3), np.zeros(3), np.zeros(3)
     for c in range(3):

@@ -28,7 +28,7 @@ def contact_motion(centres, radius, up, height, dt_s):
 
 
 @compiled
-def pull_contact_motion(of_gap, of_steps, up, dt_s, of_centres):
+def contact_motion_vjp(of_gap, of_steps, up, dt_s, of_centres):
     """Adds to ``of_centres`` [T, 3, P] for the gradients of gaps and steps."""
     frames, count = of_gap.shape
     for t in range(frames):

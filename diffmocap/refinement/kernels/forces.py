@@ -18,7 +18,7 @@ from diffmocap.physics.compiled.contact_solver import (
     ContactProblem,
     ContactSolution,
     forces_of,
-    pull_forces,
+    forces_vjp,
     solve_contacts,
 )
 from diffmocap.physics.contact_forces import FRICTION, MOMENT_ARM
@@ -48,7 +48,7 @@ def forces_in(motion, body, given, iterations):
 
 
 @compiled
-def pull_forces_in(motion, body, given, found, of_torques, of_left, adjoint):
+def forces_in_vjp(motion, body, given, found, of_torques, of_left, adjoint):
     """Adds to the adjoint what comes of the gradient of torques [F, 3, 23] and of what is left [F, 6]."""
     of_acceleration, of_activity = np.empty((3, len(body.mass))), np.empty(len(body.radius))
     for t in range(len(found.left)):
@@ -164,7 +164,7 @@ def _push(motion, body, given, iterations, t, found):
 @compiled
 def _contact_problem(given, found, t):
     problem = ContactProblem(found.arms[t], found.activity[t], given.axes, FRICTION, found.matrix[t])
-    return problem, ContactSolution(found.multiplier[t], found.pulled[t], found.shares[t], found.hessian[t])
+    return problem, ContactSolution(found.multiplier[t], found.unprojected[t], found.shares[t], found.hessian[t])
 
 
 @compiled
@@ -200,7 +200,7 @@ def _pull_frame(motion, body, given, t, found, of_torques, of_left, adjoint, of_
             turned = handed[3 + d, j] * places[e, p] - handed[3 + e, j] * places[d, p]
             of_forces[c, p] = -(handed[c, j] + turned) * weight
     problem, solution = _contact_problem(given, found, t)
-    pull_forces(problem, solution, of_forces, of_left, of_wrench, of_arms, of_activity)
+    forces_vjp(problem, solution, of_forces, of_left, of_wrench, of_arms, of_activity)
     of_centre = np.zeros(3)
     for p in range(count):
         j = body.contact_segment[p]

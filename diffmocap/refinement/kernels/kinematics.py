@@ -59,7 +59,7 @@ def exponential(step, out):
 
 
 @compiled
-def pull_decode(of_turns, of_pelvis, unknowns, steps):
+def decode_vjp(of_turns, of_pelvis, unknowns, steps):
     """Gradient [Q, 75] of the knots for that of each local rotation's turn [T, 24, 3], in its parent's axes, and of the
     pelvis [T, 3].
 
@@ -111,7 +111,7 @@ def place(rotations, matrix):
 
 
 @compiled
-def pull_place(of_relative, matrix, columns, of_turns):
+def place_vjp(of_relative, matrix, columns, of_turns):
     """Adds to the gradient ``of_turns`` [T, 24, 3] of the local rotations' turns, in the parents' axes, what comes
     through the points [T * 3, N]. A joint's turn turns all that it carries."""
     slopes = np.dot(of_relative, matrix.T)

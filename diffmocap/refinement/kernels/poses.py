@@ -96,8 +96,8 @@ def hold_standing(rotations, pelvis, firm, creep, stiffness_m, up, body):
 
 @compiled
 def _solve_positive(matrix, x):
-    """Replaces x [N] by A^-1 x for symmetric positive definite A [N, N], which is used up. What is no number stays
-    none: a library's solver would end the frame with an error."""
+    """Replaces x [N] by A^-1 x for symmetric positive definite A [N, N], which is overwritten. NaN stays NaN: a
+    library's solver would raise an error."""
     n = len(x)
     for j in range(n):
         for k in range(j):

@@ -129,8 +129,8 @@ class Forces(NamedTuple):
         free: [F, P] activity of a point that may push. activity: [F, P] of each.
         mass_force: [F, 3, 96] N. centre: [F, 3] m of mass, relative to the pelvis.
         whole: [F, 6] what the pelvis carries: force and moment about it. load: [F, 6, 24] of joints beside contacts.
-        arms: [F, 3, P], matrix: [F, 6, 3, P], multiplier: [F, 6], pulled: [F, 3, P], shares: [F, 3, P] and hessian:
-            [F, 6, 6] of :mod:`diffmocap.physics.compiled.contact_solver`.
+        arms: [F, 3, P], matrix: [F, 6, 3, P], multiplier: [F, 6], unprojected: [F, 3, P], shares: [F, 3, P] and
+            hessian: [F, 6, 6] of :mod:`diffmocap.physics.compiled.contact_solver`.
         forces: [F, 3, P] N on the body. left: [F, 6] of the wrench, over the weight and moments over the arm.
         torques: [F, 3, 23] N m of joints 1 to 23 on their children, in the frame's axes.
     """
@@ -145,7 +145,7 @@ class Forces(NamedTuple):
     arms: np.ndarray
     matrix: np.ndarray
     multiplier: np.ndarray
-    pulled: np.ndarray
+    unprojected: np.ndarray
     shares: np.ndarray
     hessian: np.ndarray
     forces: np.ndarray

@@ -16,9 +16,9 @@ import numpy as np
 from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
 from diffmocap.compiler import compiled
 from diffmocap.physics.contact_forces import MOMENT_ARM
-from diffmocap.refinement.kernels.contacts import contact_motion, pull_contact_motion
-from diffmocap.refinement.kernels.forces import body_weight, forces_in, pull_forces_in
-from diffmocap.refinement.kernels.kinematics import place, pull_place
+from diffmocap.refinement.kernels.contacts import contact_motion, contact_motion_vjp
+from diffmocap.refinement.kernels.forces import body_weight, forces_in, forces_in_vjp
+from diffmocap.refinement.kernels.kinematics import place, place_vjp
 from diffmocap.refinement.kernels.records import Adjoint, Evaluation, Motion
 from diffmocap.refinement.kernels.units import NEAREST_M
 
@@ -58,10 +58,10 @@ def evaluate(rotations, pelvis, body, given, weights, with_gradient):
         squares[TORQUE] = torque(forces.torques, body, weigh[TORQUE], of_torques)
         squares[TORQUE_RATE] = torque_rate(forces.torques, body, given, weigh[TORQUE_RATE], of_torques)
         if with_gradient:
-            pull_forces_in(motion, body, given, forces, of_torques, of_left, adjoint)
+            forces_in_vjp(motion, body, given, forces, of_torques, of_left, adjoint)
     of_turns = np.zeros((len(pelvis), NUM_JOINTS, 3))
     if with_gradient:
-        pull_motion(motion, body, given, adjoint, of_turns)
+        motion_vjp(motion, body, given, adjoint, of_turns)
     return Evaluation(squares, of_turns, adjoint.pelvis, motion.gap, motion.steps, forces)
 
 
@@ -79,11 +79,11 @@ def motion_of(rotations, pelvis, body, given):
 
 
 @compiled
-def pull_motion(motion, body, given, adjoint, of_turns):
+def motion_vjp(motion, body, given, adjoint, of_turns):
     """From the adjoint of all that follows from a motion to that of its turns, [T, 24, 3], and of its pelvis."""
     first = NUM_JOINTS + len(body.mass)
     of_centres = adjoint.absolute[:, :, first : first + len(body.radius)]
-    pull_contact_motion(adjoint.gap, adjoint.steps, given.up, given.dt_s, of_centres)
+    contact_motion_vjp(adjoint.gap, adjoint.steps, given.up, given.dt_s, of_centres)
     frames, _, points = motion.relative.shape
     for t in range(frames):
         for c in range(3):
@@ -101,7 +101,7 @@ def pull_motion(motion, body, given, adjoint, of_turns):
                 for i in range(3):
                     of_turns[t, j, k] += rotations[t, j, c, i] * of_rotations[t, j, d, i]
                     of_turns[t, j, k] -= rotations[t, j, d, i] * of_rotations[t, j, c, i]
-    pull_place(adjoint.relative.reshape(3 * frames, points), body.matrix, motion.columns, of_turns)
+    place_vjp(adjoint.relative.reshape(3 * frames, points), body.matrix, motion.columns, of_turns)
 
 
 @compiled
@@ -144,8 +144,8 @@ def hypotheses(motion, given, weight, adjoint):
 
     ``-log sum_k w_k exp(-d_k^2 / 2)``, ``d_k^2 = n / 24 sum_j |R_j - H_kj|^2 / (2 s_j^2) + (p - p_k)^T Q (p - p_k)``
     with n = :data:`diffmocap.refinement.window.data.INDEPENDENT_JOINTS`: squares of angles for small ones, and at most
-    4 rad^2 for any. The nearest hypotheses pull, far ones do not, and which are near may change. At least zero, as the
-    weights sum to one. The sum over joints is a single product, as ``|R - H|^2 = 6 - 2 <R, H>``.
+    4 rad^2 for any. The gradient is that of the nearest hypotheses, and which are near may change. At least zero, as
+    the weights sum to one. The sum over joints is a single product, as ``|R - H|^2 = 6 - 2 <R, H>``.
     """
     target, precision, log_weights = given.target, given.precision, given.log_weights
     rotations, count = motion.rotations.reshape(len(motion.pelvis), 9 * NUM_JOINTS), target.shape[1]

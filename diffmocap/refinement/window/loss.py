@@ -99,14 +99,14 @@ class WindowLoss:
 
     def gradient(self, parameters: WindowParameters, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss [B] and its gradient [B, N] by unknowns x [B, N], without a graph."""
-        from diffmocap.refinement.kernels.kinematics import decode, pull_decode
+        from diffmocap.refinement.kernels.kinematics import decode, decode_vjp
 
         losses, gradients = [], []
         for row, (knots, unknowns) in enumerate(parameters.by_row(x)):
             rotations, pelvis, steps = decode(knots, unknowns)
             found = self.evaluate(row, rotations, pelvis, with_gradient=True)
             losses.append(found.squares @ self._weights.terms)
-            gradients.append(pull_decode(found.of_turns, found.of_pelvis, unknowns, steps))
+            gradients.append(decode_vjp(found.of_turns, found.of_pelvis, unknowns, steps))
         return torch.tensor(losses, dtype=torch.float64).to(x), torch.from_numpy(np.stack(gradients)).flatten(1).to(x)
 
     def report(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> dict[str, TermReport]:

@@ -104,7 +104,7 @@ def _blocks(
     joints, masses, contacts, keypoints = moved.split(points.sizes, 1)
     blocks, count = moved.new_zeros(_ORDERS, KNOT_SIZE, KNOT_SIZE), len(rotations)
     lifted = window.lifted[0]
-    # Hypotheses: the curvature of one bell.
+    # Hypotheses: the curvature of one Gaussian.
     spread = torch.where(lifted[:, None], window.rotation_spread[0], torch.inf)
     precision = spread.square().reciprocal().mean(0) * (INDEPENDENT_JOINTS / NUM_JOINTS * ROTATION_UNIT**2)
     blocks[0, :-3, :-3] = weights.hypotheses * torch.diag(precision.repeat_interleave(3))

@@ -113,13 +113,13 @@ class _Decoded(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, of_rotations, of_pelvis):
-        from diffmocap.refinement.kernels.kinematics import pull_decode
+        from diffmocap.refinement.kernels.kinematics import decode_vjp
 
         x, rotations = ctx.saved_tensors
         # Turning R in its parent's axes is worth the sum of R_c x G_c over its columns, G the gradient of its entries.
         turns = array(torch.linalg.cross(rotations, of_rotations, dim=-2).sum(-1))
         rows = zip(turns, array(of_pelvis), ctx.parameters.by_row(x), ctx.steps, strict=True)
-        found = [pull_decode(turn, move, unknowns, steps) for turn, move, (_, unknowns), steps in rows]
+        found = [decode_vjp(turn, move, unknowns, steps) for turn, move, (_, unknowns), steps in rows]
         return torch.from_numpy(np.stack(found)).reshape(ctx.shape).to(x), None
 
 

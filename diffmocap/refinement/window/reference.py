@@ -23,7 +23,7 @@ def reference_motion(
     ``hypothesis`` is which of the K; None: the weightiest of each frame. Where hypotheses are far apart the loss has a
     minimum near each: descending from several and keeping the lowest is how refinement changes its mind for good.
 
-    A weighted mean under a bell in time; of rotations the chordal one, which is the nearest rotation to the mean of the
+    A mean weighted by a Gaussian in time; of rotations the chordal mean, the nearest rotation to the mean of the
     matrices (Moakher, "Means and averaging in the group of rotations", 2002). Frames in which little is observed
     nearby take what is nearest in time, however far.
 
