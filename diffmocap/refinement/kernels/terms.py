@@ -14,13 +14,13 @@ import math
 import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
+from diffmocap.camera.projection import NEAREST_M
 from diffmocap.compiler import compiled
 from diffmocap.physics.contact_forces import MOMENT_ARM
 from diffmocap.refinement.kernels.contacts import contact_motion, contact_motion_vjp
 from diffmocap.refinement.kernels.forces import body_weight, forces_in, forces_in_vjp
 from diffmocap.refinement.kernels.kinematics import place, place_vjp
 from diffmocap.refinement.kernels.records import Adjoint, Evaluation, Motion
-from diffmocap.refinement.kernels.units import NEAREST_M
 
 #: Terms, in the order of :data:`diffmocap.refinement.window.weights.UNITS`.
 REPROJECTION, HYPOTHESES, ROOT_FORCE, ROOT_MOMENT, SLIP, GAP, PENETRATION, TORQUE, TORQUE_RATE, LIMITS, JERK = range(11)

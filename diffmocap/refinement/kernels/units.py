@@ -8,5 +8,3 @@ from diffmocap.body.skeleton import NUM_JOINTS
 KNOT_SIZE = 3 * NUM_JOINTS + 3
 #: One unit of a rotation's unknown [rad] and of a pelvis's [m]: about what lifting is off by (5.7 degrees, 5 cm).
 ROTATION_UNIT, PELVIS_UNIT = 0.1, 0.05
-#: Nearer than this to the camera's plane a point has no image [m].
-NEAREST_M = 0.1

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from diffmocap.body.skeleton import NUM_JOINTS
+from diffmocap.camera.projection import NEAREST_M
 from diffmocap.compiler import array
 from diffmocap.physics.contact_forces import ground_axes
 from diffmocap.physics.contact_state import ContactLevels, activity_rates
 from diffmocap.refinement.kernels.records import Given
-from diffmocap.refinement.kernels.units import NEAREST_M
 from diffmocap.refinement.window.window import Window
 
 #: Errors of the joints of one hypothesis go together: 24 count as this many.

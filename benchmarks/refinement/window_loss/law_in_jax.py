@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS, PARENTS
+from diffmocap.camera.projection import NEAREST_M
 from diffmocap.physics.contact_forces import FRICTION, MOMENT_ARM
 from diffmocap.refinement.kernels.records import Body, Given, Unknowns, Weights
-from diffmocap.refinement.kernels.units import NEAREST_M, PELVIS_UNIT, ROTATION_UNIT
+from diffmocap.refinement.kernels.units import PELVIS_UNIT, ROTATION_UNIT
 
 jax.config.update("jax_enable_x64", True)
 

@@ -1,7 +1,7 @@
 """What ``benchmarks.window_loss`` runs in processes of their own: first starts, and a live stream frame by frame.
 
-    python window_loss_worker.py start numba|jax|torch FRAMES
-    python window_loss_worker.py stream CLIPS NAME FRAMES
+    python worker.py start numba|jax|torch FRAMES
+    python worker.py stream CLIPS NAME FRAMES
 
 The first prints what a first evaluation with its gradient took. The second answers every line on its standard input
 with the milliseconds of one more frame. It is run with the diffmocap of other checkouts, too.
@@ -30,7 +30,7 @@ def first_start(kind: str, frames: int) -> dict:
     """Seconds of imports and of the first evaluation, beyond those of torch and of the window itself."""
     import torch
 
-    from benchmarks.refinement.window_loss import by_jax, live_inputs, problem_of
+    from benchmarks.refinement.window_loss.__main__ import by_jax, live_inputs, problem_of
 
     window = live_inputs(frames, seed=0)
     if kind == "torch":  # the least that torch.compile can take: a function of one line

@@ -1,12 +1,13 @@
 """The window loss written by hand against one by a framework: ``python -m benchmarks.window_loss --before CHECKOUT``.
 
 Numba compiles the product's loss, whose terms bring their own adjoints; jax, which is no requirement of the package and
-must be installed for this, differentiates ``benchmarks/refinement/window_loss_jax.py``. Both get the same windows of
-drifting synthetic errors and unknowns off the minimum, by turns in one process, so that a change of the machine's mood
-meets both. First starts run in processes of their own, with an empty cache and again with what that left; so does the
-least that ``torch.compile`` can take, a function of one line. CHECKOUT is another checkout of diffmocap, for example a
-``git worktree`` of the commit before the loss was changed: two processes refine one stream, frame by frame by turns.
-Milliseconds are of the clock and of the processor, all threads. Writes a dated page to ``benchmarks/results``.
+must be installed for this, differentiates ``benchmarks/refinement/window_loss/law_in_jax.py``. Both get the same
+windows of drifting synthetic errors and unknowns off the minimum, by turns in one process, so that a change of the
+machine's mood meets both. First starts run in processes of their own, with an empty cache and again with what that
+left; so does the least that ``torch.compile`` can take, a function of one line. CHECKOUT is another checkout of
+diffmocap, for example a ``git worktree`` of the commit before the loss was changed: two processes refine one stream,
+frame by frame by turns. Milliseconds are of the clock and of the processor, all threads. Writes a dated page to
+``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from diffmocap.refinement.window.parameters import WindowParameters
 from diffmocap.refinement.window.reference import reference_motion
 from diffmocap.refinement.window.window import Window
 
-WORKER = Path(__file__).with_name("window_loss_worker.py")
+WORKER = Path(__file__).with_name("worker.py")
 #: A walk of the validation motions, and the frames of the windows: the live one's and the longest common one.
 CLIP, LENGTHS = "39_01", (24, 32)
 #: Frames and knots that windows are padded to.
@@ -105,7 +106,7 @@ def by_jax(problem: Problem) -> Callable[[], tuple[float, np.ndarray]]:
     """:meth:`Problem.with_gradient` by jax; its ``value`` the terms."""
     import jax
 
-    from benchmarks.refinement import window_loss_jax as law
+    from benchmarks.refinement.window_loss import law_in_jax as law
 
     loss, ((knots, unknowns),) = problem.loss, problem.parameters.by_row(problem.x)
     window = law.padded(loss.points.constants, loss._given[0], unknowns, loss._weights, PADDED, KNOTS)
