@@ -57,11 +57,11 @@ def test_figures_are_named_and_of_the_same_run(mocap_dir):
     assert torch.get_num_threads() == threads
 
 
-def test_a_sampler_has_the_error_of_itself(shared_dir, monkeypatch):
+def test_a_sampler_has_the_error_of_itself(mocap_dir, monkeypatch):
     """Means are compared with means and samples with samples: DDIM-50's settings against DDIM-50 have the ratio 1."""
     monkeypatch.setitem(OFFLINE, "steps", 2)
     same = LiftingSettings(steps=2, keypoint_noise=0.0, fresh_noise=False)
-    figures = live_figures(None, shared_dir / "data" / "cmu_smpl30_val.npz", same, 5, clips=4, frames=1, threads=1)
+    figures = live_figures(None, mocap_dir / "cmu_smpl30_val.npz", same, 5, clips=4, frames=1, threads=1)
     assert figures["mean_error_ratio"] == pytest.approx(1.0, abs=1e-3)
     assert figures["sample_error_ratio"] == pytest.approx(1.0, abs=1e-3)
 

@@ -10,7 +10,7 @@ import torch
 from benchmarks.optimizers.lockstep import minimize_in_rounds
 from diffmocap.optim.quasi_newton import Bfgs, Lbfgs
 from diffmocap.optim.stopping import Budget, RelativeDecrease
-from diffmocap.optim.task import FunctionTask
+from tests.optim.function_task import FunctionTask
 
 CURVATURE = torch.tensor([[1.0, 4.0, 0.3], [2.0, 0.1, 9.0], [1.0, 1.0, 1.0]], dtype=torch.float64)
 

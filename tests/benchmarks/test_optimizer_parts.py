@@ -22,8 +22,8 @@ from diffmocap.optim.adafactor_mlp import AdafactorMlp, AdafactorMlpSettings
 from diffmocap.optim.first_order import Momentum
 from diffmocap.optim.optimus import Optimus, OptimusSettings
 from diffmocap.optim.stopping import Budget
-from diffmocap.optim.task import FunctionTask
 from diffmocap.optim.weights import save_optimizer
+from tests.optim.function_task import FunctionTask
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -23,7 +23,7 @@ from benchmarks.refinement.settings import SMALLEST, Settings
 from benchmarks.refinement.solvers import ADAM, OPTIMUS, Solver, searching, solve, solve_alone, tuned_rate
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.optim.first_order import Adam
-from diffmocap.optim.task import FunctionTask
+from tests.optim.function_task import FunctionTask
 from training.motions.lifted_windows import MotionLifter
 from training.optim.motion_problems import simulated_body
 

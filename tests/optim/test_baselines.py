@@ -14,7 +14,7 @@ from diffmocap.optim.first_order import Adam, Momentum
 from diffmocap.optim.functions import make_function, random_offset
 from diffmocap.optim.quasi_newton import Bfgs, Lbfgs
 from diffmocap.optim.stopping import Budget, RelativeDecrease
-from diffmocap.optim.task import FunctionTask
+from tests.optim.function_task import FunctionTask
 
 ROSENBROCK = make_function("Rosenbrock", 6)
 STARTS = ROSENBROCK.init(4, torch.Generator().manual_seed(0)).double()

@@ -10,7 +10,7 @@ from scipy.optimize import LbfgsInvHessProduct
 from diffmocap.errors import SettingsError
 from diffmocap.optim.features import Features, FeatureSettings
 from diffmocap.optim.limited_memory import LIMITED_MEMORY_FEATURES, Pairs, quasi_newton
-from diffmocap.optim.task import FunctionTask
+from tests.optim.function_task import FunctionTask
 
 N = 6
 

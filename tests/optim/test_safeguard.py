@@ -8,7 +8,7 @@ import torch
 from diffmocap.optim.optimus import Optimus, OptimusSettings
 from diffmocap.optim.safeguard import RECENT, Safeguard
 from diffmocap.optim.stopping import Budget
-from diffmocap.optim.task import FunctionTask
+from tests.optim.function_task import FunctionTask
 
 SMALL = {"width": 16, "heads": 2, "attention_width": 8, "feedforward": 16, "mlp_width": 16, "mlp_layers": 2}
 

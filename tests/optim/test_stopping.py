@@ -9,7 +9,7 @@ from diffmocap.errors import SettingsError
 from diffmocap.optim.first_order import Momentum
 from diffmocap.optim.result import Result, pad
 from diffmocap.optim.stopping import Budget, RelativeDecrease
-from diffmocap.optim.task import FunctionTask
+from tests.optim.function_task import FunctionTask
 
 
 def ends(losses: list[float] | torch.Tensor, **options) -> int | None:

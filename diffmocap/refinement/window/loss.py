@@ -130,7 +130,7 @@ class WindowLoss:
             torch.from_numpy(np.stack([getattr(one, name) for one in found])).to(pelvis)
             for name in ("forces", "left", "centre", "torques")
         )
-        gravity = torch.tensor([float(np.linalg.norm(given.gravity)) for given in self._given]).double().to(pelvis)
+        gravity = torch.from_numpy(np.stack([np.linalg.norm(given.gravity) for given in self._given])).to(pelvis)
         weight = float(self.points.mass.double().sum()) * gravity[:, None, None]
         residual = Wrench(left[..., :3] * weight, left[..., 3:] * (weight * MOMENT_ARM), centre)
         return WindowDynamics(ContactForces(force.mT, residual), torques)

@@ -19,8 +19,8 @@ from diffmocap.optim.adafactor_mlp import AdafactorMlp, AdafactorMlpSettings
 from diffmocap.optim.features import FeatureSettings
 from diffmocap.optim.functions import FUNCTIONS, make_function
 from diffmocap.optim.optimus import Optimus, OptimusSettings
-from diffmocap.optim.task import FunctionTask
 from diffmocap.optim.weights import load_optimizer
+from tests.optim.function_task import FunctionTask
 from training.optim.__main__ import main
 from training.optim.episodes import Episode, PieceByPiece, advance, backpropagated, bounded, followed, meta_loss
 from training.optim.problems import TRAINED, FunctionProblems, MixedProblems, TaskProblems
