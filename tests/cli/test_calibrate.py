@@ -93,8 +93,8 @@ class Camera:
         self._images, self._then, self._times = images, then, times
         self.closed = False
 
-    def __call__(self, *arguments, **options):
-        self.asked = options
+    def __call__(self, source, settings, **options):
+        self.asked = settings
         return self
 
     def __enter__(self):
@@ -129,7 +129,7 @@ def test_a_camera_until_ctrl_c(images, camera, tmp_path, capsys):
     out = tmp_path / "camera.yaml"
     assert main(["calibrate", "--out", str(out), "--size", "480x360"]) == 0
     assert_calibrated(out)
-    assert used.closed and (used.asked["width"], used.asked["height"]) == (480, 360)
+    assert used.closed and (used.asked.width, used.asked.height) == (480, 360)
     printed, told = capsys.readouterr()
     assert "16 views" in printed and "16 of 25 views" in told and "the search was ended" in told
 
