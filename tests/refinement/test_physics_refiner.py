@@ -10,6 +10,7 @@ import roma
 import torch
 
 from benchmarks.lifting.noisy_keypoints import CAMERA, observe
+from diffmocap import compiler
 from diffmocap.body.joint_angles import angle_rates, angles_from_rotations
 from diffmocap.camera.projection import project
 from diffmocap.errors import SettingsError
@@ -21,6 +22,7 @@ from diffmocap.refinement.physics_refiner import (
     BEGINS,
     FIRST_FRAMES,
     NO_TIME,
+    NOT_COMPILED,
     PhysicsRefiner,
     PhysicsSettings,
     points_of,
@@ -353,3 +355,15 @@ def test_settings_reach_the_filter(make, stream):
     refiner.settings = replace(refiner.settings, smoothing=FilterSettings(enabled=False))
     for state, frame in zip(play(refiner, stream[0][:3]), stream[0]):
         assert torch.equal(state.rotations, frame[0].poses.rotations[0])
+
+
+def test_without_a_working_numba_the_filtered_pose_goes_out_and_says_why(make, stream, monkeypatch):
+    monkeypatch.setattr(compiler, "available", lambda: False)
+    refiner = make()
+    refiner.prepare()
+    states = play(refiner, stream[0])
+    off = play(make(replace(SETTINGS, enabled=False)), stream[0])
+    assert {state.fallback for state in states} == {NOT_COMPILED} and "diffmocap doctor" in NOT_COMPILED
+    for state, other in zip(states, off, strict=True):
+        torch.testing.assert_close(state.joint_positions, other.joint_positions)
+        assert state.physics is None

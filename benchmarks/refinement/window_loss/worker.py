@@ -22,8 +22,9 @@ def since(begin: tuple[float, float]) -> tuple[float, float]:
 
 
 def megabytes() -> float:
-    """Most memory so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
 
 
 def first_start(kind: str, frames: int) -> dict:
@@ -57,7 +58,10 @@ def first_start(kind: str, frames: int) -> dict:
 
 
 def stream(clips: str, name: str, frames: int) -> None:
-    """Plays a clip with drifting errors to a refiner as shipped, one frame for every line."""
+    """Plays a clip with drifting errors to a refiner, one frame for every line.
+
+    As shipped but for the time budget, so that each does the same work however long it takes.
+    """
     import torch
 
     from benchmarks.refinement.live_streams import UP, live_stream
@@ -66,6 +70,7 @@ def stream(clips: str, name: str, frames: int) -> None:
     from diffmocap.refinement.physics_refiner import points_of
     from diffmocap.refinement.prepare import compile_all
     from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
+    from diffmocap.refinement.stream.settings import LiveSettings
 
     torch.set_num_threads(1)
     body = BodyModel.load()
@@ -73,7 +78,7 @@ def stream(clips: str, name: str, frames: int) -> None:
     compile_all(points)
     clip = next(clip for clip in load_split(clips) if clip.name == name)
     played = live_stream(clip, body, "synthetic", frames)
-    refiner = FixedLagRefiner(points, None, torch.tensor(UP), played.ground_height)
+    refiner = FixedLagRefiner(points, LiveSettings(budget_ms=0.0), torch.tensor(UP), played.ground_height)
     print(json.dumps({"frames": len(played.frames)}), flush=True)
     # A checkout from before the track's clock has stamps in its frames, and its refiner takes nothing else.
     steps = played.steps() if hasattr(played, "steps") else ((frame,) for frame in played.frames)
