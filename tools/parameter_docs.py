@@ -47,8 +47,8 @@ INTRODUCTION = """\
 [`config/diffmocap.yaml`](../config/diffmocap.yaml) holds those that people change; `params_file:=` of the launch files
 and `--params-file` of `diffmocap live` take another file. `ros2 param describe /human/pose_node guidance` shows
 description and range of one, `ros2 param set /human/pose_node guidance 1.0` changes it at once. Those marked with *
-take effect when the node is configured. Where `config/diffmocap.yaml` has another value than the default, it stands
-behind.
+take effect when the node is configured. "file:" gives the value of
+`config/diffmocap.yaml` where it is not the default.
 """
 
 
