@@ -1,4 +1,7 @@
-"""Keypoints below a confidence count as missing."""
+"""Keypoints below a confidence count as missing.
+
+The pipeline applies this to each image, and the lifter for those who call it without a pipeline.
+"""
 
 from __future__ import annotations
 

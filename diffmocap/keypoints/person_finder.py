@@ -1,5 +1,7 @@
 """Finds and follows people who are too small for MediaPipe's detector to find in the whole image.
 
+What follows where nobody is found: `pipeline.Outcome.UNSEEN`, and docs/architecture.md, "When nobody is seen".
+
 The detector looks at an image through a square of 224 pixels and misses who is less than a fifth of it. Who is
 followed already may be of any size. So where nobody is seen, each image is looked at a second time, through the next
 window of a grid that covers it: that costs half of what following somebody costs, and nothing while somebody is

@@ -2,5 +2,5 @@
 
 A *task* gives loss and gradient for a batch of unknowns [B, N]; a *step optimizer* has `init` and `step` and takes one
 evaluation a step; a *learned* one computes its steps by a network with weights *theta*. May import `errors`, `files`,
-`device`; knows nothing of bodies.
+`resources`; knows nothing of bodies.
 """

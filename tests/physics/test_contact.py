@@ -14,9 +14,9 @@ from diffmocap.errors import SettingsError
 from diffmocap.physics.contact_forces import contact_forces, ground_axes
 from diffmocap.physics.contact_state import ContactLevels, activity, touching
 from diffmocap.physics.dynamics import Wrench
-from diffmocap.physics.friction_cone import project
 from diffmocap.physics.ground import Ground, find_ground
 from diffmocap.physics.tree import global_poses
+from tests.physics.friction_cone import project
 
 UP = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
 WEIGHT = 60.0 * 9.80665

@@ -1,6 +1,6 @@
 """Noise schedule, samplers and guidance: one sampler a file, with its equations.
 
-A sampler is a function over `model(x, t)`. To add one, write its file, call it in
+A sampler is a function over `denoise(x, t) -> (x0, epsilon)`. To add one, write its file, call it in
 `samplers.sample_along`, and name it in `lifting.settings.SAMPLERS`. *x* is the noisy pose,
 *t* the step of the schedule, *w* the guidance weight.
 """

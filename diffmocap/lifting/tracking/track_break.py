@@ -1,4 +1,7 @@
-"""When a track is lost: the person is suddenly elsewhere, or the tracked pose stops explaining the image."""
+"""When a track is lost in the image: the person is suddenly elsewhere, or the tracked pose stops explaining the image.
+
+A gap in time ends a track, too: that is decided by `timing.track_clock`.
+"""
 
 from __future__ import annotations
 

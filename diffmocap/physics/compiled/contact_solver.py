@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffmocap.compiler import compiled
+from diffmocap.physics.compiled.friction_cone import derivative, projected
 
 #: rho: what it alone leaves unexplained of a person's standing on one foot is about 1 %.
 REGULARISATION = 1e-3
@@ -80,30 +81,6 @@ def solve_positive(matrix, right, out):
         for k in range(i + 1, 6):
             rest -= low[k, i] * out[k]
         out[i] = rest / low[i, i]
-
-
-@compiled
-def projected(y0, y1, y2, friction):
-    """Nearest point of the cone: its part along the axis and by what tangents are multiplied; and their length."""
-    size = max(math.sqrt(y1 * y1 + y2 * y2), 1e-30)
-    along = max(y0, (y0 + friction * size) / (1.0 + friction * friction), 0.0)
-    return along, min(friction * along / size, 1.0), size
-
-
-@compiled
-def derivative(y0, y1, y2, friction, out):
-    """J [3, 3] at y, symmetric."""
-    along, scale, size = projected(y0, y1, y2, friction)
-    d1, d2 = y1 / size, y2 / size
-    inside = 1.0 if scale >= 1.0 else 0.0
-    rim = ((1.0 if along > 0.0 else 0.0) - inside) / math.sqrt(1.0 + friction * friction)
-    a, b = inside + rim, rim * friction
-    weight = inside - scale + b * b
-    out[0, 0] = a * a
-    out[0, 1] = out[1, 0] = a * b * d1
-    out[0, 2] = out[2, 0] = a * b * d2
-    out[1, 1], out[2, 2] = weight * d1 * d1 + scale, weight * d2 * d2 + scale
-    out[1, 2] = out[2, 1] = weight * d1 * d2
 
 
 @compiled

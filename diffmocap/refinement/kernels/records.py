@@ -71,7 +71,7 @@ class Given(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """``terms`` [11] in the order of :data:`diffmocap.refinement.window.weights.UNITS`, 0 leaves one out, and sizes
+    """``terms`` [terms] in the order of :data:`diffmocap.refinement.window.weights.UNITS`, 0 leaves one out, and sizes
     beyond which errors count less than their square: m, N/kg, N m/kg. ``iterations``: of the contact forces at most; 0:
     no forces."""
 
@@ -154,7 +154,7 @@ class Forces(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Terms ``squares`` [11] of a motion before they are weighed; the gradient of their weighted sum by the turn of
+    """Terms ``squares`` [terms] of a motion before they are weighed; the gradient of their weighted sum by the turn of
     each local rotation in its parent's axes, ``of_turns`` [T, 24, 3], and by the pelvis, ``of_pelvis`` [T, 3], both
     zero where none was asked for; the motion's ``gap`` and ``steps``, and its ``forces``, empty where none count."""
 

@@ -90,7 +90,7 @@ class WindowLoss:
         return self.squares(rotations, pelvis) @ torch.from_numpy(self._weights.terms).to(pelvis)
 
     def squares(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
-        """Terms [B, 11] before they are weighed, in squares of their units and in the order of ``UNITS``.
+        """Terms [B, terms] before they are weighed, in squares of their units and in the order of ``UNITS``.
 
         Differentiable once; gradients of rotations are those of turns: so what comes through anything but rotations,
         such as a matrix that is none, is left out.
@@ -174,7 +174,7 @@ class WindowLoss:
 
 
 class _Squares(torch.autograd.Function):
-    """Terms [B, 11] from local rotations and the pelvis."""
+    """Terms [B, terms] from local rotations and the pelvis."""
 
     @staticmethod
     def forward(ctx, rotations, pelvis, loss):

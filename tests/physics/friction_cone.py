@@ -1,4 +1,4 @@
-"""The friction cone: the nearest force in it."""
+"""The friction cone in torch, written on its own: what the compiled one is compared with."""
 
 from __future__ import annotations
 
