@@ -83,7 +83,7 @@ class WindowLoss:
         with torch.no_grad():
             self.touching = self.contacts_of(rotations, pelvis)
             self._given = given_of(window, pelvis, self.touching, self.levels)
-        self._weights = _weights_of(self.weights)
+        self._weights = _weights_of(self.weights, window.pelvis)
 
     def __call__(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
         """Loss [B] of motions [B, T, 24, 3, 3] and [B, T, 3] m; differentiable once, and at least zero."""
@@ -203,9 +203,10 @@ def _rows(rotations: torch.Tensor, pelvis: torch.Tensor) -> list[tuple[np.ndarra
     return list(zip(array(rotations), array(pelvis), strict=True))
 
 
-def _weights_of(weights: RefinementWeights) -> Weights:
+def _weights_of(weights: RefinementWeights, like: torch.Tensor) -> Weights:
+    """In float64, rounded to the window's type as all that is known of it."""
     forces = any((weights.root_force, weights.root_moment, weights.torque, weights.torque_rate))
     return Weights(
-        np.array([float(getattr(weights, name)) for name in UNITS]), float(weights.robust_m),
+        array(like.new_tensor([getattr(weights, name) for name in UNITS])), float(weights.robust_m),
         float(weights.robust_force), float(weights.robust_moment), CONTACT_ITERATIONS if forces else 0,
     )  # fmt: skip
