@@ -60,9 +60,9 @@ def why_not_kept(function: Callable) -> str:
 
 @contextmanager
 def compiling_told(tell: Callable[[str], None], period_s: float = 5.0) -> Iterator[None]:
-    """Tells people what they wait for where something is compiled meanwhile, and nothing else.
+    """Reports the progress of compiling, and nothing where nothing has to be compiled.
 
-    ``tell`` gets a line when compiling begins, how far it is every ``period_s``, and a line at the end.
+    ``tell`` gets a line when it begins, one every ``period_s`` [s], and one at the end.
     """
     try:
         from numba.core import event

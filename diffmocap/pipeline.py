@@ -163,7 +163,7 @@ class PosePipeline:
             self._refiner.prepare()
         if isinstance(wanted.refinement, PhysicsSettings):
             # Also where it is off: it may be turned on. And the budget would remember what hurried first steps took.
-            self.settings = replace(wanted, refinement=wanted.refinement.unhurried())
+            self.settings = replace(wanted, refinement=wanted.refinement.without_time_limit())
         points_m = self.body.keypoints(upright, torch.tensor([[0.0, 0.0, 3.0]]))
         points = project(points_m, torch.tensor(intrinsics.matrix).float())
         for i in range(steps):

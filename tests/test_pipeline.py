@@ -209,7 +209,7 @@ def test_a_driver_that_does_not_stamp_is_timed_by_arrival(make):
 @pytest.mark.parametrize("rate_hz, physics", [(1.0, False), (2.0, False), (5.0, False), (1.0, True), (5.0, True)])
 def test_a_slow_camera_is_one_track_with_true_velocities(body, rate_hz, physics):
     refiner = PhysicsRefiner(body) if physics else PoseFilter(body)
-    settings = PhysicsSettings().unhurried() if physics else FilterSettings()
+    settings = PhysicsSettings().without_time_limit() if physics else FilterSettings()
     speed = 0.1 * rate_hz  # rad/s: the same angle between images at every rate
     pose = bent_knee(lambda t: 0.2 + speed * t)
     pipeline = PosePipeline(KnownLifter(pose), refiner, body, PipelineSettings(refinement=settings))

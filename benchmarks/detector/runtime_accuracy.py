@@ -74,7 +74,7 @@ def load_pipeline() -> PosePipeline:
     settings = PipelineSettings()
     pipeline = PosePipeline.load()
     refinement = settings.refinement or PhysicsSettings()
-    pipeline.settings = replace(settings, refinement=refinement.unhurried())
+    pipeline.settings = replace(settings, refinement=refinement.without_time_limit())
     return pipeline
 
 

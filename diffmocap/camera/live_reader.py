@@ -18,7 +18,10 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
 
 
 class LiveReader:
-    """Arguments as for :class:`~diffmocap.camera.capture.Capture`."""
+    """Reads a camera or a stream on a thread of its own, keeps the newest frame, and opens it again after it was lost.
+
+    Arguments are those of :class:`~diffmocap.camera.capture.Capture`.
+    """
 
     ended = False
 

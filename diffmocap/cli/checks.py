@@ -61,7 +61,7 @@ print(json.dumps({"rclpy": rclpy.__file__, "rmw": rclpy.get_rmw_implementation_i
 class Check:
     """One finding: ``status`` is ok, note (fine, or optional and absent) or missing (the demo cannot run).
 
-    ``remedy`` is what the command that mends all of them does about this one.
+    ``remedy`` is what the command that fixes all of them does about this one.
     """
 
     name: str

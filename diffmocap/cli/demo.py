@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plays, measures, draws."""
+    """Runs the graph on a video, prints the figures, writes video and picture; returns the exit code."""
     from diffmocap.camera.devices import hidden_source
     from diffmocap.cli.ground_truth import beside
     from diffmocap.cli.play import Play, free_domain_id, play

@@ -1,7 +1,7 @@
 """Says what is installed, what is missing and where to get it.
 
 Looks at Python and its packages, ROS 2 and the message packages, the shipped models (their sha256 is verified), the
-cameras of this machine and what is optional. At the end stands one command that mends what was found. The exit code is
+cameras of this machine and what is optional. At the end stands one command that fixes what was found. The exit code is
 0 when `diffmocap demo` can run.
 """
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         missing = sum(check.status == "missing" for check in found)
         print("Ready: `diffmocap demo` can run." if ready else f"Not ready: {missing} missing, see the advice.")
         if fix:
-            print(f"\nThis mends {'what can be better' if ready else 'all that a command can'}:\n\n    {fix}")
+            print(f"\nThis fixes {'what can be better' if ready else 'all that a command can'}:\n\n    {fix}")
     return 0 if ready else 1
 
 

@@ -1,4 +1,4 @@
-"""One command that mends everything that ``diffmocap doctor`` found."""
+"""One command that fixes everything that ``diffmocap doctor`` found."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from diffmocap.resources import share_directory
 
 @dataclass(frozen=True)
 class Remedy:
-    """What mends one finding: packages of pip and of Debian, and commands that run before (a removal) or after them."""
+    """What fixes one finding: packages of pip and of Debian, and commands that run before (a removal) or after them."""
 
     pip: tuple[str, ...] = ()
     apt: tuple[str, ...] = ()

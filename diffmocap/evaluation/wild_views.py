@@ -47,7 +47,7 @@ class WildConfig:
         outlier_share, outlier_noise: keypoints that are wrong altogether. Their confidence does not tell.
         miss_share: keypoints that are not found although they are in view.
         confidence_scale: noise at which the confidence falls to 1/e (it says roughly how good a keypoint is).
-        told_noise: what the model is told of the level: as in live use, nobody knows it.
+        told_noise: the level that the model is conditioned on: as in live use, nobody knows it.
         min_hidden, min_seen: keypoints that a truncated or occluded view lacks and shows at least.
     """
 
@@ -75,7 +75,7 @@ class WildView:
 
     Attributes:
         rotations: [B, 24, 3, 3], root in the optical frame. pelvis: [B, 3] m. betas: [B, 10].
-        condition: what the model is told.
+        condition: what the model is conditioned on.
         rays: [B, 25, 2] observed keypoints at depth 1 of the camera; with ``condition.confidence`` 0 where missing.
         true_rays: [B, 25, 2] where the keypoints are.
         focal: [B] focal length over the image's height.

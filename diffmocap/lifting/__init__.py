@@ -3,5 +3,5 @@
 `network` is the model, `sampling` turns it into poses, `tracking` keeps hypotheses over time, `lifter` joins them to
 one call: keypoints of one image in, weighted poses in the camera's optical frame out; keypoints below `min_confidence`
 count as missing. May import `body`, `camera`, `keypoints` and what stands before them. A *condition* is what the model
-is told of the image; a *hypothesis* is one sampled pose; *guidance* is classifier-free guidance.
+knows of the image; a *hypothesis* is one sampled pose; *guidance* is classifier-free guidance.
 """

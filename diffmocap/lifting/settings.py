@@ -57,7 +57,8 @@ class LiftingSettings:
     min_confidence: float = setting(0.3, "Keypoints of less confidence count as missing for the pose.", 0.0, 1.0)
     keypoint_noise: float = setting(
         0.02,
-        "Detector noise that the model is told: standard deviation over half the person's size; 0: exact keypoints.",
+        "Detector noise that the model is conditioned on: standard deviation over half the person's size; 0: exact "
+        "keypoints.",
         0.0,
         0.1,
     )

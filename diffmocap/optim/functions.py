@@ -196,7 +196,7 @@ class Rosenbrock(ClassicFunction):
 
 
 class RotatedHyperEllipsoid(ClassicFunction):
-    """A convex quadratic. sum_i sum_{j<=i} x_j^2."""
+    """The convex quadratic f(x) = sum_i sum_{j<=i} x_j^2."""
 
     bounds = (-65.536, 65.536)
 

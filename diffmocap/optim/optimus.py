@@ -125,7 +125,11 @@ class OptimusState(State):
 
 
 class Optimus(LearnedOptimizer):
-    """The learned optimizer; its networks see [B, F, N] features of B problems with N parameters each."""
+    """The learned optimizer: a transformer that predicts steps and factors of a preconditioner (the paper, section 4).
+
+    Its networks see [B, F, N] features of B problems with N parameters each; docs/optimizers.md tells what it has
+    beyond the paper.
+    """
 
     def __init__(self, settings: OptimusSettings = OptimusSettings()) -> None:
         super().__init__()

@@ -155,7 +155,7 @@ class Rows:
 
     @property
     def rows(self) -> torch.Tensor:
-        """[B, K, N]."""
+        """The filled part of the buffer, [B, K, N]."""
         return self.data[:, : self.count]
 
     def append(self, new: torch.Tensor) -> Rows:

@@ -110,7 +110,7 @@ class _Forces(torch.autograd.Function):
 
 
 def ground_axes(up: torch.Tensor) -> torch.Tensor:
-    """[..., 3, 3] rows: the normal ``up`` [..., 3] of the ground and two directions square to it and each other."""
+    """[..., 3, 3] rows: the ground's normal ``up`` [..., 3] and two directions perpendicular to it and each other."""
     least = torch.nn.functional.one_hot(up.abs().argmin(-1), 3).to(up)
     tangent = torch.nn.functional.normalize(torch.linalg.cross(up, least), dim=-1)
     return torch.stack([up, tangent, torch.linalg.cross(up, tangent)], -2)

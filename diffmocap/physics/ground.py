@@ -123,12 +123,12 @@ def upright(joints: torch.Tensor) -> torch.Tensor:
 def _plane_normal(points: torch.Tensor, rough: torch.Tensor, iterations: int = 15) -> torch.Tensor:
     """Unit normal [3] of the plane through most of the points [N, 3], near a rough direction.
 
-    ``rough + tilt`` with the tilt square to it, by iteratively reweighted least squares (Cauchy weights), the
+    ``rough + tilt`` with the tilt perpendicular to it, by iteratively reweighted least squares (Cauchy weights), the
     tilt's prior worth as much as points at :data:`_POINT_SIGMA`.
     """
     out = points.dtype
     points, rough = points.double(), rough.double()
-    basis = torch.linalg.svd(rough[None]).Vh[1:]  # [2, 3] square to rough
+    basis = torch.linalg.svd(rough[None]).Vh[1:]  # [2, 3] perpendicular to rough
     centre = points.median(0).values
     design = torch.cat([(points - centre) @ basis.T, torch.ones(len(points), 1).to(points)], 1)
     target = -((points - centre) @ rough)

@@ -28,6 +28,6 @@ class PhysicsSettings:
     def __post_init__(self) -> None:
         check_settings(self)
 
-    def unhurried(self) -> PhysicsSettings:
+    def without_time_limit(self) -> PhysicsSettings:
         """The same with physics and all its iterations in every frame: for first frames that are slow anyway."""
         return replace(self, enabled=True, live=replace(self.live, budget_ms=0.0, lag_frames=0))

@@ -80,7 +80,7 @@ def test_a_python_without_wheels_is_told(monkeypatch, version, status):
     assert check.status == status and ("3.11 to 3.14" in check.advice) == (status == "missing")
 
 
-def test_one_command_at_the_end_mends_all_that_was_found(capsys, monkeypatch):
+def test_one_command_at_the_end_fixes_all_that_was_found(capsys, monkeypatch):
     found = [
         checks.Check("a", "missing", "gone", "", Remedy(pip=("roma",))), checks.Check("b", "ok", "there"),
         checks.Check("c", "missing", "gone", "", Remedy(apt=("libgl1",))),

@@ -1,6 +1,6 @@
-"""What the denoiser is told: keypoints normalised to the person, where the person is in the view, and the last pose.
+"""What the denoiser is conditioned on: normalised keypoints, where the person is in the view, and the previous pose.
 
-The camera is first turned (in thought) so that it looks straight at the person's box. Perspective then no longer
+A virtual camera is first turned so that it looks straight at the person's box. Perspective then no longer
 depends on where the person stands in the image, and the root's orientation is predicted in that "crop" frame
 (perspective crops, Yu et al. 2021). The direction and angular size of the box, which CLIFF (Li et al. 2022) feeds
 beside the crop, go along as one more token, so the model still knows which way the real camera looks.

@@ -4,7 +4,7 @@ Pose, condition and time enter as one vector and go through wide layers. The pap
 pre-norm layers with GELU, each added to its input, because without that they do not train well at this depth. The
 condition's share of the first layer is a term of its own, computed once a frame and used at every step.
 
-It is told what the transformer is told (see ``condition.py``) and shares its interface.
+It is conditioned on the same as the transformer (see ``condition.py``) and shares its interface.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class MlpConfig:
 
 @dataclass
 class MlpCode:
-    """Shares of the first layer, [B, width] each: ``observed`` of keypoints and view, ``joints`` of the previous
-    pose."""
+    """Contributions to the first layer before its activation, [B, width] each: ``observed`` of keypoints and view,
+    ``joints`` of the previous pose."""
 
     observed: torch.Tensor
     joints: torch.Tensor
