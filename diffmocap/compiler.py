@@ -24,7 +24,7 @@ COMPILING = "compiling the physics for this processor"
 
 
 def compiled(function: Callable) -> Callable:
-    """Decorates a function that is compiled when first called and kept on disk: beside the source, or in the user's
+    """Decorates a function that is compiled when first called and cached on disk: beside the source, or in the user's
     cache where that cannot be written, or not at all. Another processor compiles it again, and so does other code."""
     from numba import njit  # here, so that nothing that only reads this module's name needs Numba
 
@@ -43,7 +43,7 @@ def compiled(function: Callable) -> Callable:
 
 
 def why_not_kept(function: Callable) -> str:
-    """Why machine code of a compiled function cannot be kept on disk; empty where it can."""
+    """Why machine code of a compiled function cannot be cached on disk; empty where it can."""
     cache_file = getattr(getattr(function, "_cache", None), "_cache_file", None)
     folder = getattr(getattr(function, "_cache", None), "cache_path", "")
     if cache_file is None or not folder:

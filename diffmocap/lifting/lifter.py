@@ -67,8 +67,8 @@ class Lifter:
     ) -> PoseHypotheses | None:  # fmt: skip
         """K poses for one person in one image, or None where too few keypoints are visible.
 
-        ``previous``: the result of the previous frame; its hypothesis k is what hypothesis k starts from and is told as
-        the pose before, where it is ``known``.
+        ``previous``: the result of the previous frame; its hypothesis k is what hypothesis k starts from, and
+        where it is ``known``, the model is conditioned on it as the previous pose.
         Keypoints are those of an ideal pinhole camera (see ``camera.lens.undistort_keypoints``).
 
         Raises:

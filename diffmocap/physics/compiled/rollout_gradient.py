@@ -56,8 +56,8 @@ def simulate_vjp(aims, rates, body, drives, ground, dt, kept_r, kept_p, kept_u, 
 @compiled
 def _pull_step(rotations, pelvis, u, aim, rate, body, drives, ground, dt, w, next_u, of_end, of_turns, of_pelvis,
                of_velocity, of_aim, of_rate):  # fmt: skip
-    """Replaces the gradient of the state after a step by that of the one before, fills that of the targets and adds to
-    that of the rates."""
+    """Replaces the gradient of the state after a step by that of the previous state, fills that of the targets and adds
+    to that of the rates."""
     segment, radius = body[1], body[3]
     stiffness, damping, strength = drives
     up, height, gravity, spring, softening, relaxation, friction, slip = ground

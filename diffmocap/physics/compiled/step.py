@@ -227,7 +227,7 @@ def turned(rotation, omega, dt, out):
 
 @compiled
 def turned_vjp(omega, dt, of_turn, of_omega):
-    """Adds to the gradient of omega [3], and replaces that of the turn after the step by that of the one before."""
+    """Adds to the gradient of omega [3], and replaces that of the turn after the step by that before the step."""
     a, h, once, twice = np.empty(3), np.empty(3), np.zeros(3), np.zeros(3)
     for c in range(3):
         a[c] = 0.5 * dt * omega[c]

@@ -53,7 +53,7 @@ def hold_standing(rotations, pelvis, firm, creep, stiffness_m, up, body):
     See :mod:`diffmocap.refinement.stream.published_motion`.
 
     Args:
-        rotations, pelvis: [3, 24, 3, 3] local and [3, 3] m: the pose, the one before it, and the solution's.
+        rotations, pelvis: [3, 24, 3, 3] local and [3, 3] m: the pose, the previous one, and the solution's.
         firm: [P] of the contact points. creep: share of the way to the solution's place.
         stiffness_m: that a turn by a radian counts as at least. up: [3]. body: its constants.
     """

@@ -68,7 +68,7 @@ class PublishedMotion:
         self, motion: Motion, index: int, touching: torch.Tensor, dt_s: float, settle_s: float, stance: float,
         up: torch.Tensor | None,
     ) -> Motion:  # fmt: skip
-        """A window's motion as the continuation of what was published up to the frame before ``index``.
+        """A window's motion as the continuation of what was published up to the frame that precedes ``index``.
 
         Args:
             motion: rotations [T, 24, 3, 3] and pelvis [T, 3] m of the window.

@@ -25,7 +25,7 @@ class LiveResult:
         angular_velocity: [24, 3] rad/s of each local rotation, in the joint's own axes. pelvis_velocity: [3] m/s. Both
             by central differences, at the newest frame by backward ones; zero without a neighbour.
         torques: [69] N m of the URDF's joints, None without a ground, with fewer than 3 frames or where refinement did
-            not help. Forces need a frame before and one after: without lag they are those of the frame before.
+            not help. Forces need a frame on either side: without lag they are those of the previous frame.
         contacts: names of the touching contact points. contact_points: [C, 3] m, where they are, and contact_forces:
             [C, 3] N on the body there, a row for each of them; None where ``torques`` is.
         loss_before, loss_after: of the whole window, unrefined and as published: the second is never the larger. The
