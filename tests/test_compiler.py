@@ -12,12 +12,16 @@ import pytest
 
 from diffmocap import compiler
 
+#: Without a call of NumPy's, whose parts Numba compiles by themselves, once a process.
 SOURCE = """
 from diffmocap.compiler import compiled
 
 @compiled
 def doubled(x):
-    return 2.0 * x.sum()
+    total = 0.0
+    for i in range(x.shape[0]):
+        total += x[i]
+    return 2.0 * total
 """
 
 
