@@ -42,8 +42,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.pluginmanager.hasplugin("xdist"):
         return
     for item in items:
-        alone = "ros_env" in getattr(item, "fixturenames", ()) or "/ros/" in item.nodeid
-        item.add_marker(pytest.mark.xdist_group("graphs" if alone else item.nodeid.partition("::")[0]))
+        starts_graphs = "ros_env" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("graphs" if starts_graphs else item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")

@@ -105,7 +105,7 @@ class WindowLoss:
         for row, (knots, unknowns) in enumerate(parameters.by_row(x)):
             rotations, pelvis, steps = decode(knots, unknowns)
             found = self.evaluate(row, rotations, pelvis, with_gradient=True)
-            losses.append(found.squares @ self._weights.terms)
+            losses.append(self.value_of(found))
             gradients.append(decode_vjp(found.of_turns, found.of_pelvis, unknowns, steps))
         return torch.tensor(losses, dtype=torch.float64).to(x), torch.from_numpy(np.stack(gradients)).flatten(1).to(x)
 
