@@ -41,10 +41,13 @@ KNEE_Y = JOINT_ANGLE_NAMES.index("left_knee_y")
 class KnownLifter:
     """Returns ``pose(stamp in s)``, or None where fewer keypoints are visible than the settings ask for."""
 
-    def __init__(self, pose):
-        self.pose, self.calls = pose, []
+    hears_past = False
 
-    def lift(self, keypoints, intrinsics, settings, previous=None):
+    def __init__(self, pose):
+        self.pose, self.calls, self.told = pose, [], []
+
+    def lift(self, keypoints, intrinsics, settings, previous=None, past=None, up=None):
+        self.told.append((past, up))
         self.calls.append((keypoints, settings, previous))
         if keypoints.visible < settings.min_keypoints:
             return None
