@@ -101,9 +101,11 @@ def two_vector_turns(
     cosine = (p * q).sum(-1)
     sine = (torch.linalg.cross(p, q) * axis).sum(-1)
     length = torch.sqrt(cosine.square() + sine.square() + 1e-12)
-    # Vectors along the axis say nothing about the turn; their length fades it out.
-    weight = has_secondary * length / (length + 1e-5)
+    # Vectors along the axis, a millimetre off it, say nothing about the turn; their length fades it out.
+    weight = has_secondary * length / (length + 1e-6)
     sine, cosine = weight * sine / length, 1.0 - weight + weight * cosine / length
+    norm = torch.sqrt(sine.square() + cosine.square() + 1e-12)
+    sine, cosine = sine / norm, cosine / norm
     K = _cross_matrix(axis)
     eye = torch.eye(3, dtype=axis.dtype, device=axis.device)
     turn = eye + sine[..., None, None] * K + (1.0 - cosine)[..., None, None] * (K @ K)
