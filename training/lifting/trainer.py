@@ -17,6 +17,7 @@ from diffmocap.lifting.network.ray_denoiser import RayConfig
 from diffmocap.lifting.network.weights import load_weights, save_weights
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from training.lifting.losses import Batch, draw_diffusion, losses
+from training.lifting.moments import load_moments, save_moments
 from training.lifting.previous import set_previous
 from training.lifting.ray_losses import draw_ray_batch, ray_losses
 from training.lifting.recipe import Recipe, build
@@ -26,6 +27,9 @@ from training.ranks import Ranks
 from training.views.detector_noise import DetectorNoise
 from training.views.sequences import SequenceSampler
 from training.views.views import sample_views
+
+#: Beside the averaged weights: what it takes to train them on.
+MOMENTS = "lifting_moments.safetensors"
 
 
 class Trainer:
@@ -143,13 +147,16 @@ class Trainer:
         return terms
 
     def start_from(self, weights: Path) -> None:
-        """Takes the weights of an earlier run; its standardisation too."""
+        """Takes the weights of an earlier run, its standardisation too, and the optimizer's moments that lie beside
+        them as :data:`MOMENTS`."""
         state = load_weights(weights, self.device).state_dict()
         try:
             self.model.load_state_dict(state)
         except RuntimeError as e:
             raise SettingsError(f"{weights} holds another network than --architecture and --preset ask for") from e
         self.ema.load_state_dict(state)
+        if weights.with_name(MOMENTS).is_file():
+            load_moments(self.model, self.optimizer, weights.with_name(MOMENTS))
 
     @torch.no_grad()
     def validate(self, guidance: tuple[float, ...] = (0.0,)) -> dict[str, float]:
@@ -202,6 +209,7 @@ class Trainer:
         torch.save(state, partial)
         partial.replace(self.out / "checkpoint.pt")
         save_weights(self.ema, self.out / "lifting.safetensors", self._length())
+        save_moments(self.model, self.optimizer, self.out / MOMENTS)
 
     def _length(self) -> dict:
         return {"step": self.step, "train_minutes": round(self.seconds / 60, 2)}

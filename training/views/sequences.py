@@ -29,7 +29,7 @@ from diffmocap.lifting.network.condition import (
 from training.motions.poses import PoseSampler
 from training.views.detector_noise import DetectorNoise
 from training.views.simulated_detector import MEASURED_NOISE, MID_HIP, MIN_CONFIDENCE, NEAREST_M, body_yaw
-from training.views.views import ASPECTS, _occlusion, _pitch_roll, _uniform, ViewConfig
+from training.views.views import ASPECTS, ViewConfig, _occlusion, _pitch_roll, _uniform
 
 #: The same lags in frames of 30 Hz.
 PAST_LAGS = tuple(round(30 * lag) for lag in PAST_LAGS_S)

@@ -91,8 +91,8 @@ def make_condition(
 ) -> Condition:  # fmt: skip
     """Condition for keypoints [B, 25, 2] px with confidence [B, 25] seen by cameras K [B or 1, 3, 3].
 
-    Every row needs at least two keypoints. ``noise``: a number, [B] or, for each keypoint, [B, 25]: standard deviation of
-    the detector's noise over the box's half-size.
+    Every row needs at least two keypoints. ``noise``: a number, [B] or, for each keypoint, [B, 25]: standard deviation
+    of the detector's noise over the box's half-size.
     ``depth`` [B, 25] m, NaN where unknown: see :class:`Condition`.
     """
     return condition_from_rays(rays_from_pixels(points_px, K), confidence, noise, depth)

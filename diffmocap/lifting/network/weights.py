@@ -25,7 +25,11 @@ SHIPPED = {"": DEFAULT_WEIGHTS, "student": STUDENT_WEIGHTS}
 FORMAT = "diffmocap-lifting-1"
 _ADVICE = "train weights with `python -m training.lifting`, or use the shipped ones"
 #: What the configuration in the header calls a network; one without a name is a transformer.
-ARCHITECTURES = {"transformer": (TransformerDenoiser, DenoiserConfig), "mlp": (MlpDenoiser, MlpConfig), "ray": (RayDenoiser, RayConfig)}
+ARCHITECTURES = {
+    "transformer": (TransformerDenoiser, DenoiserConfig),
+    "mlp": (MlpDenoiser, MlpConfig),
+    "ray": (RayDenoiser, RayConfig),
+}
 
 
 def save_weights(model: TransformerDenoiser | MlpDenoiser, path: Path, info: dict | None = None) -> None:
