@@ -1,8 +1,8 @@
 """AdamW's second moments in a few kilobytes, so that shipped weights can be trained on.
 
 A checkpoint holds the weights, their average and two moments of each: four times the network. To go on from shipped
-weights, which are the average, the first moments may begin at zero, but without the second ones the first steps would be
-as large for a weight that hardly changes any more as for any other. Those of a matrix are kept as Adafactor has them
+weights, which are the average, the first moments may begin at zero, but without the second ones the first steps would
+be as large for a weight that hardly changes any more as for any other. Those of a matrix are kept as Adafactor has them
 (Shazeer & Stern 2018, algorithm 4): means of rows and of columns, whose product over the whole mean stands for it.
 """
 
