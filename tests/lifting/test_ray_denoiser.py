@@ -11,6 +11,8 @@ import torch
 from diffmocap.body.model import BodyModel
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.lifter import Lifter
+from diffmocap.lifting.network.acceleration import accelerate
+from diffmocap.lifting.network.fused_ray_denoiser import FusedRayDenoiser
 from diffmocap.lifting.network.ray_denoiser import RayConfig, RayDenoiser
 from diffmocap.lifting.network.weights import load_weights, save_weights
 from diffmocap.lifting.settings import LiftingSettings
@@ -123,3 +125,21 @@ def test_the_lifter_tells_it_the_past_and_where_up_is(model, body):
     assert not torch.allclose(alone, with_past, atol=1e-4) and not torch.allclose(alone, with_up, atol=1e-4)
     deaf = lifter.lift(keypoints(), camera, LiftingSettings(use_past=False), past=past).rotations
     assert torch.equal(deaf, alone)
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_machine_code_equals_the_law(model, rows):
+    fused = accelerate(model)
+    assert isinstance(fused, FusedRayDenoiser)
+    model.out.weight.data *= 3.0  # poses far from the mean
+    y, x = told(rows), torch.randn(rows, 24, 6)
+    with torch.no_grad():
+        for code, other in (
+            (model.encode_condition(y), fused.encode_condition(y)),
+            (model.null_code(rows), fused.null_code(rows)),
+        ):
+            assert torch.allclose(fused(x, 700, other), model(x, 700, code), atol=2e-4)
+
+
+def test_without_a_compiler_the_law_itself_is_called(model, by_torch):
+    assert by_torch(accelerate, model) is model

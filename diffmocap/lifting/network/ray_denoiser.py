@@ -2,7 +2,8 @@
 
 Everything that the condition says goes into one vector: keypoints with the noise that each is told to have, their
 rays, the vectors between neighbours, depths, the view, up, and keypoints of the last half second. Its share of the
-first layer is computed once a frame. Layers are the MLP denoiser's (``mlp_denoiser.py``): pre-norm, GELU, each added to its input.
+first layer is computed once a frame. Layers are the MLP denoiser's (``mlp_denoiser.py``): pre-norm, GELU, each added
+to its input.
 
 The trunk gives a pose as it is diffused, and what the head needs. The prediction of x0 mixes the two joint by joint: a
 gate decides whether the joint is as the head turned it, or as the trunk has it, whose mean over several possible poses
