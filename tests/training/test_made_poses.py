@@ -9,7 +9,8 @@ from diffmocap.body.joint_angles import limit_excess
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_MIRROR, JOINT_NAMES
 from training.lifting.plausibility import self_intersects
-from training.motions.floor import lay_on, settle, surface_points
+from training.motions.anatomy import arm_rotations, to_side
+from training.motions.floor import JOINT_RADIUS_M, centre_of_mass, lay_on, settle, surface_points
 from training.motions.made_poses import KINDS, MadePoses, MadePoseShares
 from training.motions.pose_kinds import ARMS, DEFAULTS, FEET, FLOOR, SHARES, WAYS
 from training.motions.poses import load_rotations, mirror
@@ -131,23 +132,20 @@ def test_bent_trunks_are_bent_and_standing_ones_upright(made, joints):
 
 def test_the_floor_is_below_the_whole_skin_and_touched_where_it_is_said(body, made):
     """By the body's skin, where the generator looks at spheres about joints."""
-    on_floor = of_way(made, FLOOR) & ~made.turned
-    owner = body.skin_weights.argmax(1)
-    mirrored = torch.tensor(JOINT_MIRROR)
-    for i in on_floor.nonzero()[:60, 0].tolist():
+    owner, mirrored, gaps = body.skin_weights.argmax(1), torch.tensor(JOINT_MIRROR), []
+    for i in (of_way(made, FLOOR) & ~made.turned).nonzero()[:80, 0].tolist():
+        way, flipped = WAYS[int(made.way[i])], bool(made.flipped[i])
         height = body.vertices(made.rotations[i : i + 1], torch.zeros(1, 3))[0, :, 1]
         height = height - height.min()
-        for group in WAYS[int(made.way[i])].touching:
-            touching = torch.tensor([JOINT_NAMES.index(name) for name in group])
-            touching = mirrored[touching] if made.flipped[i] else touching
-            # The skin about a joint belongs to the joint and to its parent.
-            touching = torch.cat([touching, *([torch.tensor([1, 2, 0])] if 0 in touching else [])])
-            knees = touching[(touching == 4) | (touching == 5)]
-            touching = torch.cat([touching, knees - 3])
-            assert float(height[torch.isin(owner, touching)].min()) < 0.09
-        head_and_chest = torch.isin(owner, torch.tensor([9, 12, 15]))
-        if WAYS[int(made.way[i])].kind in ("floor_sitting", "kneeling"):
-            assert float(height[head_and_chest].min()) > 0.05
+        for group in way.touching:
+            parts = torch.tensor([JOINT_NAMES.index(name) for name in group])
+            parts = mirrored[parts] if flipped else parts
+            # The front of the knee is skin of the thigh.
+            parts = torch.cat([parts, parts[(parts == 4) | (parts == 5)] - 3])
+            gaps.append(float(height[torch.isin(owner, parts)].min()))
+        if way.kind in ("floor_sitting", "kneeling"):
+            assert float(height[torch.isin(owner, torch.tensor([9, 12, 15]))].min()) > 0.05
+    assert len(gaps) > 60 and max(gaps) < 0.12 and float(torch.tensor(gaps).median()) < 0.04
 
 
 def test_those_on_their_feet_stand_over_them(body, made):
@@ -183,10 +181,28 @@ def test_a_stiff_body_comes_to_rest_on_its_broad_side(body):
     assert abs(float(trunk[1] / trunk.norm())) < 0.35
 
 
-def test_supports_lie_on_one_level(body, made):
-    kneeling = (made.way == next(i for i, w in enumerate(WAYS) if w.kind == "kneeling")).nonzero()[:20, 0]
-    points = surface_points(body, made.rotations[kneeling])
+def test_three_supports_come_to_lie_on_one_level_below_the_body(body, made):
+    points = surface_points(body, made.rotations[:200])
     supports = torch.zeros(len(points), 31)
-    supports[:, [4, 5, 10, 11]] = 1.0
-    rotations, stable = lay_on(points @ torch.linalg.qr(torch.randn(3, 3))[0].mT, supports)
-    assert stable.shape == (len(points),) and torch.allclose(torch.linalg.det(rotations), torch.ones(len(points)))
+    supports[:, [4, 8, 10]] = 1.0  # a knee and both feet
+    rotations, stable = lay_on(points, supports)
+    laid = points @ rotations.mT
+    low = laid[:, [4, 8, 10], 1] - torch.tensor([JOINT_RADIUS_M[name] for name in ("knee", "ankle", "foot")])
+    assert float((low.amax(1) - low.amin(1)).median()) < 2e-3
+    assert (centre_of_mass(laid)[:, 1] > low.mean(1)).all() and 0 < int(stable.sum()) < 200
+
+
+def test_arms_point_where_their_angles_say(body):
+    """Known poses: hanging, sideways, forward with the elbow bent upwards, overhead."""
+    rows = torch.tensor([[0, 0, 0, 0], [0, 90, 0, 0], [90, 90, 0, 90], [45, 180, 0, 0]])
+    angles = torch.nn.functional.pad(torch.deg2rad(rows.float()), (0, 2))
+    poses = torch.eye(3).repeat(4, 24, 1, 1)
+    for joints, right in (([13, 16, 18, 20], False), ([14, 17, 19, 21], True)):
+        poses[:, joints] = to_side(arm_rotations(angles, torch.zeros(4, 4)), right)
+    joints = body.forward_kinematics(poses, torch.zeros(4, 3))[1]
+    for shoulder, out in ((16, 1.0), (17, -1.0)):
+        bones = [joints[:, shoulder + 2 * k] - joints[:, shoulder + 2 * k - 2] for k in (1, 2)]
+        upper, fore = (torch.nn.functional.normalize(bone, dim=-1) for bone in bones)
+        expected = torch.tensor([[0, -1.0, 0], [out, 0, 0], [0, 0, 1], [0, 1, 0]])
+        assert float((upper * expected).sum(-1).min()) > 0.98
+        assert float(fore[2, 1]) > 0.97

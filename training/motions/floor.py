@@ -12,9 +12,9 @@ from diffmocap.body.skeleton import JOINT_NAMES, KEYPOINT_NAMES
 
 #: Flesh about the joints [m].
 JOINT_RADIUS_M = {
-    "pelvis": 0.10, "hip": 0.09, "spine1": 0.10, "spine2": 0.10, "spine3": 0.11, "neck": 0.06, "head": 0.10,
-    "collar": 0.06, "shoulder": 0.06, "elbow": 0.04, "wrist": 0.03, "hand": 0.02, "knee": 0.05, "ankle": 0.04,
-    "foot": 0.02,
+    "pelvis": 0.10, "hip": 0.075, "spine1": 0.10, "spine2": 0.10, "spine3": 0.11, "neck": 0.06, "head": 0.10,
+    "collar": 0.06, "shoulder": 0.06, "elbow": 0.04, "wrist": 0.03, "hand": 0.04, "knee": 0.05, "ankle": 0.05,
+    "foot": 0.04,
 }  # fmt: skip
 #: Points of the skin that are spheres of no size.
 SKIN_POINTS = ("Nose", "LHeel", "LBigToe", "LSmallToe", "RHeel", "RBigToe", "RSmallToe")

@@ -17,6 +17,7 @@ from diffmocap.body.joint_angles import angles_from_rotations, rotations_from_an
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_NAMES
 from training.lifting.plausibility import self_intersects, within_limits
+from training.motions.anatomy import SPINE_JOINTS, about, arm_rotations, leg_rotations, spine_rotations, to_side
 from training.motions.floor import SKIN_POINTS, centre_of_mass, clearance, lay_on, settle, surface_points, turn_onto
 from training.motions.pose_kinds import (
     ARM_ANGLES,
@@ -35,9 +36,6 @@ from training.motions.poses import mirror, turn
 
 KINDS = tuple(SHARES)
 
-#: Share of each joint in the spine's and the neck's flexion, side bend and twist.
-_SPINE = {3: (0.55, 0.34, 0.34), 6: (0.25, 0.33, 0.33), 9: (0.20, 0.33, 0.33), 12: (0.5, 0.5, 0.5), 15: (0.5, 0.5, 0.5)}
-_SPINE_JOINTS = list(_SPINE)
 _LEFT_LEG, _RIGHT_LEG = [1, 4, 7], [2, 5, 8]
 _LEFT_ARM, _RIGHT_ARM = [13, 16, 18, 20], [14, 17, 19, 21]
 _UPPER_BODY = [j for j in range(1, 24) if j not in (*_LEFT_LEG, *_RIGHT_LEG, 10, 11)]
@@ -57,7 +55,9 @@ _APART = (
 #: A foot that stands is at most this much higher than the other [m].
 _STANCE_M = 0.12
 #: What touches the floor lies at most so far above it [m].
-_TOUCH_M = 0.06
+_TOUCH_M = 0.05
+#: The centre of mass is at most so far from what touches the floor of the feet, seen from above [m].
+_BALANCE_M = 0.2
 #: How far an ankle bends so that the foot lies flat, dorsiflexion and plantarflexion [rad].
 _FLAT_ANKLE = (math.radians(-40), math.radians(60))
 _CARRIERS = (FEET, FLOOR, SEAT, NOTHING)
@@ -236,25 +236,15 @@ class MadePoses:
         for joints, angles in zip(
             (_LEFT_LEG, _RIGHT_LEG), self._pairs(self._left[way], self._right[way], way), strict=True
         ):
-            poses[:, joints] = self._side(_leg(angles, 0.05 * self._normal(n, 4)), joints is _RIGHT_LEG)
+            poses[:, joints] = to_side(leg_rotations(angles, self._normal(n, 4)), joints is _RIGHT_LEG)
         sides = self._pairs(self._arms[arms[:, 0]], self._arms[arms[:, 1]], way)
         for joints, angles in zip((_LEFT_ARM, _RIGHT_ARM), sides, strict=True):
-            poses[:, joints] = self._side(_arm(angles, self._normal(n, 4)), joints is _RIGHT_ARM)
+            poses[:, joints] = to_side(arm_rotations(angles, self._normal(n, 4)), joints is _RIGHT_ARM)
         low, high = self._trunk[way].unbind(-1)
         pitch, roll, *bends = torch.lerp(low, high, self._uniform(*low.shape)).unbind(-1)
-        poses[:, 0] = _about("x", pitch) @ _about("z", roll)
-        share = torch.tensor(list(_SPINE.values()), device=self.body.device)
-        spine, neck = torch.stack(bends[:3], -1)[:, None] * share[:3], torch.stack(bends[3:], -1)[:, None] * share[3:]
-        flexion, side, twist = torch.cat([spine, neck], 1).unbind(-1)
-        poses[:, _SPINE_JOINTS] = _about("y", twist) @ _about("z", side) @ _about("x", flexion)
+        poses[:, 0] = about("x", pitch) @ about("z", roll)
+        poses[:, list(SPINE_JOINTS)] = spine_rotations(torch.stack(bends, -1))
         return poses
-
-    @staticmethod
-    def _side(rotations: torch.Tensor, right: bool) -> torch.Tensor:
-        if not right:
-            return rotations
-        flip = torch.tensor([-1.0, 1.0, 1.0]).to(rotations)
-        return rotations * flip[:, None] * flip
 
     def _stand(self, poses: torch.Tensor, way: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Leans whole bodies until their centre of mass is above the feet that stand, and puts those flat."""
@@ -306,39 +296,10 @@ class MadePoses:
         fine &= captured_legs | ((trunk >= low) & (trunk <= high) & (hips <= self._level[way]))
         on_feet = (carrier == _ON_FEET) | (carrier == _ON_SEAT)
         fine &= ~on_feet | (height[:, _FOOT_POINTS].amin(1) <= height.amin(1) + 1e-6)
+        mass, feet = centre_of_mass(points), points[:, _FOOT_POINTS]
+        away = (mass[:, None, [0, 2]] - feet[..., [0, 2]]).norm(dim=-1)
+        away = torch.where(height[:, _FOOT_POINTS] < _TOUCH_M, away, torch.inf).amin(1)
+        fine &= (carrier != _ON_FEET) | (away < _BALANCE_M)
         touching = ((height[:, None, :24] < _TOUCH_M) & self._touching[way]).any(-1).all(-1)
         fine &= (carrier != _ON_FLOOR) | touching
         return fine & within_limits(poses).all(1) & ~self_intersects(self.body, poses)
-
-
-def _about(axis: str, angle: torch.Tensor) -> torch.Tensor:
-    """Rotations [..., 3, 3] about an axis of the SMPL frame."""
-    return roma.rotvec_to_rotmat(angle[..., None] * torch.eye(3)["xyz".index(axis)].to(angle))
-
-
-def _leg(angles: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """Hip, knee and ankle of the left side [B, 3, 3, 3] from :data:`LEG_ANGLES` [B, 5] rad."""
-    flexion, abduction, outward, knee, plantar = angles.unbind(-1)
-    a, b, c, d = noise.unbind(-1)
-    hip = _about("x", -flexion) @ _about("y", outward) @ _about("z", abduction)
-    return torch.stack(
-        [hip, _about("x", knee) @ _about("y", a) @ _about("z", b),
-         _about("y", 2 * c) @ _about("z", 2 * d) @ _about("x", plantar)], 1,
-    )  # fmt: skip
-
-
-def _arm(angles: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """Collar, shoulder, elbow and wrist of the left side [B, 4, 3, 3] from :data:`ARM_ANGLES` [B, 6] rad.
-
-    The upper arm's orientation in the trunk is R_y(-plane) R_z(elevation) R_y(plane + rotation) from hanging; the
-    collar raises with the arm (scapulohumeral rhythm) and goes forward with it, and the shoulder does the rest.
-    """
-    plane, elevation, outward, elbow, pronation, wrist = angles.unbind(-1)
-    raised = 0.2 * (elevation - 0.5).clamp_min(0) + 0.06 * noise[:, 0]
-    ahead = -0.12 * plane.sin() * elevation.sin() + 0.06 * noise[:, 1]
-    collar = _about("y", ahead) @ _about("z", raised)
-    hanging = torch.full_like(plane, -math.pi / 2)
-    upper = _about("y", -plane) @ _about("z", elevation) @ _about("y", plane + outward) @ _about("z", hanging)
-    forearm = _about("y", -elbow) @ _about("z", 0.09 + 0.05 * noise[:, 2]) @ _about("x", pronation)
-    hand = _about("z", wrist) @ _about("y", 0.15 * noise[:, 3])
-    return torch.stack([collar, collar.mT @ upper, forearm, hand], 1)

@@ -43,7 +43,7 @@ DEFAULTS: dict[str, Range] = {
 FEET, FLOOR, SEAT, NOTHING = "feet", "floor", "seat", "nothing"
 
 SEAT_JOINTS = ("pelvis", "left_hip", "right_hip")
-KNEES, WRISTS = ("left_knee", "right_knee"), ("left_wrist", "right_wrist")
+KNEES, HANDS = ("left_knee", "right_knee"), ("left_hand", "right_hand")
 FEET_JOINTS = ("left_ankle", "right_ankle", "left_foot", "right_foot")
 BOTH_KNEES = (KNEES[:1], KNEES[1:])
 
@@ -315,8 +315,8 @@ WAYS: tuple[LegsAndTrunk, ...] = (
         trunk=dict(pitch=(65, 100), trunk_flexion=(-30, 35), neck_flexion=(-50, 25)),
         carried_by=FLOOR,
         upright=(55, 110),
-        touching=(KNEES, WRISTS),
-        supports=(*KNEES, *WRISTS),
+        touching=(KNEES, HANDS),
+        supports=(*KNEES, *HANDS),
         level=20,
         same_sides=0.8,
         arms=("supporting",),
@@ -327,8 +327,8 @@ WAYS: tuple[LegsAndTrunk, ...] = (
         trunk=dict(pitch=(65, 120), trunk_flexion=(-20, 35), neck_flexion=(-50, 25)),
         carried_by=FLOOR,
         upright=(50, 140),
-        touching=(FEET_JOINTS, WRISTS),
-        supports=("left_foot", "right_foot", *WRISTS),
+        touching=(FEET_JOINTS, HANDS),
+        supports=("left_foot", "right_foot", *HANDS),
         level=25,
         same_sides=0.8,
         arms=("supporting", "supporting", "forward"),
