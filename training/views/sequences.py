@@ -52,8 +52,9 @@ class SequenceConfig:
         up_share: know where up is, to ``up_error_deg``.
         previous_share: know the pose a thirtieth of a second ago, to a level of noise up to ``previous_error`` rad;
             ``previous_wrong`` of them somebody else's.
-        exchanged_share: of those with measured errors, in whose films the detector exchanges the sides in
-            ``exchanged_frames`` of the images.
+        exchanged_share: of those with measured errors, in whose films the detector exchanges the sides for up to
+            ``exchange_s`` seconds; ``exchanged_depth`` of them have front and back exchanged, too, as of a person who
+            is seen from the other side.
         steep_share: cameras pitched by any angle of ``steep_deg`` downwards. rolled_share: rolled by a normal angle of
             ``rolled_deg``.
         limb_std: standard deviation of the logarithm of each limb's length. offset_std: of a person's keypoints from
@@ -74,8 +75,9 @@ class SequenceConfig:
     previous_share: float = 0.25
     previous_error: float = 0.3
     previous_wrong: float = 0.1
-    exchanged_share: float = 0.12
-    exchanged_frames: float = 0.3
+    exchanged_share: float = 0.2
+    exchange_s: float = 0.8
+    exchanged_depth: float = 0.7
     steep_share: float = 0.45
     steep_deg: tuple[float, float] = (-5.0, 35.0)
     rolled_share: float = 0.1
@@ -283,14 +285,19 @@ class SequenceSampler:
         )  # fmt: skip
 
     def _exchange(self, plane, depth, confidence, measured) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Some detectors take left for right in some images of a film."""
-        c, n, times = self.config, len(plane), plane.shape[1]
-        film = (measured & self._chance(c.exchanged_share, n))[:, None]
-        exchanged = film & self._chance(c.exchanged_frames, n, times)
+        """Some detectors take left for right for a part of a second, most of them then front for back as well."""
+        c, g, n = self.config, self.generator, len(plane)
+        film = measured & self._chance(c.exchanged_share, n)
+        # The exchange lasts from one time before now to another, which may be after now.
+        middle = _uniform(g, (n, 1), -0.3, 0.5, self.device)
+        half = _uniform(g, (n, 1), 0.02, c.exchange_s, self.device) / 2
+        when = torch.tensor((0.0, *PAST_LAGS_S), device=self.device)
+        exchanged = film[:, None] & ((when - middle).abs() < half)
         mirror = list(KEYPOINT_MIRROR)
+        turned = torch.where(self._chance(c.exchanged_depth, n, 1, 1), -1.0, 1.0)
         return (
             torch.where(exchanged[..., None, None], plane[:, :, mirror], plane),
-            torch.where(exchanged[..., None], depth[:, :, mirror], depth),
+            torch.where(exchanged[..., None], turned * depth[:, :, mirror], depth),
             torch.where(exchanged[..., None], confidence[:, :, mirror], confidence),
         )
 
