@@ -119,7 +119,7 @@ def test_some_films_exchange_the_sides_in_some_images(body, captured):
     detector = DetectorNoise.load()
     silent = replace(detector, offset=torch.zeros_like(detector.offset))
     config = replace(
-        EXACT, exact_share=0.0, measured_share=1.0, exchanged_share=1.0, exchange_s=1.6, limb_std=0.0,
+        EXACT, exact_share=0.0, measured_share=1.0, exchanged_share=1.0, exchange_s=1.6, torn_parts=0.0, limb_std=0.0,
         offset_std=0.0, view=replace(EXACT.view, beta_std=0.0),
     )  # fmt: skip
     example = sampler(body, captured, config, detector=silent)(256)

@@ -41,6 +41,11 @@ class RayBatch:
     t: torch.Tensor
     keep: torch.Tensor
 
+    @property
+    def view(self) -> Example:
+        """The examples, as the batches of other networks call them."""
+        return self.example
+
 
 def draw_ray_batch(
     example: Example, schedule: NoiseSchedule, null_share: float, start_share: float, g: torch.Generator

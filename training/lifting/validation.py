@@ -20,6 +20,8 @@ from diffmocap.lifting.sampling.ddim import ddim_sample, ddim_timesteps
 from diffmocap.lifting.sampling.guidance import guided_denoiser
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from training.motions.poses import turn
+from training.views.detector_noise import DetectorNoise
+from training.views.simulated_detector import MEASURED_NOISE, Errors, body_yaw, detect
 
 DISTANCE_M = 3.3
 PITCH_DEG = (10.0, 30.0)
@@ -60,6 +62,7 @@ class Validation:
         self.rotations = torch.cat([(R_camera_world @ world[:, 0])[:, None], world[:, 1:]], 1)
         self.pelvis = torch.tensor([0.0, 0.0, DISTANCE_M], device=body.device).expand(n, 3)
         self.conditions = {name: self._view(g, *rest) for name, *rest in CONDITIONS}
+        self.conditions["measured"] = self._measured(g)
 
     def _view(
         self, g: torch.Generator, noise: float, depth_noise: float | None, beta_std: float, missing: float
@@ -78,6 +81,20 @@ class Validation:
             error = depth_noise * torch.randn(n, NUM_KEYPOINTS, generator=g).to(device)
             depth = points[..., 2] - points[:, _MID_HIP, None, 2] + error
         return condition_from_rays(rays, seen, noise, depth), joints[:, list(LIMB_JOINTS)]
+
+    def _measured(self, g: torch.Generator) -> tuple[Condition, torch.Tensor]:
+        """People of other shapes with the errors that were measured of MediaPipe, depths included."""
+        n, device = len(self.rotations), self.body.device
+        betas = (0.8 * torch.randn(n, 10, generator=g)).to(device)
+        joints, points = self.body.joints_and_keypoints(self.rotations, self.pelvis, betas)
+        rays, seen = points[..., :2] / points[..., 2:], torch.ones(n, NUM_KEYPOINTS, dtype=torch.bool, device=device)
+        seen[:, _SMALL_TOES] = False
+        draw = DetectorNoise.load().draw(body_yaw(self.rotations, rays, seen).cpu(), g)
+        errors = Errors(
+            draw.offset.to(device), draw.confidence.to(device) * seen, draw.depth_error.to(device),
+            torch.full((n,), MEASURED_NOISE, device=device),
+        )  # fmt: skip
+        return detect(points, seen, errors), joints[:, list(LIMB_JOINTS)]
 
     @torch.no_grad()
     def figures(self, model, steps: int = 2) -> dict[str, float]:

@@ -17,7 +17,7 @@ import torch
 
 from diffmocap.body.kinematics import forward_kinematics
 from diffmocap.body.model import BodyModel
-from diffmocap.body.skeleton import JOINT_MIRROR, KEYPOINT_MIRROR, NUM_JOINTS, NUM_KEYPOINTS, PARENTS
+from diffmocap.body.skeleton import JOINT_MIRROR, KEYPOINT_MIRROR, KEYPOINT_NAMES, NUM_JOINTS, NUM_KEYPOINTS, PARENTS
 from diffmocap.evaluation.paper_protocol import paper_distance
 from diffmocap.lifting.network.condition import (
     FACING,
@@ -54,7 +54,8 @@ class SequenceConfig:
             ``previous_wrong`` of them somebody else's.
         exchanged_share: of those with measured errors, in whose films the detector exchanges the sides for up to
             ``exchange_s`` seconds; ``exchanged_depth`` of them have front and back exchanged, too, as of a person who
-            is seen from the other side.
+            is seen from the other side. In each image of such a film head, arms or legs lie between both sides with a
+            chance of ``torn_parts``.
         steep_share: cameras pitched by any angle of ``steep_deg`` downwards. rolled_share: rolled by a normal angle of
             ``rolled_deg``.
         limb_std: standard deviation of the logarithm of each limb's length. offset_std: of a person's keypoints from
@@ -78,6 +79,7 @@ class SequenceConfig:
     exchanged_share: float = 0.2
     exchange_s: float = 0.8
     exchanged_depth: float = 0.7
+    torn_parts: float = 0.12
     steep_share: float = 0.45
     steep_deg: tuple[float, float] = (-5.0, 35.0)
     rolled_share: float = 0.1
@@ -286,7 +288,7 @@ class SequenceSampler:
 
     def _exchange(self, plane, depth, confidence, measured) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Some detectors take left for right for a part of a second, most of them then front for back as well."""
-        c, g, n = self.config, self.generator, len(plane)
+        c, g, n, times = self.config, self.generator, len(plane), plane.shape[1]
         film = measured & self._chance(c.exchanged_share, n)
         # The exchange lasts from one time before now to another, which may be after now.
         middle = _uniform(g, (n, 1), -0.3, 0.5, self.device)
@@ -294,6 +296,11 @@ class SequenceSampler:
         when = torch.tensor((0.0, *PAST_LAGS_S), device=self.device)
         exchanged = film[:, None] & ((when - middle).abs() < half)
         mirror = list(KEYPOINT_MIRROR)
+        # Before it has decided, it puts keypoints of a part of the body somewhere between both sides.
+        parts = torch.tensor(_PART_OF, device=self.device)
+        torn = film[:, None, None] & self._chance(c.torn_parts, n, times, 3)
+        share = torch.where(torn, torch.rand(n, times, 3, generator=g, device=self.device), 0.0)[..., parts, None]
+        plane = torch.lerp(plane, plane[:, :, mirror], share)
         turned = torch.where(self._chance(c.exchanged_depth, n, 1, 1), -1.0, 1.0)
         return (
             torch.where(exchanged[..., None, None], plane[:, :, mirror], plane),
@@ -318,6 +325,16 @@ class SequenceSampler:
         noisy = torch.where(wrong[:, None, None, None], before.roll(1, 0), noisy)
         condition.previous = sixd_from_matrix(root_to_network(noisy, condition.R_camera_crop))
         condition.previous_known = self._chance(c.previous_share, n).float()
+
+
+def _part_of(name: str) -> int:
+    """0: head, 1: arms, 2: legs."""
+    if any(part in name for part in ("Nose", "Eye", "Ear")):
+        return 0
+    return 1 if any(part in name for part in ("Neck", "Shoulder", "Elbow", "Wrist")) else 2
+
+
+_PART_OF = [_part_of(name) for name in KEYPOINT_NAMES]
 
 
 def _with_limbs(rest: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
