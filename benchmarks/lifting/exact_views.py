@@ -23,7 +23,7 @@ from diffmocap.body.skeleton import KEYPOINT_NAMES, NUM_KEYPOINTS
 from diffmocap.camera.projection import project
 from diffmocap.evaluation.frame_draws import FrameDraws
 from diffmocap.evaluation.pose_frames import PoseFrames
-from diffmocap.evaluation.wild_views import SMALL_TOES
+from diffmocap.evaluation.wild_views import SMALL_TOES, turn_about_horizontal
 from diffmocap.lifting.network.condition import FACING, make_condition
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
@@ -85,7 +85,7 @@ def exact_views(body: BodyModel, frames: PoseFrames, case: InputCase, seed: int 
     draws = FrameDraws(seed, frames.numbers)
     low, high = (math.radians(angle) for angle in PITCH_DEG)
     pitch, yaw = draws.uniform(low=low, high=high), draws.uniform(high=2 * math.pi)
-    axis_angle = draws.uniform(high=2 * math.pi)
+    azimuth = draws.uniform(high=2 * math.pi)
     betas = case.beta_std * draws.normal(10)
     order = draws.uniform(NUM_KEYPOINTS)
     noise, depth_noise = draws.normal(NUM_KEYPOINTS, 2), draws.normal(NUM_KEYPOINTS)
@@ -96,9 +96,7 @@ def exact_views(body: BodyModel, frames: PoseFrames, case: InputCase, seed: int 
     # A positive pitch points down: what is straight ahead of the level camera moves up in the image.
     R_camera_world = roma.rotvec_to_rotmat(torch.stack([pitch, zero, zero], -1)) @ torch.tensor(FACING).diag()
     heading = roma.rotvec_to_rotmat(torch.stack([zero, yaw, zero], -1))
-    axis = torch.stack([axis_angle.cos(), zero, axis_angle.sin()], -1)
-    turn = roma.rotvec_to_rotmat(math.radians(case.turned_deg) * axis)
-    root = R_camera_world @ turn @ heading @ frames.rotations[:, 0]
+    root = R_camera_world @ turn_about_horizontal(azimuth, case.turned_deg) @ heading @ frames.rotations[:, 0]
     rotations = torch.cat([root[:, None], frames.rotations[:, 1:]], 1)
     pelvis = torch.tensor([0.0, 0.0, DISTANCE_M]).expand(len(frames), 3)
     joints, points_m = body.joints_and_keypoints(rotations, pelvis, betas if case.beta_std else None)
