@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import torch
@@ -36,10 +37,12 @@ def doubt_figures(
     model_alone: bool = False,
 ) -> dict:  # fmt: skip
     """Errors of single samples and of the best, and the calibration (:meth:`WildFigures.calibration`)."""
-    settings = LiftingSettings(guidance=guidance, steps=steps, temperature=1.0, seed=seed)
+    # The lifter's noise goes on from call to call; seeded anew for each batch it does not depend on earlier calls.
+    settings = LiftingSettings(guidance=guidance, steps=steps, temperature=1.0, fresh_noise=False)
+    batches = count(seed << 16)
 
-    def sample(condition: Condition, count: int) -> torch.Tensor:
-        return lifter.sample(condition, replace(settings, hypotheses=count))
+    def sample(condition: Condition, k: int) -> torch.Tensor:
+        return lifter.sample(condition, replace(settings, hypotheses=k, seed=next(batches)))
 
     with tqdm(total=len(frames), unit="frame", desc="doubt", file=sys.stderr, dynamic_ncols=True) as bar:
         result = evaluate_wild_protocol(

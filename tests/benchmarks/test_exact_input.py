@@ -58,7 +58,8 @@ def test_cameras_obey_the_definition(body, frames):
     np.testing.assert_array_equal(views.looks_down, pitch > 0)
     assert 0.25 < float(views.looks_down.float().mean()) < 0.75
     # Root: the captured one, turned about the vertical alone, and then seen by that camera.
-    tilt = Rotation.from_rotvec(np.radians(pitch)[:, None] * [1.0, 0.0, 0.0]) * Rotation.from_matrix(np.diag([1.0, -1.0, -1.0]))
+    level = Rotation.from_matrix(np.diag([1.0, -1.0, -1.0]))
+    tilt = Rotation.from_rotvec(np.radians(pitch)[:, None] * [1.0, 0.0, 0.0]) * level
     captured = Rotation.from_matrix(frames.rotations[:, 0].double().numpy())
     turn = tilt.inv() * Rotation.from_matrix(views.rotations[:, 0].double().numpy()) * captured.inv()
     heading = turn.as_rotvec()
