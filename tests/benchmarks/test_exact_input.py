@@ -11,7 +11,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from benchmarks.lifting import exact_input
-from benchmarks.lifting.exact_input import CASES, draw_frames, exact_figures, limb_errors
+from benchmarks.lifting.exact_input import CASES, baseline_figures, draw_frames, exact_figures, limb_errors
 from benchmarks.lifting.exact_views import CAMERA, DISTANCE_M, InputCase, exact_views
 from benchmarks.lifting.inverse_kinematics import InverseKinematics, PosePrior
 from diffmocap.body.model import BodyModel
@@ -154,8 +154,10 @@ def test_inverse_kinematics_finds_the_body_where_depths_are_exact(body, frames, 
     kinematics = InverseKinematics(body, prior, CAMERA)
     joints = torch.stack([kinematics.solve(k) for k in views.keypoints])
     assert limb_errors(joints, views.joints, views.looks_down)["pa_mpjpe_mm"] < 8
-    mean = body.forward_kinematics(prior.mean[None].expand(2, -1, -1, -1), torch.zeros(2, 3))[1]
-    assert limb_errors(mean, views.joints, views.looks_down)["pa_mpjpe_mm"] > 60
+    figures = baseline_figures(body, frames.pick(torch.arange(2)), prior, 1, ("exact_depth",))
+    first = limb_errors(joints[:1], views.joints[:1], views.looks_down[:1])
+    assert figures["inverse_kinematics"]["exact_depth"] == first | {"frames": 1}
+    assert figures["mean_pose"]["exact_depth"]["pa_mpjpe_mm"] > 60
 
 
 def test_command_ends_with_the_figures(monkeypatch, capsys):
