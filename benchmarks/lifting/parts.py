@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from benchmarks.lifting.exact_input import baseline_figures, draw_frames, exact_figures
 from benchmarks.lifting.inverse_kinematics import PosePrior
+from benchmarks.lifting.made_poses import MadePoseSet, made_poses_scores
 from benchmarks.page.report import mocap_file
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.joint_errors import pa_mpjpe_mm
@@ -114,9 +115,8 @@ def exact_part(lifter: Lifter, data: Path, count: int, solved: int) -> dict:
 
 def made_part(lifter: Lifter) -> dict[str, float]:
     """PA-MPJPE on the committed poses, all and by family, without and with depth."""
-    from benchmarks.lifting.made_poses import made_poses_scores
-
-    with progress(800, "made poses") as bar:
+    poses = 2 * len(MadePoseSet.load(lifter.body))
+    with progress(poses, "made poses") as bar:
         return made_poses_scores(lifter, progress=bar.update)
 
 

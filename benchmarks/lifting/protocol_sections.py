@@ -61,18 +61,18 @@ def exact_section(exact: dict) -> list[str]:
 
 def made_section(made: dict) -> list[str]:
     """By family of poses, without and with depth."""
+    return ["## Made poses", "", "Millimetres.", "", *made_table(made), ""]
+
+
+def made_table(made: dict) -> list[str]:
+    """Markdown: a column for each family."""
     key = "made_poses_{}pa_mpjpe_mm"
     families = [name.rpartition("_")[2] for name in made if name.startswith(key.format("") + "_")]
-    lines = [
-        "## Made poses",
-        "",
-        f"| PA-MPJPE mm | all | {' | '.join(families)} |",
-        "|---|" + "---:|" * (1 + len(families)),
-    ]
+    lines = [f"| PA-MPJPE | all | {' | '.join(families)} |", "|---|" + "---:|" * (1 + len(families))]
     for title, part in (("exact 2D", ""), ("with exact depth", "depth_")):
         cells = [made[key.format(part)], *(made[f"{key.format(part)}_{family}"] for family in families)]
         lines.append(f"| {title} | {' | '.join(f'{x:.1f}' for x in cells)} |")
-    return [*lines, ""]
+    return lines
 
 
 def real_section(real: dict) -> list[str]:
