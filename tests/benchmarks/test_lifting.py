@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from benchmarks.lifting import __main__ as lifting
-from benchmarks.lifting import baselines, lifting_page, made_input, real_clip
+from benchmarks.lifting import baselines, lifting_page
 from benchmarks.lifting.baselines import Baseline, load_baselines
 from benchmarks.lifting.lifting_page import TARGETS, asked_against_measured
 from benchmarks.lifting.made_poses import MadePoseSet
 from benchmarks.lifting.parts import real_part
 from benchmarks.lifting.pose_grid import posed, varied_frames
 from benchmarks.page import report
+from benchmarks.protocols import made_input, real_clip
 from benchmarks.synthetic.scenes import SCENES
 from diffmocap.body.model import BodyModel
 from diffmocap.cli.render import BodyRenderer
