@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.lifting.baselines import MLP, Baseline, load_baselines
-from benchmarks.lifting.exact_input import FRAMES as EXACT_FRAMES
 from benchmarks.lifting.lifting_page import FULL_RUN, REMARKS, page, page_head
 from benchmarks.lifting.parts import (
     TURNS_DEG,
@@ -34,6 +33,7 @@ from benchmarks.lifting.parts import (
 from benchmarks.page.command import benchmark_parser, clips_option, end_with_json, shared_options
 from benchmarks.page.report import REPOSITORY, RESULTS, Page, commit, hardware, mocap_file, page_arguments, today
 from benchmarks.page.targets import load_full_run, load_remarks, save_full_run
+from benchmarks.protocols.exact_input import FRAMES as EXACT_FRAMES
 from benchmarks.synthetic.scenes import SCENES, Scene
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.pose_frames import PoseFrames

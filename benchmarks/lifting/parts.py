@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.lifting.exact_input import baseline_figures, draw_frames, exact_figures
-from benchmarks.lifting.inverse_kinematics import PosePrior
+from benchmarks.lifting.made_poses import MadePoseSet, made_poses_scores
 from benchmarks.page.report import mocap_file
+from benchmarks.protocols.exact_input import baseline_figures, draw_frames, exact_figures
+from benchmarks.protocols.inverse_kinematics import PosePrior
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.joint_errors import pa_mpjpe_mm
 from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol, paper_view
@@ -114,17 +115,16 @@ def exact_part(lifter: Lifter, data: Path, count: int, solved: int) -> dict:
 
 def made_part(lifter: Lifter) -> dict[str, float]:
     """PA-MPJPE on the committed poses, all and by family, without and with depth."""
-    from benchmarks.lifting.made_poses import made_poses_scores
-
-    with progress(800, "made poses") as bar:
+    poses = 2 * len(MadePoseSet.load(lifter.body))
+    with progress(poses, "made poses") as bar:
         return made_poses_scores(lifter, progress=bar.update)
 
 
 def real_part(lifter: Lifter) -> dict | None:
     """The real protocol and the footage without truth; None, and why on stderr, where the clip is missing."""
-    from benchmarks.lifting.clip_poses import clip_pipeline
-    from benchmarks.lifting.footage import footage_figures, footage_folder
-    from benchmarks.lifting.real_clip import CACHE, Clip, clip_figures, clip_folder, lifted_clip
+    from benchmarks.protocols.clip_poses import clip_pipeline
+    from benchmarks.protocols.footage import footage_figures, footage_folder
+    from benchmarks.protocols.real_clip import CACHE, Clip, clip_figures, clip_folder, lifted_clip
 
     try:
         clip = Clip.load(clip_folder())

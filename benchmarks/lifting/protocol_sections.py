@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from benchmarks.lifting.exact_input import DEPTH_NOISE_M, NOISE
-from benchmarks.lifting.exact_input import table as exact_table
-from benchmarks.lifting.exact_views import CAMERA, DISTANCE_M, MISSING, PITCH_DEG
-from benchmarks.lifting.footage import FLIP_M
-from benchmarks.lifting.real_clip import limb_table
-from benchmarks.lifting.real_clip import table as real_table
-from benchmarks.lifting.straight_limbs import STRAIGHT_DEG
+from benchmarks.protocols.exact_input import DEPTH_NOISE_M, NOISE
+from benchmarks.protocols.exact_input import table as exact_table
+from benchmarks.protocols.exact_views import CAMERA, DISTANCE_M, MISSING, PITCH_DEG
+from benchmarks.protocols.footage import FLIP_M
+from benchmarks.protocols.real_clip import limb_table
+from benchmarks.protocols.real_clip import table as real_table
+from benchmarks.protocols.straight_limbs import STRAIGHT_DEG
 
 EXACT_PROTOCOL = (
-    "**Exact input** (`benchmarks/lifting/exact_views.py`, `python -m benchmarks.exact_input`). Frames drawn from a "
+    "**Exact input** (`benchmarks/protocols/exact_views.py`, `python -m benchmarks.exact_input`). Frames drawn from a "
     f"seed with each clip's share; the heading is any; an upright image of {CAMERA.width} x {CAMERA.height} pixels "
     f"with a vertical field of view of 59.5 degrees, its optical axis through the pelvis at {DISTANCE_M:g} m, pitched "
     f"by {PITCH_DEG[0]:g} to {PITCH_DEG[1]:g} degrees, down for half of the frames and up for the others. All 25 "
@@ -24,7 +24,7 @@ EXACT_PROTOCOL = (
     "of the hips put together. The mean pose is that of the training split, after the same alignment, which is what "
     "doing nothing gives. Inverse kinematics fits all rotations and the translation to keypoints and depths by least "
     "squares, with a Gaussian prior of the pose (mean and full covariance of the training split), from the mean pose "
-    "at four headings (`benchmarks/lifting/inverse_kinematics.py`)."
+    "at four headings (`benchmarks/protocols/inverse_kinematics.py`)."
 )
 MADE_POSES = (
     "**Made poses** (`benchmarks/lifting/made_poses.py`). 400 committed poses beyond the motion capture, a hundred "
@@ -33,7 +33,7 @@ MADE_POSES = (
     "body before an upright camera as above, pitched down; PA-MPJPE as above."
 )
 REAL_PROTOCOL = (
-    "**Real clip** (`benchmarks/lifting/real_clip.py`, `python -m benchmarks.real_clip`). Every image of four "
+    "**Real clip** (`benchmarks/protocols/real_clip.py`, `python -m benchmarks.real_clip`). Every image of four "
     "calibrated videos of one man, each by itself, in its order at 60 Hz: detector and pose pipeline with their "
     "default parameters, the camera's matrix and distortion as measured, the refinement without a time limit. The "
     "clip's own script scores the joints of the 97 judged images in that camera's optical frame: PA-MPJPE and "
@@ -61,18 +61,18 @@ def exact_section(exact: dict) -> list[str]:
 
 def made_section(made: dict) -> list[str]:
     """By family of poses, without and with depth."""
+    return ["## Made poses", "", "Millimetres.", "", *made_table(made), ""]
+
+
+def made_table(made: dict) -> list[str]:
+    """Markdown: a column for each family."""
     key = "made_poses_{}pa_mpjpe_mm"
     families = [name.rpartition("_")[2] for name in made if name.startswith(key.format("") + "_")]
-    lines = [
-        "## Made poses",
-        "",
-        f"| PA-MPJPE mm | all | {' | '.join(families)} |",
-        "|---|" + "---:|" * (1 + len(families)),
-    ]
+    lines = [f"| PA-MPJPE | all | {' | '.join(families)} |", "|---|" + "---:|" * (1 + len(families))]
     for title, part in (("exact 2D", ""), ("with exact depth", "depth_")):
         cells = [made[key.format(part)], *(made[f"{key.format(part)}_{family}"] for family in families)]
         lines.append(f"| {title} | {' | '.join(f'{x:.1f}' for x in cells)} |")
-    return [*lines, ""]
+    return lines
 
 
 def real_section(real: dict) -> list[str]:

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from benchmarks.lifting import doubt
-from benchmarks.lifting.doubt import doubt_figures, lines
-from benchmarks.lifting.exact_input import draw_frames
+from benchmarks.protocols import doubt
+from benchmarks.protocols.doubt import doubt_figures, lines
+from benchmarks.protocols.exact_input import draw_frames
 from diffmocap.lifting.lifter import Lifter
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -10,10 +10,10 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from benchmarks.lifting import exact_input
-from benchmarks.lifting.exact_input import CASES, baseline_figures, draw_frames, exact_figures, limb_errors
-from benchmarks.lifting.exact_views import CAMERA, DISTANCE_M, InputCase, exact_views
-from benchmarks.lifting.inverse_kinematics import InverseKinematics, PosePrior
+from benchmarks.protocols import exact_input
+from benchmarks.protocols.exact_input import CASES, baseline_figures, draw_frames, exact_figures, limb_errors
+from benchmarks.protocols.exact_views import CAMERA, DISTANCE_M, InputCase, exact_views
+from benchmarks.protocols.inverse_kinematics import InverseKinematics, PosePrior
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import KEYPOINT_NAMES, LIMB_JOINTS
 from diffmocap.evaluation.pose_frames import PoseFrames

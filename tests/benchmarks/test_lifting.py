@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from benchmarks.lifting import __main__ as lifting
-from benchmarks.lifting import baselines, lifting_page, real_clip
+from benchmarks.lifting import baselines, lifting_page
 from benchmarks.lifting.baselines import Baseline, load_baselines
 from benchmarks.lifting.lifting_page import TARGETS, asked_against_measured
+from benchmarks.lifting.made_poses import MadePoseSet
 from benchmarks.lifting.parts import real_part
 from benchmarks.lifting.pose_grid import posed, varied_frames
 from benchmarks.page import report
+from benchmarks.protocols import made_input, real_clip
 from benchmarks.synthetic.scenes import SCENES
 from diffmocap.body.model import BodyModel
 from diffmocap.cli.render import BodyRenderer
@@ -176,6 +178,27 @@ def test_without_the_real_clip_its_figures_are_left_out_and_it_is_said(monkeypat
     assert [found[f"real_{key}mpjpe_mm"] for key in ("pa_", "", "baseline_pa_")] == [1.0, 2.0, 3.0]
 
 
+def test_made_poses_are_measured_alone_by_their_command(monkeypatch, capsys, one_thread):
+    """Two poses of each family."""
+    load = MadePoseSet.load
+
+    def few(body) -> MadePoseSet:
+        made = load(body)
+        first = torch.cat([torch.nonzero(made.family == i)[:2, 0] for i in range(4)])
+        parts = (getattr(made, name)[first] for name in ("rotations", "pelvis", "R_camera_world", "family"))
+        return MadePoseSet(*parts, body)
+
+    monkeypatch.setattr(MadePoseSet, "load", few)
+    monkeypatch.setattr(sys, "argv", ["made_input", "--json"])
+    made_input.main()
+    out = capsys.readouterr().out.strip().splitlines()
+    figures = json.loads(out[-1])
+    families = [figures[f"made_poses_pa_mpjpe_mm_{name}"] for name in ("seated", "bent", "kick", "floor")]
+    assert figures["made_poses_pa_mpjpe_mm"] == pytest.approx(sum(families) / 4)
+    assert out[2].startswith(f"| exact 2D | {figures['made_poses_pa_mpjpe_mm']:.1f} | {families[0]:.1f} |")
+    assert lifting.headline({"made": figures}, [], False)["made_poses_pa_mpjpe_mm"] == figures["made_poses_pa_mpjpe_mm"]
+
+
 def test_page_shows_made_poses_and_the_real_clip():
     view = {"poses": 1.0, "exchanged": 2.0, "acceleration": 10.9, "lean_deg": 6.0, "pa_mpjpe_mm": 51.0,
             "mpjpe_mm": 79.0, "still_ankle": 0.1, "pelvis_m": 0.05}  # fmt: skip
@@ -189,7 +212,7 @@ def test_page_shows_made_poses_and_the_real_clip():
     made = {f"made_poses_{d}pa_mpjpe_mm{f}": 30.0 for d in ("", "depth_") for f in ("", "_seated", "_floor")}
     figures = perfect() | {"subset": None, "details": {"made": made, "real": real}}
     text = lifting_page.page(figures, ["- head"], [], None, (50, 10), False, {})
-    assert "| PA-MPJPE mm | all | seated | floor |" in text and "| with exact depth | 30.0 | 30.0 | 30.0 |" in text
+    assert "| PA-MPJPE | all | seated | floor |" in text and "| with exact depth | 30.0 | 30.0 | 30.0 |" in text
     assert "| 1 | 51 (81) | 79 (79) | 1 | 2 (2) |" in text and "Depth flips of the raised leg: 4." in text
     assert "| knees, view 1 | 3 | 12.0 | 5.0 | 7.5 |" in text and "| knees, squats | 0 | – | – | – |" in text
 

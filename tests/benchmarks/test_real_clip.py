@@ -12,11 +12,11 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks.detector import video_landmarks as detector_records
 from benchmarks.detector.video_landmarks import VideoLandmarks, video_landmarks
-from benchmarks.lifting import real_clip
-from benchmarks.lifting.clip_poses import clip_joints, clip_pipeline
-from benchmarks.lifting.footage import STRAIGHT, depth_flips, footage_folder, raised_leg
-from benchmarks.lifting.real_clip import KNEES_OF_CLIP, VIEWS, Clip, View, clip_folder, load_scorer, table
-from benchmarks.lifting.straight_limbs import ELBOWS, KNEES, angle_deg, image_angle_deg, straight_flexion
+from benchmarks.protocols import real_clip
+from benchmarks.protocols.clip_poses import clip_joints, clip_pipeline
+from benchmarks.protocols.footage import STRAIGHT, depth_flips, footage_folder, raised_leg
+from benchmarks.protocols.real_clip import KNEES_OF_CLIP, VIEWS, Clip, View, clip_folder, load_scorer, table
+from benchmarks.protocols.straight_limbs import ELBOWS, KNEES, angle_deg, image_angle_deg, straight_flexion
 from diffmocap.body.skeleton import JOINT_NAMES, KEYPOINT_NAMES, LIMB_JOINTS
 from diffmocap.camera.capture import Capture
 from diffmocap.evaluation.joint_errors import mpjpe_mm, pa_mpjpe_mm

@@ -146,3 +146,16 @@ def test_a_teacher_that_says_nothing_at_pure_noise_is_refused(frames, tmp_path):
     save_weights(TransformerDenoiser(DenoiserConfig(width=32, heads=2, parameterisation="epsilon")), path)
     with pytest.raises(SettingsError, match="epsilon"):
         distiller(frames, path, tmp_path)
+
+
+def test_a_ray_denoiser_is_distilled_like_any_other(frames, tmp_path):
+    torch.manual_seed(0)
+    teacher = RayDenoiser(RayConfig(width=32, layers=1, time_width=16))
+    teacher.head.set_body(BodyModel.load())
+    save_weights(teacher, tmp_path / "teacher.safetensors")
+    run = distiller(frames, tmp_path / "teacher.safetensors", tmp_path, learning_rate=3e-3, steps=10_000, made=64)
+    terms = [run.train_step()["total"].item() for _ in range(12)]
+    assert sum(terms[-3:]) < sum(terms[:3])
+    run.save()
+    student = load_weights(tmp_path / "lifting.safetensors")
+    assert isinstance(student, RayDenoiser) and student.student["sampler"] == "consistency"

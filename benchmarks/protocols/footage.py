@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.detector.video_landmarks import video_landmarks
-from benchmarks.lifting.clip_poses import clip_joints
-from benchmarks.lifting.straight_limbs import ELBOWS, KNEES, image_angle_deg, straight_flexion
 from benchmarks.page.report import REPOSITORY
+from benchmarks.protocols.clip_poses import clip_joints
+from benchmarks.protocols.straight_limbs import ELBOWS, KNEES, image_angle_deg, straight_flexion
 from diffmocap.body.skeleton import KEYPOINT_NAMES
 from diffmocap.pipeline import PosePipeline
 from diffmocap.types import CameraIntrinsics, Keypoints2D

@@ -4,7 +4,7 @@ The *real* protocol: a man seen by four calibrated cameras, each video by itself
 the detector and the pose pipeline with their default parameters, the camera's own matrix and distortion, and a
 refinement without a time limit (``--lifting-only``: without refinement and filter). The clip's own script scores the
 joints of the judged images in that camera's optical frame, and MediaPipe's world landmarks of the same images.
-Footage without truth follows (:mod:`benchmarks.lifting.footage`; ``--no-footage``: not). Landmarks are detected once
+Footage without truth follows (:mod:`benchmarks.protocols.footage`; ``--no-footage``: not). Landmarks are detected once
 and kept in ``.cache``; other weights then take seconds. ``--json`` ends with one JSON line.
 
 The clip is a folder ``shared/real`` beside the checkout, or ``--clip FOLDER``: ``cam01.mp4`` to ``cam04.mp4``,
@@ -22,11 +22,11 @@ import numpy as np
 import torch
 
 from benchmarks.detector.video_landmarks import video_landmarks
-from benchmarks.lifting.clip_poses import clip_joints, clip_pipeline
-from benchmarks.lifting.footage import footage_figures, footage_folder
-from benchmarks.lifting.straight_limbs import KNEES, image_angle_deg, straight_flexion
 from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
 from benchmarks.page.report import REPOSITORY
+from benchmarks.protocols.clip_poses import clip_joints, clip_pipeline
+from benchmarks.protocols.footage import footage_figures, footage_folder
+from benchmarks.protocols.straight_limbs import KNEES, image_angle_deg, straight_flexion
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.pipeline import PosePipeline
 from diffmocap.types import CameraIntrinsics, Keypoints2D
@@ -127,7 +127,7 @@ def lifted_clip(clip: Clip, pipeline: PosePipeline) -> dict[str, np.ndarray]:
 def clip_figures(clip: Clip, joints: dict[str, np.ndarray]) -> dict:
     """Scores of lifted joints [97, 24, 3] m and of MediaPipe's, and how far knees straight in the image are bent.
 
-    ``straight_knees`` of each view: see :func:`~benchmarks.lifting.straight_limbs.straight_flexion`.
+    ``straight_knees`` of each view: see :func:`~benchmarks.protocols.straight_limbs.straight_flexion`.
     """
     limbs = {v: x[:, clip.scorer.SMPL] for v, x in joints.items()}
     straight = {}

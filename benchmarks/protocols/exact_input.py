@@ -1,6 +1,6 @@
 """How exact is the lifting where the input is exact: ``python -m benchmarks.exact_input --weights W --split val``.
 
-Seeded frames of a split before the camera of :mod:`benchmarks.lifting.exact_views`, one at a time through
+Seeded frames of a split before the camera of :mod:`benchmarks.protocols.exact_views`, one at a time through
 :meth:`Lifter.lift <diffmocap.lifting.lifter.Lifter.lift>` with its default settings, but told what noise there is
 (``keypoint_noise``): none where the keypoints are exact. PA-MPJPE and MPJPE are over the 12 limb joints, PA-MPJPE also
 over the frames whose camera looks down and over those whose camera looks up. Beside each case stand what needs no
@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.lifting.exact_views import CAMERA, ExactViews, InputCase, exact_views
-from benchmarks.lifting.inverse_kinematics import InverseKinematics, PosePrior
 from benchmarks.page.command import benchmark_parser, clips_option, end_with_json, shared_options
 from benchmarks.page.report import mocap_file
+from benchmarks.protocols.exact_views import CAMERA, ExactViews, InputCase, exact_views
+from benchmarks.protocols.inverse_kinematics import InverseKinematics, PosePrior
 from diffmocap.body.skeleton import LIMB_JOINTS
 from diffmocap.evaluation.joint_errors import mpjpe_mm, procrustes
 from diffmocap.evaluation.pose_frames import PoseFrames

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.lifting.exact_input import draw_frames
 from benchmarks.page.command import benchmark_parser, clips_option, end_with_json, shared_options
 from benchmarks.page.report import mocap_file
+from benchmarks.protocols.exact_input import draw_frames
 from diffmocap.evaluation.pose_frames import PoseFrames
 from diffmocap.evaluation.wild_protocol import evaluate_wild_protocol
 from diffmocap.evaluation.wild_scores import WildFigures
