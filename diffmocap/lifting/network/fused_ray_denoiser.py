@@ -1,4 +1,4 @@
-"""A ray denoiser as live sampling calls it on a CPU: times encoded once, plain products, and the head as machine code."""
+"""A ray denoiser as live sampling calls it on a CPU: times encoded once, plain products, the head as machine code."""
 
 from __future__ import annotations
 
