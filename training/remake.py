@@ -5,9 +5,9 @@ windows were trained on motions that the old ones lifted, the covariances of ``b
 and pages describe what no longer ships. This runs all of it in its order, each step in a process of its own that ships
 what it made. ``--list`` says what is stale and how long it takes.
 
-What is done for the present ``models/lifting.safetensors`` is recorded in the folder of ``--out``: the same command goes
-on where it was stopped, and a step that was in the middle of its training goes on from its checkpoint. Pages name the
-commit that they describe, so before them the command ends and asks for one.
+What is done for the present ``models/lifting.safetensors`` is recorded in the folder of ``--out``: the same command
+goes on where it was stopped, and a step that was in the middle of its training goes on from its checkpoint. Pages name
+the commit that they describe, so before them the command ends and asks for one.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ STEPS = (
     Step(
         "adafactor_mlp_window", "Adafactor MLP on lifted windows", 12,
         (
-            f"{_WINDOWS} --data {{data}} --init models/adafactor_mlp_128x4.safetensors --learning-rate 5e-4 --minutes 9 "
-            "--out {out}/adafactor_mlp_window",
+            f"{_WINDOWS} --data {{data}} --init models/adafactor_mlp_128x4.safetensors --learning-rate 5e-4 "
+            "--minutes 9 --out {out}/adafactor_mlp_window",
             "-m training.optim.ship {out}/adafactor_mlp_window adafactor_mlp_window",
         ),
     ),
