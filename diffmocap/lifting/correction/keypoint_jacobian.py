@@ -1,0 +1,102 @@
+"""Keypoints with their analytic derivatives by joint rotations and by body shape.
+
+A keypoint is a weighted sum of points that each follow one joint: a joint itself, two joints for a midpoint, the
+joints that a vertex is skinned to. Turning joint j by a small vector w in world axes moves every point x below it by
+``w x (x - p_j)``, so that all derivatives come from one product with a mask of ancestors; nothing loops over joints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from diffmocap.body.kinematics import forward_kinematics
+from diffmocap.body.model import BodyModel
+from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS, PARENTS
+
+
+def ancestor_mask() -> torch.Tensor:
+    """[24, 24] float64: entry (i, j) is 1 where joint j is joint i or above it."""
+    mask = torch.eye(NUM_JOINTS, dtype=torch.float64)
+    for j, parent in enumerate(PARENTS):
+        if parent >= 0:
+            mask[j] += mask[parent]
+    return mask
+
+
+@dataclass(frozen=True)
+class PosedKeypoints:
+    """Keypoints of B poses with what their derivatives are made of, float64, the pelvis at the origin.
+
+    Attributes:
+        points: [B, 25, 3] m. joints: [B, 24, 3] m. parts: [B, P, 3] m, what keypoints are sums of.
+        global_rotations: [B, 24, 3, 3].
+    """
+
+    points: torch.Tensor
+    joints: torch.Tensor
+    parts: torch.Tensor
+    global_rotations: torch.Tensor
+
+
+class KeypointKinematics:
+    """Of one body in its mean shape; pose-dependent skin counts in the keypoints and is left out of derivatives."""
+
+    @torch.no_grad()
+    def __init__(self, body: BodyModel) -> None:
+        device = body.device
+        parts = body.keypoint_parts()
+        joint = self._joint = parts.joint
+        self._gather = torch.zeros(NUM_KEYPOINTS, len(joint), dtype=torch.float64, device=device)
+        self._gather[parts.keypoint, torch.arange(len(joint), device=device)] = parts.weight.double()
+        ancestors = ancestor_mask().to(device)
+        reach = self._gather * ancestors[joint].T[:, None]  # [24, 25, P]
+        self._reach, self._reached = reach.flatten(0, 1), reach.sum(-1)[..., None]
+        self._rest = body.rest_joints().double()
+        self._offsets = parts.template.double() - self._rest[0, joint]
+        # By shape: offsets of the parts, and of the joints from their parents.
+        rest_dirs = body.rest_joints(torch.eye(10, device=device)).double() - self._rest  # [10, 24, 3]
+        rest_dirs = rest_dirs.permute(1, 2, 0)
+        self._offset_dirs = parts.shape_dirs.double() - rest_dirs[joint]
+        parents = torch.tensor(PARENTS[1:], device=device)
+        self._parents, self._bone_dirs = parents, rest_dirs[1:] - rest_dirs[parents]
+        self._below = self._gather @ ancestors[joint][:, 1:]  # [25, 23]
+        self._pose_dirs = None if parts.pose_dirs is None else parts.pose_dirs.double()
+
+    def __call__(self, rotations: torch.Tensor) -> PosedKeypoints:
+        """For local rotations [B, 24, 3, 3] float64."""
+        pelvis = rotations.new_zeros(len(rotations), 3)
+        turned, joints = forward_kinematics(rotations, pelvis, self._rest)
+        offsets = self._offsets
+        if self._pose_dirs is not None:
+            feature = (rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).flatten(1)
+            offsets = offsets + torch.einsum("pai,bi->bpa", self._pose_dirs, feature)
+        parts = joints[:, self._joint] + (turned[:, self._joint] @ offsets[..., None])[..., 0]
+        return PosedKeypoints(self._gather @ parts, joints, parts, turned)
+
+    def arms(self, posed: PosedKeypoints) -> torch.Tensor:
+        """[B, 24, 25, 3] m: turning joint j by w (world axes, rad) moves keypoint k by ``w x arms[j, k]``."""
+        moved = (self._reach @ posed.parts).unflatten(1, (NUM_JOINTS, NUM_KEYPOINTS))
+        return moved - self._reached * posed.joints[:, :, None]
+
+    @staticmethod
+    def derivative_along(arms: torch.Tensor, directions: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+        """Derivatives [B, 25 * R, 72] of R coordinates of each keypoint by the joints' tangent vectors.
+
+        Args:
+            arms: of :meth:`arms`.
+            directions: [B, 25, R, 3], the coordinates: what is differentiated is ``directions . points``.
+            turns: [B, 24, 3, 3] from a joint's tangent vector to world axes: its global rotation, for small turns
+                about the pose itself.
+        """
+        # d . (w x a) = w . (a x d)
+        by_world = torch.linalg.cross(arms[:, :, :, None], directions[:, None], dim=-1).flatten(2, 3)
+        return (by_world @ turns).transpose(1, 2).flatten(2)
+
+    def derivative_by_shape(self, posed: PosedKeypoints) -> torch.Tensor:
+        """Derivatives [B, 25, 3, 10] m of the keypoints by the shape's ten numbers, the pelvis held."""
+        G = posed.global_rotations
+        bones = (G[:, self._parents] @ self._bone_dirs).flatten(2)
+        parts = (G[:, self._joint] @ self._offset_dirs).flatten(2)
+        return (self._below @ bones + self._gather @ parts).unflatten(2, (3, 10))
