@@ -8,20 +8,23 @@ and the noise that is used is the candidates' mean by these weights.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 
-from diffmocap.lifting.correction.error_covariance import IMAGE_ROWS, ROWS
-from diffmocap.lifting.correction.outliers import inflation_of
+from diffmocap.body.skeleton import NUM_KEYPOINTS
+from diffmocap.lifting.correction.outliers import inflation, wrong_variance
 
 #: Independent noise: standard deviations over the box's half-size; of depths [m].
-IMAGE_NOISE = (0.0015, 0.005, 0.015, 0.04)
+IMAGE_NOISE = (0.0015, 0.006, 0.02, 0.05)
 DEPTH_NOISE_M = (0.003, 0.02, 0.06, 0.15)
 #: Noise like the detector's: factors of its measured standard deviations.
-DETECTOR_SCALES = (0.5, 1.0, 2.0)
-#: The network's errors in this image, as factors of the measured covariance.
+DETECTOR_SCALES = (0.6, 1.5)
+#: The network's errors in this image: factors of the measured covariance.
 ERROR_SCALES = (1.0, 4.0)
+
+_IMAGE = 2 * NUM_KEYPOINTS
 
 
 @dataclass(frozen=True)
@@ -36,53 +39,52 @@ class NoiseLevel:
     detector: torch.Tensor
     errors: torch.Tensor
 
-    def variances(self, detector: torch.Tensor) -> torch.Tensor:
-        """[B, n] of the rows, for D [n, n]."""
-        return self.independent + self.detector[:, None] * detector.diagonal()
-
-    def covariance(self, used: torch.Tensor, detector: torch.Tensor, inflation: torch.Tensor) -> torch.Tensor:
-        """[B, n, n] for D [n, n], each row's standard deviation times ``inflation`` [B, n].
-
-        What is not ``used`` [B, n] bool has a variance of 1 and is independent.
-        """
-        factor = used * inflation
-        S = (factor[:, :, None] * factor[:, None]) * (self.detector[:, None, None] * detector)
-        S.diagonal(dim1=-2, dim2=-1).add_(torch.where(used, self.independent * inflation.square(), 1.0))
-        return S
-
 
 class NoiseCandidates:
-    """The candidates for n rows: noise [M, n, n] and the network's error scale [M], all as likely beforehand but that
-    each kind of noise has half of the weight.
+    """The candidates for n rows. Both kinds of noise, independent and the detector's, are as likely beforehand.
 
     Args:
-        detector: [75, 75] covariance of the detector's errors.
+        detector: [75, 75] covariance of the detector's errors, float64.
         rows: n, 50 or 75.
     """
 
     def __init__(self, detector: torch.Tensor, rows: int) -> None:
-        device = detector.device
-        image = torch.tensor(IMAGE_NOISE, dtype=torch.float64, device=device)
-        depth = torch.tensor(DEPTH_NOISE_M if rows == ROWS else DEPTH_NOISE_M[:1], dtype=torch.float64, device=device)
-        pairs = torch.cartesian_prod(image, depth)
-        counts = torch.tensor((IMAGE_ROWS, rows - IMAGE_ROWS), device=device)
-        independent = pairs.square().repeat_interleave(counts, 1)  # [I, n]
-        scales = torch.tensor(DETECTOR_SCALES, dtype=torch.float64, device=device).square()
-        i, d, e = len(independent), len(scales), len(ERROR_SCALES)
-        # The floor of the detector's noise is that of the most exact keypoints.
-        independent = torch.cat([independent, independent[:1].expand(d, -1)])
-        factors = torch.cat([torch.zeros_like(independent[:i, 0]), scales])
-        prior = torch.cat([torch.full_like(factors[:i], 1 / i), torch.full_like(scales, 1 / d)]).log()
-        self.independent, self.factors = independent.repeat(e, 1), factors.repeat(e)
-        self.errors = torch.tensor(ERROR_SCALES, dtype=torch.float64, device=device).repeat_interleave(i + d)
-        self.log_prior = prior.repeat(e)
-        self.detector = detector[:rows, :rows]
+        def tensor(values: tuple[float, ...]) -> torch.Tensor:
+            return torch.tensor(values, dtype=torch.float64, device=detector.device)
+
+        self.detector, self.wrong_variance = detector[:rows, :rows], wrong_variance(rows, detector.device)
+        self._variance = self.detector.diagonal()
+        self._image, self._depth = tensor(IMAGE_NOISE).square(), tensor(DEPTH_NOISE_M).square()
+        self._scales, self._errors = tensor(DETECTOR_SCALES).square(), tensor(ERROR_SCALES)
+        # The detector's noise has a floor, that of the most exact keypoints.
+        self._floor = self._image[:1].repeat(rows)
+        self._floor[_IMAGE:] = self._depth[0]
+
+    def rough(self, relative_noise: torch.Tensor) -> NoiseLevel:
+        """Independent noise as large as the detector's, for rows of this relative noise [B, n]."""
+        ones = torch.ones_like(relative_noise[:, 0])
+        return NoiseLevel(self._variance * relative_noise.square(), torch.zeros_like(ones), ones)
+
+    def inflation(self, level: NoiseLevel, wrong: torch.Tensor) -> torch.Tensor:
+        """[B, n] factors of the rows' standard deviations for their probabilities [B, n] to be wrong."""
+        return inflation(self.variances(level), wrong, self.wrong_variance)
+
+    def variances(self, level: NoiseLevel) -> torch.Tensor:
+        """[B, n] of the rows."""
+        return level.independent + level.detector[:, None] * self._variance
+
+    def covariance(self, level: NoiseLevel, used: torch.Tensor, inflated: torch.Tensor) -> torch.Tensor:
+        """[B, n, n], each row's standard deviation times ``inflated`` [B, n].
+
+        What is not ``used`` [B, n] bool has a variance of 1 and is independent.
+        """
+        return _noise(level.independent, level.detector, self.detector, used, inflated)
 
     def weigh(
         self, residual: torch.Tensor, from_errors: torch.Tensor, from_body: torch.Tensor, used: torch.Tensor,
         relative_noise: torch.Tensor, wrong: torch.Tensor,
     ) -> NoiseLevel:  # fmt: skip
-        """The mean noise level by evidence.
+        """The mean of the candidates by their evidence.
 
         Args:
             residual: [B, n], 0 where not used.
@@ -90,17 +92,73 @@ class NoiseCandidates:
             used: [B, n] bool. relative_noise: [B, n], see :class:`Observation`.
             wrong: [B, n] probability that a row is wrong altogether.
         """
-        used = used[:, None]
-        independent = self.independent * relative_noise[:, None].square()  # [B, M, n]
-        inflation = inflation_of(independent + self.factors[:, None] * self.detector.diagonal(), wrong[:, None]) * used
-        S = (self.factors[:, None, None] * self.detector) * (inflation[..., None] * inflation[..., None, :])
-        S += self.errors[:, None, None] * from_errors[:, None]
-        S += from_body[:, None]
-        S.diagonal(dim1=-2, dim2=-1).add_(torch.where(used, independent * inflation.square(), 1.0))
-        factor, failed = torch.linalg.cholesky_ex(S)
-        white = torch.linalg.solve_triangular(factor, residual[:, None, :, None].expand(*S.shape[:3], 1), upper=False)
-        evidence = -factor.diagonal(dim1=-2, dim2=-1).log().sum(-1) - 0.5 * white[..., 0].square().sum(-1)
-        evidence = torch.where((failed == 0) & evidence.isfinite(), evidence + self.log_prior, -1e30)
-        weights = evidence.softmax(-1)  # [B, M]
-        independent = (weights[:, None] @ independent)[:, 0]
-        return NoiseLevel(independent, weights @ self.factors, (weights @ self.errors.log()).exp())
+        relative = relative_noise.square()
+        base = self._errors[:, None, None] * from_errors[:, None] + from_body[:, None]  # [B, E, n, n]
+        independent = self._of_independent(base, residual, used, relative, wrong)  # [B, E, I, D]
+        detector = self._of_detector(base, residual, used, relative, wrong)  # [B, E, S]
+        B, E, I, D = independent.shape
+        evidence = torch.cat([independent.flatten(2) - math.log(I * D), detector - math.log(len(self._scales))], 2)
+        weights = evidence.nan_to_num(nan=-1e30, neginf=-1e30).flatten(1).softmax(1).view(B, E, -1)
+        errors = (weights.sum(2) @ self._errors.log()).exp()
+        weights = weights.sum(1)
+        of_pairs, of_scales = weights[:, : I * D].view(B, I, D), weights[:, I * D :]
+        variance = (of_pairs.sum(2) @ self._image)[:, None].expand(-1, _IMAGE)
+        if residual.shape[1] > _IMAGE:
+            depth = (of_pairs.sum(1) @ self._depth)[:, None].expand(-1, NUM_KEYPOINTS)
+            variance = torch.cat([variance, depth], 1)
+        variance = (variance + of_scales.sum(1, keepdim=True) * self._floor) * relative
+        return NoiseLevel(variance, of_scales @ self._scales, errors)
+
+    def _of_independent(
+        self, base: torch.Tensor, residual: torch.Tensor, used: torch.Tensor, relative: torch.Tensor,
+        wrong: torch.Tensor,
+    ) -> torch.Tensor:  # fmt: skip
+        """[B, E, I, D] log evidence of independent noise: of the image rows, and of the depths given these."""
+
+        def diagonal(levels: torch.Tensor, rows: slice) -> torch.Tensor:
+            """[B, levels, rows]"""
+            variance = levels[:, None] * relative[:, None, rows]
+            factor = inflation(variance, wrong[:, None, rows], self.wrong_variance[rows])
+            return torch.where(used[:, None, rows], variance * factor.square(), 1.0)
+
+        image, depth = slice(0, _IMAGE), slice(_IMAGE, None)
+        S = base[:, :, None, image, image] + diagonal(self._image, image)[:, None].diag_embed()
+        factor = torch.linalg.cholesky_ex(S)[0]
+        known = residual[:, None, None, image, None].expand(*S.shape[:-1], 1)
+        if residual.shape[1] == _IMAGE:
+            return _log_density(factor, torch.linalg.solve_triangular(factor, known, upper=False))[..., None]
+        across = base[:, :, None, image, depth].expand(*S.shape[:-1], -1)
+        white = torch.linalg.solve_triangular(factor, torch.cat([known, across], -1), upper=False)
+        known, across = white[..., :1], white[..., 1:]
+        rest = base[:, :, None, depth, depth] - across.mT @ across  # [B, E, I, 25, 25]
+        error = residual[:, None, None, depth, None] - across.mT @ known
+        rest = rest[:, :, :, None] + diagonal(self._depth, depth)[:, None, None].diag_embed()
+        below = torch.linalg.cholesky_ex(rest)[0]
+        white = torch.linalg.solve_triangular(below, error[:, :, :, None].expand(*rest.shape[:-1], 1), upper=False)
+        return _log_density(factor, known)[..., None] + _log_density(below, white)
+
+    def _of_detector(
+        self, base: torch.Tensor, residual: torch.Tensor, used: torch.Tensor, relative: torch.Tensor,
+        wrong: torch.Tensor,
+    ) -> torch.Tensor:  # fmt: skip
+        """[B, E, S] log evidence of noise like the detector's."""
+        scales, used, independent = self._scales[:, None], used[:, None], (self._floor * relative)[:, None]
+        inflated = inflation(independent + scales * self._variance, wrong[:, None], self.wrong_variance)
+        S = base[:, :, None] + _noise(independent, self._scales, self.detector, used, inflated)[:, None]
+        factor = torch.linalg.cholesky_ex(S)[0]
+        known = residual[:, None, None, :, None].expand(*S.shape[:-1], 1)
+        return _log_density(factor, torch.linalg.solve_triangular(factor, known, upper=False))
+
+
+def _noise(
+    independent: torch.Tensor, scale: torch.Tensor, detector: torch.Tensor, used: torch.Tensor, inflated: torch.Tensor
+) -> torch.Tensor:
+    """[..., n, n] for variances, bool and factors [..., n], and scale [...]."""
+    factor = used * inflated
+    noise = (factor[..., None] * factor[..., None, :]) * (scale[..., None, None] * detector)
+    return noise + torch.where(used, independent * inflated.square(), 1.0).diag_embed()
+
+
+def _log_density(factor: torch.Tensor, white: torch.Tensor) -> torch.Tensor:
+    """Of normal vectors, up to a constant: Cholesky factors [..., n, n], whitened vectors [..., n, 1]."""
+    return -factor.diagonal(dim1=-2, dim2=-1).log().sum(-1) - 0.5 * white[..., 0].square().sum(-1)

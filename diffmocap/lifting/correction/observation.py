@@ -8,7 +8,6 @@ import torch
 
 from diffmocap.body.skeleton import KEYPOINT_NAMES, NUM_KEYPOINTS
 from diffmocap.camera.projection import NEAREST_M
-from diffmocap.lifting.correction.error_covariance import IMAGE_ROWS, ROWS
 from diffmocap.lifting.correction.keypoint_jacobian import KeypointKinematics, PosedKeypoints
 
 MID_HIP = KEYPOINT_NAMES.index("MidHip")
@@ -16,7 +15,7 @@ MID_HIP = KEYPOINT_NAMES.index("MidHip")
 
 @dataclass(frozen=True)
 class Observation:
-    """Keypoints of B images as n rows, float64: 50 of the image, (x, y) a keypoint, and 25 depths if any is known.
+    """Keypoints of B images as n rows, float64: 25 x, 25 y, and, if any is known, 25 depths.
 
     Attributes:
         values: [B, n] keypoints on the plane at depth 1 over the box's half-size, and depths beyond the mid-hip [m].
@@ -43,57 +42,53 @@ class Observation:
             depth: [B, 25] m beyond the mid-hip, where ``depth_known`` [B, 25] is not 0.
             relative_noise: [B, 25] of each keypoint; None: all are alike.
         """
-        half_size = half_size.double()[:, None]
-        seen = confidence > 0
-        noise = torch.ones_like(confidence) if relative_noise is None else relative_noise
-        noise = noise.double()
-        values, rows = (rays.double() / half_size[..., None]).flatten(1), seen.repeat_interleave(2, 1)
-        told = noise.repeat_interleave(2, 1)
+        seen, x, y = confidence > 0, *rays.unbind(-1)
+        values, rows = [x / half_size[:, None], y / half_size[:, None]], [seen, seen]
         if depth is not None and bool((depth_known > 0).any()):
-            values, rows = torch.cat([values, depth.double()], 1), torch.cat([rows, seen & (depth_known > 0)], 1)
-            told = torch.cat([told, noise], 1)
-        return cls(torch.where(rows, values, 0.0), rows, half_size, told)
+            values, rows = [*values, depth], [*rows, seen & (depth_known > 0)]
+        values, rows = torch.cat(values, 1).double(), torch.cat(rows, 1)
+        values = torch.where(rows, values, 0.0)
+        noise = torch.ones_like(confidence) if relative_noise is None else relative_noise
+        return cls(values, rows, half_size.double()[:, None], noise.double().repeat(1, values.shape[1] // NUM_KEYPOINTS))
 
     @property
-    def has_depth(self) -> bool:
-        return self.values.shape[1] == ROWS
+    def coordinates(self) -> int:
+        """2, or 3 with depths."""
+        return self.values.shape[1] // NUM_KEYPOINTS
 
     def usable(self, posed: PosedKeypoints, pelvis: torch.Tensor) -> torch.Tensor:
         """[B, n] bool: seen, and not so near to the camera, or behind it, that no image is formed."""
-        before = posed.points[..., 2] + pelvis[:, None, 2] > NEAREST_M
-        image = self.seen[:, :IMAGE_ROWS] & before.repeat_interleave(2, 1)
-        return torch.cat([image, self.seen[:, IMAGE_ROWS:]], 1)
+        before = posed.points[..., 2] + pelvis[:, 2:] > NEAREST_M
+        return self.seen & before.repeat(1, self.coordinates)
 
     def predicted(self, posed: PosedKeypoints, pelvis: torch.Tensor) -> torch.Tensor:
         """[B, n] rows of bodies whose pelvis lies at [B, 3] m; what is not seen is predicted too."""
-        points = posed.points + pelvis[:, None]
-        image = points[..., :2] / (points[..., 2:].clamp_min(NEAREST_M) * self.half_size[:, None])
-        if not self.has_depth:
-            return image.flatten(1)
-        return torch.cat([image.flatten(1), points[..., 2] - points[:, MID_HIP, 2:]], 1)
+        x, y, z = (posed.points + pelvis[:, None]).unbind(-1)
+        scale = 1.0 / (z.clamp_min(NEAREST_M) * self.half_size)
+        rows = [x * scale, y * scale]
+        if self.coordinates == 3:
+            rows.append(z - z[:, MID_HIP, None])
+        return torch.cat(rows, 1)
 
     def derivatives(
         self, kinematics: KeypointKinematics, posed: PosedKeypoints, pelvis: torch.Tensor, turns: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Of the predicted rows by the joints [B, n, 72], the pelvis [B, n, 3] and the body's shape [B, n, 10].
+    ) -> torch.Tensor:
+        """[B, n, 85] of the predicted rows: by 72 numbers of the joints, 3 of the pelvis [m] and 10 of the shape.
 
-        ``turns``: see :meth:`KeypointKinematics.derivative_along`.
+        ``turns``: see :meth:`KeypointKinematics.derivative_by_joints`.
         """
-        points = posed.points + pelvis[:, None]
-        depth = points[..., 2:].clamp_min(NEAREST_M)
-        scale = 1.0 / (depth * self.half_size[:, None])
-        axes = torch.eye(3, dtype=points.dtype, device=points.device)
-        slope = -points[..., :2] * scale / depth
-        directions = torch.cat([scale[..., None] * axes[:2, :2], slope[..., None]], -1)  # [B, 25, 2, 3]
-        by_shape, arms = kinematics.derivative_by_shape(posed), kinematics.arms(posed)
-        joints = kinematics.derivative_along(arms, directions, turns)
-        place, shape = directions.flatten(1, 2), (directions @ by_shape).flatten(1, 2)
-        if not self.has_depth:
-            return joints, place, shape
-        along = axes[2].expand(len(points), NUM_KEYPOINTS, 1, 3)
-        depths = kinematics.derivative_along(arms, along, turns)
-        return (
-            torch.cat([joints, depths - depths[:, MID_HIP, None]], 1),
-            torch.cat([place, torch.zeros_like(points)], 1),
-            torch.cat([shape, by_shape[:, :, 2] - by_shape[:, MID_HIP, None, 2]], 1),
-        )
+        x, y, z = (posed.points + pelvis[:, None]).unbind(-1)
+        depth = z.clamp_min(NEAREST_M)
+        scale = 1.0 / (depth * self.half_size)
+        slope, zero = -scale / depth, torch.zeros_like(z)
+        rows = [scale, zero, x * slope, zero, scale, y * slope]
+        if self.coordinates == 3:
+            rows += [zero, zero, torch.ones_like(z)]
+        directions = torch.stack(rows, 1).unflatten(1, (-1, 3)).transpose(2, 3)  # [B, R, 25, 3]
+        by_shape = (directions[..., None, :] @ kinematics.derivative_by_shape(posed)[:, None])[..., 0, :]
+        by_joints = kinematics.derivative_by_joints(posed, directions, turns)
+        J = torch.cat([by_joints, directions.flatten(1, 2), by_shape.flatten(1, 2)], -1)
+        if self.coordinates == 3:
+            hip = 2 * NUM_KEYPOINTS + MID_HIP
+            J[:, 2 * NUM_KEYPOINTS :] -= J[:, hip, None].clone()
+        return J

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import torch
 
 from diffmocap.body.model import BodyModel
-from diffmocap.lifting.correction.error_covariance import IMAGE_ROWS, ROWS, TANGENT
+from diffmocap.body.skeleton import NUM_KEYPOINTS
+from diffmocap.lifting.correction.error_covariance import TANGENT
 from diffmocap.lifting.correction.keypoint_jacobian import KeypointKinematics
 from diffmocap.lifting.correction.noise_level import NoiseCandidates, NoiseLevel
 from diffmocap.lifting.correction.observation import Observation
-from diffmocap.lifting.correction.outliers import inflation_of, outlier_probability
+from diffmocap.lifting.correction.outliers import wrong_probability
 from diffmocap.lifting.correction.tangent import exponential
 
 #: Standard deviation of the body's place about where the network's pose must stand [m]: next to no prior.
@@ -26,8 +27,6 @@ PLACE_M = 1.0
 SHAPE = 0.8
 #: No joint turns farther in one step [rad].
 LARGEST_TURN = 1.0
-#: Independent noise at which wrong keypoints are looked for before the noise is known: over the half-size; of depths.
-ROUGH_NOISE, ROUGH_DEPTH_M = 0.03, 0.1
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,9 @@ class PoseCorrection:
 
     def __init__(self, body: BodyModel, detector: torch.Tensor) -> None:
         self._kinematics = KeypointKinematics(body)
-        self._candidates = {rows: NoiseCandidates(detector, rows) for rows in (IMAGE_ROWS, ROWS)}
+        self._candidates = {k * NUM_KEYPOINTS: NoiseCandidates(detector, k * NUM_KEYPOINTS) for k in (2, 3)}
+        deviation = torch.tensor([PLACE_M] * 3 + [SHAPE] * 10, dtype=torch.float64, device=detector.device)
+        self._body_deviation = deviation
 
     @torch.no_grad()
     def __call__(
@@ -73,69 +74,63 @@ class PoseCorrection:
         """
         start, place, covariance = rotations.double(), pelvis.double(), covariance.double()
         candidates = self._candidates[observation.values.shape[1]]
-        # What was tried: steps from the start, their information vectors (step = prior covariance @ information), and
-        # the residuals that they leave.
+        # What was tried: steps from the start, their information vectors (step = prior covariance @ information), the
+        # rotations, and the residuals that they leave.
         step = information = start.new_zeros(len(start), TANGENT + 3)
-        tried, residuals = [(step, information)], []
-        wrong = torch.zeros_like(observation.values)
+        turned, wrong = start, None
+        posed = self._kinematics(start)
+        turns = posed.global_rotations
+        residual = observation.values - observation.predicted(posed, place)
+        tried = [(residual, step, information, turned)]
         for i in range(iterations):
-            turn, jacobian = exponential(step[:, :TANGENT].unflatten(1, (-1, 3)))
-            posed, here = self._kinematics(start @ turn), place + step[:, TANGENT:]
-            residual = observation.values - observation.predicted(posed, here)
-            residuals.append(residual)
+            here = place + step[:, TANGENT:]
             used = observation.usable(posed, here)
-            by_joints, by_place, by_shape = (
-                d * used[..., None]
-                for d in observation.derivatives(self._kinematics, posed, here, posed.global_rotations @ jacobian)
-            )
-            J = torch.cat([by_joints, by_place], -1)
-            expected = residual * used + (J @ step[..., None])[..., 0]
+            J = observation.derivatives(self._kinematics, posed, here, turns) * used[..., None]
+            by_joints, by_body = J[..., :TANGENT], J[..., TANGENT:] * self._body_deviation
+            expected = residual * used
+            if i:
+                expected = expected + (J[..., : TANGENT + 3] @ step[..., None])[..., 0]
             spread = by_joints @ covariance
-            from_errors = spread @ by_joints.mT
-            unknown = torch.cat([PLACE_M * by_place, SHAPE * by_shape], -1)
-            from_body = unknown @ unknown.mT
-            if level is None:
-                rough = _rough(observation)
-                wrong = self._wrong(expected, from_errors, from_body, used, rough, wrong, candidates)
-                level = candidates.weigh(expected, from_errors, from_body, used, observation.relative_noise, wrong)
-            wrong = self._wrong(expected, from_errors, from_body, used, level, wrong, candidates)
-            inflation = inflation_of(level.variances(candidates.detector), wrong)
-            noise = level.covariance(used, candidates.detector, inflation)
+            from_errors, from_body = spread @ by_joints.mT, by_body @ by_body.mT
+            if i == 0:
+                if level is None:
+                    rough = candidates.rough(observation.relative_noise)
+                    wrong = _wrong(candidates, rough, None, expected, from_errors, from_body, used)
+                    level = candidates.weigh(expected, from_errors, from_body, used, observation.relative_noise, wrong)
+                wrong = _wrong(candidates, level, wrong, expected, from_errors, from_body, used)
+                inflated = candidates.inflation(level, wrong)
+            noise = candidates.covariance(level, used, inflated)
             S = level.errors[:, None, None] * from_errors + from_body + noise
             gain = torch.cholesky_solve(expected[..., None], torch.linalg.cholesky_ex(S)[0])
-            target_information = (J.mT @ gain)[..., 0]
+            target_information = (J[..., : TANGENT + 3].mT @ gain)[..., 0]
             target = torch.cat(
                 [level.errors[:, None] * (spread.mT @ gain)[..., 0], PLACE_M**2 * target_information[:, TANGENT:]], 1
             )
             share = _share(target - step)
-            step, information = step + share * (target - step), information + share * (target_information - information)
-            tried.append((step, information))
-        posed = self._kinematics(start @ exponential(step[:, :TANGENT].unflatten(1, (-1, 3)))[0])
-        residuals.append(observation.values - observation.predicted(posed, place + step[:, TANGENT:]))
-        shape = SHAPE * by_shape
-        best = _best(residuals, tried, observation.seen, noise + shape @ shape.mT)
-        step = torch.stack([s for s, _ in tried], 1)[torch.arange(len(start), device=start.device), best]
-        turn = exponential(step[:, :TANGENT].unflatten(1, (-1, 3)))[0]
-        return CorrectedPose(start @ turn, place + step[:, TANGENT:], best > 0, level, wrong)
-
-    @staticmethod
-    def _wrong(
-        expected: torch.Tensor, from_errors: torch.Tensor, from_body: torch.Tensor, used: torch.Tensor,
-        level: NoiseLevel, wrong: torch.Tensor, candidates: NoiseCandidates,
-    ) -> torch.Tensor:  # fmt: skip
-        """[B, n] probability of each row to be wrong, given the one before."""
-        nominal = level.variances(candidates.detector)
-        inflation = inflation_of(nominal, wrong)
-        covariance = level.covariance(used, candidates.detector, inflation)
-        covariance = covariance + level.errors[:, None, None] * from_errors + from_body
-        return outlier_probability(covariance, expected, nominal * inflation.square(), nominal, used)
+            step, information = torch.lerp(step, target, share), torch.lerp(information, target_information, share)
+            turn, jacobian = exponential(step[:, :TANGENT].unflatten(1, (-1, 3)))
+            turned = start @ turn
+            posed = self._kinematics(turned)
+            turns = posed.global_rotations @ jacobian
+            residual = observation.values - observation.predicted(posed, place + step[:, TANGENT:])
+            tried.append((residual, step, information, turned))
+        residuals, steps, informations, rotations = (torch.stack(values, 1) for values in zip(*tried))
+        shape = by_body[..., 3:]
+        best = _best(residuals * observation.seen[:, None], (steps * informations).sum(-1), noise + shape @ shape.mT)
+        rows = torch.arange(len(start), device=start.device)
+        return CorrectedPose(rotations[rows, best], place + steps[rows, best, TANGENT:], best > 0, level, wrong)
 
 
-def _rough(observation: Observation) -> NoiseLevel:
-    values = observation.values
-    noise = torch.full_like(values, ROUGH_NOISE**2)
-    noise[:, IMAGE_ROWS:] = ROUGH_DEPTH_M**2
-    return NoiseLevel(noise, torch.zeros_like(values[:, 0]), torch.ones_like(values[:, 0]))
+def _wrong(
+    candidates: NoiseCandidates, level: NoiseLevel, before: torch.Tensor | None, expected: torch.Tensor,
+    from_errors: torch.Tensor, from_body: torch.Tensor, used: torch.Tensor,
+) -> torch.Tensor:  # fmt: skip
+    """[B, n] probability of each row to be wrong, given the one before."""
+    nominal = candidates.variances(level)
+    inflated = torch.ones_like(nominal) if before is None else candidates.inflation(level, before)
+    covariance = candidates.covariance(level, used, inflated)
+    covariance = covariance + level.errors[:, None, None] * from_errors + from_body
+    return wrong_probability(covariance, expected, nominal * (inflated.square() - 1), used)
 
 
 def _share(change: torch.Tensor) -> torch.Tensor:
@@ -144,13 +139,11 @@ def _share(change: torch.Tensor) -> torch.Tensor:
     return (LARGEST_TURN / largest.clamp_min(LARGEST_TURN)).nan_to_num()
 
 
-def _best(
-    residuals: list[torch.Tensor], tried: list[tuple[torch.Tensor, torch.Tensor]], seen: torch.Tensor,
-    noise: torch.Tensor,
-) -> torch.Tensor:  # fmt: skip
-    """[B] which of the steps has the highest posterior; the start, where one is no better or not finite."""
-    factor = torch.linalg.cholesky_ex(noise)[0]
-    white = torch.linalg.solve_triangular(factor, torch.stack(residuals, -1) * seen[..., None], upper=False)
-    prior = torch.stack([(step * information).sum(1) for step, information in tried], 1)
+def _best(residuals: torch.Tensor, prior: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """[B] which of T poses has the highest posterior: residuals [B, T, n] of covariance [B, n, n], prior costs [B, T].
+
+    The first one, where none is better or finite.
+    """
+    white = torch.linalg.solve_triangular(torch.linalg.cholesky_ex(noise)[0], residuals.mT, upper=False)
     cost = white.square().sum(1) + prior
     return torch.where(cost.isfinite(), cost, torch.inf).argmin(1)
