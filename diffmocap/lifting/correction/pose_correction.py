@@ -77,7 +77,7 @@ class PoseCorrection:
         # What was tried: steps from the start, their information vectors (step = prior covariance @ information), the
         # rotations, and the residuals that they leave.
         step = information = start.new_zeros(len(start), TANGENT + 3)
-        turned, wrong = start, None
+        turned, wrong, known = start, None, level is not None
         posed = self._kinematics(start)
         turns = posed.global_rotations
         residual = observation.values - observation.predicted(posed, place)
@@ -92,13 +92,14 @@ class PoseCorrection:
                 expected = expected + (J[..., : TANGENT + 3] @ step[..., None])[..., 0]
             spread = by_joints @ covariance
             from_errors, from_body = spread @ by_joints.mT, by_body @ by_body.mT
-            if i == 0:
-                if level is None:
-                    rough = candidates.rough(observation.relative_noise)
-                    wrong = _wrong(candidates, rough, None, expected, from_errors, from_body, used)
-                    level = candidates.weigh(expected, from_errors, from_body, used, observation.relative_noise, wrong)
-                wrong = _wrong(candidates, level, wrong, expected, from_errors, from_body, used)
-                inflated = candidates.inflation(level, wrong)
+            if wrong is None:
+                rough = candidates.rough(observation.relative_noise)
+                wrong = _wrong(candidates, rough, None, expected, from_errors, from_body, used)
+            # The first pose may be far off, where a straight line says little: all is judged again at each next one.
+            if not known:
+                level = candidates.weigh(expected, from_errors, from_body, used, observation.relative_noise, wrong)
+            wrong = _wrong(candidates, level, wrong, expected, from_errors, from_body, used)
+            inflated = candidates.inflation(level, wrong)
             noise = candidates.covariance(level, used, inflated)
             S = level.errors[:, None, None] * from_errors + from_body + noise
             gain = torch.cholesky_solve(expected[..., None], torch.linalg.cholesky_ex(S)[0])
