@@ -46,6 +46,10 @@ class KeypointParts:
     shape_dirs: torch.Tensor
     pose_dirs: torch.Tensor | None
 
+    def to(self, device: torch.device | str) -> KeypointParts:
+        """The same on another device."""
+        return KeypointParts(**{name: None if v is None else v.to(device) for name, v in vars(self).items()})
+
 
 class BodyModel:
     """An SMPL-format body on one device, float32.

@@ -40,25 +40,29 @@ class PosedKeypoints:
 
 
 class KeypointKinematics:
-    """Of one body in its mean shape; pose-dependent skin counts in the keypoints and is left out of derivatives."""
+    """Of one body in its mean shape; pose-dependent skin counts in the keypoints and is left out of derivatives.
+
+    It works on the CPU, wherever the body is: hundreds of small operations are slower on a GPU.
+    """
 
     @torch.no_grad()
     def __init__(self, body: BodyModel) -> None:
-        device = body.device
-        parts = body.keypoint_parts()
+        device = torch.device("cpu")
+        parts = body.keypoint_parts().to(device)
         joint = self._joint = parts.joint
         self._gather = torch.zeros(NUM_KEYPOINTS, len(joint), dtype=torch.float64, device=device)
         self._gather[parts.keypoint, torch.arange(len(joint), device=device)] = parts.weight.double()
         ancestors = ancestor_mask().to(device)
         reach = self._gather * ancestors[joint].T[:, None]  # [24, 25, P]
         self._reach, self._reached = reach.flatten(0, 1), reach.sum(-1)[..., None]
-        rest = body.rest_joints().double()[0]
+        rest = body.rest_joints().double()[0].to(device)
         self._offsets = (parts.template.double() - rest[joint])[..., None]
         self._pose_dirs = None if parts.pose_dirs is None else parts.pose_dirs.double()
         # Bones, from parent to joint, and the joints that they carry.
         self._parents = torch.tensor(PARENTS[1:], device=device)
         self._bones, self._carried = (rest[1:] - rest[self._parents])[..., None], ancestors[:, 1:]
-        rest_dirs = body.rest_joints(torch.eye(10, device=device)).double().permute(1, 2, 0) - rest[..., None]
+        rest_dirs = body.rest_joints(torch.eye(10, device=body.device)).double().to(device).permute(1, 2, 0)
+        rest_dirs = rest_dirs - rest[..., None]
         self._offset_dirs = parts.shape_dirs.double() - rest_dirs[joint]
         self._bone_dirs, self._carried_keypoints = rest_dirs[1:] - rest_dirs[self._parents], reach.sum(-1).T[:, 1:]
         # Joints by depth in the tree: in which order, each level's parents within the level above, and back.

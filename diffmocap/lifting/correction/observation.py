@@ -49,7 +49,9 @@ class Observation:
         values, rows = torch.cat(values, 1).double(), torch.cat(rows, 1)
         values = torch.where(rows, values, 0.0)
         noise = torch.ones_like(confidence) if relative_noise is None else relative_noise
-        return cls(values, rows, half_size.double()[:, None], noise.double().repeat(1, values.shape[1] // NUM_KEYPOINTS))
+        return cls(
+            values, rows, half_size.double()[:, None], noise.double().repeat(1, values.shape[1] // NUM_KEYPOINTS)
+        )
 
     @property
     def coordinates(self) -> int:
