@@ -96,12 +96,13 @@ class NoiseCandidates:
         base = self._errors[:, None, None] * from_errors[:, None] + from_body[:, None]  # [B, E, n, n]
         independent = self._of_independent(base, residual, used, relative, wrong)  # [B, E, I, D]
         detector = self._of_detector(base, residual, used, relative, wrong)  # [B, E, S]
-        B, E, I, D = independent.shape
-        evidence = torch.cat([independent.flatten(2) - math.log(I * D), detector - math.log(len(self._scales))], 2)
+        B, E, images, depths = independent.shape
+        shares = math.log(images * depths), math.log(len(self._scales))
+        evidence = torch.cat([independent.flatten(2) - shares[0], detector - shares[1]], 2)
         weights = evidence.nan_to_num(nan=-1e30, neginf=-1e30).flatten(1).softmax(1).view(B, E, -1)
         errors = (weights.sum(2) @ self._errors.log()).exp()
         weights = weights.sum(1)
-        of_pairs, of_scales = weights[:, : I * D].view(B, I, D), weights[:, I * D :]
+        of_pairs, of_scales = weights[:, : images * depths].view(B, images, depths), weights[:, images * depths :]
         variance = (of_pairs.sum(2) @ self._image)[:, None].expand(-1, _IMAGE)
         if residual.shape[1] > _IMAGE:
             depth = (of_pairs.sum(1) @ self._depth)[:, None].expand(-1, NUM_KEYPOINTS)
