@@ -7,6 +7,7 @@ joints and 25 keypoints, not 13,718 vertices.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,30 @@ from diffmocap.body.smpl_data import SmplData, read_smpl_npz
 from diffmocap.resources import verified_model
 
 DEFAULT_BODY = "body_anny.npz"
+
+
+@dataclass(frozen=True)
+class KeypointParts:
+    """P points that each follow one joint; a keypoint is the weighted sum of its parts.
+
+    Attributes:
+        keypoint: [P] which keypoint a part belongs to; joint: [P] which joint it follows.
+        weight: [P], of sum 1 over the parts of a keypoint.
+        template: [P, 3] place in the rest pose [m].
+        shape_dirs: [P, 3, 10] derivative of that place by the shape [m].
+        pose_dirs: [P, 3, 207] derivative by the pose feature [m], None where the body has no pose-dependent shape.
+    """
+
+    keypoint: torch.Tensor
+    joint: torch.Tensor
+    weight: torch.Tensor
+    template: torch.Tensor
+    shape_dirs: torch.Tensor
+    pose_dirs: torch.Tensor | None
+
+    def to(self, device: torch.device | str) -> KeypointParts:
+        """The same on another device."""
+        return KeypointParts(**{name: None if v is None else v.to(device) for name, v in vars(self).items()})
 
 
 class BodyModel:
@@ -75,6 +100,24 @@ class BodyModel:
         for i, k in enumerate(KEYPOINT_FROM_VERTEX):
             gather[k, NUM_JOINTS + i] = 1.0
         self._kp_gather = gather
+
+    def keypoint_parts(self) -> KeypointParts:
+        """What the keypoints are weighted sums of: points that each follow one joint."""
+        from_joint, from_skin = self._kp_gather.split((NUM_JOINTS, len(self._kp_template)), 1)
+        keypoint, joint = from_joint.nonzero(as_tuple=True)
+        skin, skin_joint = self._kp_weights.nonzero(as_tuple=True)
+        pose_dirs = None
+        if self._kp_pose_dirs is not None:
+            pose_dirs = torch.cat([self._kp_pose_dirs.new_zeros(len(joint), 3, 9 * (NUM_JOINTS - 1)),
+                                   self._kp_pose_dirs[skin]])  # fmt: skip
+        return KeypointParts(
+            torch.cat([keypoint, from_skin.argmax(0)[skin]]),
+            torch.cat([joint, skin_joint]),
+            torch.cat([from_joint[keypoint, joint], self._kp_weights[skin, skin_joint]]),
+            torch.cat([self._joint_template[joint], self._kp_template[skin]]),
+            torch.cat([self._joint_shape_dirs[joint], self._kp_shape_dirs[skin]]),
+            pose_dirs,
+        )
 
     def rest_joints(self, betas: torch.Tensor | None = None) -> torch.Tensor:
         """Joints of the rest pose [B or 1, 24, 3] m in the body frame, for betas [B, 10] or the mean shape."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from diffmocap.camera.projection import rays_to
 from diffmocap.device import resolve_device
 from diffmocap.errors import AbandonedError
 from diffmocap.keypoints.confidence import without_uncertain
+from diffmocap.lifting.correction.lift_correction import LiftCorrection
 from diffmocap.lifting.network.acceleration import accelerate
 from diffmocap.lifting.network.condition import (
     Condition,
@@ -33,6 +35,8 @@ from diffmocap.lifting.tracking.keypoint_history import PastKeypoints
 from diffmocap.lifting.translation import solve_translation
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 
+log = logging.getLogger(__name__)
+
 _DEFAULTS = LiftingSettings()
 
 
@@ -52,6 +56,9 @@ class Lifter:
         self._generator = torch.Generator()
         self._seed: int | None = None
         self._abandoned = threading.Event()
+        covariances = getattr(model, "error_covariances", None)
+        self._correction = None if covariances is None else LiftCorrection(body, covariances)
+        self._correction_missed = False
         with torch.no_grad():
             self._null = model.null_code(1)
 
@@ -116,6 +123,10 @@ class Lifter:
         rays = _in_optical_frame(one).expand(k, -1, -1)
         weights = one.confidence.expand(k, -1)
         pelvis = solve_translation(body_points, rays, weights)
+        if settings.correction and self._can_correct():
+            rotations = self._correction(one, rotations, pelvis, settings.correction_steps)
+            body_points = self.body.keypoints(rotations, torch.zeros_like(pelvis))
+            pelvis = solve_translation(body_points, rays, weights)
         placed = body_points + pelvis[:, None]
         error = (rays_to(placed) - rays).norm(dim=-1) / one.half_size
         score = -(error * weights).sum(1) / weights.sum(1)
@@ -162,6 +173,16 @@ class Lifter:
 
         x = sample_along(sampler, denoise_unless_abandoned, x, self.schedule, timesteps, self._generator, temperature)
         return root_from_network(matrix_from_6d(self.model.unstandardise(x)), R_camera_crop)
+
+    def _can_correct(self) -> bool:
+        """Whether the weights say how far their poses are off; where they do not, the log says so once."""
+        if self._correction is None and not self._correction_missed:
+            self._correction_missed = True
+            log.info(
+                "poses are not corrected: the weights do not say how far their poses are off "
+                "(python -m training.lifting.error_covariance adds it)"
+            )
+        return self._correction is not None
 
     def _previous(
         self, previous: PoseHypotheses, batch: int, R_camera_crop: torch.Tensor

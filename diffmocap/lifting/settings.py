@@ -69,6 +69,12 @@ class LiftingSettings:
         0.0,
         1.0,
     )
+    correction: bool = setting(
+        True,
+        "Move each sampled pose to the likeliest one given the keypoints and the network's known errors; needs weights "
+        "that say these.",
+    )
+    correction_steps: int = setting(2, "Steps of Gauss-Newton of the correction.", 1, 10)
     use_depth: bool = setting(True, "Believe the detector's guess of depths, where the keypoints come with one.")
     use_previous: bool = setting(
         False, "Tell the model the previous pose: steadier, a little less accurate; it looks less at single keypoints."

@@ -7,10 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from diffmocap.errors import ModelFileError
 from diffmocap.files.weights_file import WeightsFile
+from diffmocap.lifting.correction.error_covariance import PREFIX, ErrorCovariances
 from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.network.mlp_denoiser import MlpConfig, MlpDenoiser
 from diffmocap.lifting.network.ray_denoiser import RayConfig, RayDenoiser
@@ -37,9 +39,29 @@ def save_weights(model: TransformerDenoiser | MlpDenoiser, path: Path, info: dic
     keep = ("pose_mean", "pose_std", "head.rest_joints", "head.offsets")
     tensors = {k: (v if k in keep else v.half()).contiguous().cpu() for k, v in model.state_dict().items()}
     metadata = {"format": FORMAT, "config": json.dumps(model.config.as_dict()), "info": json.dumps(info or {})}
+    _save(tensors, metadata, path)
+
+
+def _save(tensors: dict[str, torch.Tensor], metadata: dict[str, str], path: Path) -> None:
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata)
     partial.replace(path)
+
+
+def with_error_covariances(source: Path, covariances: ErrorCovariances, record: dict, path: Path) -> None:
+    """Writes the weights of ``source`` to ``path`` with covariances measured of them; ``record`` says how.
+
+    The network's tensors are copied to the last bit.
+
+    Raises:
+        ModelFileError: ``source`` holds no lifting weights.
+    """
+    metadata = WeightsFile.read(source, FORMAT, "lifting weights", _ADVICE).metadata
+    with safe_open(source, "pt") as f:
+        tensors = {key: f.get_tensor(key) for key in f.keys() if not key.startswith(PREFIX)}
+    info = json.loads(metadata.get("info", "{}"))
+    info["error_covariance"] = record
+    _save(tensors | covariances.tensors(), {**metadata, "info": json.dumps(info)}, path)
 
 
 def load_weights(
@@ -47,7 +69,9 @@ def load_weights(
 ) -> TransformerDenoiser | MlpDenoiser:
     """The denoiser from a file of your own, or a shipped one: see :func:`weights_file`.
 
-    Its attribute ``student`` is None, or says what a few-step student was made for (``training/lifting/distill.py``).
+    Its attribute ``student`` is None, or says what a few-step student was made for (``training/lifting/distill.py``);
+    ``error_covariances`` holds how far its poses are off (``training/lifting/error_covariance.py``), None where the
+    file does not say it.
 
     Raises:
         ModelFileError: missing, corrupt, not safetensors, or of another network.
@@ -64,7 +88,10 @@ def load_weights(
         model = stored.network(
             settings, lambda: network(config(**{k: v for k, v in settings.items() if k in known})), "network"
         )
-        model.load_state_dict(_with_new_inputs(stored.tensors, model))
+        covariances = {k: v for k, v in stored.tensors.items() if k.startswith(PREFIX)}
+        weights = {k: v for k, v in stored.tensors.items() if k not in covariances}
+        model.load_state_dict(_with_new_inputs(weights, model))
+        model.error_covariances = ErrorCovariances.from_tensors(covariances) if covariances else None
         model.student = stored.section("info").get("student") if "info" in stored.metadata else None
         if not isinstance(model.student, dict | None):
             raise TypeError("its header's student is no JSON object")

@@ -1,0 +1,1 @@
+"""Gauss-Newton correction of sampled poses: from the network's pose to the likeliest one given what it saw."""

@@ -1,0 +1,76 @@
+"""How far a network's poses are off, by kind of condition: what its weights bring along for the correction.
+
+Errors of a pose are the right tangent vectors delta of ``R_true = R_network exp(delta)``, one a joint, 72 numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
+from diffmocap.lifting.network.condition import Condition
+
+#: Tensors of a weights file that belong to the correction and not to the network.
+PREFIX = "error_covariance."
+TANGENT, ROWS = 3 * NUM_JOINTS, 3 * NUM_KEYPOINTS
+#: The conditions that errors are measured under, on the training split: exact, noisy, or with missing keypoints.
+KINDS = ("exact", "exact_depth", "noisy", "noisy_depth", "missing")
+#: Of the noisy kinds: standard deviation over the box's half-size. (Their bodies have other shapes, too.)
+NOISE = 0.02
+#: Of the last kind: share of the keypoints that are missing.
+MISSING_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class ErrorCovariances:
+    """Covariances on the CPU, float64.
+
+    Attributes:
+        poses: [5, 72, 72] rad^2, of the network's errors, in the order of :data:`KINDS`.
+        detector: [75, 75], of the detector's errors: x of 25 keypoints over the box's half-size in the crop frame,
+            their y, and their depths [m].
+    """
+
+    poses: torch.Tensor
+    detector: torch.Tensor
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> ErrorCovariances:
+        """Of a weights file's tensors.
+
+        Raises:
+            ValueError: one is missing, or no covariance of that size.
+        """
+        found = {}
+        for name, side in (*((kind, TANGENT) for kind in KINDS), ("detector", ROWS)):
+            matrix = tensors.get(PREFIX + name)
+            if matrix is None or matrix.shape != (side, side):
+                raise ValueError(f"its tensor {PREFIX}{name} is no {side} by {side} matrix")
+            matrix = 0.5 * (matrix + matrix.T).double()
+            if not float(torch.linalg.eigvalsh(matrix)[0]) > 0:
+                raise ValueError(f"its tensor {PREFIX}{name} is no covariance")
+            found[name] = matrix
+        return cls(torch.stack([found[kind] for kind in KINDS]), found["detector"])
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """As they stand in a weights file, float32."""
+        named = {**dict(zip(KINDS, self.poses)), "detector": self.detector}
+        return {PREFIX + name: matrix.float().contiguous().cpu() for name, matrix in named.items()}
+
+    def of(self, condition: Condition) -> torch.Tensor:
+        """[B, 72, 72] of poses under B conditions, between the kinds by told noise and by what is seen and known."""
+        seen = (condition.confidence > 0).double()
+        count = seen.sum(1).clamp_min(1)
+        noisy = (condition.view[:, 3].double() / NOISE).clamp(0, 1)
+        depth = (seen * condition.depth_known.double()).sum(1) / count
+        missing = ((1 - count / NUM_KEYPOINTS) / MISSING_SHARE).clamp(0, 1)
+        # What is missing matters most where the rest is exact.
+        missing = missing * (1 - noisy)
+        by_noise_and_depth = (
+            torch.stack([1 - noisy, noisy], -1)[..., None] * torch.stack([1 - depth, depth], -1)[:, None]
+        )
+        weights = torch.cat([by_noise_and_depth.flatten(1) * (1 - missing[:, None]), missing[:, None]], -1)
+        return (weights @ self.poses.flatten(1)).unflatten(1, (TANGENT, TANGENT))

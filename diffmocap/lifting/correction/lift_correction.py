@@ -1,0 +1,45 @@
+"""The correction as the lifter calls it: from conditions and samples in the optical frame to corrected rotations."""
+
+from __future__ import annotations
+
+import torch
+
+from diffmocap.body.model import BodyModel
+from diffmocap.lifting.correction.error_covariance import ErrorCovariances
+from diffmocap.lifting.correction.observation import Observation
+from diffmocap.lifting.correction.pose_correction import PoseCorrection
+from diffmocap.lifting.network.condition import Condition
+
+
+class LiftCorrection:
+    """For one body and one network's errors. It runs on the CPU, see :class:`KeypointKinematics`."""
+
+    def __init__(self, body: BodyModel, covariances: ErrorCovariances) -> None:
+        self._covariances, self._correct = covariances, PoseCorrection(body, covariances.detector)
+
+    @torch.no_grad()
+    def __call__(self, condition: Condition, rotations: torch.Tensor, pelvis: torch.Tensor, steps: int) -> torch.Tensor:
+        """Corrected rotations [B * K, 24, 3, 3] of K samples a condition, K varying fastest; optical frame.
+
+        Args:
+            condition: of B rows. rotations: [B * K, 24, 3, 3], pelvis: [B * K, 3] m, where these bodies stand.
+            steps: of Gauss-Newton.
+        """
+        device = rotations.device
+        condition = Condition(**{name: None if v is None else v.cpu() for name, v in vars(condition).items()})
+        rotations, pelvis = rotations.cpu(), pelvis.cpu()
+        samples = len(rotations) // len(condition)
+        covariance = self._covariances.of(condition)
+        if samples > 1:
+            index = torch.arange(len(condition)).repeat_interleave(samples)
+            condition, covariance = condition.rows(index), covariance[index]
+        observation = Observation.of(
+            condition.rays, condition.half_size, condition.confidence, condition.depth, condition.depth_known
+        )
+        R = condition.R_camera_crop
+        in_crop = torch.cat([(R.mT @ rotations[:, 0])[:, None], rotations[:, 1:]], 1)
+        found = self._correct(in_crop, (R.mT @ pelvis[..., None])[..., 0], observation, covariance, steps)
+        corrected = found.rotations.to(rotations.dtype)
+        corrected = torch.cat([(R @ corrected[:, 0])[:, None], corrected[:, 1:]], 1)
+        # What was not bettered stays as it was, to the last digit.
+        return torch.where(found.changed[:, None, None, None], corrected, rotations).to(device)
