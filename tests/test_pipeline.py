@@ -174,7 +174,7 @@ def test_sides_that_the_detector_exchanges_are_lifted_as_they_are_where_asked_fo
         points = given[mirror] if i == 4 else given
         pipeline.step(Keypoints2D(points, np.ones(25, np.float32), 640, 480, 33 * i * MS), INTRINSICS)
     assert all(np.array_equal(call[0].points_px, given) for call in pipeline._lifter.calls)
-    pipeline.settings = UNSMOOTHED  # they pass by default
+    pipeline.settings = replace(UNSMOOTHED, sides=SideSettings(enabled=False))  # they pass where that is off
     pipeline.step(Keypoints2D(given[mirror], np.ones(25, np.float32), 640, 480, 200 * MS), INTRINSICS)
     assert np.array_equal(pipeline._lifter.calls[-1][0].points_px, given[mirror])
 
