@@ -129,8 +129,7 @@ class Distiller(Trainer):
             prediction = self.model(x, t, code).float()
         found, _ = self.schedule.x0_and_epsilon(prediction, x, t, self.model.config.parameterisation)
         R_camera_crop, half_size, pelvis = (
-            v.repeat_interleave(times, 0)
-            for v in (condition.R_camera_crop, condition.half_size, view.pelvis)
+            v.repeat_interleave(times, 0) for v in (condition.R_camera_crop, condition.half_size, view.pelvis)
         )
         poses = (root_from_network(matrix_from_6d(self.model.unstandardise(p)), R_camera_crop) for p in (found, end))
         # Both are poses; whose shape they are shown on is of no account.

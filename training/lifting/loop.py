@@ -104,7 +104,7 @@ def run(trainer: Trainer, checkpoint_minutes: float, validate_minutes: float, st
     are the first one's, so that all of them decide alike.
     """
     with StopRequest() as stop:
-        _train(trainer, checkpoint_minutes, validate_minutes, stop_after_minutes, stop)
+        rate = _train(trainer, checkpoint_minutes, validate_minutes, stop_after_minutes, stop)
     trainer.save()
     if trainer.ranks.any(stop.signal is not None):
         if trainer.ranks.first:
@@ -112,13 +112,14 @@ def run(trainer: Trainer, checkpoint_minutes: float, validate_minutes: float, st
         return
     if trainer.ranks.first:
         trainer.validate_and_keep((0.0, 0.5, 2.0))
-        print(json.dumps(trainer.history[-1]))
+        print(json.dumps({**trainer.history[-1], "samples_per_second": rate}))
     trainer.save()  # once more: the checkpoint knows the last figures and the best error
 
 
 def _train(
     trainer: Trainer, checkpoint_minutes: float, validate_minutes: float, stop_after_minutes: float, stop: StopRequest
-) -> None:
+) -> float:
+    """Takes steps until the end; samples a second over all processes."""
     clock, report = trainer.ranks.clock, Reporter(trainer)
     start = last = saved = validated = clock()
     while trainer.progress < 1.0:
@@ -139,5 +140,4 @@ def _train(
         if stop_after_minutes and now - start > 60 * stop_after_minutes:
             break
     report.close()
-    if trainer.ranks.first:
-        print(f"{report.throughput.overall:.1f} samples a second")
+    return round(report.throughput.overall, 1)
