@@ -143,3 +143,13 @@ def test_machine_code_equals_the_law(model, rows):
 
 def test_without_a_compiler_the_law_itself_is_called(model, by_torch):
     assert by_torch(accelerate, model) is model
+
+
+def test_the_spread_is_the_models_own_at_the_start_of_sampling(model):
+    y = told(5)
+    with torch.no_grad():
+        spread = model.spread_m(model.encode_condition(y))
+        start = model.predict(torch.zeros(5, 24, 6), 999, model.encode_condition(y))
+        assert torch.allclose(spread.log(), start.log_spread, atol=1e-6) and spread.shape == (5, 24)
+        fused = accelerate(model)
+        assert torch.allclose(fused.spread_m(fused.encode_condition(y)), spread, rtol=1e-4)

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.lifting.network.condition import Condition
-from diffmocap.lifting.network.ray_denoiser import RayCode, RayDenoiser
+from diffmocap.lifting.network.ray_denoiser import LOG_SPREAD, POSE_SIZE, RayCode, RayDenoiser
 
 
 class FusedRayDenoiser:
@@ -51,14 +51,24 @@ class FusedRayDenoiser:
         return self._times[t]
 
     @torch.no_grad()
-    def __call__(self, x_t: torch.Tensor, t: int, code: RayCode) -> torch.Tensor:
-        """x0 [B, 24, 6] for x_t [B, 24, 6] at one time t for all."""
+    def spread_m(self, code: RayCode) -> torch.Tensor:
+        """As the model's."""
+        raw = self._trunk(torch.zeros(1, NUM_JOINTS * 6), self.config.diffusion_steps - 1, code)
+        return (raw[:, POSE_SIZE + NUM_JOINTS : POSE_SIZE + 2 * NUM_JOINTS] + LOG_SPREAD).exp()
+
+    def _trunk(self, x: torch.Tensor, t: int, code: RayCode) -> torch.Tensor:
+        """What the trunk says for x_t [B or 1, 144]: see ``ray_kernel.assemble``."""
         m = self.model
-        x = F.linear(x_t.flatten(1), m.pose_in.weight, m.pose_in.bias) + code.observed + code.joints + self._time(t)
+        x = F.linear(x, m.pose_in.weight, m.pose_in.bias) + code.observed + code.joints + self._time(t)
         for shape, norm_weight, norm_bias, weight, bias in self._layers:
             x = x + F.gelu(F.linear(F.layer_norm(x, shape, norm_weight, norm_bias), weight, bias))
-        raw = F.linear(F.layer_norm(x, m.out_norm.normalized_shape, m.out_norm.weight, m.out_norm.bias),
-                       m.out.weight, m.out.bias)  # fmt: skip
+        norm = m.out_norm
+        return F.linear(F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias), m.out.weight, m.out.bias)
+
+    @torch.no_grad()
+    def __call__(self, x_t: torch.Tensor, t: int, code: RayCode) -> torch.Tensor:
+        """x0 [B, 24, 6] for x_t [B, 24, 6] at one time t for all."""
+        raw = self._trunk(x_t.flatten(1), t, code)
         out = torch.empty(len(raw), NUM_JOINTS, 6)
         fields = (raw, code.points, code.half_size, code.depth, code.depth_known, code.seen, code.told)
         self._assemble(*(x.contiguous().numpy() for x in fields), *self._constants, out.numpy())

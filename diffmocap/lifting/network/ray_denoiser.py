@@ -28,6 +28,8 @@ from diffmocap.lifting.network.denoiser import DEPTH_UNIT_M
 from diffmocap.lifting.network.ray_head import HEAD_SIZE, RayHead
 
 POSE_SIZE = NUM_JOINTS * 6
+#: Logarithm of the spread [m] where the trunk says 0.
+LOG_SPREAD = -3.0
 #: Unit in which the network hears noise over the half-size.
 NOISE_UNIT = 0.03
 #: Displacements of the past are heard this many times larger: most are small.
@@ -213,7 +215,12 @@ class RayDenoiser(nn.Module):
         rotations = self.head.turn(matrix_from_6d(self.unstandardise(trunk)), placed)
         turned = self.standardise(sixd_from_matrix(rotations))
         share = torch.sigmoid(gate + 2.0)[..., None] * code.told[:, None, None]
-        return RayPrediction(torch.lerp(trunk, turned, share), trunk, turned, placed, log_spread - 3.0)
+        return RayPrediction(torch.lerp(trunk, turned, share), trunk, turned, placed, log_spread + LOG_SPREAD)
+
+    def spread_m(self, code: RayCode) -> torch.Tensor:
+        """[B, 24] m: standard deviation per axis of each joint's place about the mid-hip, as sampling begins."""
+        start = code.observed.new_zeros(len(code), NUM_JOINTS, 6)
+        return self.predict(start, self.config.diffusion_steps - 1, code).log_spread.exp()
 
     def forward(self, x_t: torch.Tensor, t: torch.Tensor | int, code: RayCode) -> torch.Tensor:
         """x0 [B, 24, 6] for x_t [B, 24, 6] at integer times t, [B] or one for all."""
