@@ -8,8 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.ros
-
 FRAMES = 20
 
 
