@@ -13,11 +13,11 @@ from diffmocap.body.skeleton import PARENTS
 from diffmocap.compiler import array
 from diffmocap.errors import ModelFileError
 from diffmocap.physics.contact_forces import MOMENT_ARM, ground_axes
-from diffmocap.physics.dynamics import joint_loads, needed_wrench
-from diffmocap.physics.motion import segment_motion
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.kernels.records import Given
 from diffmocap.refinement.window.body_points import MASSES_PER_SEGMENT, BodyPoints
+from tests.physics.newton_euler import joint_loads, needed_wrench
+from tests.physics.segment_motion import segment_motion
 
 GRAVITY = torch.tensor([[[0.0, -9.80665, 0.0]]], dtype=torch.float64)
 
