@@ -83,7 +83,7 @@ def forces_of(points: BodyPoints, rotations: torch.Tensor, pelvis: torch.Tensor,
     """:class:`diffmocap.refinement.kernels.records.Forces` of a motion whose contacts may all push, wherever they are,
     on a floor square to gravity."""
     from diffmocap.refinement.kernels.forces import forces_in
-    from diffmocap.refinement.kernels.terms import motion_of
+    from diffmocap.refinement.kernels.motion import motion_of
 
     frames, count = pelvis.shape[1], len(points.radius)
     up = -gravity.flatten() / gravity.norm()
