@@ -18,7 +18,7 @@ _MIRROR = np.array(KEYPOINT_MIRROR)
 _PARTS = (("Eye", "Ear"), ("Shoulder", "Elbow", "Wrist"), ("Hip", "Knee", "Ankle", "BigToe", "SmallToe", "Heel"))
 #: [3, 25] bool: what is exchanged together.
 _GROUPS = np.array([[name[0] in "LR" and name[1:] in part for name in KEYPOINT_NAMES] for part in _PARTS])
-#: Time over which velocities are averaged, and after which a keypoint's last place says nothing.
+#: Time over which velocities are averaged, and after which a keypoint's last position is no longer used.
 _VELOCITY_TIME_S, _FORGET_S = 0.1, 0.15
 
 
@@ -57,7 +57,7 @@ def reordered(keypoints: Keypoints2D, order: np.ndarray) -> Keypoints2D:
 
 
 class SideKeeper:
-    """Keeps left left, for head, arms and legs on their own; stamps are its clock."""
+    """Undoes exchanges of left and right, separately for head, arms and legs. Its clock is the keypoints' stamps."""
 
     def __init__(self) -> None:
         self.reset()
@@ -70,7 +70,7 @@ class SideKeeper:
         self._since_ns: list[int | None] = [None] * len(_GROUPS)
 
     def keep(self, keypoints: Keypoints2D, settings: SideSettings) -> Keypoints2D:
-        """The keypoints with those parts exchanged that the detector took for their counterparts."""
+        """The keypoints, with left and right swapped back in those parts of the body that the detector exchanged."""
         if not settings.enabled:
             self.reset()
             return keypoints
@@ -79,14 +79,14 @@ class SideKeeper:
         whole_body = _nearer(as_is, mirrored, settings.gain)
         for group, members in enumerate(_GROUPS):
             a, m = as_is[members], mirrored[members]
-            # Seen from the side a part's keypoints nearly coincide: it goes with the body.
+            # Seen from the side, left and right of a part nearly coincide: then the whole body decides.
             if _nearer(a, m, settings.gain) or (whole_body and not _nearer(m, a, 0.0)):
                 since = self._since_ns[group]
                 self._since_ns[group] = keypoints.stamp_ns if since is None else since
                 if (keypoints.stamp_ns - self._since_ns[group]) * 1e-9 < settings.hold_s:
                     exchanged |= members
                     continue
-                self._seen_ns[members] = -1  # what was remembered was wrong
+                self._seen_ns[members] = -1  # the stored positions were the exchanged ones
             self._since_ns[group] = None
         if exchanged.any():
             keypoints = reordered(keypoints, np.where(exchanged, _MIRROR, np.arange(25)))
