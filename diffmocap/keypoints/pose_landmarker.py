@@ -63,6 +63,8 @@ class PoseLandmarker:
         self.name = f"mediapipe {self._mediapipe.__version__}, {path.name}"
         # The number of threads is MediaPipe's default. More threads are faster on an idle machine, but they spin while
         # they wait for the next image, and the whole graph loses frames.
+        # MediaPipe's own min_tracking_confidence stays at its default: it is no score, but the overlap from which one
+        # detection replaces another. What it was in the older solutions.Pose is the presence here.
         options = vision.PoseLandmarkerOptions(
             base_options=BaseOptions(model_asset_path=str(path)),
             running_mode=vision.RunningMode.VIDEO,
