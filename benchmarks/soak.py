@@ -7,7 +7,7 @@ median of the slopes between all pairs of samples (Theil-Sen), which single step
 "own" is the anonymous memory that a process holds, its heaps and stacks: a leak shows there. Resident memory also
 counts what processes share: pages of libraries, which the kernel takes and brings back as it needs room, and those
 pages of the other nodes' shared-memory segments, 34 MB each, that a process has looked at. They exist anyway, and
-become more until all that is in use there was seen once.
+their number grows until the process has touched every page in use.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def soak(minutes: float, nodes: dict[str, dict[str, Any]], folder: Path) -> tupl
 
 
 def _listen(node: Any) -> dict[str, int]:
-    """Subscribes to what viewers and robots subscribe to, so that it is made; counts it."""
+    """Subscribes to what viewers and robots use, so that it is published; counts the messages."""
     from diagnostic_msgs.msg import DiagnosticArray
     from diffmocap_msgs.msg import BodyPose, Keypoints2D
     from sensor_msgs.msg import JointState

@@ -35,15 +35,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where tests run in several processes (`pytest -n`), says which stay together: a file, and all that start graphs.
+    """Marks the tests that start ROS graphs as ``ros``: those that use the fixture ``ros_env``, directly or not.
 
-    A file's fixtures are made once then, and graphs do not take the processor from each other.
+    Where tests run in several processes (`pytest -n`), those stay in one, so that graphs do not take the processor from
+    each other, and so do the tests of a file, so that its fixtures are made once.
     """
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
+    parallel = config.pluginmanager.hasplugin("xdist")
     for item in items:
         starts_graphs = "ros_env" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("graphs" if starts_graphs else item.nodeid.partition("::")[0]))
+        if starts_graphs:
+            item.add_marker(pytest.mark.ros)
+        if parallel:
+            item.add_marker(pytest.mark.xdist_group("graphs" if starts_graphs else item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,9 @@
-"""How far MediaPipe's points are from the body model's keypoints: ``python -m benchmarks.detector_gap``.
+"""Errors of MediaPipe's points against the body model's keypoints: ``python -m benchmarks.detector_gap``.
 
-Films of the training split are drawn (once; they are kept in ``.cache``), MediaPipe detects, and its landmarks are
-compared with the truth, before and after a mapping fitted to other subjects. Writes a dated page to
-``benchmarks/results``. ``--fit`` also fits the mapping to all films and ships it to ``models/`` together with what it
-leaves over, the noise that training draws; the linear map of the world landmarks is kept beside the benchmark.
+Films of the training split are rendered once and cached in ``.cache``. MediaPipe's landmarks of them are compared with
+the truth, before and after a mapping fitted to other subjects. Writes a dated page to ``benchmarks/results``.
+``--fit`` also fits the mapping to all films and ships it to ``models/`` with its residuals, the noise that training
+draws from; the linear map of the world landmarks is stored beside the benchmark.
 """
 
 from __future__ import annotations

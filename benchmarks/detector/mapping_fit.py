@@ -1,7 +1,7 @@
-"""Fits the mapping from MediaPipe's landmarks to the body model's keypoints, and what it leaves over.
+"""Fits the mapping from MediaPipe's landmarks to the body model's keypoints, and its residuals.
 
-Every keypoint is an affine combination of a few landmarks around it: robust least squares (Huber weights), pulled
-towards the plain selection of a landmark. People and their mirror images count alike, so the fit is symmetric.
+Every keypoint is an affine combination of a few landmarks around it: robust least squares (Huber weights), regularised
+towards the plain selection of a landmark. People and their mirror images have the same weight, so the fit is symmetric.
 """
 
 from __future__ import annotations

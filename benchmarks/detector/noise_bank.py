@@ -1,4 +1,4 @@
-"""What the mapping leaves over, frame by frame: the bank that training draws a detector's noise from."""
+"""Residuals of the mapping, frame by frame: the bank from which training draws a detector's noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.synthetic.detections import Detections
 
 #: Frames whose middle keypoint is farther off (over the half-size) are failures of the detector, not noise.
 FAILURE = 0.15
-#: Longest error that the bank keeps, over the half-size and in metres: it is noise that it stands for.
+#: Longest error that the bank holds, over the half-size and in metres; longer ones are failures, not noise.
 LONGEST_OFFSET, LONGEST_DEPTH_M = 0.5, 1.0
 
 

@@ -1,4 +1,4 @@
-"""How right two runtimes of the detector are on the same films: keypoints, their own 3D, and the pipeline's poses.
+"""Accuracy of two runtimes of the detector on the same films: keypoints, their own 3D, and the pipeline's poses.
 
 The lifting, the physics and the errors are computed by one process for both, so nothing but the detector differs.
 """

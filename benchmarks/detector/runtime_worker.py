@@ -1,4 +1,4 @@
-"""One detector in a process of its own, told what to do by lines of JSON: the other half of ``runtimes.py``.
+"""One detector in a process of its own, controlled by lines of JSON: the other half of ``runtimes.py``.
 
 It is run as a file, under the Python and with the checkout of the runtime that is measured, so it imports nothing of
 ``benchmarks`` and of ``diffmocap`` only what every version has. Every line on stdin is answered by one on stdout:

@@ -2,9 +2,9 @@
 
 CHECKOUT is another checkout of diffmocap, for example a ``git worktree`` of the commit before MediaPipe was exchanged,
 and PATH the Python of its virtual environment. Both detectors run at the same time, each in a process of its own, and
-are given the same images by turns, a second of them each, so that a change of the machine's mood meets both: at once,
-and at 30 images a second, where a thread that spins while it waits shows in the processor's time. Then each detects the
-bundled clip, the films and the real clip beside the checkout, where they are, and one pipeline lifts what both say.
+take turns on the same images, a second each, so that changes of the machine's speed affect both: at full speed, and at
+30 images a second, where a thread that spins while it waits shows in the processor time. Then each detects the bundled
+clip, the films and the real clip beside the checkout, where they exist, and one pipeline lifts the keypoints of both.
 Writes a dated page to ``benchmarks/results``.
 """
 

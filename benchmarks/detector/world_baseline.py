@@ -50,6 +50,6 @@ def apply_world_map(weights: np.ndarray, world: np.ndarray) -> np.ndarray:
 
 
 def load_world_map(path: Path = WORLD_MAP) -> np.ndarray:
-    """The weights that ``python -m benchmarks.detector_gap --fit`` kept."""
+    """The weights that ``python -m benchmarks.detector_gap --fit`` stored."""
     with np.load(path, allow_pickle=False) as data:
         return data["weights"].astype(float)

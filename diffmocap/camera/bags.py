@@ -18,7 +18,7 @@ def bag_at(path: Path) -> bool:
             return False
         with path.open("rb") as file:
             begin = file.read(16)
-    except OSError:  # whoever reads it says why
+    except OSError:  # the error, with its reason, is raised when it is read
         return False
     return path.name.endswith((*_IN_FOLDERS, ".bag")) or begin.startswith(_BEGINNINGS)
 

@@ -30,7 +30,7 @@ class Capture:
 
     Args:
         source: camera index or device, file, or URL; see :func:`~diffmocap.camera.devices.parse_source`.
-        settings: what to ask of it; ``mode`` tells what it gives.
+        settings: what to request of it; ``mode`` holds what it delivers.
         realtime: play a file at its own rate, stamped by the clock; else as fast as it is read,
             every frame, with stamps that advance by the file's own times.
         loop: start a file again at its end.

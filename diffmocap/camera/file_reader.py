@@ -13,15 +13,15 @@ from diffmocap.camera.image_times import ImageTimes
 from diffmocap.camera.opening import OpenedVideo, VideoOpener
 from diffmocap.types import Frame
 
-#: A reader that comes back after longer than this paused on purpose, and nothing is left out.
+#: A caller that reads again after more than this has paused on purpose; then no images are skipped [s].
 PAUSE_S = 1.0
-#: Who watches is told of a longer wait, which is the file's own.
+#: A longer gap between the times of two images is logged, so that nobody takes the wait for a fault [s].
 LONG_WAIT_S = 10.0
-#: So many images without a time of their own show that the file has none.
+#: After so many images without a time the file counts as one without times.
 UNTIMED_IMAGES = 3
 #: A few images at the start of a cut clip, and at its end, are often not decoded; more are missing.
 FEW_IMAGES, FEW_SHARE = 5, 0.02
-#: Shares of what OpenCV estimates, where the container's own count is not known.
+#: Share of OpenCV's estimates of count and length below which images are missing, if the container has no count.
 MOST_OF_IT = 0.9
 #: Images in a row that cannot be decoded end a file.
 MOST_FAILURES = 100
@@ -162,7 +162,7 @@ class FileReader:
             self._event(logging.INFO, f"by its own times {label} shows the next image in {wait_s:.0f} s; waiting")
 
     def _tell(self, what: str, text: str) -> None:
-        """Once, however often the file is played."""
+        """Logs a warning once, however often the file is played."""
         if what not in self._told:
             self._told.add(what)
             self._event(logging.WARNING, text)

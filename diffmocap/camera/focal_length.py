@@ -10,9 +10,9 @@ from diffmocap.camera.devices import Source
 from diffmocap.camera.image_files import image_paths
 from diffmocap.types import CameraIntrinsics
 
-#: Diagonal of 36 x 24 mm film, by which equivalent focal lengths are counted (CIPA DCG-001).
+#: Diagonal of 36 x 24 mm film, to which equivalent focal lengths refer (CIPA DCG-001).
 FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
-#: Equivalent focal lengths outside are damaged numbers [mm]: from a fisheye to a long telephoto lens.
+#: Range of plausible equivalent focal lengths [mm], from a fisheye to a long telephoto lens.
 _SHORTEST_MM, _LONGEST_MM = 5.0, 2000.0
 #: EXIF: the equivalent for film, and the true one with the sensor's resolution (EXIF 2.32, tables 7 and 8).
 _EXIF_IFD, _FOCAL_LENGTH_35MM, _FOCAL_LENGTH = 0x8769, 0xA405, 0x920A
@@ -21,7 +21,7 @@ _UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}
 
 
 def focal_length_35mm(source: Source) -> float:
-    """Equivalent focal length for 35 mm film [mm] that a file tells; 0 where it tells none."""
+    """35 mm equivalent focal length [mm] from the metadata of a file; 0 where it has none."""
     if source.kind == "images":
         found = _of_photo(image_paths(str(source.target))[0])
     elif source.kind == "file":
@@ -43,7 +43,7 @@ def estimated_intrinsics(focal_length_mm: float, width: int, height: int) -> Cam
 def _of_photo(path: Path) -> float:
     try:
         from PIL import Image
-    except ImportError:  # it comes with MediaPipe's requirements; without it nothing is known
+    except ImportError:  # Pillow comes with MediaPipe's requirements; without it there is no estimate
         return 0.0
     try:
         with Image.open(path) as photo:  # reads the header alone
@@ -59,5 +59,5 @@ def _of_photo(path: Path) -> float:
         taken = float(values.get(_PIXEL_WIDTH) or size[0]), float(values.get(_PIXEL_HEIGHT) or size[1])
         diagonal_mm = math.hypot(*taken) * unit_mm / resolution
         return focal_mm * FILM_DIAGONAL_MM / diagonal_mm
-    except (OSError, ValueError, TypeError, ArithmeticError, SyntaxError):  # damaged EXIF data, as Pillow tells it
+    except (OSError, ValueError, TypeError, ArithmeticError, SyntaxError):  # what Pillow raises for damaged EXIF data
         return 0.0

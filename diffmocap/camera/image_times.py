@@ -11,22 +11,21 @@ RESTART_S = 1.0
 
 
 class ImageTimes:
-    """Times in seconds from the file's first image, always rising, asked for in the order of the images.
+    """Times in seconds from the file's first image, strictly increasing, requested in the order of the images.
 
-    OpenCV tells the time of an image as a position, which is 0 where the container has none. An image without one
-    follows the previous image at the usual distance, so a file without times altogether has a constant rate; one whose
-    time does not rise comes shortly after the previous image.
+    OpenCV gives the time of an image as a position, which is 0 where the container has none. An image without a time
+    gets that of the previous image plus ``period_s``, so a file without times has a constant rate. An image whose time
+    does not increase gets a time shortly after the previous one.
 
     Args:
-        period_s: between images, until times tell.
+        period_s: time between images, until the times themselves give it.
         first_position_s: OpenCV's position of the first image.
-        known_s: [N] the times that the container was read to have, empty where unknown; they stand in where the
-            backend tells none.
+        known_s: [N] times read from the container, empty where unknown; they are used where OpenCV gives none.
 
     Attributes:
-        period_s: the latest distance between two images.
-        unknown: images, the first one left out, that came without a time.
-        told: images that came with one.
+        period_s: the latest time between two images.
+        unknown: number of images, without the first, that had no time.
+        told: number of images that had one.
     """
 
     def __init__(self, period_s: float, first_position_s: float = 0.0, known_s: np.ndarray | None = None) -> None:

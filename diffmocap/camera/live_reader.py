@@ -1,4 +1,4 @@
-"""Drains a live source on a thread, keeps the newest image, and opens the source again when lost."""
+"""Reads a live source on a thread of its own, holds the newest image, and reopens the source when it was lost."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class LiveReader:
             self._arrived.notify_all()
 
     def _open_again(self) -> OpenedVideo | None:
-        """Waits for the source to come back; None when closed or when it must not be opened again."""
+        """Waits for the source to come back; None when closed, or when it must not be reopened."""
         label = self._opener.source.label
         if not self._reconnect:
             with self._arrived:

@@ -15,13 +15,13 @@ STEP, MOST_PERIODS = 0.01, 600
 SURELY, CHANCE = 0.4, 4.3
 #: A longer period is taken for a shorter one that explains this share of it: half the period explains as much.
 LONGER = 0.6
-#: Gaps that are farther from a multiple of the period, in periods, tell nothing of its length.
+#: Gaps that are farther from a multiple of the period, in periods, are not used to estimate it.
 OFF = 0.25
 #: A late image is followed by early ones; one that is missing leaves all that follow late. So many decide.
 FOLLOWING = 6
 #: Share of the lateness within a period that is forgotten with each image, since the period is an estimate.
 FORGOTTEN = 0.03
-#: A source that says nothing for longer was paused; nothing was lost then [s], or that many periods.
+#: A longer silence counts as a pause of the source, in which nothing was lost [s]; or so many periods.
 PAUSE_S, PAUSE_PERIODS = 2.0, 10
 #: The time over which :attr:`MissingImages.recent` looks back [s].
 RECENT_S = 10.0

@@ -49,7 +49,7 @@ def correction_of(video: Any, container: Container, image: np.ndarray, mirror: b
 
     Args:
         video: a ``cv2.VideoCapture`` that was asked by :func:`leave_turning_to_us` not to turn.
-        container: what the file says; an empty one for other sources, where the backend's word is taken.
+        container: the file's metadata; an empty one for other sources, where the backend's properties are used.
         image: uint8 [H, W, 3] as the backend gave it.
         mirror: as for :class:`Correction`.
     """
@@ -67,12 +67,12 @@ def correction_of(video: Any, container: Container, image: np.ndarray, mirror: b
 
 
 def leave_turning_to_us(video: Any) -> None:
-    """Has a backend give pictures as they are stored, where it turns any; before the first is read."""
+    """Asks a backend not to rotate pictures; to be called before the first one is read."""
     video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
 
 
 def _turned_already(video: Any, container: Container, image: np.ndarray) -> bool:
-    """A backend that cannot be asked not to turn has done so."""
+    """Whether the backend has rotated the picture, as those do that cannot be asked not to."""
     height, width = image.shape[:2]
     if container.width != container.height and (width, height) == (container.height, container.width):
         return True

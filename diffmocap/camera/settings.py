@@ -9,7 +9,7 @@ from diffmocap.settings import check_settings, setting
 
 @dataclass(frozen=True)
 class CaptureSettings:
-    """What to ask of the source of a :class:`diffmocap.camera.capture.Capture`; its ``mode`` tells what it gives."""
+    """What is requested of a :class:`diffmocap.camera.capture.Capture`; its ``mode`` holds what the source delivers."""
 
     width: int = setting(0, "Image width to ask of a camera; 0: its default.", 0, 16384, "px")
     height: int = setting(0, "Image height to ask of a camera; 0: its default.", 0, 16384, "px")

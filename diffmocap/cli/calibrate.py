@@ -1,9 +1,9 @@
 """Calibrates a camera from views of a chessboard, and writes the YAML file that `calibration_file` reads.
 
 Print a board, glue it to something flat, and show it to the camera near and far, in all corners of the image and
-tilted to all sides. Views that differ are kept by themselves; the line below says what is still missing. Where there
-is a display a window shows the camera's image. The first Ctrl-C (or q in the window) ends the search and calibrates
-with what there is, a second one ends the command.
+tilted to all sides. Views that differ enough are stored automatically; the line below says what is still missing.
+Where there is a display a window shows the camera's image. The first Ctrl-C (or q in the window) ends the search and
+calibrates with the views so far, a second one ends the command.
 
 Pictures in a folder and videos of a board do as well. The file is that of ROS's camera_calibration: camera drivers,
 image_proc and `camera_node calibration_file` read it.
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 SUMMARY = "a camera's calibration from a chessboard"
 
-#: Looks a second at a video: what lies between differs little.
+#: Images searched per second of a video; those between differ little.
 VIDEO_LOOKS_HZ = 5.0
-#: More views take longer and say no more.
+#: More views take longer and add no accuracy.
 MAX_VIEWS = 80
-#: Pictures in a folder were chosen; only the same one twice says nothing.
+#: The user selected the pictures in a folder; only duplicates are left out.
 SAME_PICTURE = 0.01
 
 
@@ -121,7 +121,7 @@ def _print_board(args: argparse.Namespace, board) -> int:
 
 
 def _require_place(out: Path, overwrite: bool) -> None:
-    """Before anybody stands before a camera for minutes."""
+    """Checks that the file can be written, before the user spends minutes in front of the camera."""
     if out.exists() and not overwrite:
         raise SettingsError(f"'{out}' is there already; give another --out, or --overwrite to replace it")
     if out.is_dir():

@@ -1,4 +1,4 @@
-"""The checks behind ``diffmocap doctor``: each looks at one thing and says what it found."""
+"""The checks behind ``diffmocap doctor``: each checks one thing and returns its finding."""
 
 from __future__ import annotations
 

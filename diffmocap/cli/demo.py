@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
             ),
             recording,
         )
-    except GraphError as error:  # what was measured until then is told first
+    except GraphError as error:  # print what was measured so far before the error
         failure, draws = error, False
 
     frames = indexed(recording, mode.fps, exact_stamps=not args.realtime, times_s=video.times_s)
@@ -226,5 +226,5 @@ def draw(
 
 
 def say(text: str) -> None:
-    """Tells people; stdout belongs to the result."""
+    """Prints a text for people to stderr; stdout is reserved for the result."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The truth that may lie beside a clip (same name, ending .npz), and how far a run is from it."""
+"""The ground truth that may lie beside a clip (same name, ending .npz), and the errors of a run against it."""
 
 from __future__ import annotations
 

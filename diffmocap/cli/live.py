@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             if not recording.images:  # nothing was measured: as for any other command
                 raise
-        except GraphError as error:  # what was measured until then is told first
+        except GraphError as error:  # print what was measured so far before the error
             failure = error
     summary = summarise(recording, source.label.strip("'"), video_stamps=False)
     tell_figures(summary, {}, failure, args.json)

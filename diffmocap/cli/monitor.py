@@ -1,4 +1,4 @@
-"""Listens to a running graph and records what it says; the only part of a run's summary that knows ROS."""
+"""Subscribes to a running graph and records its messages; the only part of a run's summary that uses ROS."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Monitor:
     def _camera_info(self, message: CameraInfo, info: dict[str, Any]) -> None:
         try:
             intrinsics = intrinsics_from_camera_info(message, message.width, message.height, self._fov_deg)
-        except DiffmocapError:  # pose_node says so; here it only counts that an image came
+        except DiffmocapError:  # pose_node reports the error; here only the arrival of an image counts
             intrinsics = self._recording.intrinsics
         self._recording.image(ns_from_stamp(message.header.stamp), info["source_timestamp"], intrinsics)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from diffmocap.cli.supervisor import Supervisor
     from diffmocap.graph.elements import Graph
 
-#: Above it, the ports of a domain meet those that the system hands out to others.
+#: Ports of higher domains overlap the system's ephemeral ports.
 MAX_DOMAIN_ID = 101
 #: A first start compiles for a minute, for more on a slow machine.
 BRING_UP_TIMEOUT_S = 300.0
@@ -98,7 +98,7 @@ def play(what: Play, recording: Recording) -> None:
                 bar.set_description_str("stopped", refresh=False)
                 raise
             finally:
-                log.muted = True  # what nodes say while they are being ended tells nobody anything
+                log.muted = True  # log lines of nodes that are shutting down are of no use
                 bar.n = recording.images
                 bar.set_postfix_str(f"{recording.fps:.1f} poses/s" if recording.poses else "nobody seen")
 
@@ -126,7 +126,7 @@ class NodeLog:
 
 
 def bar_interval_s() -> float:
-    """How often a progress bar is drawn: rarely into a log."""
+    """Seconds between updates of a progress bar; long where the output goes to a log."""
     return REFRESH_S if sys.stderr.isatty() else 10.0
 
 
@@ -174,7 +174,7 @@ def _spin_to_the_end(supervisor: Supervisor, recording: Recording, what: Play, b
 
 
 def _status(recording: Recording) -> str:
-    """Now: rate and latency of the last second."""
+    """Rate and latency of the last second."""
     rate, latency_ms = recording.lately()
     if not recording.poses:
         text = "nobody seen yet"

@@ -1,7 +1,7 @@
-"""What a run of the graph said, frame by frame, and the figures that follow from it. No ROS here.
+"""The messages of a run of the graph, frame by frame, and the figures computed from them. No ROS here.
 
-A frame is one image of the source. Its stamp names it in every message; the times at which the messages about it
-were sent or received are on the system clock, as DDS notes them.
+A frame is one image of the source, identified by its stamp in every message. Times at which messages were sent or
+received are on the system clock, as DDS records them.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ class Recording:
     Attributes:
         max_frames: number of frames that are stored; the oldest go. Counts are of all frames.
         keep_poses: whether keypoints and poses are stored, or times alone.
-        intrinsics: of the last camera_info, None before it.
+        intrinsics: of the latest camera_info, None until one was received.
         joint_names: of the joint states, empty before the first.
         images, poses, refined: how many images, joint states and body poses there were.
         by_physics: body poses among them that the physics made better.
-        first_pose_ns, last_pose_ns, started_ns: system clock, 0 before it happened.
+        first_pose_ns, last_pose_ns, started_ns: system clock, 0 until it happened.
         problems: node -> (level, message) of its diagnostics, where it has one.
         skipped_before_first_pose: images that the camera node had left out by then.
         peak_rss_bytes: most memory that the nodes had together.
@@ -130,7 +130,7 @@ class Recording:
                 frame.keypoints = keypoints
 
     def processed(self, stamp_ns: int) -> None:
-        """pose_node is through with a frame, with or without a pose."""
+        """pose_node has finished a frame, with or without a pose."""
         with self._lock:
             self._frame(stamp_ns).processed = True
 
@@ -166,7 +166,7 @@ class Recording:
                 frame.pose = pose
 
     def diagnostics(self, node: str, level: int, message: str, values: Mapping[str, str]) -> None:
-        """A node spoke about itself."""
+        """A node's diagnostics were received."""
         with self._lock:
             self.problems.pop(node, None)
             if level:
@@ -204,12 +204,12 @@ class Recording:
         return total
 
     def values_over_time(self, node: str, key: str) -> list[float]:
-        """What a node said on /diagnostics about a number, the latest last."""
+        """Values of one key of a node's diagnostics, oldest first."""
         with self._lock:
             return list(self._series.get((node, key), ()))
 
     def value(self, node: str, key: str) -> int:
-        """A counter on /diagnostics as it was last; 0 where the node never spoke of it."""
+        """Latest value of a counter in a node's diagnostics; 0 where the node never published it."""
         values = self.values_over_time(node, key)
         return int(values[-1]) if values else 0
 

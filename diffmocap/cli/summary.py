@@ -32,7 +32,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to.
+    """Figures of one run.
 
     Attributes:
         source: what was played.
@@ -68,7 +68,7 @@ class Summary:
     accuracy: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, rounded to what they are worth."""
+        """Plain values, rounded to their significant digits."""
         figures = {
             "source": self.source,
             "fps": round(self.fps, 2),
@@ -165,7 +165,7 @@ def tell_figures(summary: Summary, more: dict[str, Any], failure: Exception | No
 
     Args:
         summary: of the run.
-        more: what else the line of JSON says.
+        more: further entries of the line of JSON.
         failure: what ended the run before its end, None for nothing; without a single image there is no table.
         as_json: whether JSON was asked for.
     """

@@ -27,7 +27,7 @@ from diffmocap.middleware.shared_memory import make_private, remove_dead
 if TYPE_CHECKING:
     from diffmocap.nodes.launch.bring_up import BringUp
 
-#: The ever firmer requests to end, and the seconds that each one is given.
+#: Signals that end a process, in the order in which they are sent, and the seconds to wait after each.
 ENDING = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 
 
@@ -139,7 +139,7 @@ class Supervisor:
             self.spin_once(0.05)
 
     def spin_once(self, timeout_s: float = 0.1) -> None:
-        """Serves :attr:`node`, hands on logs, looks after the processes.
+        """Runs the callbacks of :attr:`node`, passes logs on, and checks the processes.
 
         Raises:
             GraphError: a process ended that should not have.
@@ -166,7 +166,7 @@ class Supervisor:
                 raise GraphError(f"{refusal}:\n{self.running[refusal.node].log_tail()}") from refusal
 
     def stop(self) -> dict[str, int]:
-        """Ends all processes, the firmer the longer it takes; returns their exit codes. May be called again."""
+        """Ends all processes, by ever stronger signals; returns their exit codes. May be called again."""
         for send, patience_s in ENDING:
             alive = [running.process for running in self.running.values() if running.alive]
             for process in alive:

@@ -42,7 +42,7 @@ class WebVideo:
         self._frames = 0
         self._size = (width, height)
         _check_folder(path)
-        with without_native_noise():  # FFmpeg grumbles at any name for the codec in this container
+        with without_native_noise():  # FFmpeg warns about any codec name in this container
             self._writer = cv2.VideoWriter(
                 str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"VP80"), max(fps, 1.0), self._size
             )
@@ -54,7 +54,7 @@ class WebVideo:
 
     def write(self, image: np.ndarray) -> None:
         """The next frame, uint8 [height, width, 3] BGR; it must not be changed afterwards."""
-        if image.shape != (*self._size[::-1], 3):  # OpenCV leaves such a frame out without a word
+        if image.shape != (*self._size[::-1], 3):  # OpenCV drops such a frame silently
             raise SettingsError(f"a frame of {image.shape} does not fit a video of {self._size}")
         self._frames += 1
         self._images.put(image)
@@ -74,7 +74,7 @@ class WebVideo:
             self._writer.write(image)
 
     def _check(self) -> None:
-        """OpenCV says nothing of a disk that is full: look at what lies there."""
+        """Checks the file on disk, since OpenCV reports no error when the disk is full."""
         _check_folder(self.path)
         with without_native_noise():
             video = cv2.VideoCapture(str(self.path))

@@ -76,7 +76,7 @@ def landmark_confidence(
 
 
 def no_keypoints(width: int, height: int, stamp_ns: int = 0) -> Keypoints2D:
-    """What an image without a person gives: everything missing."""
+    """Keypoints of an image without a person: all missing."""
     return Keypoints2D(
         np.zeros((NUM_KEYPOINTS, 2), np.float32), np.zeros(NUM_KEYPOINTS, np.float32), width, height, stamp_ns
     )

@@ -13,7 +13,7 @@ from diffmocap.types import Keypoints2D
 
 
 def without_uncertain(keypoints: Keypoints2D, min_confidence: float) -> Keypoints2D:
-    """The same keypoints, those of a confidence below ``min_confidence`` (0 to 1) with a confidence of 0: missing."""
+    """Sets the confidence of keypoints below ``min_confidence`` (0 to 1) to 0, which means missing."""
     missing = keypoints.confidence < min_confidence
     if not (missing & (keypoints.confidence > 0)).any():
         return keypoints

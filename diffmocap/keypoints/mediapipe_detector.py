@@ -24,7 +24,7 @@ from diffmocap.types import Frame, Keypoints2D
 
 @dataclass(frozen=True)
 class Detection:
-    """All that MediaPipe says about one image.
+    """MediaPipe's full result for one image.
 
     Attributes:
         keypoints: BODY_25, all missing where nobody is seen.
@@ -65,13 +65,13 @@ class Detector:
         """The keypoints together with MediaPipe's own landmarks."""
         height, width = frame.image.shape[:2]
         image_rgb = cv2.cvtColor(frame.image, cv2.COLOR_BGR2RGB)
-        # Parts of the graph start, and say so, when the first person appears.
+        # MediaPipe starts parts of its graph, and logs that, when the first person appears.
         try:
             with nullcontext() if self._seen_anybody else without_native_noise():
                 self._finder.search = self.settings.search_small
                 found = self._finder.find(image_rgb, self._time_ms(frame.stamp_ns))
-        except (RuntimeError, ValueError) as error:  # a graph that failed once refuses everything after
-            with suppress(RuntimeError, ValueError):  # it says again what failed
+        except (RuntimeError, ValueError) as error:  # a graph that failed once rejects all further input
+            with suppress(RuntimeError, ValueError):  # closing raises the same error again
                 self._landmarker.close()
             self._start()
             raise ImageError(
@@ -109,16 +109,16 @@ class Detector:
             settings.task_file, settings.min_detection_confidence, settings.min_tracking_confidence, settings.smooth
         )
         with without_native_noise():
-            # Its threads start in their own time; an image through all of them leaves the first real one no delay.
+            # MediaPipe starts its threads at the first image; a blank one now spares the first real image that delay.
             self._landmarker.process(np.zeros((256, 256, 3), np.uint8), time_ms=1)
         self._finder = PersonFinder(self._landmarker)
 
     def _time_ms(self, stamp_ns: int) -> int:
-        """Time for MediaPipe's filters: that of the stamps, but always rising, as it demands."""
+        """Time for MediaPipe's filters: that of the stamps, but strictly increasing, as MediaPipe requires."""
         if self._first_stamp_ns is None:
             self._first_stamp_ns = stamp_ns
         wanted = round((stamp_ns - self._first_stamp_ns) / 1e6) + 100
-        if wanted < self._last_time_ms - 1_000:  # a recording starts over: its time goes on from here
+        if wanted < self._last_time_ms - 1_000:  # a recording starts again: time continues from here
             wanted = self._last_time_ms + 33
             self._first_stamp_ns = stamp_ns - (wanted - 100) * 1_000_000
         self._last_time_ms = max(wanted, self._last_time_ms + 1)

@@ -1,13 +1,14 @@
-"""Finds and follows people who are too small for MediaPipe's detector to find in the whole image.
+"""Finds and tracks people who are too small in the image for MediaPipe's detector.
 
-What follows where nobody is found: `pipeline.Outcome.UNSEEN`, and docs/architecture.md, "When nobody is seen".
+The detector scales the image to 224 x 224 pixels and misses people who fill less than a fifth of it; tracking works at
+any size. While nobody is tracked, each image is therefore searched a second time, in one window of a grid that covers
+it. That costs half as much as tracking, and nothing once somebody is tracked. A person found this way is tracked in a
+window of about two and a half times their size, which is replaced when they leave its middle or change in size.
+MediaPipe remembers where the person was relative to the image it was given. When the window changes, that memory has
+to be cleared, and the person, who is large in the new window, detected again.
 
-The detector looks at an image through a square of 224 pixels and misses who is less than a fifth of it. Who is
-followed already may be of any size. So where nobody is seen, each image is looked at a second time, through the next
-window of a grid that covers it: that costs half of what following somebody costs, and nothing while somebody is
-followed. One who is found is then followed in a window of about two and a half times their size, which is laid anew
-when they leave its middle or change in size. MediaPipe keeps one place from image to image, in shares of what it is
-shown, so it has to forget it when the window changes, and find the person again, there where they are large.
+What the rest of the pipeline does while nobody is seen: `pipeline.Outcome.UNSEEN`, and docs/architecture.md, "When
+nobody is seen".
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ import numpy as np
 
 from diffmocap.keypoints.pose_landmarker import Landmarks, PoseLandmarker
 
-#: A window of the search over the shorter side of the image: it shows people who are an eighth of that side and more.
+#: Side of a search window over the shorter side of the image; people down to an eighth of that side are found in it.
 SEARCH_SIDE = 0.5
-#: Overlap of neighbours over their side, across and down: somebody a sixth of the image high is whole in one of them.
+#: Overlap of neighbouring windows over their side, horizontal and vertical: a person a sixth of the image high is
+#: completely inside one of them.
 _OVERLAP = (0.2, 0.4)
-#: The person over the side of a new window; the same at which a window has become too small, or too large.
+#: Size of the person over the side of the window: in a new window, and above and below which it is replaced.
 _SHARE, _LARGEST, _SMALLEST = 0.4, 0.65, 0.25
-#: How far the person's middle may be from the window's, over its side.
+#: Largest distance between the centres of person and window, over the window's side.
 _OFF_CENTRE = 0.2
 #: Share of the image's longer side from which on the whole image is shown again, and below which somebody who was just
 #: found in it is looked at once more in a window: the detector misplaces those whom it barely sees.
@@ -63,11 +65,12 @@ class PersonFinder:
     """One person in a stream of images, whatever their size; not for use by several threads at once.
 
     Args:
-        landmarker: is called one to four times an image; closing it is the caller's.
+        landmarker: is called one to four times an image; the caller closes it.
 
     Attributes:
-        search: whether windows are searched where nobody is seen; who is followed in one is followed on without.
-        window: where the person is followed; None: in the whole image, or nobody is.
+        search: whether windows are searched while nobody is tracked. A person tracked in a window stays tracked if this
+            is switched off.
+        window: the window in which the person is tracked; None if nobody is, or in the whole image.
     """
 
     def __init__(self, landmarker: PoseLandmarker, search: bool = True) -> None:
@@ -82,7 +85,7 @@ class PersonFinder:
     def find(self, image_rgb: np.ndarray, time_ms: int) -> Landmarks | None:
         """The person in an RGB image [H, W, 3]; None where nobody is seen.
 
-        ``time_ms`` must increase by at least four from image to image for speeds that are true.
+        ``time_ms`` must increase by at least four from image to image, or the filters assume wrong speeds.
         """
         height, width = image_rgb.shape[:2]
         if (width, height) != self._size:
@@ -102,14 +105,14 @@ class PersonFinder:
         return found
 
     def _search(self, image_rgb: np.ndarray) -> Landmarks | None:
-        """Looks through the next window; who is found must be found again where they are large."""
+        """Searches the next window; a person found there must be detected again in a window around them."""
         if not self._waiting:
             self._waiting.extend(search_windows(*self._size))
         found = self._look_again(image_rgb, self._waiting.popleft())
         return self._move(image_rgb, found) if found is not None else None
 
     def _follow(self, image_rgb: np.ndarray, found: Landmarks) -> Landmarks:
-        """Lays the window anew where it is time to."""
+        """Replaces the window where the person has left its middle or changed in size."""
         middle, extent = self._place(found)
         if self.window is None:
             if self._followed or not self.search or extent >= _BARELY_SEEN * max(self._size):
@@ -124,13 +127,13 @@ class PersonFinder:
             return found
         previous = self.window
         moved = self._move(image_rgb, found)
-        if moved is None:  # as it was; what MediaPipe knew is gone, so it looks for the person there
+        if moved is None:  # back to the old window; MediaPipe's memory is cleared, so it detects the person there
             moved = self._look_again(image_rgb, previous)
             self.window = previous if moved is not None else None
         return moved if moved is not None else found
 
     def _move(self, image_rgb: np.ndarray, found: Landmarks) -> Landmarks | None:
-        """Finds somebody again in a window around them, or in the whole image where they are large."""
+        """Detects a person again in a window around them, or in the whole image if they are large."""
         window = self._around(found)
         self._forget()
         again = self._look_again(image_rgb, window)

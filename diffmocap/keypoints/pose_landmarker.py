@@ -15,7 +15,7 @@ from diffmocap.keypoints.native_noise import without_native_noise
 from diffmocap.keypoints.pose_bundle import BUNDLE_PARTS, SHIPPED_BUNDLE
 from diffmocap.resources import verified_model
 
-#: Time between two images where landmarks are not to be filtered, see PoseLandmarker.process.
+#: Time between images after which MediaPipe's filters ignore the past; see PoseLandmarker.process.
 _FAR_APART_MS = 1_000_000
 _ADVICE = (
     "`diffmocap models heavy FILE` makes a bundle, or leave task_file empty for the one that ships "
@@ -61,8 +61,10 @@ class PoseLandmarker:
         from mediapipe.tasks.python import BaseOptions, vision
 
         self.name = f"mediapipe {self._mediapipe.__version__}, {path.name}"
-        # MediaPipe gives each network its own number of threads. More would be faster alone, but one that waits for the
-        # next image spins, and the whole graph loses frames. So this stays as MediaPipe has it.
+        # The number of threads is MediaPipe's default. More threads are faster on an idle machine, but they spin while
+        # they wait for the next image, and the whole graph loses frames.
+        # MediaPipe's own min_tracking_confidence stays at its default: it is no score, but the overlap from which one
+        # detection replaces another. What it was in the older solutions.Pose is the presence here.
         options = vision.PoseLandmarkerOptions(
             base_options=BaseOptions(model_asset_path=str(path)),
             running_mode=vision.RunningMode.VIDEO,
@@ -75,7 +77,7 @@ class PoseLandmarker:
             try:
                 self._landmarker = vision.PoseLandmarker.create_from_options(options)
             except (RuntimeError, ValueError, OSError) as error:
-                if "shared object" in str(error):  # the loader's words for a missing library
+                if "shared object" in str(error):  # the dynamic loader's message about a missing library
                     raise SetupError(
                         f"MediaPipe's library cannot be loaded: {error}; "
                         "on Debian and Ubuntu: apt install libegl1 libgles2"
@@ -93,8 +95,8 @@ class PoseLandmarker:
         """
         self._calls += 1
         if not self._smooth:
-            # The filter cannot be turned off. It is a low-pass whose share of the past falls with the time that went by
-            # and is nothing after so long; tracking does not look at times.
+            # The filter cannot be turned off. It is a low-pass filter whose weight of the past falls with the time
+            # between images and vanishes after so long a gap. Tracking does not depend on the time.
             time_ms = self._calls * _FAR_APART_MS
         image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=image_rgb)
         found = self._landmarker.detect_for_video(image, time_ms)

@@ -18,7 +18,7 @@ _MIRROR = np.array(KEYPOINT_MIRROR)
 _PARTS = (("Eye", "Ear"), ("Shoulder", "Elbow", "Wrist"), ("Hip", "Knee", "Ankle", "BigToe", "SmallToe", "Heel"))
 #: [3, 25] bool: what is exchanged together.
 _GROUPS = np.array([[name[0] in "LR" and name[1:] in part for name in KEYPOINT_NAMES] for part in _PARTS])
-#: Time over which velocities are averaged, and after which a keypoint's last place says nothing.
+#: Time over which velocities are averaged, and after which a keypoint's last position is no longer used.
 _VELOCITY_TIME_S, _FORGET_S = 0.1, 0.15
 
 
@@ -61,7 +61,7 @@ def reordered(keypoints: Keypoints2D, order: np.ndarray) -> Keypoints2D:
 
 
 class SideKeeper:
-    """Keeps left left, for head, arms and legs on their own; stamps are its clock."""
+    """Undoes exchanges of left and right, separately for head, arms and legs. Its clock is the keypoints' stamps."""
 
     def __init__(self) -> None:
         self.reset()
@@ -77,7 +77,7 @@ class SideKeeper:
         self._disagreed_s = np.zeros(len(_GROUPS))
 
     def keep(self, keypoints: Keypoints2D, settings: SideSettings) -> Keypoints2D:
-        """The keypoints with those parts exchanged that the detector took for their counterparts.
+        """The keypoints, with left and right swapped back in those parts of the body that the detector exchanged.
 
         Their depths are left out: a detector that takes the sides for each other does so with front and back, too.
         """
@@ -90,13 +90,13 @@ class SideKeeper:
         self._fade(keypoints.stamp_ns, settings.hold_s)
         for group, members in enumerate(_GROUPS):
             a, m = as_is[members], mirrored[members]
-            # Seen from the side a part's keypoints nearly coincide: it goes with the body.
+            # Seen from the side, left and right of a part nearly coincide: then the whole body decides.
             if _nearer(a, m, settings.gain) or (whole_body and not _nearer(m, a, 0.0)):
                 self._disagreed_s[group] += self._dt_s
                 if self._disagreed_s[group] <= self._agreed_s[group]:
                     exchanged |= members
                     continue
-                # Most of the time the detector has said so: it is what was published that was exchanged.
+                # The detector has said so for longer: it is the stored positions that are the exchanged ones.
                 self._seen_ns[members] = -1
                 self._agreed_s[group], self._disagreed_s[group] = self._disagreed_s[group], self._agreed_s[group]
             else:

@@ -80,13 +80,13 @@ PARAMETERS = (
     own(
         "calibration_file",
         "",
-        "YAML of `diffmocap calibrate` or camera_calibration; empty: not calibrated.",
+        "YAML of `diffmocap calibrate` or camera_calibration; empty: what set_camera_info saved for this camera.",
         live=False,
     ),
     own(
         "vertical_fov_deg",
         0.0,
-        f"Known vertical field of view of a camera without a calibration file, from {VERTICAL_FOV.low:g}; 0: unknown.",
+        f"Known vertical field of view of a camera without a calibration, from {VERTICAL_FOV.low:g}; 0: unknown.",
         0.0,
         VERTICAL_FOV.high,
         VERTICAL_FOV.unit,

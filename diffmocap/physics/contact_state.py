@@ -45,18 +45,12 @@ def touching(gap: torch.Tensor, speed: torch.Tensor, levels: ContactLevels | Non
     return last_on > last_off
 
 
-def activity(gap: torch.Tensor, speed: torch.Tensor, levels: ContactLevels | None = None) -> torch.Tensor:
-    """How readily each point takes force, in (0, 1] and smooth: 1 for a point at rest on the ground or inside it.
-
-    The softened complementarity of gap and force: at the middle between the levels the point carries half.
-    Shapes as in :func:`touching`.
-    """
-    of_gap, of_speed = activity_rates(levels)
-    return torch.exp(-(of_gap * gap.clamp_min(0.0).square() + of_speed * speed.square()))
-
-
 def activity_rates(levels: ContactLevels | None = None) -> tuple[float, float]:
-    """(p [1/m^2], q [s^2/m^2]) of ``activity = exp(-p gap^2 - q speed^2)`` above the ground."""
+    """(p [1/m^2], q [s^2/m^2]) of a point's activity ``exp(-p max(gap, 0)^2 - q speed^2)``: how readily it takes force.
+
+    The softened complementarity of gap and force: 1 for a point at rest on the ground or inside it, and at the middle
+    between the levels the point carries half of what it would.
+    """
     levels = levels or ContactLevels()
     height = 0.5 * (levels.touch_height_m + levels.leave_height_m)
     pace = 0.5 * (levels.touch_speed_m_s + levels.leave_speed_m_s)

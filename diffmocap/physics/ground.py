@@ -8,7 +8,7 @@ import torch
 
 from diffmocap.body.feet import RESTING_SPEED, speed
 from diffmocap.errors import SettingsError
-from diffmocap.physics.dynamics import STANDARD_GRAVITY
+from diffmocap.physics.wrench import STANDARD_GRAVITY
 
 #: Sole points this close to the lowest one of their frame may lie on the floor [m].
 _BAND = 0.04

@@ -18,7 +18,7 @@ import torch
 from diffmocap.errors import SettingsError
 from diffmocap.physics.articulated import ArticulatedBody
 from diffmocap.physics.contact_forces import FRICTION
-from diffmocap.physics.dynamics import STANDARD_GRAVITY
+from diffmocap.physics.wrench import STANDARD_GRAVITY
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def revolute_torques(torque: torch.Tensor, rotations: torch.Tensor, angles: torc
 
     Args:
         torque: [..., 24, 3] on the child about the joint in the motion's axes, from
-            :func:`diffmocap.physics.dynamics.joint_loads`.
+            inverse dynamics.
         rotations: [..., 24, 3, 3] global.
         angles: [..., 69] rad, of either branch: the middle axis depends on the first angle.
     """

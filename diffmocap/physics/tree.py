@@ -65,11 +65,6 @@ def carry_outwards(x: torch.Tensor) -> torch.Tensor:
     return ancestor_matrix(x.device, x.dtype) @ x
 
 
-def carry_inwards(x: torch.Tensor) -> torch.Tensor:
-    """Sum of x [..., 24, D] over each joint and everything beyond it."""
-    return subtree_matrix(x.device, x.dtype) @ x
-
-
 def global_poses(
     rotations: torch.Tensor, pelvis: torch.Tensor, offsets: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.demo_frames import EXCERPT_FRAMES
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 
 def command(*arguments: str | Path) -> list[str]:

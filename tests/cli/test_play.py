@@ -75,7 +75,6 @@ def test_a_free_domain_is_free():
     assert len(taken) > 5, "runs that start together get different ones"
 
 
-@pytest.mark.ros
 def test_the_diagnostics_of_another_graph_in_the_domain_are_not_this_ones(ros_env):
     from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 

@@ -11,14 +11,24 @@ pytest.importorskip("sensor_msgs", reason="needs ROS 2")
 
 from sensor_msgs.msg import CameraInfo  # noqa: E402
 
-from diffmocap.camera.calibration.calibration_file import load_calibration  # noqa: E402
+from diffmocap.camera.calibration import saved_calibration
+from diffmocap.camera.calibration.calibration_file import load_calibration, write_calibration  # noqa: E402
+from diffmocap.camera.calibration.saved_calibration import saved_calibration_path  # noqa: E402
 from diffmocap.camera.devices import Source  # noqa: E402
 from diffmocap.nodes.images import camera_calibration
 from diffmocap.nodes.images.camera_calibration import CameraCalibration  # noqa: E402
+from diffmocap.types import CameraIntrinsics  # noqa: E402
 
 DEVICE = Source("device", 0, "camera 0")
 SENT = CameraInfo(width=640, height=480, distortion_model="plumb_bob", d=[-0.1, 0.01, 0.002, 0.003, 0.0])
 SENT.k = np.array([500.0, 0, 300, 0, 510, 230, 0, 0, 1])
+
+
+@pytest.fixture(autouse=True)
+def ros_home(tmp_path, monkeypatch):
+    """No test reads or writes the calibrations of the user who runs it."""
+    monkeypatch.setenv("ROS_HOME", str(tmp_path / "ros"))
+    return tmp_path / "ros"
 
 
 def made(path="", fov=0.0, mirror=False, source=DEVICE):
@@ -42,12 +52,37 @@ def test_what_a_calibrator_sends_is_used_at_once_and_saved(tmp_path, mirror, cx,
     assert load_calibration(path).cx == (340 if mirror else 300)
 
 
-def test_without_a_file_it_is_saved_where_camera_drivers_save_theirs(tmp_path, monkeypatch):
-    monkeypatch.setenv("ROS_HOME", str(tmp_path))
-    calibration, _ = made()
-    done, text = calibration.set(SENT, 640, 480)
-    assert done and "calibration_file" in text
-    assert load_calibration(tmp_path / "camera_info/diffmocap_camera.yaml").fx == 500
+@pytest.mark.parametrize("mirror", [False, True])
+def test_without_a_file_it_is_saved_by_the_cameras_name_and_loaded_at_the_next_start(ros_home, monkeypatch, mirror):
+    monkeypatch.setattr(saved_calibration, "list_devices", lambda: [("/dev/video0", "HD Pro Webcam: C920")])
+    first, _ = made(mirror=mirror)
+    done, text = first.set(SENT, 640, 480)
+    path = ros_home / "camera_info/hd_pro_webcam_c920.yaml"
+    assert done and str(path) in text and load_calibration(path).fx == 500
+
+    again, said = made(mirror=mirror, fov=40.0)
+    assert again.intrinsics(640, 480) == first.intrinsics(640, 480) and again.origin == "calibration"
+    assert len(said) == 1 and str(path) in said[0] and "vertical_fov_deg 40" in said[0]
+    monkeypatch.setattr(saved_calibration, "list_devices", lambda: [("/dev/video0", "another")])
+    assert made()[0].intrinsics(640, 480).is_default
+
+
+def test_a_named_file_counts_more_than_a_saved_calibration(tmp_path):
+    path = tmp_path / "named.yaml"
+    write_calibration(path, CameraIntrinsics(640, 480, 500, 510, 300, 230), "named")
+    other = CameraInfo(width=640, height=480, k=np.array([700.0, 0, 320, 0, 700, 240, 0, 0, 1]))
+    made()[0].set(other, 640, 480)
+    assert made()[0].intrinsics(640, 480).fx == 700
+    assert made(path)[0].intrinsics(640, 480).fx == 500
+
+
+def test_a_damaged_saved_calibration_is_warned_of_and_not_used():
+    path = saved_calibration_path(DEVICE)
+    path.parent.mkdir(parents=True)
+    path.write_text("image_width: 640")
+    calibration, said = made()
+    assert calibration.intrinsics(640, 480).is_default
+    assert len(said) == 1 and "ignored" in said[0] and str(path) in said[0]
 
 
 def test_what_cannot_be_used_or_saved_is_refused_with_the_reason(tmp_path, monkeypatch):
@@ -57,6 +92,7 @@ def test_what_cannot_be_used_or_saved_is_refused_with_the_reason(tmp_path, monke
     assert not done and "coefficients" in text and calibration.intrinsics(640, 480).is_default
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ROS_HOME", str(tmp_path / "file"))
+    calibration, _ = made()
     done, text = calibration.set(SENT, 640, 480)
     assert not done and "cannot be saved" in text and calibration.intrinsics(640, 480).fx == 500
     done, _ = calibration.set(CameraInfo(), 640, 480)
@@ -76,8 +112,7 @@ def test_the_best_that_is_known_counts(tmp_path, monkeypatch):
     assert known.intrinsics(640, 480).fy == 510 and known.origin == "calibration"
 
 
-def test_another_aspect_ratio_is_told_once(tmp_path, monkeypatch):
-    monkeypatch.setenv("ROS_HOME", str(tmp_path))
+def test_another_aspect_ratio_is_told_once():
     calibration, said = made()
     calibration.set(SENT, 640, 480)
     for _ in range(3):

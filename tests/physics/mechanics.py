@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from diffmocap.physics.articulated import ArticulatedBody, Configuration
-from diffmocap.physics.motion import SegmentMotion
 from diffmocap.physics.segments import BodySegments
+from tests.physics.segment_motion import SegmentMotion
 
 
 def energy(motion: SegmentMotion, segments: BodySegments, gravity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

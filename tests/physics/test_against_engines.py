@@ -12,10 +12,10 @@ import torch
 
 from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, URDF_FROM_SMPL, rotations_from_angles
 from diffmocap.body.urdf import read_urdf
-from diffmocap.physics.dynamics import JointLoads, joint_loads
-from diffmocap.physics.motion import SegmentMotion, segment_motion
 from diffmocap.physics.revolute_torques import revolute_torques
 from diffmocap.physics.segments import BodySegments
+from tests.physics.newton_euler import JointLoads, joint_loads
+from tests.physics.segment_motion import SegmentMotion, segment_motion
 
 REFERENCE = Path(__file__).with_name("pinocchio_reference.npz")
 #: Rates and accelerations are put into three frames this far apart [s]; second differences are then good to 1e-6.

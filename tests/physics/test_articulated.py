@@ -12,11 +12,11 @@ from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, URDF_FROM_SMPL, rotat
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.body.urdf import read_urdf
 from diffmocap.physics.articulated import ArticulatedBody, SolvePositive
-from diffmocap.physics.dynamics import joint_loads, momentum
-from diffmocap.physics.motion import SegmentMotion, segment_motion
 from diffmocap.physics.revolute_torques import revolute_torques
 from diffmocap.physics.tree import global_poses
 from tests.physics.mechanics import energy, forward_dynamics
+from tests.physics.newton_euler import joint_loads, momentum
+from tests.physics.segment_motion import SegmentMotion, segment_motion
 
 GRAVITY = torch.tensor([1.0, -9.0, 2.0], dtype=torch.float64)
 BATCH = 4

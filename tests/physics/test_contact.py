@@ -11,11 +11,12 @@ import torch
 
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.errors import SettingsError
-from diffmocap.physics.contact_forces import contact_forces, ground_axes
-from diffmocap.physics.contact_state import ContactLevels, activity, touching
-from diffmocap.physics.dynamics import Wrench
+from diffmocap.physics.contact_forces import ground_axes
+from diffmocap.physics.contact_state import ContactLevels, touching
 from diffmocap.physics.ground import Ground, find_ground
 from diffmocap.physics.tree import global_poses
+from diffmocap.physics.wrench import Wrench
+from tests.physics.contact_forces import activity, contact_forces
 from tests.physics.friction_cone import project
 
 UP = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)

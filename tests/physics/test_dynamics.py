@@ -13,16 +13,18 @@ from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.errors import SettingsError
 from diffmocap.physics import revolute_torques as revolute_torques_module
 from diffmocap.physics import tree
-from diffmocap.physics.dynamics import (
+from diffmocap.physics.motion import rotation_vector
+from diffmocap.physics.tree import global_poses
+from tests.physics.mechanics import energy
+from tests.physics.newton_euler import (
+    carry_inwards,
     centre_of_mass,
     joint_loads,
     momentum,
     momentum_rates,
     needed_wrench,
 )
-from diffmocap.physics.motion import rotation_vector, segment_motion
-from diffmocap.physics.tree import carry_inwards, global_poses
-from tests.physics.mechanics import energy
+from tests.physics.segment_motion import segment_motion
 
 GRAVITY = torch.tensor([0.0, -9.81, 0.0], dtype=torch.float64)
 DOWN = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)

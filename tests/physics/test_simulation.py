@@ -9,11 +9,11 @@ import torch
 from diffmocap import compiler
 from diffmocap.errors import SettingsError
 from diffmocap.physics.articulated import ArticulatedBody
-from diffmocap.physics.dynamics import STANDARD_GRAVITY
 from diffmocap.physics.ground import Ground
 from diffmocap.physics.ground_contact import GroundContact
 from diffmocap.physics.joint_drives import JointDrives, chord
 from diffmocap.physics.simulation import BodyMotionState, SimulatedMotion, Simulator
+from diffmocap.physics.wrench import STANDARD_GRAVITY
 from tests.physics.fall_points import with_fall_points
 
 DT = 1 / 30

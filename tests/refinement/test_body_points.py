@@ -13,11 +13,11 @@ from diffmocap.body.skeleton import PARENTS
 from diffmocap.compiler import array
 from diffmocap.errors import ModelFileError
 from diffmocap.physics.contact_forces import MOMENT_ARM, ground_axes
-from diffmocap.physics.dynamics import joint_loads, needed_wrench
-from diffmocap.physics.motion import segment_motion
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.kernels.records import Given
 from diffmocap.refinement.window.body_points import MASSES_PER_SEGMENT, BodyPoints
+from tests.physics.newton_euler import joint_loads, needed_wrench
+from tests.physics.segment_motion import segment_motion
 
 GRAVITY = torch.tensor([[[0.0, -9.80665, 0.0]]], dtype=torch.float64)
 
@@ -83,7 +83,7 @@ def forces_of(points: BodyPoints, rotations: torch.Tensor, pelvis: torch.Tensor,
     """:class:`diffmocap.refinement.kernels.records.Forces` of a motion whose contacts may all push, wherever they are,
     on a floor square to gravity."""
     from diffmocap.refinement.kernels.forces import forces_in
-    from diffmocap.refinement.kernels.terms import motion_of
+    from diffmocap.refinement.kernels.motion import motion_of
 
     frames, count = pelvis.shape[1], len(points.radius)
     up = -gravity.flatten() / gravity.norm()

@@ -11,13 +11,13 @@ from diffmocap.evaluation.motion_metrics import acceleration_variation, mpjpe_gl
 from diffmocap.optim.first_order import Adam
 from diffmocap.optim.quasi_newton import Lbfgs
 from diffmocap.optim.stopping import Budget
-from diffmocap.physics.analysis import motion_physics
 from diffmocap.physics.ground import Ground
 from diffmocap.physics.motion import rotation_vector
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.window.parameters import exponential
 from diffmocap.refinement.window.reference import nearest_rotations, reference_motion
 from diffmocap.refinement.window.task import WindowTask
+from tests.physics.motion_physics import motion_physics
 from tests.refinement.windows import FPS, cut, seen
 
 

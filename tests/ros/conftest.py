@@ -53,15 +53,19 @@ class Graph:
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
 
-    def start(self, name: str, parameters: dict[str, Any] | None = None, *arguments: str) -> NodeUnderTest:
-        """Starts ``diffmocap.nodes.<name>`` with parameters."""
+    def start(
+        self, name: str, parameters: dict[str, Any] | None = None, *arguments: str,
+        environment: dict[str, str] | None = None,
+    ) -> NodeUnderTest:  # fmt: skip
+        """Starts ``diffmocap.nodes.<name>`` with parameters; ``environment`` is added to that of the tests."""
         command = [sys.executable, "-m", "diffmocap.nodes.start", name, "--ros-args", *arguments]
         for key, value in (parameters or {}).items():
             text = str(value).lower() if isinstance(value, bool) else value
             command += ["-p", f"{key}:='{text}'" if isinstance(value, str) else f"{key}:={text}"]
         log_path = self._folder / f"{name}_{len(self.processes)}.log"
         with log_path.open("w") as log:
-            process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
+            environment = self._environment | (environment or {})
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         started = NodeUnderTest(process, log_path, name)
         self.processes.append(started)
         return started

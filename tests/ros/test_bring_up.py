@@ -6,8 +6,6 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.ros
-
 
 @pytest.fixture()
 def stage(ros_env):

@@ -8,8 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.ros
-
 FRAMES = 20
 
 
@@ -203,4 +201,23 @@ def test_a_calibrator_and_small_bags_find_a_driver_by_the_book(graph, tmp_path):
     from diffmocap.camera.calibration.calibration_file import load_calibration
 
     assert load_calibration(calibration).cx == 64 - 36
+    assert camera.end(signal.SIGINT) == 0 and "Traceback" not in camera.log
+
+
+def test_a_calibration_that_was_sent_without_a_file_is_found_again(graph, clip, tmp_path):
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import CameraInfo
+    from sensor_msgs.srv import SetCameraInfo
+
+    home = {"ROS_HOME": str(tmp_path / "ros")}
+    camera = graph.start("camera_node", {"source": str(clip), "on_end": "loop"}, environment=home)
+    assert graph.transition("camera_node", "configure")
+    sent = CameraInfo(width=64, height=48, k=np.array([60.0, 0, 33, 0, 61, 25, 0, 0, 1]))
+    answer = graph.call(SetCameraInfo, "set_camera_info", SetCameraInfo.Request(camera_info=sent))
+    assert answer.success and str(tmp_path / "ros" / "camera_info") in answer.status_message, answer
+    assert graph.transition("camera_node", "cleanup")
+    infos = graph.collect(CameraInfo, "camera_info", qos_profile_sensor_data)
+    graph.bring_up("camera_node")  # reads all files anew
+    graph.spin_until(lambda: infos, 60.0, "a camera_info")
+    assert list(infos[0].k) == list(sent.k)
     assert camera.end(signal.SIGINT) == 0 and "Traceback" not in camera.log

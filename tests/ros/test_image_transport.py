@@ -111,7 +111,6 @@ def count(install: dict[str, str]):
         process.wait()
 
 
-@pytest.mark.ros
 def test_under_the_launch_files_profile_images_reach_a_sensor_data_subscriber(
     install: dict[str, str], count: Count
 ) -> None:
@@ -121,14 +120,12 @@ def test_under_the_launch_files_profile_images_reach_a_sensor_data_subscriber(
     assert received == different >= 0.4 * IMAGES  # at most a few arrive without; a busy machine may lose some here
 
 
-@pytest.mark.ros
 def test_images_of_a_reliable_driver_without_a_profile_arrive(count: Count) -> None:
     received, different, reliability = count("reliable", "auto", {})
     assert reliability == "reliable"
     assert received == different >= 0.4 * IMAGES
 
 
-@pytest.mark.ros
 def test_a_best_effort_driver_is_heard(install: dict[str, str], count: Count) -> None:
     received, different, reliability = count("best_effort", "auto", network(LOCAL, install).variables)
     assert reliability == "best_effort"

@@ -12,8 +12,6 @@ import pytest
 
 from tests.demo_frames import EXCERPT_FRAMES, PERSON_FRAME
 
-pytestmark = pytest.mark.ros
-
 
 def stamped(message, sec: int, frame_id: str = "optical"):
     message.header.stamp.sec, message.header.frame_id = sec, frame_id

@@ -6,8 +6,6 @@ import pytest
 
 from diffmocap.errors import SettingsError
 
-pytestmark = pytest.mark.ros
-
 NODES = ["/human/camera_node", "/human/keypoint_node", "/human/pose_node"]
 
 

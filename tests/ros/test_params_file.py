@@ -6,8 +6,6 @@ import pytest
 
 from diffmocap.graph.params_file import parameter_in_file
 
-pytestmark = pytest.mark.ros
-
 FILES = {
     "every node": "/**: {ros__parameters: {ground_from: tf}}",
     "any namespace": "/**/pose_node: {ros__parameters: {ground_from: tf}}",

@@ -19,8 +19,6 @@ from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenois
 from diffmocap.lifting.network.weights import save_weights
 from diffmocap.types import CameraIntrinsics
 
-pytestmark = pytest.mark.ros
-
 STEP_NS = 33_000_000
 INTRINSICS = CameraIntrinsics.from_fov(640, 480)
 

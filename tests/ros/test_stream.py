@@ -8,9 +8,6 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-import pytest
-
-pytestmark = pytest.mark.ros
 
 OK, WARN, ERROR = 0, 1, 2
 PERIOD_S = 1 / 30

@@ -18,8 +18,6 @@ from diffmocap.errors import GraphError, SettingsError
 from diffmocap.graph import description
 from diffmocap.resources import share_path
 
-pytestmark = pytest.mark.ros
-
 FAST = {"camera_node": {"pacing": "fast"}, "pose_node": {"budget_ms": 0.0}}
 
 

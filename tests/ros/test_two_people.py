@@ -8,11 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from diffmocap.graph import description
-
-pytestmark = pytest.mark.ros
 
 
 def keypoints(seen: float, frame: str):

@@ -12,9 +12,9 @@ CELLS = (8, 6)
 WANTED_COVERAGE = 0.7
 #: Tilt that some views should have in each of four directions, as a sine (15 degrees).
 WANTED_TILT = 0.26
-#: A board as large as this tells of distortion, root of the share of the image.
+#: Size of the board (root of its share of the image) from which a view determines the distortion.
 WANTED_SIZE = 0.45
-#: Views that differ less say the same again; see :meth:`~diffmocap.camera.calibration.chessboard.BoardView.difference`.
+#: Views that differ by less add nothing; see :meth:`~diffmocap.camera.calibration.chessboard.BoardView.difference`.
 MIN_DIFFERENCE = 0.15
 #: (what to do in words, component of the tilt, its sign)
 _TILTS = (
@@ -44,7 +44,7 @@ class BoardViews:
         return len(self.views)
 
     def add(self, corners_px: np.ndarray, name: str = "") -> bool:
-        """Keeps the view of these corners where it differs from the others; whether it did."""
+        """Stores the view of these corners if it differs from all others; returns whether it did."""
         view = BoardView.of(self.board, corners_px, self.width, self.height, name)
         if any(view.difference(other) < self._min_difference for other in self.views):
             return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from sensor_msgs.msg import CameraInfo
 
 from diffmocap.camera.calibration.calibration_file import load_calibration, write_calibration
+from diffmocap.camera.calibration.saved_calibration import saved_calibration_path
 from diffmocap.camera.devices import Source
 from diffmocap.camera.focal_length import estimated_intrinsics, focal_length_35mm
 from diffmocap.camera.intrinsics import crop_warning, fitted
@@ -18,16 +18,19 @@ from diffmocap.errors import SettingsError
 from diffmocap.nodes.messages import intrinsics_from_camera_info
 from diffmocap.types import CameraIntrinsics
 
+_UNSAVED = "the calibration is used until this node is configured again, but cannot be saved"
+_NAME_A_FILE = "set the parameter calibration_file to a file that can be written"
+
 
 class CameraCalibration:
     """Intrinsics of the published pictures, from the best that is known.
 
-    That is a calibration; else a field of view that the user knows; else the focal length that the file tells, an
-    estimate; else nothing, and the intrinsics are default ones. A calibration file describes the pictures as the source
-    gives them, so ``mirror`` applies to it as to them.
+    That is a calibration; else a field of view that the user knows; else the focal length in the video's or photo's
+    metadata, an estimate; else nothing, and the intrinsics are default ones. A calibration file describes the pictures
+    as the source gives them, so ``mirror`` applies to it as to them.
 
     Args:
-        path: calibration file, empty for none.
+        path: calibration file; empty for the one that :meth:`set` saved for this camera, where there is one.
         vertical_fov_deg: known field of view, 0 where unknown.
         mirror: the pictures are published with left and right exchanged.
         source: what the pictures come from.
@@ -37,7 +40,8 @@ class CameraCalibration:
         origin: in words, what the intrinsics come from.
 
     Raises:
-        SettingsError: the file is missing or holds no calibration.
+        SettingsError: the file that was named is missing or holds no calibration. A saved one that cannot be used is
+            warned of and ignored.
     """
 
     def __init__(
@@ -51,8 +55,9 @@ class CameraCalibration:
     ) -> None:
         self._path, self._fov_deg, self._mirror = path, vertical_fov_deg, mirror
         self._inform, self._warn = inform, warn
-        self._known = load_calibration(path) if path else None
-        self._focal_mm = 0.0 if path or vertical_fov_deg else focal_length_35mm(source)
+        self._saved_path = saved_calibration_path(source)
+        self._known = load_calibration(path) if path else self._saved()
+        self._focal_mm = 0.0 if self._known or vertical_fov_deg else focal_length_35mm(source)
         self._told = ""
         self.origin = ""
 
@@ -94,26 +99,31 @@ class CameraCalibration:
             self._known = None
             return True, "the camera counts as not calibrated now (K is zero); no file was changed"
         self._known = mirrored(made) if self._mirror else made
-        path = Path(self._path).expanduser() if self._path else _default_path()
+        path = Path(self._path).expanduser() if self._path else self._saved_path
+        if path is None:
+            return False, f"{_UNSAVED}: this user has no home folder; {_NAME_A_FILE}"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_calibration(path, self._known, path.stem)
         except OSError as error:
-            return False, (
-                f"the calibration is used until this node is configured again, but cannot be saved as '{path}' "
-                f"({error.strerror}); set the parameter calibration_file to a file that can be written"
-            )
-        if self._path:
-            return True, f"saved as {path} and in use"
-        return True, f"saved as {path} and in use; set the parameter calibration_file to it for the next start"
+            return False, f"{_UNSAVED} as '{path}' ({error.strerror}); {_NAME_A_FILE}"
+        return True, f"saved as {path}, which the next start reads, and in use"
+
+    def _saved(self) -> CameraIntrinsics | None:
+        """The calibration that was saved for this camera, None where there is none."""
+        path = self._saved_path
+        try:
+            if path is None or not path.is_file():
+                return None
+            known = load_calibration(path)
+        except (OSError, SettingsError) as error:
+            self._warn(f"the calibration saved for this camera is ignored: {error}")
+            return None
+        instead = f" instead of vertical_fov_deg {self._fov_deg:g}" if self._fov_deg else ""
+        self._inform(f"camera_info is from '{path}'{instead}, the calibration saved for this camera")
+        return known
 
     def _tell(self, say: Callable[[str], None], text: str) -> None:
         if self._told != text:
             self._told = text
             say(text)
-
-
-def _default_path() -> Path:
-    """Where ROS's camera drivers save a calibration that no URL was given for."""
-    ros_home = os.environ.get("ROS_HOME") or Path.home() / ".ros"
-    return Path(ros_home) / "camera_info" / "diffmocap_camera.yaml"

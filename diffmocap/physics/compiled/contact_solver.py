@@ -250,33 +250,3 @@ def forces_vjp(problem, solution, of_forces, of_left, of_wrench, of_arms, of_act
             turned = z[3 + d] * arms[e, p] - z[3 + e] * arms[d, p]
             pushed = of_wrench[3 + d] * arms[e, p] - of_wrench[3 + e] * arms[d, p]
             of_activity[p] += slope[c] * (z[c] + turned) + shares[c, p] * (of_forces[c, p] - of_wrench[c] - pushed)
-
-
-@compiled
-def solve_all(wrench, arms, activity, axes, friction, iterations, forces):
-    """Fills ``forces`` [N, 3, P] over the weight for wrenches [N, 6], arms [N, 3, P], activity [N, P] and the ground's
-    axes [N, 3, 3]."""
-    count = activity.shape[1]
-    solution, left = _empty_solution(count), np.empty(6)
-    for n in range(len(wrench)):
-        problem = ContactProblem(arms[n], activity[n], axes[n], friction, np.empty((6, 3, count)))
-        solve_contacts(problem, wrench[n], iterations, solution)
-        forces_of(problem, wrench[n], solution, forces[n], left)
-
-
-@compiled
-def solve_all_vjp(wrench, arms, activity, axes, friction, iterations, of_forces, of_wrench, of_arms, of_activity):
-    """Fills the gradients of the first three of :func:`solve_all` for those of the forces. Solves anew, which costs a
-    few microseconds a frame."""
-    count = activity.shape[1]
-    solution, left, forces, of_left = _empty_solution(count), np.empty(6), np.empty((3, count)), np.zeros(6)
-    for n in range(len(wrench)):
-        problem = ContactProblem(arms[n], activity[n], axes[n], friction, np.empty((6, 3, count)))
-        solve_contacts(problem, wrench[n], iterations, solution)
-        forces_of(problem, wrench[n], solution, forces, left)
-        forces_vjp(problem, solution, of_forces[n], of_left, of_wrench[n], of_arms[n], of_activity[n])
-
-
-@compiled
-def _empty_solution(count):
-    return ContactSolution(np.empty(6), np.empty((3, count)), np.empty((3, count)), np.empty((6, 6)))

@@ -1,8 +1,8 @@
 """Forces and torques of a window's motion, from the accelerations of the body's mass points, and the gradient back.
 
 Newton's law summed over the tree from the leaves: ``load`` [6, 24] is the force on everything beyond a joint and its
-moment about the pelvis. Against :mod:`diffmocap.physics.dynamics`, whose angular accelerations are differences of
-logarithms, the second differences of points are chords for arcs: both are of second order in the frames' distance, and
+moment about the pelvis. Angular accelerations are not differences of logarithms, as in the tests' Newton-Euler
+equations: the second differences of points are chords for arcs. Both are of second order in the frames' distance, and
 this one takes a fraction of the operations.
 """
 
@@ -67,7 +67,7 @@ def body_weight(body, given):
 @compiled
 def _touch(motion, body, given, t, found):
     """Where contacts act at inner frame t, and how readily: smooth, and nothing where the reference does not touch.
-    See :func:`diffmocap.physics.contact_state.activity`."""
+    See :func:`diffmocap.physics.contact_state.activity_rates`."""
     first = NUM_JOINTS + len(body.mass)
     steps, rates = motion.steps, given.activity_rates
     for p in range(len(body.radius)):

@@ -18,8 +18,8 @@ from diffmocap.compiler import array
 from diffmocap.errors import SettingsError
 from diffmocap.physics.contact_forces import MOMENT_ARM, ContactForces
 from diffmocap.physics.contact_state import ContactLevels
-from diffmocap.physics.dynamics import Wrench
 from diffmocap.physics.motion import MIN_FRAMES
+from diffmocap.physics.wrench import Wrench
 from diffmocap.refinement.kernels.records import Evaluation, Given, Weights
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.contacts import LIFTED_LEVELS, contacts_of

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from diffmocap.body.skeleton import NUM_JOINTS
-from diffmocap.physics.dynamics import STANDARD_GRAVITY
 from diffmocap.physics.motion import MIN_FRAMES
 from diffmocap.physics.tree import global_poses, subtree_matrix
+from diffmocap.physics.wrench import STANDARD_GRAVITY
 from diffmocap.refinement.kernels.units import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.data import INDEPENDENT_JOINTS

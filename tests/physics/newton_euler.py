@@ -1,4 +1,4 @@
-"""Newton and Euler over the whole body and over every joint.
+"""Newton and Euler over the whole body and over every joint, in torch: what the compiled dynamics are compared with.
 
 Newton-Euler in an inertial frame needs no recursion: the load of a joint is the sum over the segments that it carries,
 and that sum is a product with a constant matrix (:mod:`diffmocap.physics.tree`). The result is that of the recursive
@@ -11,31 +11,10 @@ from dataclasses import dataclass
 
 import torch
 
-from diffmocap.physics.motion import SegmentMotion
 from diffmocap.physics.segments import BodySegments
-from diffmocap.physics.tree import carry_inwards
-
-#: Standard gravity [m/s^2].
-STANDARD_GRAVITY = 9.80665
-
-
-@dataclass(frozen=True)
-class Wrench:
-    """A force and its moment about the body's centre of mass.
-
-    Attributes:
-        force: [..., 3] N.
-        moment: [..., 3] N m about ``centre``.
-        centre: [..., 3] m.
-    """
-
-    force: torch.Tensor
-    moment: torch.Tensor
-    centre: torch.Tensor
-
-    def about(self, point: torch.Tensor) -> torch.Tensor:
-        """Moment [..., 3] about another point [..., 3]."""
-        return self.moment + torch.linalg.cross(self.centre - point, self.force)
+from diffmocap.physics.tree import subtree_matrix
+from diffmocap.physics.wrench import Wrench
+from tests.physics.segment_motion import SegmentMotion
 
 
 @dataclass(frozen=True)
@@ -122,6 +101,11 @@ def joint_loads(
         moment = moment.index_add(-2, contact_segment, outer, alpha=-1)
     force, moment = carry_inwards(torch.cat([force, moment], -1)).split(3, -1)
     return JointLoads(force, moment - torch.linalg.cross(motion.joints - pelvis, force))
+
+
+def carry_inwards(x: torch.Tensor) -> torch.Tensor:
+    """Sum of x [..., 24, D] over each joint and everything beyond it."""
+    return subtree_matrix(x.device, x.dtype) @ x
 
 
 def _turned_inertia(motion: SegmentMotion, segments: BodySegments) -> torch.Tensor:

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 import torch
 
-from diffmocap.physics.contact_forces import FRICTION, ContactForces, contact_forces
+from diffmocap.physics.contact_forces import FRICTION, ContactForces
 from diffmocap.physics.contact_points import ContactPoints
-from diffmocap.physics.contact_state import ContactLevels, activity, touching
-from diffmocap.physics.dynamics import JointLoads, Wrench, joint_loads, needed_wrench
+from diffmocap.physics.contact_state import ContactLevels, touching
 from diffmocap.physics.ground import Ground
-from diffmocap.physics.motion import SegmentMotion, segment_motion
 from diffmocap.physics.segments import BodySegments
+from diffmocap.physics.wrench import Wrench
+from tests.physics.contact_forces import activity, contact_forces
+from tests.physics.newton_euler import JointLoads, joint_loads, needed_wrench
+from tests.physics.segment_motion import SegmentMotion, segment_motion
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import torch
 
 from diffmocap.body.mocap import load_split, retarget
 from diffmocap.body.skeleton import NUM_JOINTS
-from diffmocap.physics.analysis import motion_physics
 from diffmocap.physics.ground import Ground
+from tests.physics.motion_physics import motion_physics
 
 UP = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
 FLOOR = Ground(UP, torch.zeros((), dtype=torch.float64))
