@@ -186,6 +186,9 @@ def bent(f: Figure) -> None:
     tilt, flexion = f.uniform(60, 100), f.uniform(10, 55)
     pelvis = pitched(tilt - 0.6 * flexion, f.uniform(-8, 8), f.uniform(-10, 10))
     f.trunk(pelvis, flexion, f.uniform(-25, 25), f.uniform(-45, 45))
+    leaning = f.position(J["neck"])
+    more = tilt - np.rad2deg(np.arctan2(np.linalg.norm(leaning[[0, 2]]), leaning[1]))
+    f.rotations[0] = Rotation.from_rotvec(np.deg2rad(more) * unit(np.cross(UP, leaning))).as_matrix() @ f.rotations[0]
     out, back, knee = f.uniform(0, 40), f.uniform(0, 22), f.uniform(0, 80)
     stride = 8 if f.rng.random() < 0.4 else 22
     for side in ("left", "right"):
@@ -352,21 +355,23 @@ def trunk_tilt_deg(joints: np.ndarray) -> float:
     return float(np.rad2deg(np.arccos(np.clip(trunk[1] / np.linalg.norm(trunk), -1, 1))))
 
 
+def draw_family(body: BodyModel, rng: np.random.Generator, family: str, count: int) -> np.ndarray:
+    """Local rotations [count, 24, 3, 3] with the root in the y-up world; the body faces +z."""
+    rest = body.rest_joints()[0].numpy().astype(float)
+    makers, poses = MAKERS[family], []
+    while len(poses) < count:
+        figure = Figure(rng, rest)
+        height = makers[len(poses) % len(makers)](figure)
+        if _could_be(body, figure.rotations, family, height):
+            poses.append(figure.rotations)
+    return np.stack(poses)
+
+
 def draw(body: BodyModel, seed: int = SEED, each: int = POSES_A_FAMILY) -> dict[str, np.ndarray]:
     """The arrays of the file; see :class:`~benchmarks.lifting.made_poses.MadePoseSet`."""
     rng = np.random.default_rng(seed)
-    rest = body.rest_joints()[0].numpy().astype(float)
-    poses, families = [], []
-    for number, family in enumerate(FAMILIES):
-        found = 0
-        while found < each:
-            figure = Figure(rng, rest)
-            height = MAKERS[family][found % len(MAKERS[family])](figure)
-            if _could_be(body, figure.rotations, family, height):
-                poses.append(figure.rotations)
-                families.append(number)
-                found += 1
-    rotations = np.stack(poses)
+    rotations = np.concatenate([draw_family(body, rng, family, each) for family in FAMILIES])
+    families = np.arange(len(FAMILIES), dtype=np.int8).repeat(each)
     count = len(rotations)
     yaw = Rotation.from_euler("y", rng.uniform(0, 360, (count, 1)), degrees=True).as_matrix()
     pitch = Rotation.from_euler("x", rng.uniform(10, 30, (count, 1)), degrees=True).as_matrix()
@@ -382,7 +387,7 @@ def draw(body: BodyModel, seed: int = SEED, each: int = POSES_A_FAMILY) -> dict[
     rotvecs = Rotation.from_matrix(rotations.reshape(-1, 3, 3)).as_rotvec().reshape(count, 24, 3)
     return {
         "rotvecs": rotvecs.astype(np.float32), "pelvis": (offset - middle).astype(np.float32),
-        "R_camera_world": R_camera_world.astype(np.float32), "family": np.array(families, np.int8),
+        "R_camera_world": R_camera_world.astype(np.float32), "family": families,
     }  # fmt: skip
 
 

@@ -80,6 +80,15 @@ def test_left_and_right_are_alike(body, made):
     assert float((torch.searchsorted(right, left) / len(right) - share).abs().max()) < 1.95 * (2 / len(left)) ** 0.5
 
 
+def test_either_leg_kicks_as_often(made, joints):
+    """The ways to kick name the left leg; mirrored halves make up for it."""
+    kicking = of_way(made, "kicking") & (made.mixed == 0)
+    down = -made.rotations[:, 0, :, 1]
+    along = torch.einsum("nsa,na->ns", joints[:, [4, 5]] - joints[:, [1, 2]], down)
+    left = (along[kicking, 0] < along[kicking, 1]).float()  # the thigh that hangs less is the kicking one
+    assert abs(float(left.mean()) - 0.5) < 4 * 0.5 / len(left) ** 0.5
+
+
 def test_headings_are_free(made):
     forward = made.rotations[~made.turned & of_way(made, "standing"), 0, :, 2]
     heading = torch.atan2(forward[:, 0], forward[:, 2])

@@ -64,6 +64,8 @@ _CARRIERS = (FEET, FLOOR, SEAT, NOTHING)
 _ON_FEET, _ON_FLOOR, _ON_SEAT, _ON_NOTHING = range(4)
 #: Candidates are drawn in at least so many at once.
 _LEAST_CANDIDATES = 512
+#: A call draws at most so many at once, which bounds its memory.
+_MOST_CANDIDATES = 8192
 #: After so many rounds arms are drawn in another style, and after so many more it is given up.
 _ROUNDS_AN_ARM, _ROUNDS = 8, 400
 
@@ -145,7 +147,8 @@ class MadePoses:
 
     def __call__(self, batch: int) -> torch.Tensor:
         """[batch, 24, 3, 3] poses, root in the y-up world, heading any way."""
-        return self.draw(batch).rotations
+        sizes = [min(_MOST_CANDIDATES, batch - start) for start in range(0, batch, _MOST_CANDIDATES)]
+        return torch.cat([self.draw(size).rotations for size in sizes])
 
     def draw(self, batch: int) -> MadePoseBatch:
         """Poses with what they are."""
@@ -164,13 +167,10 @@ class MadePoses:
                 arms[rows] = self._arm_styles(way[rows])
             candidates = rows.repeat(max(1, math.ceil(_LEAST_CANDIDATES / len(rows))))
             drawn, fine = self._candidates(way[candidates], arms[candidates], mixed[candidates])
-            # A row's first good candidate: later writes win, so they are written last to first.
-            good = fine.nonzero()[:, 0].flip(0)
-            first = torch.full((batch,), -1, dtype=torch.long, device=device)
-            first = first.scatter_reduce(0, candidates[good], -good, "amax", include_self=False)
-            done = rows[torch.isin(rows, candidates[good])]
-            poses[done] = drawn[-first[done]]
-            rows = rows[~torch.isin(rows, done)]
+            good, none = fine.nonzero()[:, 0], len(candidates)
+            first = torch.full((batch,), none, device=device).scatter_reduce(0, candidates[good], good, "amin")
+            done, rows = rows[first[rows] < none], rows[first[rows] == none]
+            poses[done] = drawn[first[done]]
             if not len(rows):
                 break
         else:
