@@ -18,19 +18,18 @@ import numpy as np
 import roma
 import torch
 
+from benchmarks.protocols.exact_views import depth_beyond_mid_hip
 from diffmocap.body.model import BodyModel
-from diffmocap.body.skeleton import KEYPOINT_NAMES, LIMB_JOINTS, NUM_KEYPOINTS
+from diffmocap.body.skeleton import LIMB_JOINTS, NUM_KEYPOINTS
 from diffmocap.camera.projection import project
 from diffmocap.evaluation.joint_errors import procrustes
 from diffmocap.lifting.lifter import Lifter
-from diffmocap.lifting.network.condition import make_condition
 from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 DATA = Path(__file__).with_name("made_poses.npz")
 FAMILIES = ("seated", "bent", "kick", "floor")
 _DEFAULTS = LiftingSettings()
-_MID_HIP = KEYPOINT_NAMES.index("MidHip")
 
 
 def made_camera() -> CameraIntrinsics:
@@ -86,8 +85,7 @@ class MadePoseSet:
         camera, points = made_camera(), self._points[1]
         K = torch.tensor(camera.matrix, dtype=torch.float32)
         points_px = project(points, K)
-        R_camera_crop = make_condition(points_px, torch.ones(len(self), NUM_KEYPOINTS), K[None]).R_camera_crop
-        depth = ((points - points[:, [_MID_HIP]]) @ R_camera_crop)[..., 2]  # rows times R: in the crop frame
+        depth = depth_beyond_mid_hip(points, points_px, torch.ones(len(self), NUM_KEYPOINTS), K)
         return [
             Keypoints2D(
                 pixels.numpy(), np.ones(NUM_KEYPOINTS, np.float32), camera.width, camera.height,

@@ -114,9 +114,7 @@ def exact_views(body: BodyModel, frames: PoseFrames, case: InputCase, seed: int 
     points_px = points_px + case.noise * 0.5 * size_px.amax(-1)[:, None, None] * noise
     depth = None
     if case.with_depth:
-        R_camera_crop = make_condition(points_px, confidence, K[None]).R_camera_crop
-        depth = ((points_m - points_m[:, [_MID_HIP]]) @ R_camera_crop)[..., 2]  # rows times R: in the crop frame
-        depth = depth + case.depth_noise_m * depth_noise
+        depth = depth_beyond_mid_hip(points_m, points_px, confidence, K) + case.depth_noise_m * depth_noise
     keypoints = [
         Keypoints2D(
             points_px[i].numpy(),
@@ -128,3 +126,17 @@ def exact_views(body: BodyModel, frames: PoseFrames, case: InputCase, seed: int 
         for i in range(len(frames))
     ]
     return ExactViews(rotations, pelvis, betas, joints, R_camera_world[:, :, 1], looks_down, keypoints)
+
+
+def depth_beyond_mid_hip(
+    points_m: torch.Tensor, points_px: torch.Tensor, confidence: torch.Tensor, K: torch.Tensor
+) -> torch.Tensor:
+    """True depths [N, 25] m as :class:`~diffmocap.types.Keypoints2D` has them.
+
+    Args:
+        points_m: [N, 25, 3] keypoints in the optical frame.
+        points_px, confidence: [N, 25, 2] and [N, 25] as they are observed, which the person's box is of.
+        K: [3, 3] of the camera.
+    """
+    R_camera_crop = make_condition(points_px, confidence, K[None]).R_camera_crop
+    return ((points_m - points_m[:, [_MID_HIP]]) @ R_camera_crop)[..., 2]  # rows times R: in the crop frame

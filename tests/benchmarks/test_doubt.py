@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_figures_are_those_of_the_protocol_and_seeded(mocap_dir):
-    lifter, frames = Lifter.load(), draw_frames(mocap_dir / "cmu_smpl30_val.npz", 24)
+    lifter, frames = Lifter.load(), draw_frames(mocap_dir / "cmu_smpl30_val.npz", 8)
     first = doubt_figures(lifter, frames, samples=8, steps=3)
     assert first == doubt_figures(lifter, frames, samples=8, steps=3)
     assert first["best_of_8_mpjpe_mm"] < first["mpjpe_mm"] < 300 and "best_of_10_mpjpe_mm" not in first
