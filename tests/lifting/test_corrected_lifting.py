@@ -107,6 +107,13 @@ def test_every_hypothesis_is_corrected(lifter, truth):
     assert float((after.rotations[0] - after.rotations[1]).abs().max()) > 1e-2
 
 
+def test_gradients_may_pass_through_corrected_poses(lifter, truth):
+    poses = lifter.lift(seen(lifter.body, truth)[5], CAMERA)
+    turn = torch.zeros(1, 24, 3, requires_grad=True)
+    (poses.rotations @ roma.rotvec_to_rotmat(turn)).square().sum().backward()
+    assert turn.grad is not None and not poses.rotations.is_inference()
+
+
 def test_samples_are_not_corrected(lifter, truth):
     """The paper's table and training ask for samples, of which the correction would make projections."""
     from diffmocap.lifting.network.condition import make_condition

