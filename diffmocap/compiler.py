@@ -34,7 +34,7 @@ def compiled(function: Callable) -> Callable:
         kept = dispatcher._cache
         # Numba looks at a function's own file alone, while the code that it keeps holds what the function calls, and
         # constants from elsewhere.
-        kept._cache_file._source_stamp = (kept._cache_file._source_stamp, sources())
+        kept._cache_file._source_stamp = (kept._cache_file._source_stamp, sources(_rooms(function)))
         # A full disk or a damaged file must not keep what is compiled from running.
         kept.load_overload, kept.save_overload = _tried(kept.load_overload), _tried(kept.save_overload)
         return dispatcher
@@ -99,11 +99,17 @@ def array(x: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(x.detach().cpu().double().numpy())
 
 
+def _rooms(function: Callable) -> tuple[str, ...]:
+    """The packages whose code a compiled function may call: one of the lifting calls none of the physics."""
+    lifting = function.__module__.startswith("diffmocap.lifting.")
+    return ("body", "lifting/network") if lifting else ("body", "physics", "refinement")
+
+
 @cache
-def sources() -> str:
-    """All code that compiled functions may come from, in a few letters."""
+def sources(rooms: tuple[str, ...] = ("body", "physics", "refinement")) -> str:
+    """All code that compiled functions of these packages may come from, in a few letters."""
     root = Path(__file__).parent
-    paths = [path for part in ("body", "physics", "refinement") for path in (root / part).rglob("*.py")]
+    paths = [path for part in rooms for path in (root / part).rglob("*.py")]
     return digest_of(root, [Path(__file__), *paths])[:16]
 
 

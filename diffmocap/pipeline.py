@@ -25,6 +25,7 @@ from diffmocap.keypoints.confidence import without_uncertain
 from diffmocap.keypoints.side_exchange import SideKeeper, SideSettings
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.settings import LiftingSettings
+from diffmocap.lifting.tracking.keypoint_history import KeypointHistory, PastKeypoints
 from diffmocap.lifting.tracking.track import HypothesisTrack, TrackedPoses, TrackSettings
 from diffmocap.physics.revolute_torques import on_branch
 from diffmocap.refinement.filter.settings import FilterSettings
@@ -60,6 +61,11 @@ class PipelineSettings:
     refinement: PhysicsSettings | FilterSettings | None = None
     clock: ClockSettings = field(default_factory=ClockSettings)
 
+    @property
+    def up(self) -> tuple[float, float, float] | None:
+        """Unit vector against gravity in the optical frame, where somebody said so."""
+        return self.refinement.ground.up if isinstance(self.refinement, PhysicsSettings) else None
+
 
 @dataclass(frozen=True)
 class PoseResult:
@@ -90,9 +96,12 @@ class PoseResult:
 class LiftingStage(Protocol):
     """The part of :class:`~diffmocap.lifting.lifter.Lifter` that the pipeline uses."""
 
+    hears_past: bool
+
     def lift(
         self, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, settings: LiftingSettings,
-        previous: PoseHypotheses | None = None,
+        previous: PoseHypotheses | None = None, past: PastKeypoints | None = None,
+        up: tuple[float, float, float] | None = None,
     ) -> PoseHypotheses | None: ...  # fmt: skip
 
     def abandon(self) -> None: ...
@@ -117,6 +126,7 @@ class PosePipeline:
         self._refiner = refiner
         self._sides = SideKeeper()
         self._track = HypothesisTrack(body)
+        self._past = KeypointHistory()
         self._lock = threading.Lock()
         self._previous: PoseResult | None = None
         self._arrivals = ArrivalStamps(from_first=True)
@@ -212,18 +222,24 @@ class PosePipeline:
     ) -> PoseResult:
         if tick.restarted:
             self._sides.reset()
+            self._past.reset()
             self._previous = None
         self._track.settings = settings.track
         seen = _as_lifted(keypoints, intrinsics, settings.lifting.min_confidence)
         seen = self._sides.keep(seen, settings.sides)
 
+        past, up = self._past.before(seen.stamp_ns), settings.up
+
+        # A track that starts has no past.
         def lift(previous: PoseHypotheses | None) -> PoseHypotheses | None:
-            poses = self._lifter.lift(seen, intrinsics, settings.lifting, previous)
+            known = None if previous is None else past
+            poses = self._lifter.lift(seen, intrinsics, settings.lifting, previous, past=known, up=up)
             if poses is not None:
                 self._require_finite(poses)
             return poses
 
         continues = settings.lifting.warm_start or settings.lifting.use_previous
+        continues = continues or (settings.lifting.use_past and self._lifter.hears_past)
         tracked = self._track.step(
             lift, seen, settings.lifting.hypotheses, tick.dt_s, restarted=tick.restarted, continues=continues
         )
@@ -232,6 +248,9 @@ class PosePipeline:
             return PoseResult(Outcome.UNSEEN, keypoints.stamp_ns, stopwatch.stop())
         self._clock.pose_came()
         restarted = tick.restarted or tracked.restarted
+        if tracked.restarted:
+            self._past.reset()
+        self._past.add(seen, intrinsics)
         if restarted:
             self._previous = None
         budget_ms = None if deadline_s is None else max(1e3 * (deadline_s - time.perf_counter()), 0.0)
@@ -264,6 +283,7 @@ class PosePipeline:
     def _reset(self, camera_moved: bool = False) -> None:
         self._sides.reset()
         self._track.reset()
+        self._past.reset()
         self._refiner.reset(camera_moved)
         self._clock.reset()
         self._previous = None

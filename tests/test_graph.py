@@ -126,20 +126,21 @@ def test_a_frame_of_any_name_is_published_by_a_node_with_a_valid_one():
 def test_the_physics_hears_of_a_camera_that_was_measured_only():
     """The frames need some height; a guess must not become the floor that feet stand on."""
     guessed = description.webcam().resolve()
-    assert not {"camera_height", "camera_pitch"} & set(by_name(guessed)["pose_node"].parameters)
+    assert not {"camera_height", "camera_pitch", "camera_roll"} & set(by_name(guessed)["pose_node"].parameters)
     assert guessed.static_transforms[0].xyz[2] == 1.0 and guessed.static_transforms[0].rpy == (0.0, 0.0, 0.0)
-    measured = description.webcam().resolve({"camera_height": 1.4, "camera_pitch": 0.2})
-    parameters = by_name(measured)["pose_node"].parameters
-    assert (parameters["camera_height"], parameters["camera_pitch"]) == (1.4, 0.2)
+    given = {"camera_height": 1.4, "camera_pitch": 0.2, "camera_roll": -0.1}
+    parameters = by_name(description.webcam().resolve(given))["pose_node"].parameters
+    assert given.items() <= parameters.items()
 
 
+@pytest.mark.parametrize("angle", ["camera_pitch", "camera_roll"])
 @pytest.mark.parametrize("own", ["tf", "motion", "parameters"])
-def test_a_pitch_makes_gravity_come_from_parameters_unless_the_user_says_otherwise(own, tmp_path):
+def test_an_angle_makes_gravity_come_from_parameters_unless_the_user_says_otherwise(own, angle, tmp_path):
     def ground_from(text: str | None, **given) -> str | None:
         path = tmp_path / "own.yaml"
         if text is not None:
             path.write_text(text)
-        values = {"camera_pitch": "0.0", "params_file": str(path)} | given
+        values = {angle: "0.0", "params_file": str(path)} | given
         return by_name(description.webcam().resolve(values))["pose_node"].parameters.get("ground_from")
 
     assert ground_from(None) == "parameters", "the node will say what is wrong with its file"
@@ -151,7 +152,7 @@ def test_a_pitch_makes_gravity_come_from_parameters_unless_the_user_says_otherwi
     assert ground_from(chosen) is None and ground_from(chosen, namespace="/a/b/") is None
     other = f"/robot/pose_node: {{ros__parameters: {{ground_from: {own}}}}}"
     assert ground_from(other) == "parameters" and ground_from(other, namespace="robot") is None
-    assert ground_from("", camera_pitch="") is None and ground_from("", camera_pitch="", camera_height="1.4") is None
+    assert ground_from("", **{angle: ""}) is None and ground_from("", **{angle: "", "camera_height": "1.4"}) is None
 
 
 def test_what_is_switched_off_does_not_start():
@@ -205,6 +206,7 @@ def test_a_bag_brings_its_own_clock_and_a_video_does_not():
         ("webcam", {"rviz": "maybe"}, "rviz"),
         ("webcam", {"log_level": "loud"}, "log_level"),
         ("webcam", {"camera_pitch": "down"}, "camera_pitch"),
+        ("view", {"static_transforms": "true", "camera_roll": "left"}, "camera_roll"),
         ("replay", {}, "video:= or bag:="),
         ("replay", {"video": "v", "bag": "b"}, "video:= or bag:="),
     ],
@@ -245,6 +247,23 @@ def test_the_camera_looks_forward_from_its_height_and_down_by_its_pitch(height, 
     assert np.allclose(z, [math.cos(pitch), 0, -math.sin(pitch)]), "the optical axis"
     assert np.allclose(x, [0, -1, 0]), "image x is to the right, map y to the left"
     assert np.allclose(y, np.cross(z, x)) and y[2] < 0, "image y is down"
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("roll", [0.2, -0.2, math.pi / 2, math.pi])
+def test_a_roll_turns_the_picture_s_axes_clockwise_and_leaves_the_optical_axis(name, roll):
+    """Clockwise as seen from behind: what was right comes down, and what was down comes left."""
+
+    def axes(**angles) -> np.ndarray:
+        given = COMPLETE[name] | {"static_transforms": True, "camera_pitch": 0.3} | angles
+        map_link, link_optical = GRAPHS[name]().resolve(given).static_transforms
+        return (matrix(map_link) @ matrix(link_optical))[:3, :3].T
+
+    right, down, ahead = axes()
+    x, y, z = axes(camera_roll=roll)
+    assert np.allclose(z, ahead)
+    assert np.allclose(x, math.cos(roll) * right + math.sin(roll) * down)
+    assert np.allclose(y, math.cos(roll) * down - math.sin(roll) * right)
 
 
 def test_quaternions_are_those_of_fixed_axis_roll_pitch_yaw():

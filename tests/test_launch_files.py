@@ -35,7 +35,7 @@ CASES = [
     ("view", {}),
     ("view", {"joint_sliders": "true"}),
     ("view", {"joint_sliders": "true", "namespace": "", "frame_prefix": "alice/"}),
-    ("view", {"static_transforms": "true", "camera_height": "1.6"}),
+    ("view", {"static_transforms": "true", "camera_height": "1.6", "camera_roll": "-1.5"}),
     ("view", {"joint_sliders": "true", "robot_state_publisher": "false"}),
 ]
 

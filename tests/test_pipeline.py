@@ -41,10 +41,13 @@ KNEE_Y = JOINT_ANGLE_NAMES.index("left_knee_y")
 class KnownLifter:
     """Returns ``pose(stamp in s)``, or None where fewer keypoints are visible than the settings ask for."""
 
-    def __init__(self, pose):
-        self.pose, self.calls = pose, []
+    hears_past = False
 
-    def lift(self, keypoints, intrinsics, settings, previous=None):
+    def __init__(self, pose):
+        self.pose, self.calls, self.told = pose, [], []
+
+    def lift(self, keypoints, intrinsics, settings, previous=None, past=None, up=None):
+        self.told.append((past, up))
         self.calls.append((keypoints, settings, previous))
         if keypoints.visible < settings.min_keypoints:
             return None
@@ -149,8 +152,8 @@ def test_a_lost_track_starts_again_in_the_same_step(make):
     pipeline = make(bent_knee(lambda t: 0.0 if t < 0.5 else 1.0), settings)
     lift, errors = pipeline._lifter.lift, []
 
-    def lost(seen, intrinsics, settings, previous=None):
-        poses = lift(seen, intrinsics, settings, previous)
+    def lost(seen, intrinsics, settings, previous=None, **told):
+        poses = lift(seen, intrinsics, settings, previous, **told)
         poses.score[:] = -0.02 if previous is None or seen.stamp_ns < 500 * MS else -0.3
         errors.append(-float(poses.score))
         return poses
@@ -171,7 +174,7 @@ def test_sides_that_the_detector_exchanges_are_lifted_as_they_are_where_asked_fo
         points = given[mirror] if i == 4 else given
         pipeline.step(Keypoints2D(points, np.ones(25, np.float32), 640, 480, 33 * i * MS), INTRINSICS)
     assert all(np.array_equal(call[0].points_px, given) for call in pipeline._lifter.calls)
-    pipeline.settings = UNSMOOTHED  # they pass by default
+    pipeline.settings = replace(UNSMOOTHED, sides=SideSettings(enabled=False))  # they pass where that is off
     pipeline.step(Keypoints2D(given[mirror], np.ones(25, np.float32), 640, 480, 200 * MS), INTRINSICS)
     assert np.array_equal(pipeline._lifter.calls[-1][0].points_px, given[mirror])
 
@@ -278,6 +281,94 @@ def test_a_lost_track_is_a_beginning_for_refinement_too(body):
     assert pipeline._refiner.steps == ["begins", 33, "begins"]
 
 
+def test_the_lifter_is_told_where_up_is_as_far_as_somebody_said_so(body):
+    """From the next image on, with physics off too; what is only found from the motion is not told."""
+    pipeline = PosePipeline(KnownLifter(bent_knee(lambda t: 0.3)), Told(body), body, PipelineSettings())
+    placed, turned = KnownGround.from_camera(1.4, 0.3, -0.2), KnownGround.from_camera(None, 0.0, 0.5)
+    known = [PhysicsSettings(ground=placed), PhysicsSettings(False, ground=turned)]
+    for i, refinement in enumerate([*known, PhysicsSettings(), FilterSettings(), None]):
+        pipeline.settings = replace(pipeline.settings, refinement=refinement)
+        pipeline.step(keypoints(33 * i), INTRINSICS)
+    assert [up for _, up in pipeline._lifter.told] == [placed.up, turned.up, None, None, None]
+    assert placed.up == pytest.approx((0.1898, -0.9363, -0.2955), abs=1e-4)
+
+
+def moved(i: int, by_px: float = 0.0) -> Keypoints2D:
+    """Of image i at 30 Hz, in which all keypoints have moved on by a pixel."""
+    seen = keypoints(1e3 * i / 30)
+    seen.points_px[:] += i + by_px
+    return seen
+
+
+def past_places(past) -> list[np.ndarray | None]:
+    """Where the first keypoint was at each earlier time [px], which it must be known for; None: nothing is known."""
+    places = past.rays[:, 0] * (INTRINSICS.fx, INTRINSICS.fy) + (INTRINSICS.cx, INTRINSICS.cy)
+    assert all(c.all() or not c.any() for c in past.confidence)
+    return [place if c.any() else None for place, c in zip(places, past.confidence, strict=True)]
+
+
+@pytest.mark.parametrize("how", ["reset", "silence", "elsewhere", "unexplained"])
+def test_a_lifter_that_hears_the_past_is_told_the_keypoints_before(body, how):
+    """From a track's second image on; those of a track before are never told again."""
+    lifter = KnownLifter(bent_knee(lambda t: 0.3))
+    lifter.hears_past, lift, restart, settled = True, lifter.lift, 20, False
+
+    def explained(seen, *rest, **told):
+        poses = lift(seen, *rest, **told)
+        misled = told["past"] is not None and seen.stamp_ns >= moved(restart).stamp_ns and not settled
+        poses.score[:] = -0.3 if how == "unexplained" and misled else -0.02
+        return poses
+
+    lifter.lift = explained
+    pipeline = PosePipeline(lifter, Told(body), body, PipelineSettings(clock=ClockSettings(0.2)))
+    for i in range(restart):
+        pipeline.step(moved(i), INTRINSICS)
+    pasts = [past for past, _ in lifter.told]
+    assert pasts[0] is None and len(pasts) == restart
+    for i in (1, 2, 8, 19):
+        told = past_places(pasts[i])
+        for place, lag in zip(told, (1, 3, 7, 15), strict=True):  # images ago
+            assert (place is not None) == (lag <= i)
+            if lag <= i:
+                assert place == pytest.approx(moved(i - lag).points_px[0], abs=1e-2)
+
+    first = restart + (8 if how == "silence" else 0)
+    if how == "reset":
+        pipeline.reset()
+    for _ in range(5):  # a track that explains nothing is given some images before it is found to be lost
+        result = pipeline.step(moved(first, 400.0 * (how == "elsewhere")), INTRINSICS)
+        if result.outcome is not Outcome.TRACKED:
+            break
+        first += 1
+    assert result.outcome is (Outcome.STARTED if how in ("reset", "silence") else Outcome.RESTARTED)
+    assert lifter.told[-1][0] is None
+    settled = True
+    pipeline.step(moved(first + 1, 400.0 * (how == "elsewhere")), INTRINSICS)
+    newest, *older = past_places(lifter.told[-1][0])
+    expected = moved(first, 400.0 * (how == "elsewhere")).points_px[0]
+    assert newest == pytest.approx(expected, abs=1e-2) and older == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    "hears_past, use_past, continues", [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_what_a_lifter_that_hears_the_past_lifts_goes_on(body, hears_past, use_past, continues):
+    """Without a warm start too: other hypotheses than the first are fresh ones only where the image alone is told."""
+    lifter, followed = KnownLifter(bent_knee(lambda t: 0.3)), []
+    lifter.hears_past = hears_past
+    settings = PipelineSettings(lifting=LiftingSettings(use_past=use_past))
+    pipeline = PosePipeline(lifter, Told(body), body, settings)
+    follow = pipeline._track.step
+
+    def noted(*given, **named):
+        followed.append(named["continues"])
+        return follow(*given, **named)
+
+    pipeline._track.step = noted
+    pipeline.step(keypoints(0), INTRINSICS)
+    assert followed == [continues]
+
+
 @pytest.mark.parametrize("refinement", [None, FilterSettings(enabled=False)])
 def test_the_longest_gap_is_the_pipeline_s_setting(make, refinement):
     for max_gap_s, outcome in ((0.2, Outcome.STARTED), (0.4, Outcome.TRACKED)):
@@ -354,8 +445,8 @@ def test_physics_gives_velocities_efforts_and_where_asked_a_lag(body):
     for lag in (0, 3):
         settings = PipelineSettings(refinement=replace(physics, live=replace(live, lag_frames=lag)))
         pipeline = PosePipeline(KnownLifter(pose), PhysicsRefiner(body), body, settings)
-        pipeline._lifter.lift = lambda seen, *rest, lift=pipeline._lifter.lift: lift(
-            replace(seen, confidence=np.ones(25, np.float32)), *rest
+        pipeline._lifter.lift = lambda seen, *rest, lift=pipeline._lifter.lift, **told: lift(
+            replace(seen, confidence=np.ones(25, np.float32)), *rest, **told
         )
         results = [pipeline.step(replace(unseen, stamp_ns=33 * i * MS), INTRINSICS) for i in range(18)]
         assert [r.outcome for r in results[: lag + 1]] == [Outcome.DELAYED] * lag + [Outcome.STARTED]

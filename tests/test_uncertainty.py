@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from diffmocap.evaluation.calibration import (
+    coverage,
     error_of_mean,
     rank_correlation,
     rank_correlation_by_joint,
@@ -62,3 +63,23 @@ def test_samples_that_are_too_sure_lie_above_the_diagonal(ensemble):
     narrow = mean + 0.5 * (samples - mean)
     predicted, observed = reliability(spread(narrow), error_of_mean(narrow, truth), samples.shape[1])
     assert (observed[2:-1] > 1.7 * predicted[2:-1]).all()
+
+
+@pytest.mark.parametrize("samples", [2, 5, 8])
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_truth_drawn_like_the_samples_is_covered_as_often_as_said(ensemble, samples, share):
+    drawn, truth = ensemble
+    inside = coverage(drawn[:, :samples], truth, share)
+    assert inside.shape == (2000, 3) and inside.mean() == pytest.approx(share, abs=0.02)
+
+
+def test_coverage_of_samples_that_are_too_sure_or_far_off_is_low(ensemble):
+    drawn, truth = ensemble
+    centre = drawn.mean(1, keepdims=True)
+    sure = centre + 0.5 * (drawn - centre)
+    assert coverage(sure, truth, 0.5).mean() < 0.3 and coverage(sure, truth, 0.9).mean() < 0.7
+    assert coverage(drawn, truth + 1e3, 0.8).max() == 0
+    middle = drawn.mean(1)
+    assert coverage(drawn, middle, 0.5).min() == 1, "the samples' own mean is inside"
+    same = np.ones((4, 9, 2, 3))
+    assert coverage(same, same[:, 0], 0.5) == pytest.approx(0.5), "equal distances share their ranks"

@@ -76,6 +76,27 @@ def test_calibration_sees_frames_with_larger_errors():
     assert abs(WildFigures(r).calibration()["spread_error_rank_correlation"]) < 0.1
 
 
+def test_coverage_is_told_of_all_joints_and_of_unseen_ones():
+    """Truths as far from the samples' centre as samples are, but for one wrist, seen in half of the frames, that is
+    far off where it is not seen."""
+    g = torch.Generator().manual_seed(3)
+    r = result(300, 10)
+    centre = r.truth + 0.1 * torch.randn(300, 24, 3, generator=g)
+    r.joints = centre[:, None] + 0.1 * torch.randn(300, 10, 24, 3, generator=g)
+    r.visible[:] = True
+    r.visible[::2, 20] = False
+    first = WildFigures(r).calibration()
+    assert first["coverage"]["50"] == pytest.approx(0.5, abs=0.03) and first["coverage"]["90"] == pytest.approx(
+        0.9, abs=0.03
+    )
+    assert first["unseen"]["share"] == pytest.approx(0.5 / 12, abs=1e-3)
+    assert first["unseen"]["coverage"]["90"] == pytest.approx(0.9, abs=0.06)
+    assert abs(first["unseen"]["spread_error_rank_correlation"]) < 0.25
+    r.joints[::2, :, 20] += 3.0
+    far = WildFigures(r).calibration()
+    assert far["unseen"]["coverage"] == {"50": 0.0, "90": 0.0} and far["coverage"]["90"] > 0.85
+
+
 def test_plain_figures_name_the_best_of_ten_of_more():
     r = result(20, 12)
     figures = WildFigures(r)

@@ -64,6 +64,14 @@ class Ranks:
         dist.all_reduce(total)
         return total / self.world
 
+    def any(self, here: bool) -> bool:
+        """Whether it is so on some process."""
+        if self.world == 1:
+            return here
+        value = torch.tensor(float(here), device=self.device)
+        dist.all_reduce(value)
+        return value.item() > 0
+
     def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Replaces every gradient by its mean over the processes, in one message."""
         if self.world == 1:

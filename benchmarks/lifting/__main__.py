@@ -1,11 +1,13 @@
-"""The lifting model under both protocols, on film and live: ``python -m benchmarks.lifting --json``.
+"""The lifting model under its protocols, on film and live: ``python -m benchmarks.lifting --json``.
 
-Four parts. *paper*: pixel alignment error under the diffusion paper's protocol at w = 0, 0.5 and 2, beside the MLP.
+Seven parts. *paper*: pixel alignment error under the diffusion paper's protocol at w = 0, 0.5 and 2, beside the MLP.
 *wild*: K samples of people before any camera with a detector's noise: errors, best of K, plausibility, diversity,
-calibration. *synthetic*: rendered video through the whole pipeline, beside MediaPipe's own 3D. *live*: the live sampler
-against DDIM with 50 steps. Every fifth frame of every test clip; ``--quick`` takes 256 of these, drawn from a seed with
-each clip's share, and some of the films: at most ten minutes on two cores. ``--json`` ends with one JSON line. Writes a
-dated page with plots to ``benchmarks/results``.
+calibration, and people who lie or stand on their hands. *exact*: how near poses come where the keypoints are exact.
+*made*: the same for poses beyond the motion capture. *real*: a real clip with ground truth, whole pipeline, beside
+MediaPipe's own 3D. *synthetic*: the same on rendered video. *live*: the live sampler against DDIM with 50 steps. Every
+fifth frame of every test clip for the first two; ``--quick`` takes 256 of these, drawn from a seed with each clip's
+share, and some of the films: at most ten minutes on two cores. ``--json`` ends with one JSON line, which lacks the
+figures of the real clip where there is none. Writes a dated page with plots to ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -16,25 +18,33 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-from tqdm import tqdm
-
 from benchmarks.lifting.baselines import MLP, Baseline, load_baselines
 from benchmarks.lifting.lifting_page import FULL_RUN, REMARKS, page, page_head
+from benchmarks.lifting.parts import (
+    TURNS_DEG,
+    exact_part,
+    made_part,
+    paper_figures,
+    real_part,
+    synthetic_figures,
+    wild_figures,
+    wild_samples,
+)
 from benchmarks.page.command import benchmark_parser, clips_option, end_with_json, shared_options
 from benchmarks.page.report import REPOSITORY, RESULTS, Page, commit, hardware, mocap_file, page_arguments, today
 from benchmarks.page.targets import load_full_run, load_remarks, save_full_run
+from benchmarks.protocols.exact_input import FRAMES as EXACT_FRAMES
+from benchmarks.synthetic.scenes import SCENES, Scene
 from diffmocap.body.model import BodyModel
-from diffmocap.evaluation.joint_errors import pa_mpjpe_mm
-from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol, paper_view
 from diffmocap.evaluation.pose_frames import PoseFrames
-from diffmocap.evaluation.wild_protocol import evaluate_wild_protocol
+from diffmocap.evaluation.wild_protocol import DEFAULT_VIEWS
 from diffmocap.evaluation.wild_scores import WildFigures
+from diffmocap.evaluation.wild_views import WildConfig
+from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.weights import load_weights, weights_file
 from diffmocap.resources import sha256_of
 
-PARTS = ("paper", "wild", "synthetic", "live")
+PARTS = ("paper", "wild", "exact", "made", "real", "synthetic", "live")
 #: Weights of classifier-free guidance in the paper's table.
 GUIDANCE = (0.0, 0.5, 2.0)
 QUICK_FRAMES, QUICK_SEED = 256, 0
@@ -46,71 +56,16 @@ QUICK_FILMS = (
 SAMPLES, SAMPLES_BESIDE = 20, 10
 #: Guidance of the wild protocol's samples, chosen on the validation split.
 WILD_GUIDANCE = 2.0
+#: Frames of the exact protocol of a quick run, and those that inverse kinematics solves, a second each and case.
+QUICK_EXACT_FRAMES = 120
+SOLVED, QUICK_SOLVED = 24, 4
 #: Kinds of poses in the pose grid.
 GRID_ROWS = 6
 
 
-def progress(total: int, text: str) -> tqdm:
-    """A bar on stderr that counts frames."""
-    return tqdm(total=total, unit="frame", desc=text, file=sys.stderr, dynamic_ncols=True)
-
-
-def paper_figures(model, body: BodyModel, frames: PoseFrames, steps: int, seed: int, text: str) -> dict:
-    """Figures of the paper's protocol, each keyed by guidance weight."""
-    keys = ("pixel_error", "pixel_error_standard_error", "mpjpe_mm", "pa_mpjpe_mm")
-    out: dict = {key: {} for key in keys} | {"frames": len(frames)}
-    origin = torch.zeros(len(frames), 3, device=body.device)
-    truth = paper_view(body, frames.rotations.to(body.device))[0]
-    joints = body.forward_kinematics(truth, origin)[1].cpu().numpy()
-    for w in GUIDANCE:
-        with progress(len(frames), f"{text}, w = {w}") as bar:
-            result = evaluate_paper_protocol(
-                model, body, frames.rotations, w, steps, seed, batch=64, progress=bar.update
-            )
-        found = body.forward_kinematics(result.rotations.to(body.device), origin)[1].cpu().numpy()
-        deviation = result.pixel_error.std() if len(frames) > 1 else torch.tensor(0.0)
-        values = (
-            round(float(result.pixel_error.mean()), 5), round(float(deviation / len(frames) ** 0.5), 5),
-            round(1e3 * float(result.mpjpe_m.mean()), 1), round(pa_mpjpe_mm(found, joints), 1),
-        )  # fmt: skip
-        for key, value in zip(keys, values, strict=True):
-            out[key][f"{w:.1f}"] = value
-    return out
-
-
-def wild_samples(
-    model, body: BodyModel, frames: PoseFrames, samples: int, guidance: float, steps: int, seed: int
-) -> WildFigures:
-    """The wild protocol with one guidance weight."""
-    with progress(len(frames), f"wild protocol, {samples} samples, w = {guidance:g}") as bar:
-        result = evaluate_wild_protocol(
-            model, body, frames.rotations, samples, guidance, steps, seed, frames.numbers, progress=bar.update
-        )
-    return WildFigures(result)
-
-
-def wild_figures(wild: WildFigures, guidance: float, beside: dict[float, WildFigures]) -> dict:
-    """Plain values of the wild protocol, and what other guidance weights give."""
-    everything = np.ones(len(wild.result), bool)
-    figures = wild.of(everything) | wild.calibration() | {"guidance": guidance}
-    by_guidance = {
-        f"{w:.1f}": f.of(everything) | f.calibration() | {"by_stratum": f.by_stratum()}
-        for w, f in sorted(beside.items())
-    }
-    return figures | {
-        "best_of_mpjpe_mm": wild.best_of(), "by_stratum": wild.by_stratum(), "by_guidance": by_guidance
-    }  # fmt: skip
-
-
-def synthetic_figures(weights: str | None, mocap: Path, films: Path, quick: bool, device: str) -> dict:
-    """Errors on synthetic video, whole pipeline, over all films and by film."""
-    from benchmarks.synthetic.scenes import SCENES
-    from benchmarks.synthetic.synthetic_video import film_figures
-    from diffmocap.pipeline import PosePipeline
-
-    scenes = [s for s in SCENES if not quick or (s.piece.clip, s.view.yaw_deg) in QUICK_FILMS]
-    figures, by_film = film_figures(scenes, mocap, films, PosePipeline.load(weights, device=device))
-    return figures | {"by_film": by_film}
+def films(quick: bool) -> list[Scene]:
+    """The scenes that are filmed."""
+    return [s for s in SCENES if not quick or (s.piece.clip, s.view.yaw_deg) in QUICK_FILMS]
 
 
 def measure_baseline(name: str, args: argparse.Namespace, frames: PoseFrames, data: Path) -> Baseline:
@@ -120,7 +75,7 @@ def measure_baseline(name: str, args: argparse.Namespace, frames: PoseFrames, da
     kind = model.config.parameterisation
     subset = frames.stratified(QUICK_FRAMES, QUICK_SEED)
     full, quick = (
-        paper_figures(model, body, part, args.steps, args.seed, f"{name}, {len(part)} frames")
+        paper_figures(model, body, part, GUIDANCE, args.steps, args.seed, f"{name}, {len(part)} frames")
         for part in (frames, subset)
     )
     return Baseline(
@@ -132,7 +87,8 @@ def measure_baseline(name: str, args: argparse.Namespace, frames: PoseFrames, da
 
 def headline(parts: dict, baselines: Sequence[Baseline], quick: bool) -> dict:
     """The figures that the JSON line names; None where a part was not run."""
-    paper, wild, synthetic, live = (parts.get(p) or {} for p in PARTS)
+    paper, wild, exact, made, real, synthetic, live = (parts.get(p) or {} for p in PARTS)
+    lifted = exact.get("lifted", {})
     mlp = parts.get(MLP) or next((b.figures(quick) for b in baselines if b.name == MLP), {})
     return {
         "pixel_error": paper.get("pixel_error"),
@@ -140,6 +96,10 @@ def headline(parts: dict, baselines: Sequence[Baseline], quick: bool) -> dict:
         "wild_mpjpe_mm": wild.get("mpjpe_mm"),
         "wild_pa_mpjpe_mm": wild.get("by_stratum", {}).get("whole", {}).get("pa_mpjpe_mm"),
         "wild_best_of_10_mpjpe_mm": wild.get("best_of_10_mpjpe_mm"),
+        "exact_pa_mpjpe_mm": lifted.get("exact", {}).get("pa_mpjpe_mm"),
+        "exact_depth_pa_mpjpe_mm": lifted.get("exact_depth", {}).get("pa_mpjpe_mm"),
+        "made_poses_pa_mpjpe_mm": made.get("made_poses_pa_mpjpe_mm"),
+        **real_headline(real),
         "synthetic_pa_mpjpe_mm": synthetic.get("pa_mpjpe_mm"),
         "synthetic_baseline_pa_mpjpe_mm": synthetic.get("baseline_pa_mpjpe_mm"),
         "spread_error_rank_correlation": wild.get("spread_error_rank_correlation"),
@@ -148,6 +108,17 @@ def headline(parts: dict, baselines: Sequence[Baseline], quick: bool) -> dict:
         "mean_error_ratio": live.get("mean_error_ratio"),
         "sample_error_ratio": live.get("sample_error_ratio"),
     }
+
+
+def real_headline(real: dict) -> dict[str, float]:
+    """Means of the four views; nothing where the clip was missing."""
+    if not real:
+        return {}
+    ours, theirs = real["lifted"]["mean"], real["mediapipe"]["mean"]
+    return {
+        "real_pa_mpjpe_mm": ours["pa_mpjpe_mm"], "real_mpjpe_mm": ours["mpjpe_mm"],
+        "real_baseline_pa_mpjpe_mm": theirs["pa_mpjpe_mm"],
+    }  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -166,21 +137,30 @@ def run(args: argparse.Namespace) -> dict:
     model, body = load_weights(args.weights, args.device), BodyModel.load(device=args.device)
     parts, wild = {}, None
     if "paper" in args.parts:
-        parts["paper"] = paper_figures(model, body, frames, args.steps, args.seed, "paper protocol")
+        parts["paper"] = paper_figures(model, body, frames, GUIDANCE, args.steps, args.seed, "paper protocol")
         if args.mlp_weights:
             mlp = load_weights(args.mlp_weights, args.device)
-            parts[MLP] = paper_figures(mlp, body, frames, args.steps, args.seed, "paper protocol, MLP")
+            parts[MLP] = paper_figures(mlp, body, frames, GUIDANCE, args.steps, args.seed, "paper, MLP")
     if "wild" in args.parts:
 
-        def samples(count: int, w: float) -> WildFigures:
-            return wild_samples(model, body, frames, count, w, args.wild_steps, args.seed)
+        def samples(count: int, w: float, config: WildConfig = DEFAULT_VIEWS) -> WildFigures:
+            return wild_samples(model, body, frames, count, w, args.wild_steps, args.seed, config)
 
         w = args.wild_guidance
         wild = samples(SAMPLES, w)
         beside = {} if args.quick else {other: samples(SAMPLES_BESIDE, other) for other in GUIDANCE if other != w}
-        parts["wild"] = wild_figures(wild, w, beside)
+        turned = {angle: samples(1, w, WildConfig(turned_deg=angle)) for angle in TURNS_DEG}
+        parts["wild"] = wild_figures(wild, w, beside, turned)
+    lifter = Lifter(model, body)
+    if "exact" in args.parts:
+        count = args.frames or (QUICK_EXACT_FRAMES if args.quick else EXACT_FRAMES)
+        parts["exact"] = exact_part(lifter, data, count, QUICK_SOLVED if args.quick else SOLVED)
+    if "made" in args.parts:
+        parts["made"] = made_part(lifter)
+    if "real" in args.parts and (real := real_part(lifter)) is not None:
+        parts["real"] = real
     if "synthetic" in args.parts:
-        parts["synthetic"] = synthetic_figures(args.weights, data, args.films, args.quick, args.device)
+        parts["synthetic"] = synthetic_figures(args.weights, data, args.films, films(args.quick), args.device)
     if "live" in args.parts:
         from benchmarks.lifting.live_sampling import live_figures
 

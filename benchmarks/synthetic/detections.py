@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,9 +13,8 @@ import roma
 import torch
 from tqdm import tqdm
 
+from benchmarks.detector.video_landmarks import landmarks_of
 from diffmocap.body.model import BodyModel
-from diffmocap.keypoints.body25 import NUM_LANDMARKS
-from diffmocap.keypoints.mediapipe_detector import Detector
 from diffmocap.types import Frame
 
 #: Changes whenever other things are recorded, so that records kept from before are made anew.
@@ -89,24 +88,20 @@ def _detect(film: Path, body: BodyModel) -> dict[str, np.ndarray]:
         size = np.array([data["width"], data["height"]])
         keypoints, rotations = _true_keypoints(data, body)
     count = len(joints)
-    landmarks_px = np.full((count, NUM_LANDMARKS, 2), np.nan, np.float32)
-    visibility = np.zeros((count, NUM_LANDMARKS), np.float32)
-    world = np.full((count, NUM_LANDMARKS, 3), np.nan, np.float32)
     stamp_ns = np.round(np.arange(count) / float(fps) * 1e9).astype(np.int64)
-    video = cv2.VideoCapture(str(film))
-    with Detector() as detector:
-        for t in range(count):
-            ok, image = video.read()
-            if not ok:
-                raise SystemExit(f"{film} ends after {t} of {count} frames; delete it and run again")
-            found = detector.detect_full(Frame(image, int(stamp_ns[t]), t))
-            if found.landmarks_px is None or found.world_landmarks is None:
-                continue
-            landmarks_px[t], visibility[t], world[t] = found.landmarks_px, found.visibility, found.world_landmarks
-    video.release()
     return {
-        "frame": np.arange(count), "stamp_ns": stamp_ns, "landmarks_px": landmarks_px,
-        "visibility": visibility, "world": world, "keypoints": keypoints, "joints": joints,
+        **landmarks_of(_images(film, stamp_ns)),
+        "frame": np.arange(count), "stamp_ns": stamp_ns, "keypoints": keypoints, "joints": joints,
         "root": rotations[:, 0], "K": np.broadcast_to(K, (count, 3, 3)).copy(),
         "size": np.broadcast_to(size, (count, 2)).copy(),
     }  # fmt: skip
+
+
+def _images(film: Path, stamp_ns: np.ndarray) -> Iterator[Frame]:
+    video = cv2.VideoCapture(str(film))
+    for t, stamp in enumerate(stamp_ns.tolist()):
+        ok, image = video.read()
+        if not ok:
+            raise SystemExit(f"{film} ends after {t} of {len(stamp_ns)} frames; delete it and run again")
+        yield Frame(image, stamp, t)
+    video.release()

@@ -1,4 +1,4 @@
-"""Does the spread of K samples predict the error? Rank correlation and reliability of an ensemble.
+"""Does the spread of K samples predict the error? Rank correlation, reliability and coverage of an ensemble.
 
 Samples are [N, K, J, 3], truth [N, J, 3], in one unit of length and one frame.
 """
@@ -43,6 +43,23 @@ def reliability(spread: np.ndarray, error: np.ndarray, samples: int, bins: int =
     predicted = [np.sqrt((1 + 1 / samples) * np.mean(spread.reshape(-1)[g] ** 2)) for g in groups]
     observed = [np.sqrt(np.mean(error.reshape(-1)[g] ** 2)) for g in groups]
     return np.array(predicted), np.array(observed)
+
+
+def coverage(samples: np.ndarray, truth: np.ndarray, share: float) -> np.ndarray:
+    """[N, J] in [0, 1], whether the truth lies in the region that should hold it with probability ``share``.
+
+    The region is a ball about the mean. Of the K samples and the truth, each has a rank by its distance from the mean
+    of all K + 1, and the truth is inside where its rank is among the first ``share`` of them (a multivariate rank
+    histogram, Gneiting et al. 2008, section 2). The share of K + 1 ranks is seldom a whole number: the rank that it
+    ends in counts in part, and equal distances share their ranks. The mean is therefore ``share``, for any K and any
+    distribution, where truth and samples are drawn alike; less says that the samples are too sure.
+    """
+    count = samples.shape[1]
+    pooled = np.concatenate([truth[:, None], samples], axis=1)
+    distance = np.linalg.norm(pooled - pooled.mean(axis=1, keepdims=True), axis=-1)
+    true, others = distance[:, :1], distance[:, 1:]
+    rank = (others < true).sum(axis=1) + 0.5 * (others == true).sum(axis=1)
+    return np.clip(share * (count + 1) - rank, 0.0, 1.0)
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

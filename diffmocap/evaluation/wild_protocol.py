@@ -19,12 +19,15 @@ from diffmocap.body.skeleton import KEYPOINT_FROM_JOINT, NUM_JOINTS
 from diffmocap.camera.projection import rays_to
 from diffmocap.evaluation.frame_draws import FrameDraws
 from diffmocap.evaluation.wild_views import WildConfig, WildView, wild_views
-from diffmocap.lifting.network.condition import root_from_network
+from diffmocap.lifting.network.condition import Condition, root_from_network
 from diffmocap.lifting.network.denoiser import TransformerDenoiser
 from diffmocap.lifting.sampling.ddim import ddim_sample, ddim_timesteps
 from diffmocap.lifting.sampling.guidance import guided_denoiser
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from diffmocap.lifting.translation import solve_translation
+
+#: ``sample(condition, K)``: rotations [B * K, 24, 3, 3] for B conditions, root in the optical frame, K varying fastest.
+SamplePoses = Callable[[Condition, int], torch.Tensor]
 
 #: A joint may pass the limits of ``joint_angles.LIMITS_DEG`` by this angle [rad] (5 degrees) and still count as inside.
 LIMIT_TOLERANCE = 0.0873
@@ -71,8 +74,9 @@ def evaluate_wild_protocol(
     model: TransformerDenoiser, body: BodyModel, rotations: torch.Tensor, samples: int = 10, guidance: float = 0.0,
     steps: int = 10, seed: int = 0, frames: Sequence[int] | torch.Tensor | None = None, batch: int = 32,
     progress: Callable[[int], object] | None = None, config: WildConfig = DEFAULT_VIEWS,
+    sample: SamplePoses | None = None,
 ) -> WildResult:  # fmt: skip
-    """K = ``samples`` DDIM samples for each y-up world pose [N, 24, 3, 3].
+    """K = ``samples`` DDIM samples for each y-up world pose [N, 24, 3, 3], or those of ``sample``.
 
     ``frames`` [N] are the frames' numbers (default: 0 to N - 1); with ``seed`` they decide view and noise, so that a
     frame's figures do not depend on the batch or on the other frames, nor sample k on how many follow. ``progress``
@@ -84,11 +88,14 @@ def evaluate_wild_protocol(
     parts = []
     for poses, chunk in zip(rotations.split(batch), numbers.split(batch), strict=True):
         view = wild_views(body, poses, chunk, seed, config)
-        code = model.encode_condition(view.condition).repeat(samples)
-        denoise = guided_denoiser(model, schedule, code, guidance, timesteps=timesteps)
-        x = FrameDraws(seed, chunk, stream=1).normal(samples, NUM_JOINTS, 6).flatten(0, 1).to(body.device)
-        sixd = model.unstandardise(ddim_sample(denoise, x, schedule, timesteps))
-        found = root_from_network(matrix_from_6d(sixd), view.condition.R_camera_crop.repeat_interleave(samples, 0))
+        if sample is None:
+            code = model.encode_condition(view.condition).repeat(samples)
+            denoise = guided_denoiser(model, schedule, code, guidance, timesteps=timesteps)
+            x = FrameDraws(seed, chunk, stream=1).normal(samples, NUM_JOINTS, 6).flatten(0, 1).to(body.device)
+            sixd = model.unstandardise(ddim_sample(denoise, x, schedule, timesteps))
+            found = root_from_network(matrix_from_6d(sixd), view.condition.R_camera_crop.repeat_interleave(samples, 0))
+        else:
+            found = sample(view.condition, samples)
         parts.append(_compare(body, view, found, samples))
         if progress is not None:
             progress(len(chunk))

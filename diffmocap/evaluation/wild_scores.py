@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffmocap.body.skeleton import JOINT_NAMES
-from diffmocap.evaluation.calibration import error_of_mean, rank_correlation_by_joint, reliability, spread
+from diffmocap.body.skeleton import JOINT_NAMES, KEYPOINT_FROM_JOINT
+from diffmocap.evaluation.calibration import (
+    coverage,
+    error_of_mean,
+    rank_correlation,
+    rank_correlation_by_joint,
+    reliability,
+    spread,
+)
 from diffmocap.evaluation.joint_errors import procrustes
 from diffmocap.evaluation.wild_protocol import WildResult
 from diffmocap.evaluation.wild_views import STRATA
 
 #: Best of so many samples is among the plain figures (of all where there are fewer).
 BEST_OF = 10
+#: Regions whose coverage is told.
+REGIONS = (0.5, 0.9)
+#: A joint has a rank correlation over the frames that do not show it from so many of them on.
+LEAST_UNSEEN = 20
+#: Columns, below the pelvis, of the joints of which the protocol knows whether they are seen.
+_KNOWN_SEEN = [j - 1 for j in sorted(KEYPOINT_FROM_JOINT.values())]
 
 
 class WildFigures:
@@ -73,11 +86,14 @@ class WildFigures:
     def calibration(self) -> dict:
         """Spread of the samples against error over the frames: by joint, and in ten bins of equal size.
 
-        None where it is not defined: with a single sample or a single frame.
+        ``coverage`` is of the regions that should hold 50 and 90 % of the truths (:func:`~.calibration.coverage`), over
+        all joints; ``unseen`` holds the same figures over the limb joints whose keypoint was not detected. None where
+        it is not defined: with a single sample or a single frame.
         """
         names = ("spread_error_rank_correlation", "spread_single_error_rank_correlation")
         if self.spread is None or len(self.spread) < 2:
-            return dict.fromkeys((*names, "rank_correlation_by_joint", "rank_correlation_of_first", "reliability_mm"))
+            others = ("rank_correlation_by_joint", "rank_correlation_of_first", "reliability_mm", "coverage", "unseen")
+            return dict.fromkeys((*names, *others))
         mean, single = (rank_correlation_by_joint(self.spread, e) for e in (self.error, self.single))
         predicted, observed = reliability(self.spread, self.error, self.mpjpe.shape[1])
         fewer = [k for k in (5, 10, 20) if k <= self.mpjpe.shape[1]]
@@ -86,6 +102,28 @@ class WildFigures:
             "rank_correlation_by_joint": {j: _plain(rho, 3) for j, rho in zip(JOINT_NAMES[1:], mean, strict=True)},
             "rank_correlation_of_first": {str(k): _plain(self._rank_correlation_of_first(k), 4) for k in fewer},
             "reliability_mm": [[_plain(p, 2), _plain(o, 2)] for p, o in zip(predicted, observed, strict=True)],
+            "coverage": self._coverage(np.ones_like(self.spread, dtype=bool)),
+            "unseen": self._unseen(),
+        }
+
+    def _coverage(self, chosen: np.ndarray) -> dict[str, float | None]:
+        """Over the chosen [N, 23] bool frames and joints, by the region's share in percent."""
+        inside = {f"{100 * p:g}": coverage(self._samples, self._truth, p) for p in REGIONS}
+        return {name: _plain(_mean(values[chosen]), 4) for name, values in inside.items()}
+
+    def _unseen(self) -> dict:
+        seen = self.result.visible.numpy()[:, 1:]
+        known = np.zeros(seen.shape[1], bool)
+        known[_KNOWN_SEEN] = True
+        unseen = ~seen & known
+        correlations = [
+            rank_correlation(self.spread[unseen[:, j], j], self.error[unseen[:, j], j])
+            for j in _KNOWN_SEEN if unseen[:, j].sum() >= LEAST_UNSEEN
+        ]  # fmt: skip
+        return {
+            "share": _plain(unseen[:, known].mean(), 4),
+            "spread_error_rank_correlation": _plain(_mean(np.array(correlations)), 4),
+            "coverage": self._coverage(unseen),
         }
 
     def _rank_correlation_of_first(self, k: int) -> float:

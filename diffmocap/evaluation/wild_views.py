@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import roma
 import torch
 
 from diffmocap.body.model import BodyModel
@@ -48,6 +49,7 @@ class WildConfig:
         miss_share: keypoints that are not found although they are in view.
         confidence_scale: noise at which the confidence falls to 1/e (it says roughly how good a keypoint is).
         told_noise: the level that the model is conditioned on: as in live use, nobody knows it.
+        turned_deg: turn of the whole body about a horizontal axis of any direction; 90: lying, 180: upside down.
         min_hidden, min_seen: keypoints that a truncated or occluded view lacks and shows at least.
     """
 
@@ -65,6 +67,7 @@ class WildConfig:
     miss_share: float = 0.02
     confidence_scale: float = 0.1
     told_noise: float = 0.02
+    turned_deg: float = 0.0
     min_hidden: int = 4
     min_seen: int = 8
 
@@ -103,7 +106,11 @@ def wild_views(
     """Views of poses [B, 24, 3, 3] (root in the y-up world) with the numbers ``frames`` [B], on the body's device."""
     draws, device = FrameDraws(seed, frames), body.device
     rotations = rotations.to(device)
-    root = _camera_from_level(draws, config).to(device) @ rotations[:, 0]
+    root = rotations[:, 0]
+    if config.turned_deg:  # drawn apart, so that all else stays as for bodies that are not turned
+        azimuth = FrameDraws(seed, frames, stream=2).uniform(high=2 * math.pi)
+        root = turn_about_horizontal(azimuth, config.turned_deg).to(device) @ root
+    root = _camera_from_level(draws, config).to(device) @ root
     rotations = torch.cat([root[:, None], rotations[:, 1:]], 1)
     betas = (config.beta_std * draws.normal(10)).to(device)
     wanted = torch.bucketize(draws.uniform(), torch.tensor(config.shares).cumsum(0)[:2]).to(device)
@@ -120,6 +127,12 @@ def wild_views(
         rotations, pelvis, betas, condition_from_rays(observed, confidence, config.told_noise), observed, rays, focal,
         stratum, noise, torch.rad2deg(torch.atan2(forward[:, 0], -forward[:, 2])),
     )  # fmt: skip
+
+
+def turn_about_horizontal(azimuth: torch.Tensor, angle_deg: float) -> torch.Tensor:
+    """R [B, 3, 3] of the y-up world about its horizontal axis at ``azimuth`` [B], rad from x towards z."""
+    axis = torch.stack([azimuth.cos(), torch.zeros_like(azimuth), azimuth.sin()], -1)
+    return roma.rotvec_to_rotmat(math.radians(angle_deg) * axis)
 
 
 def _camera_from_level(draws: FrameDraws, config: WildConfig) -> torch.Tensor:

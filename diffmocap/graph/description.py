@@ -215,12 +215,18 @@ def _viewing_arguments(beside_pose_node: bool) -> tuple[Argument, ...]:
             "",
             "Pitch of the camera [rad], positive looks down, 0 is level; empty: not known, for the frames 0.",
         ),
+        Argument(
+            "camera_roll",
+            "",
+            "Roll of the camera about its viewing direction [rad], positive is clockwise as seen from behind it; "
+            "empty: not known, for the frames 0.",
+        ),
     )
 
 
 def _static_transforms_argument(beside_pose_node: bool) -> Argument:
     """Whether to publish frames: one graph does that once, and a viewer of it not again with guesses of its own."""
-    what = f"Publish {MAP_FRAME} -> {CAMERA_FRAME} -> camera_frame from camera_height and camera_pitch"
+    what = f"Publish {MAP_FRAME} -> {CAMERA_FRAME} -> camera_frame from camera_height, camera_pitch and camera_roll"
     if beside_pose_node:
         return Argument("static_transforms", "true", f"{what}; false where something else places the camera.", BOOLEANS)
     return Argument(
@@ -281,12 +287,15 @@ def _pipeline_nodes() -> tuple[NodeProcess, ...]:
                 "device": Given("device"),
                 "camera_height": Given("camera_height", float),
                 "camera_pitch": Given("camera_pitch", float),
-                # 0 is a pitch too, which the node cannot tell from its default.
-                "ground_from": Implied("parameters", When("camera_pitch", None), over="auto"),
+                "camera_roll": Given("camera_roll", float),
+                # 0 is an angle too, which the node cannot tell from its default.
+                "ground_from": Implied(
+                    "parameters", (When("camera_pitch", None), When("camera_roll", None)), over="auto"
+                ),
                 "frame_prefix": Given("frame_prefix"),
                 "publish_link_tf": Given("publish_link_tf", bool),
                 # The frame of that name is then this graph's, with its prefix.
-                "ground_frame": Implied(_frame(MAP_FRAME, or_none=True), When("static_transforms"), over=MAP_FRAME),
+                "ground_frame": Implied(_frame(MAP_FRAME, or_none=True), (When("static_transforms"),), over=MAP_FRAME),
                 **SIM_TIME,
             },
             remappings=(("camera_info", Given("camera_info_topic", otherwise=beside_images)),),
@@ -356,7 +365,7 @@ def _camera_frames() -> tuple[StaticTransform, ...]:
             _frame(MAP_FRAME),
             _frame(CAMERA_FRAME),
             (0.0, 0.0, Given("camera_height", float, CAMERA_HEIGHT_M)),
-            (0.0, Given("camera_pitch", float, 0.0), 0.0),
+            (Given("camera_roll", float, 0.0), Given("camera_pitch", float, 0.0), 0.0),
             when=wanted,
         ),
         # REP-103: from x forward, y left, z up to x right, y down, z forward.

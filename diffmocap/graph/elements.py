@@ -72,10 +72,10 @@ class When:
 
 @dataclass(frozen=True)
 class Implied:
-    """A parameter's value that follows from an argument; the parameter file's stands, if it is not ``over``."""
+    """A parameter's value where any of the conditions holds; the parameter file's stands, if it is not ``over``."""
 
     value: Any
-    when: When
+    any_of: tuple[When, ...]
     over: Any
 
 
@@ -285,7 +285,7 @@ def _resolved_node(node: NodeProcess, values: Mapping[str, str]) -> NodeProcess:
 def _resolved_parameter(node: NodeProcess, name: str, value: Any, values: Mapping[str, str]) -> Any:
     if not isinstance(value, Implied):
         return _resolved(value, values)
-    if not value.when.holds(values):
+    if not any(condition.holds(values) for condition in value.any_of):
         return None
     chosen = parameter_in_file(values["params_file"], _full_name(node.name, values), name)
     return _resolved(value.value, values) if chosen in (None, value.over) else None

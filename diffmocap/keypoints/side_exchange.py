@@ -24,17 +24,15 @@ _VELOCITY_TIME_S, _FORGET_S = 0.1, 0.15
 
 @dataclass(frozen=True)
 class SideSettings:
-    """When keypoints are taken for exchanged; chosen on the validation split (``benchmarks/lifting/tracking.py``).
-
-    Off by default: it undoes exchanges of a few images well, but MediaPipe's tend to last, and often it is the
-    correction that looks like an exchange. On its keypoints of 63 rendered films the errors of people seen from behind
-    rose.
+    """When keypoints are taken for exchanged.
 
     A part of the body counts as exchanged where that brings its keypoints nearer to where they were expected by
-    ``gain`` and by half.
+    ``gain`` and by half. That finds the moments at which the detector changes its mind, not when it is right: it is
+    right for most of the time, so what it has said for longer of late is believed, where the past fades by half in
+    ``hold_s``. Exchanges of people whom MediaPipe takes for seen from the other side last up to half a second.
     """
 
-    enabled: bool = setting(False, "Undo it where the detector exchanges left and right for a moment.")
+    enabled: bool = setting(True, "Undo it where the detector exchanges left and right for a moment.")
     gain: float = setting(
         0.15,
         "How much nearer to where they were expected an exchange has to bring the keypoints of a part of the body, in "
@@ -42,7 +40,13 @@ class SideSettings:
         0.01,
         10.0,
     )
-    hold_s: float = setting(0.2, "The detector that insists for this long is believed.", 0.0, 60.0, "s")
+    hold_s: float = setting(
+        1.0,
+        "The detector that insists for this long is believed; sooner where it had said otherwise for less than that.",
+        0.0,
+        60.0,
+        "s",
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -67,31 +71,50 @@ class SideKeeper:
         self._points = np.zeros((25, 2))
         self._velocity = np.zeros((25, 2))  # px/s
         self._seen_ns = np.full(25, -1, np.int64)
-        self._since_ns: list[int | None] = [None] * len(_GROUPS)
+        self._last_ns: int | None = None
+        # For how long the detector has lately agreed with what was published, and for how long it has not [s].
+        self._agreed_s = np.zeros(len(_GROUPS))
+        self._disagreed_s = np.zeros(len(_GROUPS))
 
     def keep(self, keypoints: Keypoints2D, settings: SideSettings) -> Keypoints2D:
-        """The keypoints with those parts exchanged that the detector took for their counterparts."""
+        """The keypoints with those parts exchanged that the detector took for their counterparts.
+
+        Their depths are left out: a detector that takes the sides for each other does so with front and back, too.
+        """
         if not settings.enabled:
             self.reset()
             return keypoints
         exchanged = np.zeros(25, bool)
         as_is, mirrored = self._distances(keypoints)
         whole_body = _nearer(as_is, mirrored, settings.gain)
+        self._fade(keypoints.stamp_ns, settings.hold_s)
         for group, members in enumerate(_GROUPS):
             a, m = as_is[members], mirrored[members]
             # Seen from the side a part's keypoints nearly coincide: it goes with the body.
             if _nearer(a, m, settings.gain) or (whole_body and not _nearer(m, a, 0.0)):
-                since = self._since_ns[group]
-                self._since_ns[group] = keypoints.stamp_ns if since is None else since
-                if (keypoints.stamp_ns - self._since_ns[group]) * 1e-9 < settings.hold_s:
+                self._disagreed_s[group] += self._dt_s
+                if self._disagreed_s[group] <= self._agreed_s[group]:
                     exchanged |= members
                     continue
-                self._seen_ns[members] = -1  # what was remembered was wrong
-            self._since_ns[group] = None
+                # Most of the time the detector has said so: it is what was published that was exchanged.
+                self._seen_ns[members] = -1
+                self._agreed_s[group], self._disagreed_s[group] = self._disagreed_s[group], self._agreed_s[group]
+            else:
+                self._agreed_s[group] += self._dt_s
         if exchanged.any():
             keypoints = reordered(keypoints, np.where(exchanged, _MIRROR, np.arange(25)))
+            if keypoints.depth_m is not None:
+                keypoints = replace(keypoints, depth_m=np.where(exchanged, np.nan, keypoints.depth_m))
         self._remember(keypoints)
         return keypoints
+
+    def _fade(self, stamp_ns: int, hold_s: float) -> None:
+        """Half of what is known of longer ago than ``hold_s`` is forgotten."""
+        last = stamp_ns if self._last_ns is None else self._last_ns
+        self._last_ns, self._dt_s = stamp_ns, max(stamp_ns - last, 0) * 1e-9
+        fade = 0.5 ** (self._dt_s / hold_s) if hold_s > 0 else 0.0
+        self._agreed_s *= fade
+        self._disagreed_s *= fade
 
     def _distances(self, keypoints: Keypoints2D) -> tuple[np.ndarray, np.ndarray]:
         """Of each keypoint, and of its counterpart, from where it was expected: [25] half-sizes, NaN unknown."""

@@ -16,14 +16,22 @@ from diffmocap.errors import AbandonedError
 from diffmocap.keypoints.confidence import without_uncertain
 from diffmocap.lifting.correction.lift_correction import LiftCorrection
 from diffmocap.lifting.network.acceleration import accelerate
-from diffmocap.lifting.network.condition import Condition, make_condition, root_from_network, root_to_network
+from diffmocap.lifting.network.condition import (
+    Condition,
+    make_condition,
+    past_keypoints,
+    root_from_network,
+    root_to_network,
+)
 from diffmocap.lifting.network.denoiser import TransformerDenoiser
+from diffmocap.lifting.network.ray_denoiser import RayDenoiser
 from diffmocap.lifting.network.weights import load_weights
 from diffmocap.lifting.sampling.ddim import ddim_timesteps
 from diffmocap.lifting.sampling.guidance import guided_denoiser
 from diffmocap.lifting.sampling.samplers import sample_along, sampler_for
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from diffmocap.lifting.settings import LiftingSettings
+from diffmocap.lifting.tracking.keypoint_history import PastKeypoints
 from diffmocap.lifting.translation import solve_translation
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 
@@ -40,6 +48,8 @@ class Lifter:
 
     def __init__(self, model: TransformerDenoiser, body: BodyModel) -> None:
         self.model, self.body, self.device = model, body, body.device
+        #: Whether the model was made to be told keypoints of the past and where up is.
+        self.hears_past = isinstance(model, RayDenoiser)
         #: Equals ``model``, faster.
         self.network = accelerate(model)
         self.schedule = NoiseSchedule(model.config.schedule, model.config.diffusion_steps)
@@ -70,12 +80,15 @@ class Lifter:
     @torch.no_grad()
     def lift(
         self, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, settings: LiftingSettings = _DEFAULTS,
-        previous: PoseHypotheses | None = None,
+        previous: PoseHypotheses | None = None, past: PastKeypoints | None = None,
+        up: tuple[float, float, float] | None = None,
     ) -> PoseHypotheses | None:  # fmt: skip
         """K poses for one person in one image, or None where too few keypoints are visible.
 
         ``previous``: the result of the previous frame; its hypothesis k is what hypothesis k starts from, and
-        where it is ``known``, the model is conditioned on it as the previous pose.
+        where it is ``known``, the model is conditioned on it as the previous pose. ``past``: the same person's
+        keypoints of the last half second. ``up``: unit vector against gravity in the optical frame. Models that were
+        not trained with them ignore both.
         Keypoints are those of an ideal pinhole camera (see ``camera.lens.undistort_keypoints``).
 
         Raises:
@@ -96,6 +109,13 @@ class Lifter:
             points[None].to(self.device), confidence[None].to(self.device), K[None].to(self.device),
             settings.keypoint_noise, depth,
         )  # fmt: skip
+        if past is not None and self.hears_past and settings.use_past:
+            one.past = past_keypoints(one, *(
+                torch.as_tensor(x, dtype=torch.float32, device=self.device)[None]
+                for x in (past.rays, past.confidence, past.depth_m)
+            ))  # fmt: skip
+        if up is not None:
+            one.up = torch.tensor([up], dtype=torch.float32, device=self.device) @ one.R_camera_crop[0]
         k = settings.hypotheses
         rotations = self.sample(one, settings, previous)
         body_points = self.body.keypoints(rotations, torch.zeros(k, 3, device=self.device))

@@ -79,6 +79,9 @@ class LiftingSettings:
     use_previous: bool = setting(
         False, "Tell the model the previous pose: steadier, a little less accurate; it looks less at single keypoints."
     )
+    use_past: bool = setting(
+        True, "Tell the model the keypoints of the last half second, where it was trained to hear them."
+    )
     fresh_noise: bool = setting(True, "Draw new sampling noise for every frame; false: the same for all.")
     seed: int = setting(0, "Seed of the sampling noise.")
 

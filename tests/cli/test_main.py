@@ -131,6 +131,7 @@ def test_a_reader_that_goes_away_is_no_error_of_ours():
         (["demo", "--source", "{video}", "--device", "tpu"], "cpu"),
         (["demo", "--source", "{video}", "--guidance", "99"], "guidance"),
         (["demo", "--source", "{video}", "--camera-height", "-1"], "--camera-height"),
+        (["demo", "--source", "{video}", "--camera-roll", "90"], "--camera-roll"),
         (["live", "--source", "{video}", "--lag", "999"], "--lag must lie in [0, 23]"),
         (["demo", "--source", "{video}", "--weights", "nowhere.safetensors"], "--weights"),
         (["demo", "--source", "{video}", "--weights", "{text}"], "safetensors"),

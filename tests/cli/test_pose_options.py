@@ -22,9 +22,14 @@ class Started(Exception):
         (["--camera-pitch", "0.2", "--camera-height", "1.4"],
          {"camera_pitch": 0.2, "camera_height": 1.4, "ground_from": "parameters"}),
         (["--camera-height", "1.4"], {"camera_height": 1.4}),
+        (["--camera-roll", "0"], {"camera_roll": 0.0, "ground_from": "parameters"}),
+        (["--camera-pitch", "0.2", "--camera-roll", "-1.5"],
+         {"camera_pitch": 0.2, "camera_roll": -1.5, "ground_from": "parameters"}),
     ],
 )  # fmt: skip
-def test_a_level_camera_is_described_too(monkeypatch, tiny_video, tmp_path, command, options, expected):
+def test_where_the_camera_stands_reaches_the_node_and_a_level_one_too(
+    monkeypatch, tiny_video, tmp_path, command, options, expected
+):
     def play(what, recording) -> None:
         graph = what.graph.resolve(what.arguments)
         (node,) = (node for node in graph.nodes if node.name == "pose_node")
@@ -68,4 +73,4 @@ def test_what_is_not_given_is_said_to_be_so(capsys):
     with pytest.raises(SystemExit):
         main(["live", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "0 is level (default: not given" in text
+    assert "0 is level (default: not given" in text and "0 is upright (default: not given" in text

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
@@ -60,26 +58,43 @@ def test_somebody_who_turns_round_is_left_alone(frames):
         assert keeper.keep(seen, SETTINGS) is seen, frame
 
 
-def test_a_detector_that_insists_is_believed():
+def exchanged_for(agreed: int, insists: int) -> list[bool]:
+    """Whether each of ``insists`` images, exchanged after ``agreed`` that are not, is put right."""
     keeper = SideKeeper()
-    for frame in range(5):
+    for frame in range(agreed):
         keeper.keep(somebody(frame), SETTINGS)
     kept = []
-    for frame in range(5, 35):
+    for frame in range(agreed, agreed + insists):
         given = reordered(somebody(frame), MIRROR)
         kept.append(keeper.keep(given, SETTINGS) is not given)
-    held = math.ceil(SETTINGS.hold_s / (FRAME_NS * 1e-9))
-    assert kept == [True] * held + [False] * (30 - held)
+    return kept
 
 
-def test_confidences_and_depths_go_with_their_keypoints():
-    keeper, seen = SideKeeper(), somebody(1)
-    keeper.keep(somebody(0), SETTINGS)
+def test_a_detector_that_insists_is_believed_after_the_time_that_is_set():
+    """Which takes as long as half of an endless past needs to fade."""
+    kept = exchanged_for(agreed=300, insists=60)
+    held = SETTINGS.hold_s / (FRAME_NS * 1e-9)
+    assert kept.index(False) == pytest.approx(held, abs=2) and not any(kept[kept.index(False) :])
+
+
+def test_what_the_detector_said_for_longer_is_believed():
+    """A first second that was wrong for a few images is put right soon, one that was right is kept for long."""
+    assert exchanged_for(agreed=4, insists=12).index(False) <= 5
+    assert all(exchanged_for(agreed=30, insists=16))
+
+
+def test_confidences_go_with_their_keypoints_and_depths_are_dropped():
+    seen = somebody(6)
     confidence = np.linspace(0.5, 0.9, 25).astype(np.float32)
     depth_m = np.linspace(-1, 1, 25).astype(np.float32)
     seen = Keypoints2D(seen.points_px, confidence, 640, 480, seen.stamp_ns, depth_m)
+    keeper = SideKeeper()
+    for frame in range(6):
+        keeper.keep(somebody(frame), SETTINGS)
     kept = keeper.keep(reordered(seen, MIRROR), SETTINGS)
-    assert np.allclose(kept.confidence, confidence) and np.allclose(kept.depth_m, depth_m)
+    assert np.allclose(kept.confidence, confidence)
+    middle = MIRROR == np.arange(25)
+    assert np.isnan(kept.depth_m[~middle]).all() and np.allclose(kept.depth_m[middle], depth_m[middle])
 
 
 def test_what_was_seen_long_ago_says_nothing():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 
 import numpy as np
@@ -13,7 +14,7 @@ from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.frame_draws import FrameDraws
 from diffmocap.evaluation.wild_protocol import WildResult, evaluate_wild_protocol
-from diffmocap.evaluation.wild_views import STRATA, WildConfig, wild_views
+from diffmocap.evaluation.wild_views import STRATA, WildConfig, _camera_from_level, wild_views
 from diffmocap.lifting.network.weights import load_weights
 
 COUNT = 400
@@ -139,3 +140,34 @@ def test_visible_joints_are_those_whose_keypoint_was_found(result, views):
     seen = views.condition.confidence[:12] > 0
     assert torch.equal(result.visible[:, 20], seen[:, 7]) and torch.equal(result.visible[:, 8], seen[:, 11])
     assert not result.visible[:, [0, 3, 15]].any()
+
+
+def test_turned_bodies_are_the_same_ones_about_a_horizontal_axis(body, poses, views):
+    """Upside down from where they stood, before cameras of the same pitch and roll; the axis is any."""
+    some = torch.arange(60)
+    for angle in (90.0, 180.0):
+        turned = wild_views(body, poses[some], some, config=WildConfig(turned_deg=angle))
+        between = turned.rotations[:, 0] @ views.rotations[some, 0].transpose(-1, -2)
+        cosine = (between.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
+        torch.testing.assert_close(
+            torch.rad2deg(cosine.clamp(-1, 1).acos()), torch.full((60,), angle), atol=0.3, rtol=0
+        )
+        torch.testing.assert_close(turned.rotations[:, 1:], views.rotations[some, 1:])
+        torch.testing.assert_close(turned.betas, views.betas[some])
+        # Up of the camera turns by the whole angle: the axis is at a right angle to it, whatever the camera.
+        up = _camera_from_level(FrameDraws(0, some), WildConfig())[:, :, 1:2]
+        moved = (up * (between @ up)).sum((1, 2))
+        torch.testing.assert_close(moved, torch.full((60,), math.cos(math.radians(angle))), atol=1e-4, rtol=0)
+
+
+def test_samples_of_another_sampler_are_compared_likewise(body, poses):
+    """The true poses as samples: nothing is wrong but the size of the body."""
+    model = load_weights()
+    some = torch.arange(6)
+    views = wild_views(body, poses[some], some)
+    result = evaluate_wild_protocol(
+        model, body, poses[some], samples=2, sample=lambda condition, k: views.rotations.repeat_interleave(k, 0)
+    )
+    assert result.joints.shape == (6, 2, 24, 3)
+    torch.testing.assert_close(result.rotations[:, 1], views.rotations)
+    assert float((result.joints - result.truth[:, None]).norm(dim=-1).mean()) < 0.06

@@ -17,15 +17,15 @@ from diffmocap.nodes.pose.ground_frame import GroundFrame, StaticFrames
 from diffmocap.refinement.stream.known_ground import KnownGround
 
 VALUES = {
-    "ground_from": "auto", "camera_height": 0.0, "camera_pitch": 0.0, "ground_frame": "map",
-    "ground_height_from_tf": False,
+    "ground_from": "auto", "camera_height": 0.0, "camera_pitch": 0.0, "camera_roll": 0.0,
+    "ground_frame": "map", "ground_height_from_tf": False,
 }  # fmt: skip
 OPTICAL = "camera_optical_frame"
 
 
-def launched(height: float, pitch: float) -> list[TFMessage]:
+def launched(height: float, pitch: float, roll: float = 0.0) -> list[TFMessage]:
     """The static transforms of our launch files, one message for each, as their publishers send them."""
-    graph = description.webcam().resolve({"camera_height": height, "camera_pitch": pitch})
+    graph = description.webcam().resolve({"camera_height": height, "camera_pitch": pitch, "camera_roll": roll})
     return [
         TFMessage(transforms=[
             TransformStamped(
@@ -48,8 +48,12 @@ def ground() -> GroundFrame:
     return made
 
 
-def test_transforms_say_what_height_and_pitch_say(ground):
-    expected = KnownGround.from_camera(1.4, 0.3)
+@pytest.mark.parametrize("roll", [0.0, 0.4, -0.4, math.pi / 2, -2.0, math.pi])
+def test_transforms_say_what_height_and_angles_say(roll):
+    """Those that the launch files publish, as a listener of /tf_static puts them together."""
+    ground, expected = GroundFrame(), KnownGround.from_camera(1.4, 0.3, roll)
+    for message in launched(1.4, 0.3, roll):
+        ground.frames.receive(message)
     known = ground.known(VALUES | {"ground_height_from_tf": True}, OPTICAL)
     assert np.allclose(known.up, expected.up, atol=1e-9) and known.height_m == pytest.approx(-1.4)
     assert known.source == "map on /tf_static"
@@ -69,6 +73,10 @@ def test_a_direction_on_tf_is_a_guess_unless_said_otherwise(ground):
 def test_parameters_that_are_given_come_first(ground):
     assert ground.known(VALUES | {"camera_height": 2.0}, OPTICAL) == KnownGround.from_camera(2.0, 0.0)
     assert ground.known(VALUES | {"camera_pitch": 0.1}, OPTICAL) == KnownGround.from_camera(None, 0.1)
+    assert ground.known(VALUES | {"camera_roll": -1.5}, OPTICAL) == KnownGround.from_camera(None, 0.0, -1.5)
+    rolled = VALUES | {"camera_height": 2.0, "camera_pitch": 0.1, "camera_roll": 0.2}
+    assert ground.known(rolled, OPTICAL) == KnownGround.from_camera(2.0, 0.1, 0.2)
+    assert ground.known(rolled | {"camera_roll": 0.3}, OPTICAL) == KnownGround.from_camera(2.0, 0.1, 0.3), "at once"
     assert ground.known(VALUES | {"ground_from": "parameters"}, OPTICAL) == KnownGround.from_camera(None, 0.0)
     given = VALUES | {"camera_height": 2.0}
     assert ground.known(given | {"ground_from": "tf"}, OPTICAL).source == "map on /tf_static"
@@ -82,10 +90,14 @@ def test_parameters_that_are_given_come_first(ground):
         ({"camera_pitch": 0.0}, KnownGround.from_camera(None, 0.0)),
         ({"camera_pitch": "-0.2"}, KnownGround.from_camera(None, -0.2)),
         ({"camera_pitch": ""}, KnownGround()),
+        ({"camera_roll": "0"}, KnownGround.from_camera(None, 0.0)),
+        ({"camera_roll": "0.2"}, KnownGround.from_camera(None, 0.0, 0.2)),
+        ({"camera_pitch": "0", "camera_roll": "-0.2"}, KnownGround.from_camera(None, 0.0, -0.2)),
+        ({"camera_roll": ""}, KnownGround()),
         ({}, KnownGround()),
     ],
 )
-def test_a_pitch_as_an_argument_is_one_even_if_it_is_0(given, expected):
+def test_an_angle_as_an_argument_is_one_even_if_it_is_0(given, expected):
     """Without a height nothing else tells a level camera from one that nobody described."""
     (node,) = (n for n in description.webcam().resolve(given).nodes if n.name == "pose_node")
     values = VALUES | {name: value for name, value in node.parameters.items() if name in VALUES}

@@ -10,6 +10,7 @@ import torch
 
 from diffmocap.errors import SettingsError
 from diffmocap.refinement.stream.ground_watch import NOT_KNOWN, GroundWatch, fitted_plane, level_prior, rested
+from diffmocap.refinement.stream.known_ground import KnownGround
 
 FRAMES, DT_S = 24, 1 / 30
 #: Heel, both ends of the ball and toe, in metres to the person's left and to the front.
@@ -17,10 +18,8 @@ FOOT = torch.tensor([[0.0, -0.08], [0.04, 0.08], [-0.04, 0.08], [0.0, 0.14]])
 
 
 def camera_up(pitch: float, roll: float = 0.0) -> torch.Tensor:
-    """Against gravity in the frame of a camera that looks down by ``pitch``, rolled about its axis [rad]."""
-    up = torch.tensor([0.0, -math.cos(pitch), -math.sin(pitch)])
-    turn = torch.tensor([[math.cos(roll), -math.sin(roll), 0], [math.sin(roll), math.cos(roll), 0], [0, 0, 1.0]])
-    return turn @ up
+    """Against gravity in the frame of a camera that looks down by ``pitch``, rolled clockwise about its axis [rad]."""
+    return torch.tensor(KnownGround.from_camera(None, pitch, roll).up)
 
 
 def window(
@@ -79,7 +78,7 @@ def test_a_level_camera_and_the_trunk_are_weighed():
         axes, lean, spread = level_prior(rough)
         torch.testing.assert_close(axes @ torch.cat([rough[None], axes]).T, torch.eye(3)[1:].double())
         turned = torch.nn.functional.normalize(rough + lean @ axes, dim=0)
-        left = math.atan2(float(turned[0]), -float(turned[1])) / roll
+        left = math.atan2(-float(turned[0]), -float(turned[1])) / roll
         assert share[0] <= 1.0 - left <= share[1]
         assert float(spread[0]) <= float(spread[1])
     axes, lean, spread = level_prior(torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64))  # straight down

@@ -13,7 +13,6 @@ from benchmarks.lifting.noisy_keypoints import CAMERA, observe
 from diffmocap import compiler
 from diffmocap.body.joint_angles import angle_rates, angles_from_rotations
 from diffmocap.camera.projection import project
-from diffmocap.errors import SettingsError
 from diffmocap.lifting.tracking.track import TrackedPoses
 from diffmocap.physics.revolute_torques import on_branch
 from diffmocap.refinement.filter.pose_filter import PoseFilter
@@ -297,25 +296,6 @@ def test_a_person_who_sits_keeps_still(make, stream, body):
     away = roma.rotmat_geodesic_distance(states[-1].rotations, rotations).max()
     assert float(away) < 0.2 and float((states[-1].pelvis - pelvis).norm()) < 0.08
     assert float(states[-1].physics.torques.abs().max()) < 300.0
-
-
-def test_what_is_known_of_the_ground():
-    """A pitched camera's transform and its pitch say the same."""
-    pitch, height = 0.3, 1.4
-    given = KnownGround.from_camera(height, pitch)
-    # The map's axes in the optical frame of a camera that looks along x and down by the pitch.
-    x, z = torch.tensor([0.0, -np.sin(pitch), np.cos(pitch)]), torch.tensor([0.0, -np.cos(pitch), -np.sin(pitch)])
-    T = torch.eye(4, dtype=torch.float64)
-    T[:3, 0], T[:3, 1], T[:3, 2], T[:3, 3] = x, torch.linalg.cross(z, x), z, -height * z
-    found = KnownGround.from_transform(T, "map on /tf_static", with_height=True)
-    assert np.allclose(found.up, given.up) and found.height_m == pytest.approx(given.height_m) == -height
-    assert KnownGround.from_transform(T, "", with_height=False).height_m is None
-    assert KnownGround.from_camera(None, 0.0).up == (0.0, -1.0, 0.0)
-    for wrong in ({"height_m": 1.0}, {"up": (0.0, 2.0, 0.0)}, {"up": (0.0, 1.0, 0.0), "height_m": float("nan")}):
-        with pytest.raises(SettingsError):
-            KnownGround(**wrong)
-    with pytest.raises(SettingsError):
-        KnownGround.from_transform(2 * T, "", True)
 
 
 def test_another_body_gets_masses_of_its_own(body, points):

@@ -8,8 +8,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from diffmocap.body.model import BodyModel
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
+from diffmocap.lifting.network.ray_denoiser import RayConfig, RayDenoiser
 from diffmocap.lifting.network.weights import load_weights, save_weights
 from diffmocap.lifting.sampling.ddim import ddim_timesteps
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
@@ -146,3 +148,22 @@ def test_a_teacher_that_says_nothing_at_pure_noise_is_refused(frames, tmp_path):
     save_weights(TransformerDenoiser(DenoiserConfig(width=32, heads=2, parameterisation="epsilon")), path)
     with pytest.raises(SettingsError, match="epsilon"):
         distiller(frames, path, tmp_path)
+
+
+def test_a_ray_denoiser_is_distilled_like_any_other(frames, tmp_path):
+    torch.manual_seed(0)
+    teacher = RayDenoiser(RayConfig(width=32, layers=1, time_width=16))
+    teacher.head.set_body(BodyModel.load())
+    save_weights(teacher, tmp_path / "teacher.safetensors")
+    run = distiller(frames, tmp_path / "teacher.safetensors", tmp_path, learning_rate=3e-3, steps=10_000, made=64)
+    with torch.no_grad():
+        run.model.out.weight.mul_(2.0)  # the student starts as the teacher: let it have something to learn
+    batch, errors = run.draw(), []
+    for _ in range(40):
+        run.generator.manual_seed(1)  # the same paths again
+        errors.append(run.gradient(batch)["mse"].item())
+        run.optimizer.step()
+    assert errors[-1] < 0.85 * errors[0]
+    run.save()
+    student = load_weights(tmp_path / "lifting.safetensors")
+    assert isinstance(student, RayDenoiser) and student.student["sampler"] == "consistency"

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import pytest
 import torch
 
+from diffmocap.errors import SettingsError
 from diffmocap.lifting.network.denoiser import DenoiserConfig
+from diffmocap.lifting.network.ray_denoiser import RayConfig
 from diffmocap.lifting.network.weights import load_weights
+from training.lifting import loop
 from training.lifting.__main__ import main, parse
 from training.lifting.loop import Throughput
 from training.lifting.recipe import PRESETS, Recipe, build, recipe_from
-from training.lifting.trainer import Trainer
+from training.lifting.trainer import MOMENTS, Trainer
+from training.lifting.validation import CONDITIONS
 from training.motions.poses import load_rotations
 from training.views.views import ViewConfig
 
@@ -188,3 +194,90 @@ def test_presets_have_the_papers_sizes_and_proportion(architecture, millions):
 def test_views_of_the_recipe_are_validated_by_name():
     with pytest.raises(TypeError):
         ViewConfig(papershare=0.1)
+
+
+RAY = RayConfig(width=64, layers=1, time_width=16)
+
+
+def ray_trainer(frames, out, **changes) -> Trainer:
+    return trainer(frames, out, **{"model": RAY, "made": 256, **changes})
+
+
+def test_a_ray_denoiser_learns_and_resumes_exactly(frames, tmp_path):
+    whole = ray_trainer(frames, tmp_path, learning_rate=3e-3, steps=10_000)
+    totals = [whole.train_step()["total"].item() for _ in range(30)]
+    assert sum(totals[-5:]) < 0.8 * sum(totals[:5])
+    whole.save()
+    again = ray_trainer(frames, tmp_path, learning_rate=3e-3, steps=10_000)
+    assert again.resume() and again.step == 30
+    for run in (whole, again):
+        run.train_step()
+    for a, b in zip(whole.ema.parameters(), again.ema.parameters()):
+        assert torch.equal(a, b)
+
+
+def test_a_ray_denoiser_is_validated_as_it_lifts(frames, tmp_path):
+    figures = ray_trainer(frames, tmp_path).validate()
+    assert figures["pa_mean"] == pytest.approx(
+        sum(v for k, v in figures.items() if k.startswith("pa_") and k != "pa_mean") / 6
+    )
+    assert all(20 < figures[f"pa_{name}"] < 400 for name in (*(c[0] for c in CONDITIONS), "measured"))
+
+
+def test_values_of_the_sequence_reach_the_recipe():
+    data = ["--data", "d", "--val", "v", "--out", "o", "--device", "cpu", "--architecture", "ray"]
+    recipe = recipe_from(parse([*data, "--sequence", "made_share=0.5", "up_share=0", "--ray-loss", "placed=7"]))
+    assert (recipe.sequence.made_share, recipe.sequence.up_share, recipe.ray_loss.placed) == (0.5, 0.0, 7.0)
+    for wrong in ("made_share", "nothing=1", "made_share=x"):
+        with pytest.raises(SettingsError, match="followed by ="):
+            recipe_from(parse([*data, "--sequence", wrong]))
+
+
+def test_shipped_weights_are_trained_on_with_their_second_moments(frames, tmp_path):
+    run = ray_trainer(frames, tmp_path)
+    for _ in range(3):
+        run.train_step()
+    run.save()
+    (tmp_path / "next").mkdir()
+    on = ray_trainer(frames, tmp_path / "next")
+    on.start_from(tmp_path / "lifting.safetensors")
+    for (name, p), q in zip(run.model.named_parameters(), on.model.parameters()):
+        state = run.optimizer.state[p]
+        if "exp_avg_sq" not in state:
+            continue
+        square, found = state["exp_avg_sq"], on.optimizer.state[q]["exp_avg_sq"]
+        assert float(found.mean()) == pytest.approx(float(square.mean()), rel=1e-3), name
+        if square.dim() == 2:
+            torch.testing.assert_close(found.mean(1), square.mean(1), rtol=1e-3, atol=0)
+    on.train_step()
+    # Far smaller than the weights themselves.
+    assert (tmp_path / MOMENTS).stat().st_size < 0.25 * (tmp_path / "lifting.safetensors").stat().st_size
+
+
+def test_another_recipe_in_the_same_folder_is_refused(mocap_dir, tmp_path):
+    data = str(mocap_dir / "cmu_smpl30_val.npz")
+    arguments = ["--data", data, "--val", data, "--out", str(tmp_path), "--validation-frames", "4", "--device", "cpu"]
+    main([*arguments, "--batch", "8", "--steps", "1"])
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(SettingsError, match="batch"):
+        main([*arguments, "--batch", "16", "--steps", "2"])
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_before_anything_is_validated(frames, tmp_path, number, capsys, monkeypatch):
+    run = trainer(frames, tmp_path, steps=1000)
+    step = run.train_step
+
+    def interrupted():
+        terms = step()
+        if run.step == 3:
+            os.kill(os.getpid(), number)
+        return terms
+
+    monkeypatch.setattr(run, "train_step", interrupted)
+    monkeypatch.setattr(run, "validate", lambda *a: pytest.fail("validated after the signal"))
+    loop.run(run, checkpoint_minutes=60, validate_minutes=60, stop_after_minutes=0)
+    assert "goes on from there" in capsys.readouterr().out
+    assert trainer(frames, tmp_path, steps=1000).resume() and run.step == 3
+    assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)

@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 
 from diffmocap.body.mocap import load_split
+from diffmocap.errors import SettingsError
 from training.commit import git_commit
 from training.held_out import HELD_OUT_CLIPS
 from training.lifting.loop import run
@@ -53,6 +54,28 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return p.parse_args(arguments)
 
 
+def refuse_another_recipe(path: Path, recipe: Recipe, data: list[str]) -> None:
+    """A run goes on with its own recipe and data; only its length and precision may change.
+
+    Raises:
+        SettingsError: ``config.json`` in the folder is of another recipe.
+    """
+    if not path.is_file():
+        return
+    last = json.loads(path.read_text())
+    now = json.loads(json.dumps({**asdict(recipe), "model": recipe.model.as_dict()}))
+    free = ("steps", "minutes", "bf16")
+    names = sorted((last["recipe"].keys() | now.keys()) - set(free))
+    different = [n for n in names if last["recipe"].get(n) != now.get(n)]
+    if [Path(d).name for d in last["data"]] != [Path(d).name for d in data]:
+        different.append("data")
+    if different:
+        raise SettingsError(
+            f"{path.parent} holds a run whose {', '.join(different)} were others: give its own options, those of "
+            f"{path}, or another --out"
+        )
+
+
 def write_record(path: Path, recipe: Recipe, trainer: Trainer, args: argparse.Namespace, arguments: list[str]) -> dict:
     """``config.json``: the recipe and data of the run, and every start of it with its command, commit and step."""
     starts = []
@@ -81,6 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     ranks, recipe = Ranks.join(args.device), recipe_from(args)
+    refuse_another_recipe(args.out / "config.json", recipe, args.data)
     args.out.mkdir(parents=True, exist_ok=True)
     rotations, clips = load_frames(args.data, args.exclude)
     validation = every_nth_of_each_clip([c for path in args.val for c in load_split(path)], 5)

@@ -128,12 +128,12 @@ class Distiller(Trainer):
             code = self.model.encode_condition(condition).repeat(times)
             prediction = self.model(x, t, code).float()
         found, _ = self.schedule.x0_and_epsilon(prediction, x, t, self.model.config.parameterisation)
-        R_camera_crop, half_size, pelvis, betas = (
-            v.repeat_interleave(times, 0)
-            for v in (condition.R_camera_crop, condition.half_size, view.pelvis, view.betas)
+        R_camera_crop, half_size, pelvis = (
+            v.repeat_interleave(times, 0) for v in (condition.R_camera_crop, condition.half_size, view.pelvis)
         )
         poses = (root_from_network(matrix_from_6d(self.model.unstandardise(p)), R_camera_crop) for p in (found, end))
-        mine, truth = (self.body.keypoints(pose, pelvis, betas) for pose in poses)
+        # Both are poses; whose shape they are shown on is of no account.
+        mine, truth = (self.body.keypoints(pose, pelvis) for pose in poses)
         seen = truth[..., 2:] > NEAREST_M
         a, b = (p[..., :2] / p[..., 2:].clamp_min(NEAREST_M) for p in (mine, truth))
         pixel = ((a - b) * seen).abs().mean((1, 2)) / half_size

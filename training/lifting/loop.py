@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from training.lifting.trainer import Trainer
+from training.stop_request import StopRequest
 
 #: Steps between two lines of figures. Reading them makes a GPU wait.
 REPORT_STEPS = 20
@@ -97,10 +98,28 @@ def tensorboard_writer(out: Path):
 
 
 def run(trainer: Trainer, checkpoint_minutes: float, validate_minutes: float, stop_after_minutes: float) -> None:
-    """Trains to the end of the recipe, or for ``stop_after_minutes`` of this call.
+    """Trains to the end of the recipe, or for ``stop_after_minutes`` of this call, or until SIGINT or SIGTERM.
 
-    Every process runs this. Clocks are the first one's, so that all of them decide alike.
+    What was learned is saved before anything is validated; after a signal nothing is. Every process runs this. Clocks
+    are the first one's, so that all of them decide alike.
     """
+    with StopRequest() as stop:
+        rate = _train(trainer, checkpoint_minutes, validate_minutes, stop_after_minutes, stop)
+    trainer.save()
+    if trainer.ranks.any(stop.signal is not None):
+        if trainer.ranks.first:
+            print(f"stopped at step {trainer.step} and saved; the same command goes on from there")
+        return
+    if trainer.ranks.first:
+        trainer.validate_and_keep((0.0, 0.5, 2.0))
+        print(json.dumps({**trainer.history[-1], "samples_per_second": rate}))
+    trainer.save()  # once more: the checkpoint knows the last figures and the best error
+
+
+def _train(
+    trainer: Trainer, checkpoint_minutes: float, validate_minutes: float, stop_after_minutes: float, stop: StopRequest
+) -> float:
+    """Takes steps until the end; samples a second over all processes."""
     clock, report = trainer.ranks.clock, Reporter(trainer)
     start = last = saved = validated = clock()
     while trainer.progress < 1.0:
@@ -109,6 +128,8 @@ def run(trainer: Trainer, checkpoint_minutes: float, validate_minutes: float, st
         trainer.seconds += now - last
         last = now
         report.step(terms)
+        if trainer.ranks.any(stop.signal is not None):
+            break
         if now - validated > 60 * validate_minutes:
             if trainer.ranks.first:
                 report.validation(trainer.validate_and_keep((0.0, 2.0)))
@@ -119,9 +140,4 @@ def run(trainer: Trainer, checkpoint_minutes: float, validate_minutes: float, st
         if stop_after_minutes and now - start > 60 * stop_after_minutes:
             break
     report.close()
-    trainer.save()
-    if trainer.ranks.first:
-        trainer.validate_and_keep((0.0, 0.5, 2.0))
-        rate = round(report.throughput.overall, 1)
-        print(json.dumps({**trainer.history[-1], "samples_per_second": rate}))
-    trainer.save()  # once more: the checkpoint knows the last figures and the best error
+    return round(report.throughput.overall, 1)

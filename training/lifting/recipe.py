@@ -7,16 +7,20 @@ from dataclasses import Field, dataclass, field, fields, replace
 
 import torch
 
+from diffmocap.errors import SettingsError
 from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.network.mlp_denoiser import MlpConfig, MlpDenoiser
+from diffmocap.lifting.network.ray_denoiser import RayConfig, RayDenoiser
 from training.lifting.previous import PreviousConfig
+from training.lifting.ray_losses import RayLossWeights
 from training.motions.poses import PoseAugmentation
+from training.views.sequences import SequenceConfig
 from training.views.simulated_detector import ErrorConfig
 from training.views.views import ViewConfig
 
 #: Networks by architecture and size: ``paper`` has the paper's 11M and 27M parameters, ``small`` is for CPUs and keeps
 #: the proportion of the two.
-PRESETS: dict[str, dict[str, DenoiserConfig | MlpConfig]] = {
+PRESETS: dict[str, dict[str, DenoiserConfig | MlpConfig | RayConfig]] = {
     "transformer": {
         "small": DenoiserConfig(
             width=160, heads=5, feedforward=320, joint_layers=1, keypoint_layers=1, decoder_layers=4
@@ -26,6 +30,7 @@ PRESETS: dict[str, dict[str, DenoiserConfig | MlpConfig]] = {
         ),
     },
     "mlp": {"small": MlpConfig(width=768), "paper": MlpConfig(width=2048)},
+    "ray": {"small": RayConfig(width=768), "paper": RayConfig(width=2048)},
 }
 
 
@@ -38,6 +43,9 @@ class Recipe:
     last ``decay_share``. Loss: mean square of the standardised prediction, plus ``keypoint_loss`` x distance of the
     predicted pose's keypoints [m] and ``pixel_loss`` x distance of their projections over the person's size. The pose
     before is one to ``max_lag`` thirtieths of a second old.
+
+    A denoiser with a ray head learns from ``sequence`` and ``ray_loss`` instead of from ``view``, ``previous`` and the
+    two losses above; ``start_share`` of its times are the noisiest one, and ``made`` poses are made once, at the start.
     """
 
     batch: int = 256
@@ -55,14 +63,20 @@ class Recipe:
     max_lag: int = 3
     bf16: bool = False
     seed: int = 0
+    start_share: float = 0.5
+    made: int = 200_000
     poses: PoseAugmentation = field(default_factory=PoseAugmentation)
     view: ViewConfig = field(default_factory=ViewConfig)
     previous: PreviousConfig = field(default_factory=PreviousConfig)
-    model: DenoiserConfig | MlpConfig = field(default_factory=lambda: PRESETS["transformer"]["small"])
+    sequence: SequenceConfig = field(default_factory=SequenceConfig)
+    ray_loss: RayLossWeights = field(default_factory=RayLossWeights)
+    model: DenoiserConfig | MlpConfig | RayConfig = field(default_factory=lambda: PRESETS["transformer"]["small"])
 
 
-def build(config: DenoiserConfig | MlpConfig) -> TransformerDenoiser | MlpDenoiser:
+def build(config: DenoiserConfig | MlpConfig | RayConfig) -> TransformerDenoiser | MlpDenoiser | RayDenoiser:
     """The network of a configuration, with random weights."""
+    if isinstance(config, RayConfig):
+        return RayDenoiser(config)
     return MlpDenoiser(config) if isinstance(config, MlpConfig) else TransformerDenoiser(config)
 
 
@@ -92,9 +106,33 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=ErrorConfig.measured_share,
         help="share of the other views with the errors that were measured of MediaPipe",
     )
+    for name, part in (("sequence", SequenceConfig), ("ray_loss", RayLossWeights)):
+        group.add_argument(
+            "--" + name.replace("_", "-"), nargs="+", default=[], metavar="NAME=VALUE",
+            help=f"of a ray denoiser: {', '.join(f.name for f in _numbers(part))}",
+        )  # fmt: skip
     group.add_argument(
         "--bf16", action=argparse.BooleanOptionalAction, help="half-precision matrix products (default: on GPUs)"
     )
+
+
+def _with_values(part, assignments: list[str]):
+    """The dataclass with values of ``name=value``.
+
+    Raises:
+        SettingsError: there is no such number.
+    """
+    known = {f.name for f in _numbers(type(part))}
+    values = {}
+    for assignment in assignments:
+        name, _, value = assignment.partition("=")
+        try:
+            values[name] = float(value)
+        except ValueError:
+            name = ""
+        if name not in known:
+            raise SettingsError(f"{assignment!r} is none of {', '.join(sorted(known))}, followed by = and a number")
+    return replace(part, **values)
 
 
 def recipe_from(options: argparse.Namespace) -> Recipe:
@@ -110,7 +148,8 @@ def recipe_from(options: argparse.Namespace) -> Recipe:
     )
     bf16 = torch.device(options.device).type == "cuda" if options.bf16 is None else options.bf16
     return Recipe(
-        **chosen(Recipe), bf16=bf16, poses=PoseAugmentation(**chosen(PoseAugmentation)),
+        **chosen(Recipe), bf16=bf16, sequence=_with_values(SequenceConfig(), options.sequence),
+        ray_loss=_with_values(RayLossWeights(), options.ray_loss), poses=PoseAugmentation(**chosen(PoseAugmentation)),
         view=ViewConfig(paper_share=options.paper_share, errors=ErrorConfig(measured_share=options.measured_share)),
         model=model,
     )  # fmt: skip

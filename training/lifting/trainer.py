@@ -13,15 +13,23 @@ from diffmocap.body.rotations import sixd_from_matrix
 from diffmocap.errors import SettingsError
 from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol
 from diffmocap.lifting.network.condition import root_to_network
+from diffmocap.lifting.network.ray_denoiser import RayConfig
 from diffmocap.lifting.network.weights import load_weights, save_weights
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from training.lifting.losses import Batch, draw_diffusion, losses
+from training.lifting.moments import load_moments, save_moments
 from training.lifting.previous import set_previous
+from training.lifting.ray_losses import draw_ray_batch, ray_losses
 from training.lifting.recipe import Recipe, build
+from training.lifting.validation import Validation
 from training.motions.poses import PoseSampler
 from training.ranks import Ranks
 from training.views.detector_noise import DetectorNoise
+from training.views.sequences import SequenceSampler
 from training.views.views import sample_views
+
+#: Beside the averaged weights: what it takes to train them on.
+MOMENTS = "lifting_moments.safetensors"
 
 
 class Trainer:
@@ -46,6 +54,8 @@ class Trainer:
         self.sampler = PoseSampler(self.body, rotations.to(device), self.generator, recipe.poses, clips)
         self.detector = DetectorNoise.load(device=device) if recipe.view.errors.measured_share else None
         self.validation = validation
+        self.examples = self._example_sampler() if isinstance(recipe.model, RayConfig) else None
+        self._views: Validation | None = None
         self.schedule = NoiseSchedule(recipe.model.schedule, recipe.model.diffusion_steps)
         self.model = build(recipe.model).to(device)
         self._standardise()
@@ -58,8 +68,27 @@ class Trainer:
         self.step, self.seconds, self.best, self.history = 0, 0.0, math.inf, []
         self.autocast = torch.autocast(device.type, torch.bfloat16) if recipe.bf16 else nullcontext()
 
+    def _example_sampler(self) -> SequenceSampler:
+        """Examples for a ray denoiser; its made poses are those of the recipe's seed, on every process the same."""
+        r, made = self.recipe, torch.zeros(0, 24, 3, 3, device=self.device)
+        if r.made:
+            from training.motions.made_poses import MadePoses
+
+            maker = MadePoses(self.body, torch.Generator(self.device).manual_seed(r.seed), self.sampler.rotations)
+            chunks = [maker(min(4096, r.made - i)) for i in range(0, r.made, 4096)]
+            made = torch.cat(chunks).half()
+        detector = DetectorNoise.load(device=self.device) if r.sequence.measured_share else None
+        return SequenceSampler(self.body, self.sampler, made, detector, self.generator, r.sequence)
+
     def _standardise(self) -> None:
         """Mean and standard deviation of what the network sees; constant entries keep a floor of 0.1."""
+        if self.examples is not None:
+            example = self.examples(8192)
+            sixd = sixd_from_matrix(root_to_network(example.rotations, example.condition.R_camera_crop))
+            self.model.pose_mean.copy_(sixd.mean(0))
+            self.model.pose_std.copy_(sixd.std(0).clamp_min(0.1))
+            self.model.head.set_body(self.body)
+            return
         views = sample_views(self.body, self.sampler(8192), self.recipe.view, self.generator)
         sixd = sixd_from_matrix(root_to_network(views.rotations, views.condition.R_camera_crop))
         self.model.pose_mean.copy_(sixd.mean(0))
@@ -81,6 +110,8 @@ class Trainer:
     def draw(self) -> Batch:
         """This process's batch: views, some of whose conditions have the previous pose, noise and times."""
         r, g = self.recipe, self.generator
+        if self.examples is not None:
+            return draw_ray_batch(self.examples(r.batch), self.schedule, r.null_share, r.start_share, g)
         lag = int(torch.randint(1, r.max_lag + 1, (), generator=g, device=self.device))
         now, before = self.sampler.pairs(r.batch, lag)
         view = sample_views(self.body, now, r.view, g, before, lag, self.detector)
@@ -90,10 +121,13 @@ class Trainer:
 
     def gradient(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Leaves the gradient of the loss over all processes' batches in the model; returns this one's loss terms."""
-        terms = losses(
-            self.model, self.schedule, self.body, batch, self.recipe.keypoint_loss, self.recipe.pixel_loss,
-            self.autocast, self.ranks.mean,
-        )  # fmt: skip
+        if self.examples is not None:
+            terms = ray_losses(self.model, self.schedule, self.body, batch, self.recipe.ray_loss, self.autocast)
+        else:
+            terms = losses(
+                self.model, self.schedule, self.body, batch, self.recipe.keypoint_loss, self.recipe.pixel_loss,
+                self.autocast, self.ranks.mean,
+            )  # fmt: skip
         self.optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()
         self.ranks.average_gradients(self.model.parameters())
@@ -113,18 +147,26 @@ class Trainer:
         return terms
 
     def start_from(self, weights: Path) -> None:
-        """Takes the weights of an earlier run; its standardisation too."""
+        """Takes the weights of an earlier run, its standardisation too, and the optimizer's moments that lie beside
+        them as :data:`MOMENTS`."""
         state = load_weights(weights, self.device).state_dict()
         try:
             self.model.load_state_dict(state)
         except RuntimeError as e:
             raise SettingsError(f"{weights} holds another network than --architecture and --preset ask for") from e
         self.ema.load_state_dict(state)
+        if weights.with_name(MOMENTS).is_file():
+            load_moments(self.model, self.optimizer, weights.with_name(MOMENTS))
 
     @torch.no_grad()
     def validate(self, guidance: tuple[float, ...] = (0.0,)) -> dict[str, float]:
-        """Pixel error and MPJPE under the paper's protocol on the validation frames."""
+        """Pixel error and MPJPE under the paper's protocol on the validation frames; of a ray denoiser also the errors
+        of :class:`~training.lifting.validation.Validation` and their mean."""
         out = {}
+        if self.examples is not None:
+            self._views = self._views or Validation(self.body, self.validation)
+            out = self._views.figures(self.ema)
+            out["pa_mean"] = sum(out.values()) / len(out)
         for w in guidance:
             result = evaluate_paper_protocol(self.ema, self.body, self.validation, w)
             out[f"pixel_error_w{w:g}"] = float(result.pixel_error.mean())
@@ -135,7 +177,7 @@ class Trainer:
         """Figures of :meth:`validate`, which go into the history and decide whether the weights are the best yet."""
         figures = self.validate(guidance)
         self.history.append({"step": self.step, "minutes": self.seconds / 60, **figures})
-        self.keep_if_best(figures["pixel_error_w0"])
+        self.keep_if_best(figures.get("pa_mean", figures["pixel_error_w0"]))
         return figures
 
     def _random_state(self) -> dict[str, torch.Tensor]:
@@ -167,6 +209,7 @@ class Trainer:
         torch.save(state, partial)
         partial.replace(self.out / "checkpoint.pt")
         save_weights(self.ema, self.out / "lifting.safetensors", self._length())
+        save_moments(self.model, self.optimizer, self.out / MOMENTS)
 
     def _length(self) -> dict:
         return {"step": self.step, "train_minutes": round(self.seconds / 60, 2)}

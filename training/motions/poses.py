@@ -161,6 +161,28 @@ class PoseSampler:
         poses = self._augment(captured)
         return poses, poses @ motion
 
+    def windows(self, batch: int, lags: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Poses as from a call with the poses ``lags`` frames before them: [batch, 1 + L, 24, 3, 3], the poses first,
+        and which of the earlier frames are in the clip [batch, L] bool. As in :meth:`pairs`, the motion is kept."""
+        captured, motion, known = self.motions(batch, lags)
+        poses = self._augment(captured)
+        return torch.cat([poses[:, None], poses[:, None] @ motion], 1), known
+
+    def motions(self, batch: int, lags: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Captured frames [batch, 24, 3, 3], each joint's rotation from there to ``lags`` frames earlier
+        [batch, L, 24, 3, 3], and which of these are in the clip [batch, L] bool."""
+        index, flipped = self._choose(batch)
+        earlier = index[:, None] - torch.tensor(lags, device=index.device)
+        known = earlier >= 0
+        earlier = earlier.clamp_min(0)
+        if self.clips is not None:
+            known &= self.clips[earlier] == self.clips[index][:, None]
+        earlier = torch.where(known, earlier, index[:, None])
+        captured = self._frames(index, flipped)
+        before = self._frames(earlier.flatten(), flipped.repeat_interleave(len(lags)))
+        before = before.unflatten(0, earlier.shape)
+        return captured, captured[:, None].transpose(-1, -2) @ before, known
+
     def _choose(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
         g, device = self.generator, self.rotations.device
         index = torch.randint(len(self.rotations), (batch,), generator=g, device=device)

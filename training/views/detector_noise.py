@@ -49,7 +49,7 @@ class DetectorNoise:
     yaw: torch.Tensor
     film: torch.Tensor
     frame: torch.Tensor
-    _successors: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False)
+    _successors: dict[object, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, path: str | Path | None = None, device: torch.device | str = "cpu") -> DetectorNoise:
@@ -113,6 +113,32 @@ class DetectorNoise:
         chosen = self._nearest(self.yaw[first], yaw, generator, nearest)
         factor = _factor(yaw, generator, scale)
         return self._scaled(first[chosen], factor), self._scaled(second[chosen], factor)
+
+    def draw_history(
+        self, yaw: torch.Tensor, lags: tuple[int, ...], generator: torch.Generator | None = None,
+        scale: tuple[float, float] = (0.5, 1.5), nearest: float = 0.1,
+    ) -> tuple[NoiseDraw, torch.Tensor]:  # fmt: skip
+        """As :meth:`draw`, of a frame and those ``lags`` thirtieths of a second before it in the same film.
+
+        Each entry has a dimension more, [B, 1 + L, ...], the frame itself first. Also which of the earlier frames the
+        bank has: [B, L] bool; the others repeat the frame itself.
+        """
+        rows = self._nearest(self.yaw, yaw, generator, nearest)
+        earlier, there = zip(*(self._before(lag) for lag in lags))
+        index = torch.stack([rows, *(e[rows] for e in earlier)], 1)
+        draw = self._scaled(index.flatten(), _factor(yaw, generator, scale).repeat_interleave(1 + len(lags)))
+        return NoiseDraw(*(x.unflatten(0, index.shape) for x in draw)), torch.stack([t[rows] for t in there], 1)
+
+    def _before(self, lag: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of every row, the row ``lag`` frames before it in its film, and whether there is one (else itself)."""
+        key = ("before", lag)
+        if key not in self._successors:
+            first, second = self._pairs(lag)
+            earlier = torch.arange(len(self.yaw), device=self.yaw.device)
+            there = torch.zeros(len(self.yaw), dtype=torch.bool, device=self.yaw.device)
+            earlier[second], there[second] = first, True
+            self._successors[key] = earlier, there
+        return self._successors[key]
 
     def _pairs(self, lag: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Rows of frames, in order of yaw, and of the frames ``lag`` after them."""

@@ -28,8 +28,12 @@ PHYSICS = SettingOption("--physics", PhysicsSettings(), "enabled")
 LAG = SettingOption("--lag", _LIVE, "lag_frames", "N")
 CAMERA_HEIGHT = SettingOption("--camera-height", _PLACEMENT, "height_m", "M", "not known, found from the motion")
 CAMERA_PITCH = SettingOption(
-    "--camera-pitch", _PLACEMENT, "pitch_rad", "RAD", "not given; level beside a height, else found from the motion",
-    "0 is level",
+    "--camera-pitch", _PLACEMENT, "pitch_rad", "RAD",
+    "not given; level beside a height or a roll, else found from the motion", "0 is level",
+)  # fmt: skip
+CAMERA_ROLL = SettingOption(
+    "--camera-roll", _PLACEMENT, "roll_rad", "RAD",
+    "not given; none beside a height or a pitch, else found from the motion", "0 is upright",
 )  # fmt: skip
 TASK_FILE = SettingOption("--task-file", DetectorSettings(), "task_file", "FILE", "the shipped one")
 MIRROR = SettingOption("--mirror", _CAPTURE, "mirror")
@@ -55,7 +59,7 @@ def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
         help="calibration of the camera, as `diffmocap calibrate` and ROS's camera_calibration write it",
     )  # fmt: skip
     group = parser.add_argument_group("physics")
-    for option in (PHYSICS, LAG, CAMERA_HEIGHT, CAMERA_PITCH):
+    for option in (PHYSICS, LAG, CAMERA_HEIGHT, CAMERA_PITCH, CAMERA_ROLL):
         option.add(group)
 
 
@@ -139,13 +143,15 @@ def camera_parameters(args: argparse.Namespace) -> dict[str, Any]:
 
 def camera_arguments(args: argparse.Namespace) -> dict[str, float]:
     """Arguments of the graph about where the camera stands, as far as they are given."""
-    return {name: value for name in ("camera_height", "camera_pitch") if (value := getattr(args, name)) is not None}
+    names = ("camera_height", "camera_pitch", "camera_roll")
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
 
 
 def _physics_parameters(args: argparse.Namespace) -> dict[str, Any]:
     if CAMERA_HEIGHT.value(args) == 0.0:
         raise SettingsError("--camera-height 0 would say that it is not known; leave it out, or give the height in m")
     CAMERA_PITCH.value(args)
+    CAMERA_ROLL.value(args)
     parameters: dict[str, Any] = {} if args.physics is None else {"physics": args.physics}
     if args.lag is not None:
         # A parameter file may ask for a longer window; the node compares both then.

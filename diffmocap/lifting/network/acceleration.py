@@ -14,10 +14,13 @@ from dataclasses import fields
 
 import torch
 
+from diffmocap import compiler
 from diffmocap.lifting.network.condition import Condition
 from diffmocap.lifting.network.denoiser import ConditionCode, TransformerDenoiser
 from diffmocap.lifting.network.fused_denoiser import FusedDenoiser
+from diffmocap.lifting.network.fused_ray_denoiser import FusedRayDenoiser
 from diffmocap.lifting.network.mlp_denoiser import MlpDenoiser
+from diffmocap.lifting.network.ray_denoiser import RayDenoiser
 
 log = logging.getLogger(__name__)
 
@@ -125,12 +128,14 @@ def _code(tensors: Sequence[torch.Tensor]) -> ConditionCode:
 
 
 def accelerate(
-    model: TransformerDenoiser | MlpDenoiser,
-) -> TransformerDenoiser | MlpDenoiser | FusedDenoiser | GraphedDenoiser:
+    model: TransformerDenoiser | MlpDenoiser | RayDenoiser,
+) -> TransformerDenoiser | MlpDenoiser | RayDenoiser | FusedDenoiser | FusedRayDenoiser | GraphedDenoiser:
     """The fastest equal of the model on its device, for times that are one number for the batch.
 
-    The MLP, a dozen large products, stays as it is.
+    The MLP, a dozen large products, stays as it is, and so does a ray denoiser on a GPU or without a compiler.
     """
+    if isinstance(model, RayDenoiser) and model.pose_mean.device.type == "cpu" and compiler.available():
+        return FusedRayDenoiser(model)
     if not isinstance(model, TransformerDenoiser):
         return model
     fused = FusedDenoiser(model)

@@ -36,6 +36,9 @@ class Condition:
         previous: [B, 24, 6] the pose a moment ago as 6D rotations, its root as the network sees it now
             (:func:`root_to_network`); anything where unknown.
         previous_known: [B] 1 where ``previous`` is given.
+        noise: [B, 25] standard deviation of each keypoint over the box's half-size, as ``view`` says it for all.
+        up: [B, 3] direction against gravity in the crop frame, of length 1; zeros where it is not known.
+        past: [B, L, 25, 4] keypoints a while ago, see :func:`past_keypoints`; None: nothing is known of the past.
     """
 
     points: torch.Tensor
@@ -47,11 +50,18 @@ class Condition:
     depth_known: torch.Tensor | None = None
     previous: torch.Tensor | None = None
     previous_known: torch.Tensor | None = None
+    noise: torch.Tensor | None = None
+    up: torch.Tensor | None = None
+    past: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.depth is None:
             self.depth = torch.zeros_like(self.confidence)
             self.depth_known = torch.zeros_like(self.confidence)
+        if self.noise is None:
+            self.noise = self.view[:, 3:].expand_as(self.confidence)
+        if self.up is None:
+            self.up = self.view.new_zeros(len(self.view), 3)
 
     def __len__(self) -> int:
         return len(self.points)
@@ -81,7 +91,8 @@ def make_condition(
 ) -> Condition:  # fmt: skip
     """Condition for keypoints [B, 25, 2] px with confidence [B, 25] seen by cameras K [B or 1, 3, 3].
 
-    Every row needs at least two keypoints. ``noise`` [B] or a number: detector noise over the box's half-size.
+    Every row needs at least two keypoints. ``noise``: a number, [B] or, for each keypoint, [B, 25]: standard deviation
+    of the detector's noise over the box's half-size.
     ``depth`` [B, 25] m, NaN where unknown: see :class:`Condition`.
     """
     return condition_from_rays(rays_from_pixels(points_px, K), confidence, noise, depth)
@@ -98,13 +109,50 @@ def condition_from_rays(
     homogeneous = torch.cat([rays, torch.ones_like(rays[..., :1])], -1) @ R  # rows times R = R^T applied
     turned = torch.where(seen, homogeneous[..., :2] / homogeneous[..., 2:].clamp_min(1e-2), torch.zeros_like(rays))
     half_size = turned.abs().amax((1, 2)).clamp_min(1e-4)
-    noise = torch.as_tensor(noise, dtype=rays.dtype, device=rays.device).expand(len(rays))
-    view = torch.cat([centre, half_size.log()[:, None], noise[:, None]], -1)
-    condition = Condition(turned / half_size[:, None, None], confidence, view, R, half_size)
+    noise = torch.as_tensor(noise, dtype=rays.dtype, device=rays.device)
+    each = (noise if noise.dim() == 2 else noise.reshape(-1, 1)).expand(len(rays), rays.shape[1])
+    overall = (each * seen[..., 0]).sum(1) / seen[..., 0].sum(1).clamp_min(1) if noise.dim() == 2 else each[:, 0]
+    view = torch.cat([centre, half_size.log()[:, None], overall[:, None]], -1)
+    condition = Condition(turned / half_size[:, None, None], confidence, view, R, half_size, noise=each)
     if depth is not None:
         known = depth.isfinite() & (confidence > 0)
         condition.depth, condition.depth_known = torch.where(known, depth, 0.0), known.to(rays.dtype)
     return condition
+
+
+#: How long ago the keypoints were that a network may be told beside those of now [s].
+PAST_LAGS_S = (1 / 30, 3 / 30, 7 / 30, 15 / 30)
+
+
+def past_keypoints(
+    condition: Condition, rays: torch.Tensor, confidence: torch.Tensor, depth: torch.Tensor | None = None
+) -> torch.Tensor:
+    """How keypoints lay a while ago compared with now: [B, L, 25, 4].
+
+    The past is seen from the crop of now and shifted so that what is seen in both lies at the same place in the mean:
+    the person's way through the image is left out. Of a keypoint that is seen in both the entries are its displacement
+    over the box's half-size (x, y) and the change of its depth [m]; of one that is seen in the past alone, its place
+    and its depth. The last entry is its confidence then; all are 0 where it was missing.
+
+    Args:
+        rays: [B, L, 25, 2] on the image plane at depth 1 of the optical frame. confidence: [B, L, 25]; all zeros say
+            that nothing is known of that time. depth: [B, L, 25] m beyond the mid-hip, NaN where unknown.
+    """
+    seen, now = confidence > 0, (condition.confidence > 0)[:, None]
+    turned = torch.cat([rays, torch.ones_like(rays[..., :1])], -1) @ condition.R_camera_crop[:, None]
+    points = turned[..., :2] / turned[..., 2:].clamp_min(1e-2) / condition.half_size[:, None, None, None]
+    both = (seen & now)[..., None]
+    moved = points - condition.points[:, None]
+    shift = (moved * both).sum(2, keepdim=True) / both.sum(2, keepdim=True).clamp_min(1)
+    place = torch.where(both, moved, points) - shift
+    if depth is None:
+        deeper = torch.zeros_like(confidence)
+    else:
+        told = depth.isfinite()
+        deeper = torch.where(told, depth, 0.0) - torch.where(told & (condition.depth_known > 0)[:, None],
+                                                             condition.depth[:, None], 0.0)  # fmt: skip
+    past = torch.cat([place, deeper[..., None], confidence[..., None]], -1)
+    return torch.where(seen[..., None], past.clamp(-4.0, 4.0), 0.0)
 
 
 def root_to_network(rotations: torch.Tensor, R_camera_crop: torch.Tensor) -> torch.Tensor:

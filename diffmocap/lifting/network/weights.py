@@ -15,6 +15,7 @@ from diffmocap.files.weights_file import WeightsFile
 from diffmocap.lifting.correction.error_covariance import PREFIX, ErrorCovariances
 from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.network.mlp_denoiser import MlpConfig, MlpDenoiser
+from diffmocap.lifting.network.ray_denoiser import RayConfig, RayDenoiser
 from diffmocap.lifting.sampling.schedule import PARAMETERISATIONS, SCHEDULES
 from diffmocap.resources import verified_model
 
@@ -26,12 +27,16 @@ SHIPPED = {"": DEFAULT_WEIGHTS, "student": STUDENT_WEIGHTS}
 FORMAT = "diffmocap-lifting-1"
 _ADVICE = "train weights with `python -m training.lifting`, or use the shipped ones"
 #: What the configuration in the header calls a network; one without a name is a transformer.
-ARCHITECTURES = {"transformer": (TransformerDenoiser, DenoiserConfig), "mlp": (MlpDenoiser, MlpConfig)}
+ARCHITECTURES = {
+    "transformer": (TransformerDenoiser, DenoiserConfig),
+    "mlp": (MlpDenoiser, MlpConfig),
+    "ray": (RayDenoiser, RayConfig),
+}
 
 
 def save_weights(model: TransformerDenoiser | MlpDenoiser, path: Path, info: dict | None = None) -> None:
     """Half-precision weights (standardisation stays float32) with the configuration and ``info`` in the header."""
-    keep = ("pose_mean", "pose_std")
+    keep = ("pose_mean", "pose_std", "head.rest_joints", "head.offsets")
     tensors = {k: (v if k in keep else v.half()).contiguous().cpu() for k, v in model.state_dict().items()}
     metadata = {"format": FORMAT, "config": json.dumps(model.config.as_dict()), "info": json.dumps(info or {})}
     _save(tensors, metadata, path)

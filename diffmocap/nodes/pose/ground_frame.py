@@ -62,7 +62,7 @@ class GroundFrame:
 
     def known(self, values: dict[str, Any], optical_frame: str) -> KnownGround:
         """Of a camera whose keypoints are in ``optical_frame``."""
-        names = ("ground_from", "camera_height", "camera_pitch", "ground_frame", "ground_height_from_tf")
+        names = ("ground_from", "camera_height", "camera_pitch", "camera_roll", "ground_frame", "ground_height_from_tf")
         key = (*(values[name] for name in names), optical_frame, self.frames.version)
         if key != self._key:
             self._key, self.missing = key, ""
@@ -70,10 +70,11 @@ class GroundFrame:
         return self._known
 
     def _look(self, values: dict[str, Any], optical_frame: str) -> KnownGround:
-        wanted, height, pitch = values["ground_from"], values["camera_height"], values["camera_pitch"]
-        # A pitch of 0 may be the default: graphs ask for parameters where the user gave it.
-        if wanted == PARAMETERS or (wanted == AUTO and (height > 0.0 or pitch != 0.0)):
-            return KnownGround.from_camera(height if height > 0.0 else None, pitch)
+        wanted, height = values["ground_from"], values["camera_height"]
+        pitch, roll = values["camera_pitch"], values["camera_roll"]
+        # An angle of 0 may be the default: graphs ask for parameters where the user gave it.
+        if wanted == PARAMETERS or (wanted == AUTO and (height > 0.0 or pitch != 0.0 or roll != 0.0)):
+            return KnownGround.from_camera(height if height > 0.0 else None, pitch, roll)
         # A static transform that nobody measured is level, as launch files guess; forces from a direction that is ten
         # degrees off bend the body.
         if wanted == MOTION or (wanted == AUTO and not values["ground_height_from_tf"]):

@@ -66,16 +66,22 @@ GROUND = (
     own(
         "ground_from",
         AUTO,
-        "Where gravity and floor come from; auto: camera_height and camera_pitch where one is not 0, else /tf_static "
-        "with ground_height_from_tf, else the motion; tf: the direction at least from /tf_static; parameters: from "
-        "camera_height and camera_pitch, 0 too; motion: from where feet are seen to rest.",
+        "Where gravity and floor come from; auto: camera_height, camera_pitch and camera_roll where one is not 0, else "
+        "/tf_static with ground_height_from_tf, else the motion; tf: the direction at least from /tf_static; "
+        "parameters: from camera_height, camera_pitch and camera_roll, 0 too; motion: from where feet are seen to "
+        "rest.",
         choices=GROUND_SOURCES,
     ),
     _of_camera("height_m", "camera_height"),
     _of_camera(
         "pitch_rad",
         "camera_pitch",
-        " 0 without a height: not known, or a level camera where ground_from is parameters.",
+        " 0 without a height or a roll: not known, or a level camera where ground_from is parameters.",
+    ),
+    _of_camera(
+        "roll_rad",
+        "camera_roll",
+        " 0 without a height or a pitch: not known, or a camera without roll where ground_from is parameters.",
     ),
     own(
         "ground_height_from_tf",

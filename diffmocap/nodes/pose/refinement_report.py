@@ -31,8 +31,9 @@ class RefinementReport:
         off_m = 0.0 if physics is None else physics.ground_contradiction_m
         if off_m:
             side = "above" if off_m > 0 else "below"
-            d.problem("floor", f"feet rest {abs(off_m):.2f} m {side} the floor that was given: check camera_height "
-                               "and camera_pitch, or the transform that it comes from")  # fmt: skip
+            d.problem("floor", f"feet rest {abs(off_m):.2f} m {side} the floor that was given: check "
+                               "camera_height, camera_pitch and camera_roll, or the transform that it comes "
+                               "from")  # fmt: skip
         elif physics is not None or not settings.enabled:
             d.solved("floor")
         self._refined.append(physics is not None)

@@ -1,4 +1,4 @@
-"""Gravity and floor as given, from the camera's height and pitch or from a transform."""
+"""Gravity and floor as given, from the camera's height, pitch and roll or from a transform."""
 
 from __future__ import annotations
 
@@ -19,10 +19,18 @@ _ROUNDING = 1e-3
 
 @dataclass(frozen=True)
 class CameraPlacement:
-    """Where a camera that looks ahead without roll stands, as its owner measured it."""
+    """Where a camera stands and how it is turned, as its owner measured it."""
 
     height_m: float = setting(0.0, "Height of the camera above the floor; 0: not known.", 0.0, 100.0, "m")
     pitch_rad: float = setting(0.0, "Pitch of the camera; positive looks down.", -0.5 * math.pi, 0.5 * math.pi, "rad")
+    roll_rad: float = setting(
+        0.0,
+        "Roll of the camera about its viewing direction; positive is clockwise as seen from behind it, which turns the "
+        "picture's content counterclockwise.",
+        -math.pi,
+        math.pi,
+        "rad",
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -49,10 +57,17 @@ class KnownGround:
             raise SettingsError(f"the direction up must be a unit vector, got {self.up}")
 
     @classmethod
-    def from_camera(cls, height_m: float | None, pitch_rad: float) -> KnownGround:
-        """A camera without roll that looks down by ``pitch_rad``, ``height_m`` above the floor where that is known."""
-        up = (0.0, -math.cos(pitch_rad), -math.sin(pitch_rad))
-        known = "height and pitch" if height_m is not None else "pitch"
+    def from_camera(cls, height_m: float | None, pitch_rad: float, roll_rad: float = 0.0) -> KnownGround:
+        """A camera that looks down by ``pitch_rad``, ``height_m`` above the floor where that is known.
+
+        A positive ``roll_rad`` turns it clockwise about its viewing direction, as seen from behind it. These are the
+        angles of tf's ``map`` -> ``camera_link``, roll about x after which comes pitch about y, both fixed: ``up`` is
+        the third row of ``Ry(pitch) Rx(roll)``, the z axis of ``map``, with the axes of the optical frame.
+        """
+        level = math.cos(pitch_rad)
+        up = (-level * math.sin(roll_rad), -level * math.cos(roll_rad), -math.sin(pitch_rad))
+        given = {"height": height_m is not None, "pitch": True, "roll": roll_rad != 0.0}
+        known = " and ".join(", ".join(name for name, is_given in given.items() if is_given).rsplit(", ", 1))
         return cls(up, None if height_m is None else -height_m, f"camera {known} given")
 
     @classmethod
