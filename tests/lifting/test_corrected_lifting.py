@@ -18,8 +18,9 @@ from diffmocap.camera.projection import project
 from diffmocap.errors import ModelFileError
 from diffmocap.evaluation.joint_errors import pa_mpjpe_mm
 from diffmocap.lifting.correction.error_covariance import PREFIX, ErrorCovariances
+from diffmocap.lifting.correction.lift_correction import relative_noise
 from diffmocap.lifting.lifter import Lifter
-from diffmocap.lifting.network.condition import FACING
+from diffmocap.lifting.network.condition import FACING, condition_from_rays, make_condition
 from diffmocap.lifting.network.mlp_denoiser import MlpConfig, MlpDenoiser
 from diffmocap.lifting.network.weights import load_weights, save_weights, with_error_covariances
 from diffmocap.lifting.settings import LiftingSettings
@@ -107,6 +108,28 @@ def test_every_hypothesis_is_corrected(lifter, truth):
     assert float((after.rotations[0] - after.rotations[1]).abs().max()) > 1e-2
 
 
+def test_a_keypoint_that_is_told_to_be_noisy_is_believed_less(lifter, truth):
+    """A wrist that was moved pulls the arm less where its noise was told, and untold noise is as before."""
+    wrist, g = 7, torch.Generator().manual_seed(0)
+    points = lifter.body.keypoints(*truth)
+    rays = points[..., :2] / points[..., 2:]
+    half = 0.5 * (rays.amax(1) - rays.amin(1)).amax(-1)
+    rays = rays + 0.02 * half[:, None, None] * torch.randn(rays.shape, generator=g)
+    moved = rays.clone()
+    moved[:, wrist, 0] += 0.1 * half
+    pulled = {}
+    for name, of_wrist in (("alike", 0.02), ("told", 0.1)):
+        noise = torch.full((FRAMES, 25), 0.02).index_fill(1, torch.tensor([wrist]), of_wrist)
+        wrists = []
+        for seen_rays in (rays, moved):
+            condition = condition_from_rays(seen_rays, torch.ones(FRAMES, 25), noise)
+            corrected = lifter._correction(condition, truth[0], truth[1], 2)
+            wrists.append(lifter.body.keypoints(corrected, truth[1])[:, wrist])
+        pulled[name] = float((wrists[1] - wrists[0]).norm(dim=-1).mean())
+    assert pulled["told"] < 0.6 * pulled["alike"]
+    assert (relative_noise(condition_from_rays(rays, torch.ones(FRAMES, 25), 0.0)) == 1.0).all()
+
+
 def test_gradients_may_pass_through_corrected_poses(lifter, truth):
     poses = lifter.lift(seen(lifter.body, truth)[5], CAMERA)
     turn = torch.zeros(1, 24, 3, requires_grad=True)
@@ -116,8 +139,6 @@ def test_gradients_may_pass_through_corrected_poses(lifter, truth):
 
 def test_samples_are_not_corrected(lifter, truth):
     """The paper's table and training ask for samples, of which the correction would make projections."""
-    from diffmocap.lifting.network.condition import make_condition
-
     k = seen(lifter.body, truth)[0]
     condition = make_condition(
         torch.tensor(k.points_px)[None], torch.ones(1, 25), torch.tensor(CAMERA.matrix).float()[None]
