@@ -171,6 +171,19 @@ def test_bodies_at_and_behind_the_camera_give_finite_poses(body, correction, dep
     assert torch.allclose(identity, torch.eye(3, dtype=torch.float64).expand_as(identity), atol=1e-6)
 
 
+def test_what_is_not_before_the_camera_is_not_used(body):
+    """A foot that reaches behind the camera: its rows in the image and its depth."""
+    from diffmocap.lifting.correction.keypoint_jacobian import KeypointKinematics
+
+    truth, pelvis, _ = scene(1, 0.0)
+    posed = KeypointKinematics(body)(truth)
+    nearest = int(posed.points[0, :, 2].argmin())
+    here = torch.tensor([[0.0, 0.0, 0.05]], dtype=torch.float64) - posed.points[:, nearest] * torch.tensor([0, 0, 1])
+    used = look(body, truth, pelvis, True).usable(posed, here)[0].view(3, 25)
+    assert not used[:, nearest].any()
+    assert torch.equal(used[0], posed.points[0, :, 2] + here[0, 2] > 0.1) and used.any()
+
+
 def test_poses_that_are_no_numbers_are_left_alone(body, correction):
     truth, pelvis, start = scene(2, 5.0)
     start[0, 5] = math.nan
