@@ -52,6 +52,7 @@ class SequenceConfig:
         up_share: know where up is, to ``up_error_deg``.
         previous_share: know the pose a thirtieth of a second ago, to a level of noise up to ``previous_error`` rad;
             ``previous_wrong`` of them somebody else's.
+        missing_share: miss each keypoint with a chance of ``missing_keypoints``, beside what is hidden or cut off.
         exchanged_share: of those with measured errors, in whose films the detector exchanges the sides for up to
             ``exchange_s`` seconds; ``exchanged_depth`` of them have front and back exchanged, too, as of a person who
             is seen from the other side. In each image of such a film head, arms or legs lie between both sides with a
@@ -76,6 +77,8 @@ class SequenceConfig:
     previous_share: float = 0.25
     previous_error: float = 0.3
     previous_wrong: float = 0.1
+    missing_share: float = 0.25
+    missing_keypoints: float = 0.2
     exchanged_share: float = 0.2
     exchange_s: float = 0.8
     exchanged_depth: float = 0.7
@@ -153,6 +156,8 @@ class SequenceSampler:
         seen = torch.where(paper[:, None], in_front, inside & ~_occlusion(g, n, device))
         # A good part of the exact ones are whole: that is how they are judged.
         whole = exact & self._chance(0.5, n)
+        missing = self._chance(c.missing_share, n, 1) & self._chance(c.missing_keypoints, n, NUM_KEYPOINTS)
+        seen &= ~(missing & ~paper[:, None])
         seen = torch.where(whole[:, None] | (seen.sum(1) < 6)[:, None], in_front, seen)
         condition = self._detect(points, rotations[:, 0], rays, seen, clean, measured, paper, in_clip)
         self._tell_up(condition, R_camera_world)
