@@ -76,11 +76,14 @@ class KeypointKinematics:
 
     def __call__(self, rotations: torch.Tensor) -> PosedKeypoints:
         """For local rotations [B, 24, 3, 3] float64."""
-        local = rotations.index_select(1, self._order).split([len(level) for level in LEVELS], 1)
-        turned = [local[0]]
-        for parents, below in zip(self._levels, local[1:], strict=True):
-            turned.append(turned[-1].index_select(1, parents) @ below)
-        G = torch.cat(turned, 1).index_select(1, self._back)
+        # Joint by joint, so that a level's products are one batch.
+        local = rotations.transpose(0, 1).index_select(0, self._order).flatten(0, 1)
+        levels = local.split([len(level) * len(rotations) for level in LEVELS])
+        turned = [levels[0]]
+        for parents, below in zip(self._levels, levels[1:], strict=True):
+            above = turned[-1].view(-1, 9 * len(rotations)).index_select(0, parents).view(-1, 3, 3)
+            turned.append(torch.bmm(above, below))
+        G = torch.cat(turned).unflatten(0, (NUM_JOINTS, -1)).index_select(0, self._back).transpose(0, 1).contiguous()
         bones = (G.index_select(1, self._parents) @ self._bones)[..., 0]
         joints = self._carried @ bones
         offsets = self._offsets

@@ -92,13 +92,11 @@ class PoseCorrection:
                 expected = expected + (J[..., : TANGENT + 3] @ step[..., None])[..., 0]
             spread = by_joints @ covariance
             from_errors, from_body = spread @ by_joints.mT, by_body @ by_body.mT
-            if wrong is None:
-                rough = candidates.rough(observation.relative_noise)
-                wrong = _wrong(candidates, rough, None, expected, from_errors, from_body, used)
             # The first pose may be far off, where a straight line says little: all is judged again at each next one.
+            so_far = level if level is not None else candidates.rough(observation.relative_noise)
+            wrong = _wrong(candidates, so_far, wrong, expected, from_errors, from_body, used)
             if not known:
                 level = candidates.weigh(expected, from_errors, from_body, used, observation.relative_noise, wrong)
-            wrong = _wrong(candidates, level, wrong, expected, from_errors, from_body, used)
             inflated = candidates.inflation(level, wrong)
             noise = candidates.covariance(level, used, inflated)
             S = level.errors[:, None, None] * from_errors + from_body + noise
