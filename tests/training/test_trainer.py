@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from diffmocap.body.model import BodyModel
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.network.denoiser import DenoiserConfig
 from diffmocap.lifting.network.ray_denoiser import RayConfig
@@ -19,7 +20,7 @@ from training.lifting.__main__ import main, parse
 from training.lifting.loop import Throughput
 from training.lifting.recipe import PRESETS, Recipe, build, recipe_from
 from training.lifting.trainer import MOMENTS, Trainer
-from training.lifting.validation import CONDITIONS
+from training.lifting.validation import CONDITIONS, Validation
 from training.motions.poses import load_rotations
 from training.views.views import ViewConfig
 
@@ -281,3 +282,12 @@ def test_a_signal_saves_before_anything_is_validated(frames, tmp_path, number, c
     assert "goes on from there" in capsys.readouterr().out
     assert trainer(frames, tmp_path, steps=1000).resume() and run.step == 3
     assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
+
+
+def test_exact_depths_of_the_validation_are_those_of_training(frames):
+    """Bodies that are placed at the told depths along their rays have their own shape."""
+    body = BodyModel.load()
+    views = Validation(body, frames[:16])
+    condition, _ = views.conditions["exact_depth"]
+    crop = body.keypoints(views.rotations, views.pelvis) @ condition.R_camera_crop
+    assert torch.allclose(condition.depth, crop[..., 2] - crop[:, 8, None, 2], atol=1e-4)

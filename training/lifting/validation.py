@@ -79,7 +79,9 @@ class Validation:
         depth = None
         if depth_noise is not None:
             error = depth_noise * torch.randn(n, NUM_KEYPOINTS, generator=g).to(device)
-            depth = points[..., 2] - points[:, _MID_HIP, None, 2] + error
+            # Along the ray through the person's box, as a condition has it.
+            along = (points @ condition_from_rays(rays, seen).R_camera_crop[..., 2:])[..., 0]
+            depth = along - along[:, _MID_HIP, None] + error
         return condition_from_rays(rays, seen, noise, depth), joints[:, list(LIMB_JOINTS)]
 
     def _measured(self, g: torch.Generator) -> tuple[Condition, torch.Tensor]:
