@@ -61,6 +61,7 @@ STEPS = (
             "-m training.distill --data {data} --val {val} --out {out}/student --bf16 --minutes 10 --threads 2 "
             "--validate-minutes 60 --validation-frames 64",
             "-m training.ship {out}/student --student",
+            "-m training.lifting.error_covariance --data {data} --weights student --ship",
         ),
     ),
     Step("pose_errors", "covariances of body_pose", 10, ("-m benchmarks.pose_errors --fit --uncommitted",)),

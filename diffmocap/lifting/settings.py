@@ -16,8 +16,10 @@ AUTO = "auto"
 class LiftingSettings:
     """How to sample; every value may change between two calls.
 
-    Two steps serve one hypothesis at temperature 0. A warm start is steadier by 6 % together with ``use_previous`` and
-    less accurate by 4 % (PA-MPJPE; rendered films of validation motion), so both are off. Temperature 0 starts from the
+    One step serves one hypothesis at temperature 0: it gives the mean of the posterior, which the correction then moves
+    to the keypoints, and a second step makes neither better (validation split). A warm start was steadier by 6 %
+    together with ``use_previous`` and less accurate by 4 % (PA-MPJPE; rendered films of validation motion, the weights
+    before these), so both are off. Temperature 0 starts from the
     distribution's centre, which gave the most accurate and steadiest pose on the validation split
     (``benchmarks/lifting/live_sampling.py``). With ``fresh_noise`` False every frame starts from the same noise, and
     poses change only as the keypoints do.
@@ -31,8 +33,8 @@ class LiftingSettings:
         10.0,
     )
     steps: int = setting(
-        2,
-        "Sampler steps a frame from pure noise: 2 serve one hypothesis, 5 several, 7 guidance; a warm start walks its "
+        1,
+        "Sampler steps a frame from pure noise: 1 serves one hypothesis, 5 several, 7 guidance; a warm start walks its "
         "share of them.",
         1,
         1000,

@@ -8,6 +8,7 @@ import pytest
 
 from diffmocap.lifting.network.mlp_denoiser import MlpConfig, MlpDenoiser
 from diffmocap.lifting.network.weights import STUDENT_WEIGHTS, save_weights
+from training.lifting.moments import MOMENTS
 from training.lifting.ship import lifting_entry, main, with_history
 
 
@@ -57,3 +58,27 @@ def test_weights_trained_on_keep_the_record_of_before():
     assert second["trained_before"] == [{"command": "a", "commit": "1", "step": 10, "train_minutes": 5.0}]
     third = with_history({"command": "c"}, second)
     assert [run["command"] for run in third["trained_before"]] == ["a", "b"] and third["command"] == "c"
+
+
+def test_runs_that_led_to_the_weights_and_their_moments_go_along(tmp_path, monkeypatch):
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "manifest.json").write_text('{"files": {}}')
+    for name, step in (("first", 3), ("last", 9)):
+        run = tmp_path / name
+        run.mkdir()
+        save_weights(MlpDenoiser(MlpConfig(width=8, layers=1)), run / "lifting.safetensors", {"step": step})
+        start = {"command": f"python -m training.lifting --out /home/me/{name}", "commit": name, "step": 0}
+        config = {
+            **start, "torch": "2", "device": "cpu", "parameters": 5, "recipe": {}, "data": ["train.npz"], "frames": 3,
+            "exclude": "held_out.txt", "starts": [start],
+        }  # fmt: skip
+        (run / "config.json").write_text(json.dumps(config))
+        (run / MOMENTS).write_bytes(name.encode())
+    arguments = ["ship", str(tmp_path / "last"), "--before", str(tmp_path / "first"), "--models", str(models)]
+    monkeypatch.setattr("sys.argv", arguments)
+    main()
+    files = json.loads((models / "manifest.json").read_text())["files"]
+    (earlier,) = files["lifting.safetensors"]["trained_before"]
+    assert earlier["step"] == 3 and earlier["starts"][0]["command"].endswith("--out first")
+    assert (models / MOMENTS).read_bytes() == b"last" and files[MOMENTS]["of"] == "lifting.safetensors"

@@ -16,6 +16,9 @@ from safetensors.torch import load_file, save_file
 
 from diffmocap.errors import SettingsError
 
+#: Beside the averaged weights: what it takes to train them on.
+MOMENTS = "lifting_moments.safetensors"
+
 
 def save_moments(model: torch.nn.Module, optimizer: torch.optim.AdamW, path: Path) -> None:
     """Writes the second moments of every parameter that has been updated, factored, and the number of updates."""

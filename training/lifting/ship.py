@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from diffmocap.lifting.network.weights import DEFAULT_WEIGHTS, STUDENT_WEIGHTS, load_weights
 from diffmocap.resources import sha256_of
+from training.lifting.moments import MOMENTS
 from training.manifest import ACKNOWLEDGEMENT, MODELS, without_folders, write_entry
 
 
@@ -19,7 +20,7 @@ def lifting_entry(run: Path, weights: Path, metrics: dict | None) -> dict:
     config = json.loads((run / "config.json").read_text())
     with safe_open(weights, "pt") as f:
         info = json.loads(f.metadata()["info"])
-    starts = [{**start, "command": without_folders(start["command"])} for start in config.get("starts", [])]
+    starts = starts_of(run)
     return {
         "kind": "lifting", "licence": "Apache-2.0",
         "data": {
@@ -30,6 +31,20 @@ def lifting_entry(run: Path, weights: Path, metrics: dict | None) -> dict:
         **{key: config[key] for key in ("commit", "torch", "device", "parameters", "recipe")}, "starts": starts,
         **{key: config[key] for key in ("distillation",) if key in config}, **info, "metrics": metrics or {},
     }  # fmt: skip
+
+
+def starts_of(run: Path) -> list[dict]:
+    """Every start of a run with its command, commit and step."""
+    config = json.loads((run / "config.json").read_text())
+    return [{**start, "command": without_folders(start["command"])} for start in config.get("starts", [])]
+
+
+def earlier_run(run: Path) -> dict:
+    """What the manifest says of a run whose weights another one began with."""
+    with safe_open(run / "lifting.safetensors", "pt") as f:
+        info = json.loads(f.metadata()["info"])
+    length = {key: info[key] for key in ("step", "train_minutes") if key in info}
+    return {"starts": starts_of(run), **length}
 
 
 def with_history(entry: dict, shipped: dict) -> dict:
@@ -54,6 +69,10 @@ def main() -> None:
         "--student", action="store_true", help="a run of training.lifting.distill: ship it beside the weights"
     )
     parser.add_argument("--models", type=Path, default=MODELS, help="folder to ship to (default: models/)")
+    parser.add_argument(
+        "--before", type=Path, nargs="+", default=[], metavar="RUN",
+        help="runs that this one began with (--init), one after the other",
+    )  # fmt: skip
     args = parser.parse_args()
     if args.student != ("distillation" in json.loads((args.run / "config.json").read_text())):
         parser.error(f"{args.run} is no student: leave --student out" if args.student else f"{args.run}: add --student")
@@ -64,7 +83,14 @@ def main() -> None:
     entry = lifting_entry(args.run, weights, metrics)
     if args.continues:
         entry = with_history(entry, json.loads((args.models / "manifest.json").read_text())["files"][DEFAULT_WEIGHTS])
+    if args.before:
+        entry["trained_before"] = [earlier_run(run) for run in args.before]
     shutil.copyfile(weights, args.models / name)
+    moments = weights.with_name(MOMENTS)
+    if moments.is_file() and not (args.best or args.student):
+        shutil.copyfile(moments, args.models / MOMENTS)
+        about = "AdamW's second moments, factored, with which training goes on from the lifting weights"
+        write_entry(args.models, MOMENTS, {"kind": about, "licence": "Apache-2.0", "of": name})
     write_entry(args.models, name, entry)
     print(f"shipped {args.models / name}, sha256 {sha256_of(args.models / name)[:12]}...")
 

@@ -17,7 +17,7 @@ from diffmocap.lifting.network.ray_denoiser import RayConfig
 from diffmocap.lifting.network.weights import load_weights, save_weights
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from training.lifting.losses import Batch, draw_diffusion, losses
-from training.lifting.moments import load_moments, save_moments
+from training.lifting.moments import MOMENTS, load_moments, save_moments
 from training.lifting.previous import set_previous
 from training.lifting.ray_losses import draw_ray_batch, ray_losses
 from training.lifting.recipe import Recipe, build
@@ -27,9 +27,6 @@ from training.ranks import Ranks
 from training.views.detector_noise import DetectorNoise
 from training.views.sequences import SequenceSampler
 from training.views.views import sample_views
-
-#: Beside the averaged weights: what it takes to train them on.
-MOMENTS = "lifting_moments.safetensors"
 
 
 class Trainer:
