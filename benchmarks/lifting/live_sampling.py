@@ -40,9 +40,10 @@ WARM = {"warm_start": True, "use_previous": True, "steps": 5}
 SETTINGS = [
     DEFAULTS,
     LiftingSettings(use_previous=True),
+    LiftingSettings(correction=False),
     LiftingSettings(**WARM),
     LiftingSettings(**WARM, warm_start_time=0.8),
-    *(LiftingSettings(steps=n) for n in (1, 3, 5, 10)),
+    *(LiftingSettings(steps=n) for n in (2, 3, 5, 10)),
     *(LiftingSettings(steps=5, guidance=w) for w in (0.5, 1.0, 2.0)),
     LiftingSettings(keypoint_noise=0.0),
     LiftingSettings(keypoint_noise=0.04),
@@ -155,7 +156,8 @@ def describe(settings: LiftingSettings) -> str:
         noise = f"{noise} x {settings.temperature:g}" if settings.temperature else "no noise"
     told = f", told noise {settings.keypoint_noise:g}" if settings.keypoint_noise != NOISE else ""
     before = ", knows the pose before" if settings.use_previous else ""
-    return f"{settings.steps} steps{sampler}, {start}{before}, {noise}, w = {settings.guidance:g}{told}"
+    as_sampled = "" if settings.correction else ", not corrected"
+    return f"{settings.steps} steps{sampler}, {start}{before}, {noise}, w = {settings.guidance:g}{told}{as_sampled}"
 
 
 def main() -> None:

@@ -155,7 +155,7 @@ def test_what_the_detector_says_of_a_film_is_kept_beside_it(tmp_path, clips, bod
     np.testing.assert_allclose(px[..., :2] / px[..., 2:], truth.keypoints_px, atol=0.01)
     knees = [LANDMARK_NAMES.index(name) for name in ("left_knee", "right_knee")]
     assert np.linalg.norm(d.landmarks_px[:, knees] - truth.keypoints_px[:, [13, 10]], axis=-1).max() < 25
-    monkeypatch.setattr("benchmarks.synthetic.detections.Detector", None)
+    monkeypatch.setattr("benchmarks.detector.video_landmarks.Detector", None)
     again = detections([path, path])
     assert again.film.tolist() == [0, 0, 1, 1] and (again.world[2:] == d.world).all()
 

@@ -14,7 +14,7 @@ import torch
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import LIMB_JOINTS
-from diffmocap.camera.projection import project
+from diffmocap.camera.projection import project, rays_to
 from diffmocap.errors import ModelFileError
 from diffmocap.evaluation.joint_errors import pa_mpjpe_mm
 from diffmocap.lifting.correction.error_covariance import PREFIX, ErrorCovariances
@@ -60,7 +60,9 @@ def seen(
     px = px + noise * half[:, None, None] * torch.randn(px.shape, generator=g)
     depth = None
     if depth_noise_m is not None:
-        depth = points[..., 2] - points[:, 8, None, 2] + depth_noise_m * torch.randn(FRAMES, 25, generator=g)
+        # Along the ray through the person's box.
+        along = (points @ condition_from_rays(rays_to(points), torch.ones(FRAMES, 25)).R_camera_crop[..., 2:])[..., 0]
+        depth = along - along[:, 8, None] + depth_noise_m * torch.randn(FRAMES, 25, generator=g)
     return [
         Keypoints2D(px[i].numpy(), np.ones(25, np.float32), CAMERA.width, CAMERA.height, 0,
                     depth_m=None if depth is None else depth[i].numpy())

@@ -231,7 +231,7 @@ def test_weights_say_which_sampler_they_were_made_for(model, body, tmp_path, stu
     condition = condition_from_rays(torch.randn(2, 25, 2, generator=torch.Generator().manual_seed(3)) * 0.1,
                                     torch.ones(2, 25))  # fmt: skip
     found = {
-        name: lifter.sample(condition, LiftingSettings(sampler=name, temperature=1.0, fresh_noise=False))
+        name: lifter.sample(condition, LiftingSettings(sampler=name, steps=2, temperature=1.0, fresh_noise=False))
         for name in ("auto", "ddim", "consistency")
     }
     assert torch.equal(found["auto"], found[sampler])
@@ -293,7 +293,7 @@ def test_the_score_weighs_keypoints_by_their_confidence(model, body):
     points_px = keypoints.points_px.copy()
     points_px[[3, 9]] = 1e4
     keypoints = Keypoints2D(points_px, confidence, 640, 480, 0)
-    poses = Lifter(model, body).lift(keypoints, camera, LiftingSettings(temperature=1.0, hypotheses=2))
+    poses = Lifter(model, body).lift(keypoints, camera, LiftingSettings(steps=2, temperature=1.0, hypotheses=2))
     found = project(body.keypoints(poses.rotations, poses.pelvis), torch.tensor(camera.matrix, dtype=torch.float32))
     distance = (found - torch.from_numpy(points_px)).norm(dim=-1)
     weighted = (distance * torch.from_numpy(confidence)).sum(1)
