@@ -239,10 +239,11 @@ class PosePipeline:
             return poses
 
         continues = settings.lifting.warm_start or settings.lifting.use_previous
-        continues = continues or (settings.lifting.use_past and self._lifter.hears_past)
+        informed = settings.lifting.use_past and self._lifter.hears_past
         tracked = self._track.step(
-            lift, seen, settings.lifting.hypotheses, tick.dt_s, restarted=tick.restarted, continues=continues
-        )
+            lift, seen, settings.lifting.hypotheses, tick.dt_s, restarted=tick.restarted, continues=continues,
+            informed=informed,
+        )  # fmt: skip
         stopwatch.lap("lift")
         if tracked is None:
             return PoseResult(Outcome.UNSEEN, keypoints.stamp_ns, stopwatch.stop())

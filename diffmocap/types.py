@@ -134,7 +134,7 @@ class PoseHypotheses:
             optical frame, the others act relative to their SMPL parent.
         pelvis: [K, 3] position of the pelvis joint in the optical frame [m].
         score: [K] higher is better: minus the confidence-weighted mean reprojection error over the
-            person's size.
+            person's size, of the pose as it was sampled.
         stamp_ns: acquisition time of the image.
         known: [K] bool, read where the poses condition the next frame's: False has that hypothesis drawn from the
             image alone. None: all are known.

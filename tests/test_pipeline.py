@@ -350,9 +350,9 @@ def test_a_lifter_that_hears_the_past_is_told_the_keypoints_before(body, how):
 
 
 @pytest.mark.parametrize(
-    "hears_past, use_past, continues", [(True, True, True), (True, False, False), (False, True, False)]
+    "hears_past, use_past, informed", [(True, True, True), (True, False, False), (False, True, False)]
 )
-def test_what_a_lifter_that_hears_the_past_lifts_goes_on(body, hears_past, use_past, continues):
+def test_the_track_knows_which_samples_have_heard_the_past(body, hears_past, use_past, informed):
     """Without a warm start too: other hypotheses than the first are fresh ones only where the image alone is told."""
     lifter, followed = KnownLifter(bent_knee(lambda t: 0.3)), []
     lifter.hears_past = hears_past
@@ -361,12 +361,12 @@ def test_what_a_lifter_that_hears_the_past_lifts_goes_on(body, hears_past, use_p
     follow = pipeline._track.step
 
     def noted(*given, **named):
-        followed.append(named["continues"])
+        followed.append((named["continues"], named["informed"]))
         return follow(*given, **named)
 
     pipeline._track.step = noted
     pipeline.step(keypoints(0), INTRINSICS)
-    assert followed == [continues]
+    assert followed == [(False, informed)]
 
 
 @pytest.mark.parametrize("refinement", [None, FilterSettings(enabled=False)])

@@ -27,3 +27,13 @@ def write_entry(models: Path, name: str, entry: dict) -> None:
     manifest = json.loads(path.read_text()) if path.is_file() else {"files": {}}
     manifest["files"][name] = {"sha256": sha256_of(models / name), **entry}
     path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+
+
+def forget_entry(models: Path, name: str) -> None:
+    """Removes one file and its entry, where they are."""
+    (models / name).unlink(missing_ok=True)
+    path = models / "manifest.json"
+    if path.is_file():
+        manifest = json.loads(path.read_text())
+        manifest["files"].pop(name, None)
+        path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")

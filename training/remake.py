@@ -157,14 +157,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="say what is stale and how long it takes, and end")
     args = parser.parse_args(arguments)
     steps = [step for step in STEPS if not args.only or step.name in args.only]
-    record = Record(args.out, sha256_of(MODELS / DEFAULT_WEIGHTS))
+    sha = sha256_of(MODELS / DEFAULT_WEIGHTS)
+    record = Record(args.out, sha)
     if args.list:
         print("\n".join(listing(steps, record)))
         return 0
     if not (args.data and args.val):
         parser.error("--data and --val are needed: the clips that the lifting model was trained and validated on")
-    args.out.mkdir(parents=True, exist_ok=True)
-    values = {"data": shlex.join(args.data), "val": shlex.join(args.val), "out": shlex.quote(str(args.out))}
+    runs = args.out / sha[:12]  # runs of other weights are finished, and would not begin anew
+    runs.mkdir(parents=True, exist_ok=True)
+    values = {"data": shlex.join(args.data), "val": shlex.join(args.val), "out": shlex.quote(str(runs))}
     return remake(steps, record, values, committed="changes" not in git_commit())
 
 

@@ -79,7 +79,8 @@ class SideKeeper:
     def keep(self, keypoints: Keypoints2D, settings: SideSettings) -> Keypoints2D:
         """The keypoints, with left and right swapped back in those parts of the body that the detector exchanged.
 
-        Their depths are left out: a detector that takes the sides for each other does so with front and back, too.
+        Their depths are left out, as a detector that takes the sides for each other does so with front and back, too;
+        all depths where more than one part is exchanged.
         """
         if not settings.enabled:
             self.reset()
@@ -99,12 +100,13 @@ class SideKeeper:
                 # The detector has said so for longer: it is the stored positions that are the exchanged ones.
                 self._seen_ns[members] = -1
                 self._agreed_s[group], self._disagreed_s[group] = self._disagreed_s[group], self._agreed_s[group]
-            else:
+            elif not np.isnan(a).all():  # where nothing can be compared, nothing is agreed on
                 self._agreed_s[group] += self._dt_s
         if exchanged.any():
             keypoints = reordered(keypoints, np.where(exchanged, _MIRROR, np.arange(25)))
             if keypoints.depth_m is not None:
-                keypoints = replace(keypoints, depth_m=np.where(exchanged, np.nan, keypoints.depth_m))
+                unknown = exchanged if sum(exchanged[members].any() for members in _GROUPS) == 1 else True
+                keypoints = replace(keypoints, depth_m=np.where(unknown, np.nan, keypoints.depth_m))
         self._remember(keypoints)
         return keypoints
 

@@ -38,6 +38,8 @@ from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 log = logging.getLogger(__name__)
 
 _DEFAULTS = LiftingSettings()
+#: Sampler steps of several hypotheses where one step is set: in one step all samples are nearly the mean.
+SEVERAL_STEPS = 5
 
 
 class Lifter:
@@ -123,13 +125,13 @@ class Lifter:
         rays = _in_optical_frame(one).expand(k, -1, -1)
         weights = one.confidence.expand(k, -1)
         pelvis = solve_translation(body_points, rays, weights)
+        # The score is the sample's own: corrected, every pose covers its keypoints, be it right or wrong.
+        error = (rays_to(body_points + pelvis[:, None]) - rays).norm(dim=-1) / one.half_size
+        score = -(error * weights).sum(1) / weights.sum(1)
         if settings.correction and self._can_correct():
             rotations = self._correction(one, rotations, pelvis, settings.correction_steps)
             body_points = self.body.keypoints(rotations, torch.zeros_like(pelvis))
             pelvis = solve_translation(body_points, rays, weights)
-        placed = body_points + pelvis[:, None]
-        error = (rays_to(placed) - rays).norm(dim=-1) / one.half_size
-        score = -(error * weights).sum(1) / weights.sum(1)
         return PoseHypotheses(rotations.cpu(), pelvis.cpu(), score.cpu(), keypoints.stamp_ns)
 
     @torch.no_grad()
@@ -159,10 +161,11 @@ class Lifter:
             before = None
         start = 1.0 if before is None else settings.warm_start_time
         sampler = sampler_for(self.model, settings.sampler)
+        steps = SEVERAL_STEPS if settings.steps == 1 and k > 1 and not self.model.student else settings.steps
         if sampler == "ddpm":  # every time of the schedule below the start
             timesteps, along = [round(start * self.schedule.steps) - 1], None
         else:
-            timesteps = along = ddim_timesteps(self.schedule.steps, max(round(settings.steps * start), 1), start)
+            timesteps = along = ddim_timesteps(self.schedule.steps, max(round(steps * start), 1), start)
         denoise = guided_denoiser(self.network, self.schedule, code, settings.guidance, null, timesteps=along)
         x = self._start(noise, before, timesteps[0])
 
@@ -178,7 +181,7 @@ class Lifter:
         """Whether the weights say how far their poses are off; where they do not, the log says so once."""
         if self._correction is None and not self._correction_missed:
             self._correction_missed = True
-            log.info(
+            log.warning(
                 "poses are not corrected: the weights do not say how far their poses are off "
                 "(python -m training.lifting.error_covariance adds it)"
             )

@@ -34,8 +34,8 @@ class LiftingSettings:
     )
     steps: int = setting(
         1,
-        "Sampler steps a frame from pure noise: 1 serves one hypothesis, 5 several, 7 guidance; a warm start walks its "
-        "share of them.",
+        "Sampler steps a frame from pure noise: 1 serves one hypothesis, and stands for 5 where there are several; 7 "
+        "serve guidance; a warm start walks its share of them.",
         1,
         1000,
     )
@@ -58,7 +58,7 @@ class LiftingSettings:
     min_keypoints: int = setting(6, "Fewer visible keypoints give no pose.", 4, 25)
     min_confidence: float = setting(0.3, "Keypoints of less confidence count as missing for the pose.", 0.0, 1.0)
     keypoint_noise: float = setting(
-        0.02,
+        0.03,
         "Detector noise that the model is conditioned on: standard deviation over half the person's size; 0: exact "
         "keypoints.",
         0.0,

@@ -225,7 +225,8 @@ class PoseNode(ManagedNode):
         steps = self._budget.steps(now_s, p["steps"], p["budget_ms"], floor=0 if physics else 1)
         return replace(
             settings,
-            lifting=replace(settings.lifting, steps=max(steps, 1)),
+            # One step would stand for five where there are several hypotheses.
+            lifting=replace(settings.lifting, steps=max(steps, 2 if p["hypotheses"] > 1 and p["steps"] > 1 else 1)),
             refinement=replace(settings.refinement, enabled=physics and steps > 0),
         )
 

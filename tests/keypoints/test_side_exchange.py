@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,31 @@ def test_what_the_detector_said_for_longer_is_believed():
     assert all(exchanged_for(agreed=30, insists=16))
 
 
+def test_what_is_not_seen_agrees_with_nothing():
+    """Legs that come into view exchanged are put right as soon as the detector has said otherwise for as long."""
+    legs = np.array([name[1:] in ("Hip", "Knee", "Ankle", "BigToe", "SmallToe", "Heel") for name in KEYPOINT_NAMES])
+    keeper = SideKeeper()
+    for frame in range(100):
+        seen = given = somebody(frame)
+        if frame < 60:
+            given = replace(seen, confidence=np.where(legs, 0.0, seen.confidence).astype(np.float32))
+        elif frame < 66:
+            given = reordered(seen, np.where(legs, MIRROR, np.arange(25)))
+        kept = keeper.keep(given, SETTINGS)
+        if frame >= 75:
+            assert np.allclose(kept.points_px, seen.points_px), frame
+
+
+def test_depths_of_other_parts_stay_where_one_part_is_exchanged():
+    legs = np.array([name[1:] in ("Hip", "Knee", "Ankle", "BigToe", "SmallToe", "Heel") for name in KEYPOINT_NAMES])
+    keeper = SideKeeper()
+    for frame in range(6):
+        keeper.keep(somebody(frame), SETTINGS)
+    given = replace(reordered(somebody(6), np.where(legs, MIRROR, np.arange(25))), depth_m=np.ones(25, np.float32))
+    kept = keeper.keep(given, SETTINGS)
+    assert np.isnan(kept.depth_m[legs]).all() and (kept.depth_m[~legs] == 1).all()
+
+
 def test_confidences_go_with_their_keypoints_and_depths_are_dropped():
     seen = somebody(6)
     confidence = np.linspace(0.5, 0.9, 25).astype(np.float32)
@@ -93,8 +120,7 @@ def test_confidences_go_with_their_keypoints_and_depths_are_dropped():
         keeper.keep(somebody(frame), SETTINGS)
     kept = keeper.keep(reordered(seen, MIRROR), SETTINGS)
     assert np.allclose(kept.confidence, confidence)
-    middle = MIRROR == np.arange(25)
-    assert np.isnan(kept.depth_m[~middle]).all() and np.allclose(kept.depth_m[middle], depth_m[middle])
+    assert np.isnan(kept.depth_m).all()
 
 
 def test_what_was_seen_long_ago_says_nothing():

@@ -105,3 +105,16 @@ def test_what_is_missing_in_the_past_says_nothing():
     a = past_keypoints(now, earlier, confidence)
     earlier[:, :, 3] = 9.0
     assert torch.equal(past_keypoints(now, earlier, confidence), a) and (a[:, :, 3] == 0).all()
+
+
+def test_a_change_of_depth_is_known_where_both_depths_are():
+    rays = 0.2 * torch.randn(1, 25, 2)
+    depth = torch.full((1, 25), 0.1)
+    depth[:, 9] = float("nan")
+    now = condition_from_rays(rays, torch.ones(1, 25), 0.0, depth)
+    then = torch.full((1, 1, 25), 0.3)
+    then[:, :, 4] = float("nan")
+    past = past_keypoints(now, rays[:, None], torch.ones(1, 1, 25), then)[0, 0, :, 2]
+    assert past[9] == 0 and past[4] == 0
+    rest = [k for k in range(25) if k not in (4, 9)]
+    assert torch.allclose(past[rest], torch.full((23,), 0.2))

@@ -262,6 +262,23 @@ def test_a_sampler_without_memory_is_not_asked_twice(body, count):
         assert np.abs(np.diff(modes(tracked))).sum() == 0
 
 
+@pytest.mark.parametrize("count", [1, 8])
+def test_samples_that_have_heard_the_past_are_lifted_anew_where_they_are_lost(body, count):
+    """They continue no hypothesis, but earlier keypoints may be what spoils them."""
+    sampler, track = Cut(), HypothesisTrack(body)
+
+    def follow(frames: int) -> list:
+        out = []
+        for _ in range(frames):
+            lift = lambda previous: sampler.lift(previous, count)  # noqa: E731
+            out.append(step(track, lift, count=count, continues=False, informed=True))
+            sampler.frame += 1
+        return out
+
+    restarted = [t.restarted for t in follow(25)]
+    assert restarted.index(True) == 20 and sampler.calls[21] is None
+
+
 def test_nobody_seen_waits(body):
     sampler, track = TwoModes(), HypothesisTrack(body)
     before = run(track, sampler, 10)[-1]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from training.lifting.distill import main as distill
 from training.remake import RECORD, STEPS, Record, Step, listing, main, remake
 
 VALUES = {"data": "train.npz", "val": "val.npz", "out": "runs"}
@@ -67,14 +70,24 @@ def test_the_list_says_what_is_left(log, tmp_path):
     assert "done in 2 min" in lines[0] and "about 1 min" in lines[1] and lines[-1] == "left: 0.0 hours on two cores"
 
 
-def test_every_command_is_one_that_there_is(capsys):
-    """Each module takes the options it is given."""
-    import importlib
+def test_a_student_of_the_shipped_weights_can_be_begun(mocap_dir, tmp_path):
+    """What the first step asks for, for a moment."""
+    data = str(mocap_dir / "cmu_smpl30_val.npz")
+    (first, *_) = STEPS[0].commands
+    words = first.format(data=data, val=data, out=tmp_path).split()[2:]
+    distill([*words, "--steps", "1", "--minutes", "0", "--validation-frames", "2", "--batch", "2"])
+    assert (tmp_path / "student" / "lifting.safetensors").is_file()
 
+
+def test_every_command_is_one_that_there_is(capsys):
+    """And takes the options it is given."""
     for one in STEPS:
         for command in one.commands:
             words = command.format(**VALUES).split()
-            assert words[0] == "-m" and importlib.import_module(words[1])
+            assert words[0] == "-m"
+            run = [sys.executable, "-m", words[1], "--help"]
+            text = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+            assert all(word in text for word in words[2:] if word.startswith("--")), command
     main(["--list"])
     assert "student" in capsys.readouterr().out
     with pytest.raises(SystemExit):

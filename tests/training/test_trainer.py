@@ -14,7 +14,7 @@ from diffmocap.body.model import BodyModel
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.network.denoiser import DenoiserConfig
 from diffmocap.lifting.network.ray_denoiser import RayConfig
-from diffmocap.lifting.network.weights import load_weights
+from diffmocap.lifting.network.weights import load_weights, save_weights
 from training.lifting import loop
 from training.lifting.__main__ import main, parse
 from training.lifting.loop import Throughput
@@ -291,3 +291,23 @@ def test_exact_depths_of_the_validation_are_those_of_training(frames):
     condition, _ = views.conditions["exact_depth"]
     crop = body.keypoints(views.rotations, views.pelvis) @ condition.R_camera_crop
     assert torch.allclose(condition.depth, crop[..., 2] - crop[:, 8, None, 2], atol=1e-4)
+
+
+def test_moments_of_another_network_are_left_alone(frames, tmp_path):
+    """Several weights may lie in one folder, with the moments of one of them."""
+    run = ray_trainer(frames, tmp_path)
+    run.train_step()
+    run.save()
+    other = trainer(frames, tmp_path)
+    save_weights(other.ema, tmp_path / "other.safetensors")
+    other.start_from(tmp_path / "other.safetensors")
+    assert not other.optimizer.state
+
+
+def test_a_checkpoint_comes_before_every_validation(frames, tmp_path, monkeypatch):
+    run, order = trainer(frames, tmp_path, steps=2), []
+    monkeypatch.setattr(run, "save", lambda: order.append("save"))
+    monkeypatch.setattr(run, "validate_and_keep", lambda guidance: order.append("validate") or {})
+    run.history.append({})
+    loop.run(run, checkpoint_minutes=60, validate_minutes=0, stop_after_minutes=0)
+    assert order[order.index("validate") - 1] == "save" and order[-2:] == ["validate", "save"]

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from diffmocap.body.mocap import load_split
-from diffmocap.errors import SettingsError
+from diffmocap.errors import ModelFileError, SettingsError
 from training.commit import git_commit
 from training.held_out import HELD_OUT_CLIPS
 from training.lifting.loop import run
@@ -65,8 +65,9 @@ def refuse_another_recipe(path: Path, recipe: Recipe, data: list[str]) -> None:
     last = json.loads(path.read_text())
     now = json.loads(json.dumps({**asdict(recipe), "model": recipe.model.as_dict()}))
     free = ("steps", "minutes", "bf16")
-    names = sorted((last["recipe"].keys() | now.keys()) - set(free))
-    different = [n for n in names if last["recipe"].get(n) != now.get(n)]
+    # What the record does not know was not there when the run began.
+    names = sorted(last["recipe"].keys() - set(free))
+    different = [n for n in names if last["recipe"][n] != now.get(n)]
     if [Path(d).name for d in last["data"]] != [Path(d).name for d in data]:
         different.append("data")
     if different:
@@ -125,4 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (SettingsError, ModelFileError) as error:
+        raise SystemExit(str(error)) from error

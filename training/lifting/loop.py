@@ -131,6 +131,7 @@ def _train(
         if trainer.ranks.any(stop.signal is not None):
             break
         if now - validated > 60 * validate_minutes:
+            trainer.save()
             if trainer.ranks.first:
                 report.validation(trainer.validate_and_keep((0.0, 2.0)))
             validated = last = clock()  # validation does not count as training time

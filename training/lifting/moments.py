@@ -8,10 +8,11 @@ be as large for a weight that hardly changes any more as for any other. Those of
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from diffmocap.errors import SettingsError
@@ -33,16 +34,23 @@ def save_moments(model: torch.nn.Module, optimizer: torch.optim.AdamW, path: Pat
             out[f"{name}/rows"], out[f"{name}/columns"] = square.mean(1), square.mean(0)
         else:
             out[f"{name}/all"] = square.contiguous()
-    save_file(out, path)
+    partial = path.with_suffix(".partial")
+    save_file(out, partial, {"config": json.dumps(model.config.as_dict())})
+    partial.replace(path)
 
 
-def load_moments(model: torch.nn.Module, optimizer: torch.optim.AdamW, path: Path) -> None:
+def load_moments(model: torch.nn.Module, optimizer: torch.optim.AdamW, path: Path) -> bool:
     """Gives a fresh optimizer the moments of :func:`save_moments`; first moments are zero.
 
+    False, and nothing is changed, where the moments are another network's: several may ship in one folder.
+
     Raises:
-        SettingsError: the file is missing, or of another network.
+        SettingsError: the file is missing or no such file.
     """
     try:
+        with safe_open(path, "pt") as f:
+            if json.loads((f.metadata() or {}).get("config", "null")) != model.config.as_dict():
+                return False
         stored = load_file(path)
         for name, parameter in model.named_parameters():
             if f"{name}/step" not in stored:
@@ -52,11 +60,10 @@ def load_moments(model: torch.nn.Module, optimizer: torch.optim.AdamW, path: Pat
                 square = rows[:, None] * columns / rows.mean().clamp_min(1e-30)
             else:
                 square = stored[f"{name}/all"]
-            if square.shape != parameter.shape:
-                raise SettingsError(f"{path} holds moments of another network: {name} is {tuple(square.shape)} there")
             optimizer.state[parameter] = {
                 "step": stored[f"{name}/step"].clone(), "exp_avg": torch.zeros_like(parameter),
                 "exp_avg_sq": square.to(parameter),
             }  # fmt: skip
-    except (OSError, KeyError, SafetensorError) as e:
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as e:
         raise SettingsError(f"{path} holds no moments of an optimizer: {e}") from e
+    return True

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from diffmocap.lifting.network.weights import DEFAULT_WEIGHTS, STUDENT_WEIGHTS, load_weights
 from diffmocap.resources import sha256_of
 from training.lifting.moments import MOMENTS
-from training.manifest import ACKNOWLEDGEMENT, MODELS, without_folders, write_entry
+from training.manifest import ACKNOWLEDGEMENT, MODELS, forget_entry, without_folders, write_entry
 
 
 def lifting_entry(run: Path, weights: Path, metrics: dict | None) -> dict:
@@ -87,6 +87,8 @@ def main() -> None:
         entry["trained_before"] = [earlier_run(run) for run in args.before]
     shutil.copyfile(weights, args.models / name)
     moments = weights.with_name(MOMENTS)
+    if not args.student:
+        forget_entry(args.models, MOMENTS)  # those of the weights before
     if moments.is_file() and not (args.best or args.student):
         shutil.copyfile(moments, args.models / MOMENTS)
         about = "AdamW's second moments, factored, with which training goes on from the lifting weights"

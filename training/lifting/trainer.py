@@ -14,7 +14,7 @@ from diffmocap.errors import SettingsError
 from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol
 from diffmocap.lifting.network.condition import root_to_network
 from diffmocap.lifting.network.ray_denoiser import RayConfig
-from diffmocap.lifting.network.weights import load_weights, save_weights
+from diffmocap.lifting.network.weights import load_weights, save_weights, weights_file
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from training.lifting.losses import Batch, draw_diffusion, losses
 from training.lifting.moments import MOMENTS, load_moments, save_moments
@@ -143,9 +143,10 @@ class Trainer:
             torch._foreach_lerp_(list(self.ema.parameters()), list(self.model.parameters()), 1 - decay)
         return terms
 
-    def start_from(self, weights: Path) -> None:
+    def start_from(self, weights: Path | None) -> None:
         """Takes the weights of an earlier run, its standardisation too, and the optimizer's moments that lie beside
         them as :data:`MOMENTS`."""
+        weights = weights_file(weights)
         state = load_weights(weights, self.device).state_dict()
         try:
             self.model.load_state_dict(state)
@@ -211,12 +212,13 @@ class Trainer:
     def _length(self) -> dict:
         return {"step": self.step, "train_minutes": round(self.seconds / 60, 2)}
 
-    def keep_if_best(self, pixel_error: float) -> bool:
+    def keep_if_best(self, error: float) -> bool:
         """Writes ``best.safetensors`` where the averaged weights have the lowest validation error so far."""
-        if not pixel_error < self.best:
+        if not error < self.best:
             return False
-        self.best = pixel_error
-        save_weights(self.ema, self.out / "best.safetensors", {**self._length(), "validation_pixel_error": pixel_error})
+        self.best = error
+        name = "validation_pixel_error" if self.examples is None else "validation_error_mm"
+        save_weights(self.ema, self.out / "best.safetensors", {**self._length(), name: error})
         return True
 
     def resume(self) -> bool:

@@ -1,8 +1,8 @@
 """Figures by which a run is followed and its best weights chosen: poses of validation frames, as live use lifts them.
 
 Cameras are those of the *exact* protocol: pitched down by 10 to 30 degrees, 3.3 m away, the heading free. The sampler
-takes two steps from the centre of the distribution, nothing is corrected afterwards, and the error is PA-MPJPE over the
-limbs.
+takes its default steps from the centre of the distribution, nothing is corrected afterwards, and the error is PA-MPJPE
+over the limbs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from diffmocap.lifting.network.condition import FACING, Condition, condition_fro
 from diffmocap.lifting.sampling.ddim import ddim_sample, ddim_timesteps
 from diffmocap.lifting.sampling.guidance import guided_denoiser
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
+from diffmocap.lifting.settings import LiftingSettings
 from training.motions.poses import turn
 from training.views.detector_noise import DetectorNoise
 from training.views.simulated_detector import MEASURED_NOISE, Errors, body_yaw, detect
@@ -99,7 +100,7 @@ class Validation:
         return detect(points, seen, errors), joints[:, list(LIMB_JOINTS)]
 
     @torch.no_grad()
-    def figures(self, model, steps: int = 2) -> dict[str, float]:
+    def figures(self, model, steps: int = LiftingSettings().steps) -> dict[str, float]:
         """Mean PA-MPJPE [mm] of each condition, as ``pa_<name>``."""
         schedule = NoiseSchedule(model.config.schedule, model.config.diffusion_steps)
         times = ddim_timesteps(schedule.steps, steps)

@@ -105,6 +105,10 @@ class PoseCorrection:
             target = torch.cat(
                 [level.errors[:, None] * (spread.mT @ gain)[..., 0], PLACE_M**2 * target_information[:, TANGENT:]], 1
             )
+            # A row that could not be solved keeps what it has.
+            solved = target.isfinite().all(1, keepdim=True) & target_information.isfinite().all(1, keepdim=True)
+            target = torch.where(solved, target, step)
+            target_information = torch.where(solved, target_information, information)
             share = _share(target - step)
             step, information = torch.lerp(step, target, share), torch.lerp(information, target_information, share)
             turn, jacobian = exponential(step[:, :TANGENT].unflatten(1, (-1, 3)))

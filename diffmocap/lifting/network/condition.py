@@ -148,9 +148,10 @@ def past_keypoints(
     if depth is None:
         deeper = torch.zeros_like(confidence)
     else:
-        told = depth.isfinite()
-        deeper = torch.where(told, depth, 0.0) - torch.where(told & (condition.depth_known > 0)[:, None],
-                                                             condition.depth[:, None], 0.0)  # fmt: skip
+        told, told_now = depth.isfinite(), (condition.depth_known > 0)[:, None]
+        depth = torch.where(told, depth, 0.0)
+        # Where only one of both depths is known, nothing is known of the change.
+        deeper = torch.where(both[..., 0], (depth - condition.depth[:, None]) * (told & told_now), depth)
     past = torch.cat([place, deeper[..., None], confidence[..., None]], -1)
     return torch.where(seen[..., None], past.clamp(-4.0, 4.0), 0.0)
 

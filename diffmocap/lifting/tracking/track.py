@@ -128,7 +128,15 @@ class HypothesisTrack:
 
     @torch.no_grad()
     def step(
-        self, lift: Lift, keypoints: Keypoints2D, count: int, dt_s: float, *, restarted: bool, continues: bool = True
+        self,
+        lift: Lift,
+        keypoints: Keypoints2D,
+        count: int,
+        dt_s: float,
+        *,
+        restarted: bool,
+        continues: bool = True,
+        informed: bool = False,
     ) -> TrackedPoses | None:
         """Lifts one image, and once more from nothing where that shows the track to be lost.
 
@@ -137,7 +145,8 @@ class HypothesisTrack:
             keypoints: what ``lift`` sees.
             dt_s: time since the last image that brought a pose; without meaning where ``restarted``.
             restarted: another track begins; what was remembered is forgotten.
-            continues: False where ``lift`` looks at the image alone, whatever it is given.
+            continues: False where no sample starts from the hypotheses that ``lift`` is given.
+            informed: samples know the images before all the same, unless ``lift`` is given None.
 
         Returns:
             None where ``lift`` gave None; the track then waits.
@@ -158,7 +167,7 @@ class HypothesisTrack:
             fresh = torch.ones(len(poses.score), dtype=torch.bool) if not continues else _fresh(seeds)
             tracked, started = self._continue(poses, fresh, dt_s), None
             if self._break.suspects(_error(tracked), self.settings.lost):
-                started = self._new_start(lift, tracked, fresh)
+                started = self._new_start(lift, tracked, fresh, informed)
             tracked = started or self._turn_to_likelier(tracked)
         self._tracked = tracked
         self._break.follow(_error(tracked), dt_s)
@@ -233,9 +242,9 @@ class HypothesisTrack:
         )
         return replace(tracked, followed=rival, switched=True) if ratio > self.settings.switch_margin else tracked
 
-    def _new_start(self, lift: Lift, tracked: TrackedPoses, fresh: torch.Tensor) -> TrackedPoses | None:
+    def _new_start(self, lift: Lift, tracked: TrackedPoses, fresh: torch.Tensor, informed: bool) -> TrackedPoses | None:
         """A track from samples that owe nothing to the past, if they explain the image much better."""
-        lifted_anew = not bool(fresh.any())
+        lifted_anew = informed or not bool(fresh.any())
         poses = lift(None) if lifted_anew else tracked.poses
         candidates = poses.score if lifted_anew else poses.score.masked_fill(~fresh, -math.inf)
         best = int(candidates.argmax())
