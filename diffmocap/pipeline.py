@@ -22,10 +22,11 @@ from diffmocap.camera.projection import project
 from diffmocap.device import resolve_device
 from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.confidence import without_uncertain
+from diffmocap.keypoints.keypoint_history import KeypointHistory
 from diffmocap.keypoints.side_exchange import SideKeeper, SideSettings
 from diffmocap.lifting.lifter import Lifter
+from diffmocap.lifting.network.condition import PAST_LAGS_S
 from diffmocap.lifting.settings import LiftingSettings
-from diffmocap.lifting.tracking.keypoint_history import KeypointHistory, PastKeypoints
 from diffmocap.lifting.tracking.track import HypothesisTrack, TrackedPoses, TrackSettings
 from diffmocap.physics.revolute_torques import on_branch
 from diffmocap.refinement.filter.settings import FilterSettings
@@ -34,7 +35,7 @@ from diffmocap.refinement.refiner import Refiner
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.timing.stamps import ArrivalStamps
 from diffmocap.timing.track_clock import ClockSettings, Tick, TrackClock
-from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D, PoseHypotheses
+from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D, PastKeypoints, PoseHypotheses
 
 
 class Outcome(Enum):
@@ -126,7 +127,7 @@ class PosePipeline:
         self._refiner = refiner
         self._sides = SideKeeper()
         self._track = HypothesisTrack(body)
-        self._past = KeypointHistory()
+        self._past = KeypointHistory(PAST_LAGS_S)
         self._lock = threading.Lock()
         self._previous: PoseResult | None = None
         self._arrivals = ArrivalStamps(from_first=True)

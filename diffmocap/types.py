@@ -125,6 +125,20 @@ class Keypoints2D:
         return int((self.confidence > 0).sum())
 
 
+@dataclass(frozen=True)
+class PastKeypoints:
+    """Keypoints at L earlier times of one person, newest first.
+
+    Attributes:
+        rays: [L, 25, 2] float32 on the image plane at depth 1, optical frame. confidence: [L, 25]; a time of which
+            nothing is known has zeros. depth_m: [L, 25] as in ``Keypoints2D``, NaN where unknown.
+    """
+
+    rays: np.ndarray
+    confidence: np.ndarray
+    depth_m: np.ndarray
+
+
 @dataclass
 class PoseHypotheses:
     """K lifted poses of one person at one time.

@@ -43,7 +43,7 @@ def load(tmp_path):
 def test_code_is_kept_until_any_of_it_changes(load, monkeypatch):
     found = []
     for state in ("a", "a", "b", "b", "a"):
-        monkeypatch.setattr(compiler, "sources", lambda state=state: state)
+        monkeypatch.setattr(compiler, "sources", lambda *rooms, state=state: state)
         function = load()
         assert function(np.ones(3)) == 6.0
         found.append(sum(function.stats.cache_hits.values()))
@@ -55,7 +55,9 @@ def test_sources_are_those_of_the_compiled_parts():
     root = Path(compiler.__file__).parent
     for path in root.rglob("*.py"):  # whoever compiles is looked at
         if "@compiled" in path.read_text() and path.name != "compiler.py":
-            assert path.relative_to(root).parts[0] in ("body", "physics", "refinement"), path
+            parts = path.relative_to(root).parts
+            assert parts[0] in ("body", "physics", "refinement") or parts[:2] == ("lifting", "network"), path
+    assert compiler.sources(("body", "lifting/network")) != compiler.sources()
 
 
 def test_a_full_disk_keeps_nothing_from_running(load, monkeypatch):

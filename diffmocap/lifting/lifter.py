@@ -31,9 +31,8 @@ from diffmocap.lifting.sampling.guidance import guided_denoiser
 from diffmocap.lifting.sampling.samplers import sample_along, sampler_for
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from diffmocap.lifting.settings import LiftingSettings
-from diffmocap.lifting.tracking.keypoint_history import PastKeypoints
 from diffmocap.lifting.translation import solve_translation
-from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
+from diffmocap.types import CameraIntrinsics, Keypoints2D, PastKeypoints, PoseHypotheses
 
 log = logging.getLogger(__name__)
 

@@ -135,7 +135,7 @@ def test_the_error_falls_as_the_scale_grows(body, frames, conditional):
             denoise = gradient_guided_denoiser(model, SCHEDULE, code, likelihood, scale)
             errors.append(float(likelihood.residuals(ddim_sample(denoise, x, SCHEDULE, steps)).abs().mean()))
     assert errors[2] < errors[1] < errors[0]
-    assert errors[2] < (0.95 if conditional else 0.5) * errors[0]
+    assert errors[2] < (0.95 if conditional else 0.75) * errors[0]
 
 
 def test_poses_of_the_prior_are_plausible_and_as_varied_as_the_data(body, frames):

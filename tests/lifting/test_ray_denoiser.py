@@ -16,8 +16,7 @@ from diffmocap.lifting.network.fused_ray_denoiser import FusedRayDenoiser
 from diffmocap.lifting.network.ray_denoiser import RayConfig, RayDenoiser
 from diffmocap.lifting.network.weights import load_weights, save_weights
 from diffmocap.lifting.settings import LiftingSettings
-from diffmocap.lifting.tracking.keypoint_history import PastKeypoints
-from diffmocap.types import CameraIntrinsics, Keypoints2D
+from diffmocap.types import CameraIntrinsics, Keypoints2D, PastKeypoints
 from tests.lifting.test_mlp_denoiser import random_condition
 
 TINY = RayConfig(width=96, layers=2, time_width=32)

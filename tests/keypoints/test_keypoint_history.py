@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from diffmocap.keypoints.keypoint_history import KeypointHistory
 from diffmocap.lifting.network.condition import PAST_LAGS_S, condition_from_rays, past_keypoints
-from diffmocap.lifting.tracking.keypoint_history import KeypointHistory
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 CAMERA = CameraIntrinsics(640, 480, 500.0, 400.0, 320.0, 240.0)
@@ -24,7 +24,7 @@ def moving(t_s: float, missing: tuple[int, ...] = (), depth: bool = True) -> Key
 
 
 def filled(rate_hz: float, until_s: float = 2.0) -> KeypointHistory:
-    history = KeypointHistory()
+    history = KeypointHistory(PAST_LAGS_S)
     for i in range(round(until_s * rate_hz)):
         history.add(moving(i / rate_hz), CAMERA)
     return history
@@ -45,7 +45,7 @@ def test_constant_motion_is_found_exactly_at_any_rate(rate_hz):
 
 
 def test_nothing_is_known_at_first_after_a_reset_and_after_a_gap():
-    history = KeypointHistory()
+    history = KeypointHistory(PAST_LAGS_S)
     assert history.before(0) is None
     history = filled(30.0)
     assert history.before(round(3.5e9)) is None
@@ -54,7 +54,7 @@ def test_nothing_is_known_at_first_after_a_reset_and_after_a_gap():
 
 
 def test_a_gap_is_not_interpolated():
-    history = KeypointHistory()
+    history = KeypointHistory(PAST_LAGS_S)
     for t in (0.0, 0.5, 1.0):
         history.add(moving(t), CAMERA)
     past = history.before(round(1.5e9))
@@ -64,7 +64,7 @@ def test_a_gap_is_not_interpolated():
 
 
 def test_a_keypoint_that_one_of_two_images_lacks_is_missing():
-    history = KeypointHistory()
+    history = KeypointHistory(PAST_LAGS_S)
     for i in range(20):
         history.add(moving(i / 20, missing=(7,) if i % 2 else ()), CAMERA)
     past = history.before(round(1e9))
@@ -72,7 +72,7 @@ def test_a_keypoint_that_one_of_two_images_lacks_is_missing():
 
 
 def test_without_depths_none_are_told():
-    history = KeypointHistory()
+    history = KeypointHistory(PAST_LAGS_S)
     for i in range(30):
         history.add(moving(i / 30, depth=False), CAMERA)
     assert np.isnan(history.before(round(1e9)).depth_m).all()

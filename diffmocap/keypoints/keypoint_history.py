@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from diffmocap.body.skeleton import NUM_KEYPOINTS
-from diffmocap.lifting.network.condition import PAST_LAGS_S
-from diffmocap.types import CameraIntrinsics, Keypoints2D
+from diffmocap.types import CameraIntrinsics, Keypoints2D, PastKeypoints
 
 #: Images further apart than this [s] are not interpolated.
 LONGEST_GAP_S = 0.12
@@ -20,24 +17,14 @@ CLOSEST_S = 0.008
 _CAPACITY = 96
 
 
-@dataclass(frozen=True)
-class PastKeypoints:
-    """Keypoints at L earlier times of one person, newest first.
+class KeypointHistory:
+    """A ring of keypoints [25] as rays, in which new images overwrite the oldest.
 
-    Attributes:
-        rays: [L, 25, 2] float32 on the image plane at depth 1, optical frame. confidence: [L, 25]; a time of which
-            nothing is known has zeros. depth_m: [L, 25] as in ``Keypoints2D``, NaN where unknown.
+    Args:
+        lags_s: [L] s before the present image, rising, of the times that are asked for.
     """
 
-    rays: np.ndarray
-    confidence: np.ndarray
-    depth_m: np.ndarray
-
-
-class KeypointHistory:
-    """A ring of keypoints [25] as rays; forgets what is older than the longest lag needs by being overwritten."""
-
-    def __init__(self, lags_s: tuple[float, ...] = PAST_LAGS_S) -> None:
+    def __init__(self, lags_s: tuple[float, ...]) -> None:
         self._lags = np.array(lags_s)
         # Columns of each row: ray (2), depth, and confidence of each keypoint.
         self._rows = np.zeros((_CAPACITY, NUM_KEYPOINTS, 4), np.float32)
