@@ -222,11 +222,18 @@ class PoseNode(ManagedNode):
         ground = self._ground.known(values, frame)
         settings = pipeline_settings(values, ground)
         physics = settings.refinement.enabled
-        steps = self._budget.steps(now_s, p["steps"], p["budget_ms"], floor=0 if physics else 1)
+        # Given up in this order: all but the first step of the correction, steps of the sampler, physics.
+        more = int(p["correction"] and p["correction_steps"] > 1)
+        level = self._budget.steps(now_s, p["steps"] + more, p["budget_ms"], floor=0 if physics else 1)
+        steps = min(level, p["steps"])
         return replace(
             settings,
-            # One step would stand for five where there are several hypotheses.
-            lifting=replace(settings.lifting, steps=max(steps, 2 if p["hypotheses"] > 1 and p["steps"] > 1 else 1)),
+            lifting=replace(
+                settings.lifting,
+                # One step would stand for five where there are several hypotheses.
+                steps=max(steps, 2 if p["hypotheses"] > 1 and p["steps"] > 1 else 1),
+                correction_steps=p["correction_steps"] if level > p["steps"] or not more else 1,
+            ),
             refinement=replace(settings.refinement, enabled=physics and steps > 0),
         )
 
@@ -235,7 +242,8 @@ class PoseNode(ManagedNode):
         budget_ms = self.parameters["budget_ms"]
         if budget_ms <= 0.0:
             return None
-        all_steps = self._pipeline.settings.lifting.steps >= self.parameters["steps"]
+        lifting = self._pipeline.settings.lifting
+        all_steps = all(getattr(lifting, name) >= self.parameters[name] for name in ("steps", "correction_steps"))
         return time.perf_counter() + 1e-3 * refinement_end_ms(self._age_ms(stamp_ns), budget_ms, all_steps)
 
     def _age_ms(self, stamp_ns: int) -> float:
