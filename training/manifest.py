@@ -18,7 +18,7 @@ ACKNOWLEDGEMENT = (
 def without_folders(command: str) -> str:
     """The command with the folders of its data left out, and of absolute paths all but the last part."""
     command = re.sub(r"\S*/(?=[^/\s]+\.npz)", "", command)
-    return re.sub(r"(?<=\s)/(?:[^/\s]+/)*(?=[^/\s]+)", "", command)
+    return re.sub(r"(?<=\s)/\S*/(?=[^/\s]+)", "", command)
 
 
 def write_entry(models: Path, name: str, entry: dict) -> None:

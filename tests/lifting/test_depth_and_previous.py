@@ -14,13 +14,13 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import sixd_from_matrix
 from diffmocap.errors import KeypointError
 from diffmocap.lifting.lifter import Lifter
-from diffmocap.lifting.network.condition import Condition, condition_from_rays
+from diffmocap.lifting.network.condition import MID_HIP, Condition, condition_from_rays
 from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.network.weights import load_weights, save_weights
 from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 from training.views.detector_noise import DetectorNoise
-from training.views.simulated_detector import MID_HIP, ErrorConfig, Errors, body_yaw, detect, draw_errors
+from training.views.simulated_detector import ErrorConfig, Errors, body_yaw, detect, draw_errors
 from training.views.views import ViewConfig, sample_views
 
 TINY = DenoiserConfig(width=32, heads=2, feedforward=32, decoder_layers=2)

@@ -21,7 +21,7 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import KEYPOINT_NAMES
 from diffmocap.lifting.correction.error_covariance import KINDS, NOISE, ErrorCovariances
 from diffmocap.lifting.lifter import Lifter
-from diffmocap.lifting.network.condition import FACING, Condition, condition_from_rays
+from diffmocap.lifting.network.condition import FACING, Condition, condition_from_rays, depth_beyond_mid_hip
 from diffmocap.lifting.network.weights import SHIPPED, weights_file, with_error_covariances
 from diffmocap.lifting.settings import LiftingSettings
 from training.commit import git_commit
@@ -38,7 +38,6 @@ BETAS, DEPTH_NOISE_M = 0.8, 0.05
 MISSING, NEVER_SEEN = 0.2, [KEYPOINT_NAMES.index(name) for name in ("LSmallToe", "RSmallToe")]
 #: Least standard deviation of an error [rad], added to all: what never moves in the data still may.
 FLOOR_RAD = math.radians(0.25)
-MID_HIP = KEYPOINT_NAMES.index("MidHip")
 
 
 def seen_by_cameras(rotations: torch.Tensor, g: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,8 +73,9 @@ def condition_of(
     moved = torch.cat([moved, torch.ones(n, 25, 1)], -1) @ clean.R_camera_crop.mT
     depth = None
     if kind.endswith("depth"):
-        depth = (points @ clean.R_camera_crop[:, :, 2:])[..., 0]
-        depth = depth - depth[:, MID_HIP, None] + noisy * DEPTH_NOISE_M * torch.randn(n, 25, generator=g)
+        depth = depth_beyond_mid_hip(points, clean.R_camera_crop) + noisy * DEPTH_NOISE_M * torch.randn(
+            n, 25, generator=g
+        )
     return condition_from_rays(moved[..., :2] / moved[..., 2:], confidence, noise, depth)
 
 

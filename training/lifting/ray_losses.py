@@ -8,14 +8,11 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
-from diffmocap.body.skeleton import KEYPOINT_NAMES
-from diffmocap.lifting.network.condition import root_from_network, root_to_network
+from diffmocap.lifting.network.condition import MID_HIP, root_from_network, root_to_network
 from diffmocap.lifting.network.ray_denoiser import RayDenoiser
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from training.lifting.losses import NEAREST_M
 from training.views.sequences import Example
-
-MID_HIP = KEYPOINT_NAMES.index("MidHip")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def lifting_entry(run: Path, weights: Path, metrics: dict | None) -> dict:
     config = json.loads((run / "config.json").read_text())
     with safe_open(weights, "pt") as f:
         info = json.loads(f.metadata()["info"])
-    starts = starts_of(run)
+    starts = starts_of(config)
     return {
         "kind": "lifting", "licence": "Apache-2.0",
         "data": {
@@ -33,9 +33,8 @@ def lifting_entry(run: Path, weights: Path, metrics: dict | None) -> dict:
     }  # fmt: skip
 
 
-def starts_of(run: Path) -> list[dict]:
-    """Every start of a run with its command, commit and step."""
-    config = json.loads((run / "config.json").read_text())
+def starts_of(config: dict) -> list[dict]:
+    """Every start of the run of a ``config.json``, with its command, commit and step."""
     return [{**start, "command": without_folders(start["command"])} for start in config.get("starts", [])]
 
 
@@ -44,7 +43,7 @@ def earlier_run(run: Path) -> dict:
     with safe_open(run / "lifting.safetensors", "pt") as f:
         info = json.loads(f.metadata()["info"])
     length = {key: info[key] for key in ("step", "train_minutes") if key in info}
-    return {"starts": starts_of(run), **length}
+    return {"starts": starts_of(json.loads((run / "config.json").read_text())), **length}
 
 
 def with_history(entry: dict, shipped: dict) -> dict:

@@ -22,6 +22,7 @@ from training.lifting.previous import set_previous
 from training.lifting.ray_losses import draw_ray_batch, ray_losses
 from training.lifting.recipe import Recipe, build
 from training.lifting.validation import Validation
+from training.motions.made_poses import MadePoses
 from training.motions.poses import PoseSampler
 from training.ranks import Ranks
 from training.views.detector_noise import DetectorNoise
@@ -69,8 +70,6 @@ class Trainer:
         """Examples for a ray denoiser; its made poses are those of the recipe's seed, on every process the same."""
         r, made = self.recipe, torch.zeros(0, 24, 3, 3, device=self.device)
         if r.made:
-            from training.motions.made_poses import MadePoses
-
             maker = MadePoses(self.body, torch.Generator(self.device).manual_seed(r.seed), self.sampler.rotations)
             chunks = [maker(min(4096, r.made - i)) for i in range(0, r.made, 4096)]
             made = torch.cat(chunks).half()

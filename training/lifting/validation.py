@@ -15,7 +15,14 @@ import torch
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d
 from diffmocap.body.skeleton import KEYPOINT_NAMES, LIMB_JOINTS, NUM_KEYPOINTS
-from diffmocap.lifting.network.condition import FACING, Condition, condition_from_rays, root_from_network
+from diffmocap.evaluation.joint_errors import pa_mpjpe_mm
+from diffmocap.lifting.network.condition import (
+    FACING,
+    Condition,
+    condition_from_rays,
+    depth_beyond_mid_hip,
+    root_from_network,
+)
 from diffmocap.lifting.sampling.ddim import ddim_sample, ddim_timesteps
 from diffmocap.lifting.sampling.guidance import guided_denoiser
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
@@ -35,17 +42,7 @@ CONDITIONS = (
     ("noisy_depth", 0.02, 0.05, 0.8, 0.0),
     ("missing", 0.0, None, 0.0, 0.2),
 )
-_MID_HIP = KEYPOINT_NAMES.index("MidHip")
 _SMALL_TOES = (KEYPOINT_NAMES.index("LSmallToe"), KEYPOINT_NAMES.index("RSmallToe"))
-
-
-def pa_errors(joints: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """[B] m: mean distance of joints [B, J, 3] after the similarity that brings them nearest the truth."""
-    a, b = (x - x.mean(1, keepdim=True) for x in (joints, truth))
-    R = roma.special_procrustes(b.transpose(-1, -2) @ a)
-    turned = a @ R.transpose(-1, -2)
-    scale = (turned * b).sum((1, 2)) / turned.square().sum((1, 2)).clamp_min(1e-12)
-    return (scale[:, None, None] * turned - b).norm(dim=-1).mean(1)
 
 
 class Validation:
@@ -80,9 +77,7 @@ class Validation:
         depth = None
         if depth_noise is not None:
             error = depth_noise * torch.randn(n, NUM_KEYPOINTS, generator=g).to(device)
-            # Along the ray through the person's box, as a condition has it.
-            along = (points @ condition_from_rays(rays, seen).R_camera_crop[..., 2:])[..., 0]
-            depth = along - along[:, _MID_HIP, None] + error
+            depth = depth_beyond_mid_hip(points, condition_from_rays(rays, seen).R_camera_crop) + error
         return condition_from_rays(rays, seen, noise, depth), joints[:, list(LIMB_JOINTS)]
 
     def _measured(self, g: torch.Generator) -> tuple[Condition, torch.Tensor]:
@@ -110,5 +105,5 @@ class Validation:
             x = ddim_sample(denoise, torch.zeros(len(truth), 24, 6, device=truth.device), schedule, times)
             pose = root_from_network(matrix_from_6d(model.unstandardise(x)), condition.R_camera_crop)
             joints = self.body.forward_kinematics(pose, self.pelvis)[1][:, list(LIMB_JOINTS)]
-            out[f"pa_{name}"] = 1e3 * float(pa_errors(joints, truth).mean())
+            out[f"pa_{name}"] = pa_mpjpe_mm(joints.cpu().numpy(), truth.cpu().numpy())
         return out

@@ -18,11 +18,6 @@ from training.manifest import ACKNOWLEDGEMENT, MODELS, without_folders, write_en
 from training.optim.network_settings import settings_from, with_settings
 
 
-def without_places(command: str) -> str:
-    """The command with absolute paths cut to their last part."""
-    return re.sub(r"(?<=\s)/\S*/(?=[^/\s]+)", "", command)
-
-
 def record_of(run: Path, best: bool = False) -> dict:
     """How a run was trained: commands, recipe, length, validation at its end, or the ``best`` one."""
     starts = [json.loads(line) for line in (run / "starts.jsonl").read_text().splitlines()]
@@ -30,7 +25,7 @@ def record_of(run: Path, best: bool = False) -> dict:
     history = sorted(state["history"], key=lambda one: -one["validation"]) if best else state["history"]
     return {
         "recipe": json.loads((run / "recipe.json").read_text()),
-        "starts": [{**start, "command": without_places(without_folders(start["command"]))} for start in starts],
+        "starts": [{**start, "command": without_folders(start["command"])} for start in starts],
         "step": state["step"], "processor_minutes": round(state["seconds"] / 60, 1),
         "validation": history[-1] if history else None,
     }  # fmt: skip

@@ -17,6 +17,7 @@ import torch
 
 from diffmocap.body.kinematics import forward_kinematics
 from diffmocap.body.model import BodyModel
+from diffmocap.body.rotations import sixd_from_matrix
 from diffmocap.body.skeleton import JOINT_MIRROR, KEYPOINT_MIRROR, KEYPOINT_NAMES, NUM_JOINTS, NUM_KEYPOINTS, PARENTS
 from diffmocap.evaluation.paper_protocol import paper_distance
 from diffmocap.lifting.network.condition import (
@@ -24,12 +25,15 @@ from diffmocap.lifting.network.condition import (
     PAST_LAGS_S,
     Condition,
     condition_from_rays,
+    depth_beyond_mid_hip,
     past_keypoints,
+    root_to_network,
 )
+from diffmocap.lifting.network.ray_head import CARRIERS
 from training.motions.poses import PoseSampler
 from training.views.detector_noise import DetectorNoise
-from training.views.simulated_detector import MEASURED_NOISE, MID_HIP, MIN_CONFIDENCE, NEAREST_M, body_yaw
-from training.views.views import ASPECTS, ViewConfig, _occlusion, _pitch_roll, _uniform
+from training.views.simulated_detector import MEASURED_NOISE, MIN_CONFIDENCE, NEAREST_M, body_yaw
+from training.views.views import ViewConfig, occlusion, pitch_roll, random_places, uniform
 
 #: The same lags in frames of 30 Hz.
 PAST_LAGS = tuple(round(30 * lag) for lag in PAST_LAGS_S)
@@ -128,7 +132,6 @@ class SequenceSampler:
         self.body, self.poses, self.made, self.detector = body, poses, made, detector
         self.generator, self.config, self.device = generator, config, body.device
         self._paper_distance = paper_distance(body)
-        self._ones = torch.ones(NUM_JOINTS, 1, device=self.device)
 
     def _chance(self, share: float, *shape: int) -> torch.Tensor:
         return torch.rand(*shape, generator=self.generator, device=self.device) < share
@@ -153,7 +156,7 @@ class SequenceSampler:
         in_front = now[..., 2] > NEAREST_M
         rays = now[..., :2] / now[..., 2:].clamp_min(NEAREST_M)
         inside = (rays.abs() < border[:, None]).all(-1) & in_front
-        seen = torch.where(paper[:, None], in_front, inside & ~_occlusion(g, n, device))
+        seen = torch.where(paper[:, None], in_front, inside & ~occlusion(g, n, device))
         # A good part of the exact ones are whole: that is how they are judged.
         whole = exact & self._chance(0.5, n)
         missing = self._chance(c.missing_share, n, 1) & self._chance(c.missing_keypoints, n, NUM_KEYPOINTS)
@@ -182,8 +185,8 @@ class SequenceSampler:
     def _cameras(self, n: int, level: torch.Tensor) -> torch.Tensor:
         """R_camera_world [n, 3, 3] of cameras in a y-up world; level where the framing is the paper's."""
         c, g, device = self.config, self.generator, self.device
-        tilt = _pitch_roll(g, n, c.view, device)
-        pitch = torch.deg2rad(_uniform(g, (n,), *c.steep_deg, device)) * self._chance(c.steep_share, n)
+        tilt = pitch_roll(g, n, c.view, device)
+        pitch = torch.deg2rad(uniform(g, (n,), *c.steep_deg, device)) * self._chance(c.steep_share, n)
         # A camera that looks down sees the world turned by that about its x axis, which points right.
         down = roma.rotvec_to_rotmat(torch.stack([pitch, torch.zeros_like(pitch), torch.zeros_like(pitch)], -1))
         roll = torch.deg2rad(c.rolled_deg * self._normal(n)) * self._chance(c.rolled_share, n)
@@ -192,22 +195,10 @@ class SequenceSampler:
         return tilt @ torch.tensor(FACING, device=device).diag()
 
     def _places(self, n: int, paper: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pelvis [n, 3] m and the image's border [n, 2] at depth 1, as in ``views.sample_views``."""
-        v, g, device = self.config.view, self.generator, self.device
-        fov = torch.deg2rad(_uniform(g, (n,), *v.fov_deg, device))
-        aspect = torch.tensor(ASPECTS, device=device)[torch.randint(len(ASPECTS), (n,), generator=g, device=device)]
-        half_height = (fov / 2).tan()
-        half_width = half_height * aspect
-        depth = _uniform(g, (n,), *map(math.log, v.depth_m), device).exp()
-        x = _uniform(g, (n,), -0.85, 0.85, device) * half_width * depth
-        y = _uniform(g, (n,), -0.4, 1.4, device) * half_height * depth
-        whole = self._chance(0.65, n)
-        depth = torch.where(whole, torch.maximum(depth, _uniform(g, (n,), 1.0, 1.5, device) / half_height), depth)
-        x = torch.where(whole, x.clamp(-1, 1) * 0.6 * (half_width * depth).clamp_max(4.0), x)
-        y = torch.where(whole, _uniform(g, (n,), -0.1, 0.15, device) * half_height * depth, y)
-        pelvis = torch.stack([x, y, depth], -1)
-        fixed = torch.tensor([0.0, 0.0, self._paper_distance], device=device)
-        return torch.where(paper[:, None], fixed, pelvis), torch.stack([half_width, half_height], -1)
+        """Pelvis [n, 3] m and the image's border [n, 2] at depth 1; in the paper's framing its place is fixed."""
+        pelvis, border = random_places(self.generator, n, self.config.view, self.device, whole_share=0.65)
+        fixed = torch.tensor([0.0, 0.0, self._paper_distance], device=self.device)
+        return torch.where(paper[:, None], fixed, pelvis), border
 
     def _keypoints(self, rotations: torch.Tensor, pelvis: torch.Tensor, mean_body: torch.Tensor) -> torch.Tensor:
         """Keypoints [B, 1 + L, 25, 3] m of people with bodies of their own, where not of the mean one."""
@@ -220,16 +211,15 @@ class SequenceSampler:
         rest = self.body.rest_joints(betas)
         flat, rows = rotations.flatten(0, 1), torch.arange(n, device=self.device).repeat_interleave(times)
         place = pelvis[rows]
-        keypoints = self.body.keypoints(flat, place, betas[rows])
+        joints, keypoints = self.body.joints_and_keypoints(flat, place, betas[rows])
         longer = _with_limbs(rest, scale)
-        turned, joints = forward_kinematics(flat, place, longer[rows])
-        _, model_joints = forward_kinematics(flat, place, rest[rows])
-        moved = joints - model_joints
+        turned, own_joints = forward_kinematics(flat, place, longer[rows])
+        moved = own_joints - joints
         offset = c.offset_std * self._normal(n, NUM_KEYPOINTS, 3) * other[:, None, None]
         mirrored = offset[:, list(KEYPOINT_MIRROR)] * offset.new_tensor([-1.0, 1.0, 1.0])
         offset = 0.7 * (offset + mirrored)
-        carrier = _CARRIER.to(self.device)
-        shift = moved[:, carrier] + (turned[:, carrier] @ offset[rows][..., None])[..., 0]
+        carriers = list(CARRIERS)
+        shift = moved[:, carriers] + (turned[:, carriers] @ offset[rows][..., None])[..., 0]
         return (keypoints + shift).unflatten(0, (n, times))
 
     def _detect(
@@ -255,8 +245,7 @@ class SequenceSampler:
             told = torch.where(rows[:, 0], MEASURED_NOISE, told)
             known = known & torch.where((measured & enough)[:, None], there, True)
             with_depth = torch.where(measured, self._chance(c.measured_depth_share, n), with_depth)
-        deep = points @ R[:, None, :, 2:]
-        depth = deep[..., 0] - deep[..., MID_HIP, :] + depth_error
+        depth = depth_beyond_mid_hip(points, R[:, None]) + depth_error
         depth = torch.where(with_depth[:, None, None], depth, float("nan"))
         turned = points @ R[:, None]
         plane = turned[..., :2] / turned[..., 2:].clamp_min(NEAREST_M) + offset * half[:, None, None, None]
@@ -273,11 +262,11 @@ class SequenceSampler:
         """Normal noise, correlated over time: offset [n, T, 25, 2], confidence [n, T, 25], depth error [n, T, 25] m and
         the noise that is told [n, 25]."""
         c, g, device = self.config, self.generator, self.device
-        level = torch.where(clean, 0.0, _uniform(g, (n,), 0.0, c.max_noise, device))
+        level = torch.where(clean, 0.0, uniform(g, (n,), 0.0, c.max_noise, device))
         factor = torch.where(self._chance(0.5, n)[:, None], (0.5 * self._normal(n, NUM_KEYPOINTS) - 0.125).exp(), 1.0)
         sigma = level[:, None] * factor
         # Half of the detectors are as sure of bad keypoints as of good ones.
-        doubt = _uniform(g, (n, NUM_KEYPOINTS), 0.0, 10.0, device) * self._chance(0.5, n, 1)
+        doubt = uniform(g, (n, NUM_KEYPOINTS), 0.0, 10.0, device) * self._chance(0.5, n, 1)
         confidence = torch.where(clean[:, None], 1.0, (-doubt * sigma).exp().clamp(0.05, 1.0)) * seen
         told = torch.where(clean[:, None], 0.0, (sigma.square() + MISMATCH_NOISE**2).sqrt())
         wrong = ~clean[:, None] & self._chance(c.outlier_share, n, NUM_KEYPOINTS)
@@ -296,8 +285,8 @@ class SequenceSampler:
         c, g, n, times = self.config, self.generator, len(plane), plane.shape[1]
         film = measured & self._chance(c.exchanged_share, n)
         # The exchange lasts from one time before now to another, which may be after now.
-        middle = _uniform(g, (n, 1), -0.3, 0.5, self.device)
-        half = _uniform(g, (n, 1), 0.02, c.exchange_s, self.device) / 2
+        middle = uniform(g, (n, 1), -0.3, 0.5, self.device)
+        half = uniform(g, (n, 1), 0.02, c.exchange_s, self.device) / 2
         when = torch.tensor((0.0, *PAST_LAGS_S), device=self.device)
         exchanged = film[:, None] & ((when - middle).abs() < half)
         mirror = list(KEYPOINT_MIRROR)
@@ -320,11 +309,8 @@ class SequenceSampler:
         condition.up = up * self._chance(c.up_share, n, 1)
 
     def _tell_previous(self, condition: Condition, before: torch.Tensor) -> None:
-        from diffmocap.body.rotations import sixd_from_matrix
-        from diffmocap.lifting.network.condition import root_to_network
-
         c, g, n = self.config, self.generator, len(before)
-        level = _uniform(g, (n, 1, 1), 0.0, c.previous_error, self.device)
+        level = uniform(g, (n, 1, 1), 0.0, c.previous_error, self.device)
         noisy = before @ roma.rotvec_to_rotmat(level * self._normal(n, NUM_JOINTS, 3))
         wrong = self._chance(c.previous_wrong, n)
         noisy = torch.where(wrong[:, None, None, None], before.roll(1, 0), noisy)
@@ -350,12 +336,3 @@ def _with_limbs(rest: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     for joint in range(1, NUM_JOINTS):
         out.append(out[PARENTS[joint]] + bones[:, joint - 1])
     return torch.stack(out, 1)
-
-
-def _carriers() -> torch.Tensor:
-    from diffmocap.lifting.network.ray_head import RayHead
-
-    return RayHead().carrier
-
-
-_CARRIER = _carriers()

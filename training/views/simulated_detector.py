@@ -11,13 +11,17 @@ from dataclasses import dataclass
 
 import torch
 
-from diffmocap.body.skeleton import KEYPOINT_NAMES, NUM_KEYPOINTS
-from diffmocap.lifting.network.condition import Condition, condition_from_rays, root_to_network
+from diffmocap.body.skeleton import NUM_KEYPOINTS
+from diffmocap.lifting.network.condition import (
+    Condition,
+    condition_from_rays,
+    depth_beyond_mid_hip,
+    root_to_network,
+)
 from training.views.detector_noise import DetectorNoise, NoiseDraw
 
 #: Depth below which a point counts as behind the camera [m].
 NEAREST_M = 0.2
-MID_HIP = KEYPOINT_NAMES.index("MidHip")
 #: The noise that the model is told where MediaPipe's measured errors were used: about their median.
 MEASURED_NOISE = 0.03
 #: Measured keypoints less certain than this count as missing, as in the pipeline.
@@ -124,6 +128,5 @@ def detect(points: torch.Tensor, seen: torch.Tensor, errors: Errors) -> Conditio
     moved = exact.rays + errors.offset * exact.half_size[:, None, None]
     moved = torch.cat([moved, torch.ones_like(moved[..., :1])], -1) @ R.transpose(-1, -2)
     moved = moved[..., :2] / moved[..., 2:].clamp_min(1e-2)
-    depth = (points @ R[:, :, 2:])[..., 0]
-    depth = depth - depth[:, MID_HIP, None] + errors.depth_error
+    depth = depth_beyond_mid_hip(points, R) + errors.depth_error
     return condition_from_rays(moved, errors.confidence, errors.level, depth)

@@ -61,11 +61,11 @@ class View:
     before: View | None = None
 
 
-def _uniform(g: torch.Generator, shape, low: float, high: float, device) -> torch.Tensor:
+def uniform(g: torch.Generator, shape, low: float, high: float, device) -> torch.Tensor:
     return torch.rand(shape, generator=g, device=device) * (high - low) + low
 
 
-def _pitch_roll(g: torch.Generator, n: int, config: ViewConfig, device) -> torch.Tensor:
+def pitch_roll(g: torch.Generator, n: int, config: ViewConfig, device) -> torch.Tensor:
     """R_camera_level [n, 3, 3]: tilts a level camera, limited to three standard deviations."""
     angles = torch.randn(n, 2, generator=g, device=device).clamp(-3, 3)
     pitch = torch.deg2rad(config.pitch_std_deg * angles[:, 0])
@@ -76,6 +76,27 @@ def _pitch_roll(g: torch.Generator, n: int, config: ViewConfig, device) -> torch
     c, s = roll.cos(), roll.sin()
     R_z = torch.stack([c, -s, zero, s, c, zero, zero, zero, one], -1).view(n, 3, 3)
     return R_z @ R_x
+
+
+def random_places(
+    g: torch.Generator, n: int, config: ViewConfig, device: torch.device, whole_share: float = 0.5
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pelvis [n, 3] m in the optical frame of cameras of any field of view, and the image's border [n, 2] at depth 1;
+    ``whole_share`` of the people are whole in view."""
+    fov = torch.deg2rad(uniform(g, (n,), *config.fov_deg, device))
+    aspect = torch.tensor(ASPECTS, device=device)[torch.randint(len(ASPECTS), (n,), generator=g, device=device)]
+    half_height = (fov / 2).tan()
+    half_width = half_height * aspect
+    depth = uniform(g, (n,), *map(math.log, config.depth_m), device).exp()
+    # The pelvis may lie below the image: that is how a webcam on a desk sees a person.
+    u = uniform(g, (n,), -0.85, 0.85, device) * half_width * depth
+    v = uniform(g, (n,), -0.4, 1.4, device) * half_height * depth
+    # People who are whole stand back until all of them fits, near the middle of the height.
+    whole = torch.rand(n, generator=g, device=device) < whole_share
+    depth = torch.where(whole, torch.maximum(depth, uniform(g, (n,), 1.0, 1.5, device) / half_height), depth)
+    u = torch.where(whole, u.clamp(-1, 1) * 0.6 * (half_width * depth).clamp_max(4.0), u)
+    v = torch.where(whole, uniform(g, (n,), -0.1, 0.15, device) * half_height * depth, v)
+    return torch.stack([u, v, depth], -1), torch.stack([half_width, half_height], -1)
 
 
 def sample_views(
@@ -89,34 +110,21 @@ def sample_views(
     """
     n, device = len(rotations), rotations.device
     wild = torch.rand(n, generator=g, device=device) >= config.paper_share
-    tilt = torch.where(wild[:, None, None], _pitch_roll(g, n, config, device), torch.eye(3, device=device))
+    tilt = torch.where(wild[:, None, None], pitch_roll(g, n, config, device), torch.eye(3, device=device))
     R_camera_world = tilt @ torch.tensor(FACING, device=device).diag()
     rotations = _from_camera(rotations, R_camera_world)
     betas = config.beta_std * torch.randn(n, 10, generator=g, device=device) * wild[:, None]
 
-    fov = torch.deg2rad(_uniform(g, (n,), *config.fov_deg, device))
-    aspect = torch.tensor(ASPECTS, device=device)[torch.randint(len(ASPECTS), (n,), generator=g, device=device)]
-    half_height = (fov / 2).tan()
-    half_width = half_height * aspect
-    depth = _uniform(g, (n,), *map(math.log, config.depth_m), device).exp()
-    # The pelvis may lie below the image: that is how a webcam on a desk sees a person.
-    u = _uniform(g, (n,), -0.85, 0.85, device) * half_width * depth
-    v = _uniform(g, (n,), -0.4, 1.4, device) * half_height * depth
-    # Half of the people stand back until all of them fits, near the middle of the height.
-    whole = torch.rand(n, generator=g, device=device) < 0.5
-    depth = torch.where(whole, torch.maximum(depth, _uniform(g, (n,), 1.0, 1.5, device) / half_height), depth)
-    u = torch.where(whole, u.clamp(-1, 1) * 0.6 * (half_width * depth).clamp_max(4.0), u)
-    v = torch.where(whole, _uniform(g, (n,), -0.1, 0.15, device) * half_height * depth, v)
-    pelvis = torch.stack([u, v, depth], -1)
+    pelvis, border = random_places(g, n, config, device)
     fixed = torch.tensor([0.0, 0.0, paper_distance(body)], device=device)
     pelvis = torch.where(wild[:, None], pelvis, fixed)
 
     points = body.keypoints(rotations, pelvis, betas)
     in_front = points[..., 2] > NEAREST_M
     rays = points[..., :2] / points[..., 2:].clamp_min(NEAREST_M)
-    border = torch.stack([half_width, half_height], -1)[:, None]
+    border = border[:, None]
     inside = (rays.abs() < border).all(-1) & in_front
-    seen = torch.where(wild[:, None], inside & ~_occlusion(g, n, device), in_front)
+    seen = torch.where(wild[:, None], inside & ~occlusion(g, n, device), in_front)
     # Fewer than six keypoints are no person to a detector; such views fall back to everything in front.
     seen = torch.where((seen.sum(1) >= 6)[:, None], seen, in_front)
 
@@ -134,7 +142,7 @@ def _from_camera(rotations: torch.Tensor, R_camera_world: torch.Tensor) -> torch
     return torch.cat([(R_camera_world @ rotations[:, 0])[:, None], rotations[:, 1:]], 1)
 
 
-def _occlusion(g: torch.Generator, n: int, device) -> torch.Tensor:
+def occlusion(g: torch.Generator, n: int, device) -> torch.Tensor:
     """[n, 25] bool: keypoints hidden by something."""
 
     def chance(p: float, *shape: int) -> torch.Tensor:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 import torch
 
+from diffmocap.body.skeleton import KEYPOINT_NAMES
 from diffmocap.camera.projection import rays_from_pixels
 
+MID_HIP = KEYPOINT_NAMES.index("MidHip")
 #: A body that stands upright and faces the camera has this orientation in the optical frame (turn by pi about x);
 #: the network predicts the root relative to it, so that an everyday pose lies near the identity.
 FACING = (1.0, -1.0, -1.0)
@@ -154,6 +156,13 @@ def past_keypoints(
         deeper = torch.where(both[..., 0], (depth - condition.depth[:, None]) * (told & told_now), depth)
     past = torch.cat([place, deeper[..., None], confidence[..., None]], -1)
     return torch.where(seen[..., None], past.clamp(-4.0, 4.0), 0.0)
+
+
+def depth_beyond_mid_hip(points: torch.Tensor, R_camera_crop: torch.Tensor) -> torch.Tensor:
+    """[..., 25] m: how far keypoints [..., 25, 3] in the optical frame lie beyond the mid-hip, along the optical axis
+    of the crop frame R_camera_crop [..., 3, 3]; what a condition calls their depth."""
+    along = (points @ R_camera_crop[..., 2:])[..., 0]
+    return along - along[..., MID_HIP, None]
 
 
 def root_to_network(rotations: torch.Tensor, R_camera_crop: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ It is conditioned on the same as the transformer (see ``condition.py``) and shar
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import torch
 from torch import nn
@@ -62,13 +62,13 @@ class MlpCode:
 
     def stack(self, other: MlpCode) -> MlpCode:
         """Both codes as one batch."""
-        return MlpCode(torch.cat([self.observed, other.observed]), torch.cat([self.joints, other.joints]))
+        return type(self)(*(torch.cat([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
 
     def repeat(self, times: int) -> MlpCode:
         """Every row ``times`` times, its copies side by side."""
         if times == 1:
             return self
-        return MlpCode(self.observed.repeat_interleave(times, 0), self.joints.repeat_interleave(times, 0))
+        return type(self)(*(getattr(self, f.name).repeat_interleave(times, 0) for f in fields(self)))
 
 
 class MlpDenoiser(nn.Module):

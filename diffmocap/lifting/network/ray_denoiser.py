@@ -14,7 +14,7 @@ alone.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
@@ -25,9 +25,9 @@ from diffmocap.body.skeleton import KEYPOINT_EDGES, NUM_JOINTS, NUM_KEYPOINTS
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.network.condition import PAST_LAGS_S, Condition
 from diffmocap.lifting.network.denoiser import DEPTH_UNIT_M
+from diffmocap.lifting.network.mlp_denoiser import POSE_SIZE, MlpCode, MlpConfig
 from diffmocap.lifting.network.ray_head import HEAD_SIZE, RayHead
 
-POSE_SIZE = NUM_JOINTS * 6
 #: Logarithm of the spread [m] where the trunk says 0.
 LOG_SPREAD = -3.0
 #: Unit in which the network hears noise over the half-size.
@@ -40,22 +40,11 @@ CONDITION_SIZE = NUM_KEYPOINTS * 8 + len(KEYPOINT_EDGES) * 4 + 4 + 3 + len(PAST_
 
 
 @dataclass(frozen=True)
-class RayConfig:
+class RayConfig(MlpConfig):
     """Size of the network; it predicts x0."""
 
-    width: int = 768
-    layers: int = 6
-    time_width: int = 256
-    dropout: float = 0.0
-    parameterisation: str = "x0"
-    schedule: str = "cosine"
-    diffusion_steps: int = 1000
-
     def __post_init__(self) -> None:
-        if self.layers < 1:
-            raise SettingsError(f"an MLP needs at least one layer, got {self.layers}")
-        if self.time_width < 2 or self.time_width % 2:
-            raise SettingsError(f"time_width holds sines and cosines and must be even, got {self.time_width}")
+        super().__post_init__()
         if self.parameterisation != "x0":
             raise SettingsError(f"a denoiser with a ray head predicts x0, not {self.parameterisation}")
 
@@ -65,35 +54,19 @@ class RayConfig:
 
 
 @dataclass
-class RayCode:
+class RayCode(MlpCode):
     """What a condition gives the denoiser, computed once a frame.
 
-    ``observed`` and ``joints`` [B, width]: contributions of condition and previous pose to the first layer; the others
-    are the head's, as in :class:`~diffmocap.lifting.network.condition.Condition`; ``told`` [B]: 0 for the null
-    condition.
+    Beside the contributions to the first layer: what the head needs, as in
+    :class:`~diffmocap.lifting.network.condition.Condition`; ``told`` [B]: 0 for the null condition.
     """
 
-    observed: torch.Tensor
-    joints: torch.Tensor
     points: torch.Tensor
     half_size: torch.Tensor
     depth: torch.Tensor
     depth_known: torch.Tensor
     seen: torch.Tensor
     told: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.observed)
-
-    def stack(self, other: RayCode) -> RayCode:
-        """Both codes as one batch."""
-        return RayCode(*(torch.cat([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
-
-    def repeat(self, times: int) -> RayCode:
-        """Every row ``times`` times, its copies side by side."""
-        if times == 1:
-            return self
-        return RayCode(*(getattr(self, f.name).repeat_interleave(times, 0) for f in fields(self)))
 
 
 @dataclass

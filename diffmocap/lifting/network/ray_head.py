@@ -36,6 +36,9 @@ DEPTH_M, MOVE_SEEN, MOVE_MISSING = 0.3, 0.05, 0.5
 REACH_M = 0.9
 #: Joints that carry the keypoints on the skin: head, and the foot of each side.
 _SKIN_JOINT = {0: 15, 15: 15, 16: 15, 17: 15, 18: 15, 19: 7, 20: 7, 21: 7, 22: 8, 23: 8, 24: 8}
+_CARRIER = _SKIN_JOINT | KEYPOINT_FROM_JOINT | {k: pair[0] for k, pair in KEYPOINT_FROM_MIDPOINT.items()}
+#: The joint that carries each keypoint.
+CARRIERS = tuple(_CARRIER[k] for k in range(NUM_KEYPOINTS))
 
 
 class RayHead(nn.Module):
@@ -46,12 +49,11 @@ class RayHead(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        carrier = _SKIN_JOINT | KEYPOINT_FROM_JOINT | {k: pair[0] for k, pair in KEYPOINT_FROM_MIDPOINT.items()}
         primary, secondary, has_secondary, turn_of = vector_table()
         self.register_buffer("rest_joints", torch.zeros(NUM_JOINTS, 3))
         self.register_buffer("offsets", torch.zeros(NUM_KEYPOINTS, 3))
         constants = {
-            "carrier": torch.tensor([carrier[k] for k in range(NUM_KEYPOINTS)]),
+            "carrier": torch.tensor(CARRIERS),
             "vectors": torch.cat([primary, secondary]),
             "has_secondary": has_secondary,
             "turn_of": turn_of,
