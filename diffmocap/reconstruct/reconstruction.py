@@ -1,0 +1,99 @@
+"""From the keypoints of a video to motions: lifting, path, floor, refinement, one motion for each stretch seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from diffmocap.body.model import BodyModel
+from diffmocap.errors import DiffmocapError
+from diffmocap.lifting.lifter import Lifter
+from diffmocap.reconstruct.floor import Floor, floor_of
+from diffmocap.reconstruct.footage import Footage
+from diffmocap.reconstruct.lifted import combined, lift_frames, likeliest_path
+from diffmocap.reconstruct.refining import MotionRefiner
+from diffmocap.reconstruct.settings import ReconstructSettings
+from diffmocap.reconstruct.stretches import MIN_FRAMES, smoothed, stretches_of
+from diffmocap.refinement.physics_refiner import points_of
+
+
+_DEFAULTS = ReconstructSettings()
+
+
+class NobodySeenError(DiffmocapError):
+    """No stretch of a video shows a person long enough for a motion."""
+
+
+@dataclass(frozen=True)
+class ReconstructedMotion:
+    """One stretch of a video in which the person is seen, in the camera's optical frame.
+
+    Attributes:
+        first: number of its first frame in the footage. fps: frames a second.
+        rotations: [T, 24, 3, 3] local; entry 0 turns the body into the frame. pelvis: [T, 3] m.
+        tracked: [T] bool: there was a pose; elsewhere the motion is bridged.
+        keypoints: [T, 25, 3] px and confidence, as detected.
+        contacts: [T, P] bool of the body's contact points. floor: where it is.
+    """
+
+    first: int
+    fps: float
+    rotations: torch.Tensor
+    pelvis: torch.Tensor
+    tracked: torch.Tensor
+    keypoints: torch.Tensor
+    contacts: torch.Tensor
+    floor: Floor
+
+
+def reconstruct(
+    footage: Footage, lifter: Lifter, body: BodyModel, settings: ReconstructSettings = _DEFAULTS,
+    told: Callable[[str, float], None] = lambda stage, share: None,
+) -> list[ReconstructedMotion]:  # fmt: skip
+    """Motions of one person; several where the person is out of sight for longer than ``max_gap_s``.
+
+    Args:
+        body: on the CPU, as the result is. told: hears the stage, ``lifting`` or ``refining``, and which share of it is
+            done.
+
+    Raises:
+        NobodySeenError: there is no motion.
+    """
+    seen = footage.as_lifted(settings.lifting.min_confidence, settings.sides)
+    frames, dt_s = len(seen), 1.0 / footage.fps
+    lifted = lift_frames(
+        lifter, seen, footage.intrinsics, settings.lifting, settings.ground.up, settings.samples,
+        settings.sample_steps, lambda n: told("lifting", n / (2 * frames)),
+    )  # fmt: skip
+    stretches = stretches_of(lifted.lifted.numpy(), max(round(settings.max_gap_s * footage.fps), 1))
+    if not stretches:
+        found = int(lifted.lifted.sum())
+        raise NobodySeenError(
+            f"no motion: a person was found in {found} of {frames} frames, and never in {MIN_FRAMES} that are at most "
+            f"{settings.max_gap_s:g} s apart; the whole body should be in view, lit, and larger than an eighth of the "
+            "image"
+        )
+    rotations, pelvis = combined(lifted, likeliest_path(lifted, body, dt_s), body)
+    points = points_of(body).to(dtype=torch.float32)
+    points_px, confidence = (torch.from_numpy(np.stack(x)) for x in zip(*((k.points_px, k.confidence) for k in seen)))
+    raw = torch.from_numpy(
+        np.stack([np.concatenate([k.points_px, k.confidence[:, None]], 1) for k in footage.keypoints])
+    ).float()
+    K = torch.tensor(footage.intrinsics.matrix).float()
+    refiner = MotionRefiner(points, settings)
+    motions = []
+    for number, (start, stop) in enumerate(stretches):
+        part = slice(start, stop)
+        tracked = lifted.lifted[part]
+        smooth = smoothed(rotations[part], pelvis[part], tracked, dt_s)
+        floor = floor_of(points, *smooth, tracked, dt_s, settings.ground)
+        turned, moved = refiner.refine(
+            rotations[part], pelvis[part], tracked, points_px[part], confidence[part], smooth, K, floor, dt_s,
+            lambda share, n=number: told("refining", (n + share) / len(stretches)),
+        )  # fmt: skip
+        contacts = refiner.contacts(turned, moved, floor, dt_s)
+        motions.append(ReconstructedMotion(start, footage.fps, turned, moved, tracked, raw[part], contacts, floor))
+    return motions
