@@ -1,0 +1,53 @@
+"""A motion refuses what it cannot be, and its frames agree with each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from diffmocap.body.model import BodyModel
+from diffmocap.body.motion_files import MOTION_FRAMES
+from diffmocap.errors import MotionFileError
+from tests.motion.motions import lively_motion, with_everything
+
+BODY = BodyModel.load()
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"rotations": torch.zeros(20, 23, 3, 3)}, r"rotations is \[20, 23, 3, 3\]; expected \[20, 24, 3, 3\]"),
+    ({"rotations": torch.zeros(0, 24, 3, 3)}, r"expected \[T, 24, 3, 3\] with T >= 1"),
+    ({"pelvis": torch.zeros(19, 3)}, r"pelvis is \[19, 3\]; expected \[20, 3\]"),
+    ({"pelvis": torch.full((20, 3), torch.nan)}, "pelvis holds values that are not finite"),
+    ({"betas": torch.zeros(16)}, r"betas is \[16\]; expected \[10\]"),
+    ({"keypoints": torch.zeros(20, 25, 2)}, r"keypoints is \[20, 25, 2\]"),
+    ({"tracked": torch.zeros(21, dtype=torch.bool)}, r"tracked is \[21\]"),
+    ({"contacts": torch.zeros(21, 8, dtype=torch.bool)}, r"contacts is \[21, 8\]"),
+    ({"frame": "z_up"}, "'z_up' is unknown; expected one of"),
+    ({"fps": 0.0}, "0.0 frames a second"),
+])  # fmt: skip
+def test_what_is_no_motion_is_refused(change, words) -> None:
+    with pytest.raises(MotionFileError, match=words):
+        replace(with_everything(lively_motion()), **change)
+
+
+@pytest.mark.parametrize("frame", MOTION_FRAMES)
+def test_joints_turn_with_the_frame_and_come_back_exactly(frame) -> None:
+    motion = lively_motion(frame="world")
+    other = motion.in_frame(frame)
+    turn = torch.tensor(MOTION_FRAMES[frame]).T @ torch.tensor(MOTION_FRAMES["world"])
+    torch.testing.assert_close(other.joints(BODY), motion.joints(BODY) @ turn.T, atol=2e-6, rtol=0)
+    back = other.in_frame("world")
+    assert torch.equal(back.rotations, motion.rotations) and torch.equal(back.pelvis, motion.pelvis)
+
+
+def test_up_is_where_each_frame_says() -> None:
+    motion = lively_motion(frame="world")
+    height = motion.pelvis[:, 2]
+    assert torch.equal(motion.in_frame("y_up").pelvis[:, 1], height)
+    assert torch.equal(motion.in_frame("optical").pelvis[:, 1], -height)
+
+
+def test_the_duration_is_that_between_the_first_frame_and_the_last() -> None:
+    assert lively_motion(31, 30.0).duration_s == pytest.approx(1.0)
