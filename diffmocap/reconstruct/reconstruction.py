@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ import torch
 from diffmocap.body.model import BodyModel
 from diffmocap.errors import DiffmocapError
 from diffmocap.lifting.lifter import Lifter
+from diffmocap.reconstruct.body_size import betas_of_height, distance_ratio, sole_drop
 from diffmocap.reconstruct.floor import Floor, floor_of
 from diffmocap.reconstruct.footage import Footage
 from diffmocap.reconstruct.lifted import combined, lift_frames, likeliest_path
@@ -18,7 +19,6 @@ from diffmocap.reconstruct.refining import MotionRefiner
 from diffmocap.reconstruct.settings import ReconstructSettings
 from diffmocap.reconstruct.stretches import MIN_FRAMES, smoothed, stretches_of
 from diffmocap.refinement.physics_refiner import points_of
-
 
 _DEFAULTS = ReconstructSettings()
 
@@ -36,7 +36,7 @@ class ReconstructedMotion:
         rotations: [T, 24, 3, 3] local; entry 0 turns the body into the frame. pelvis: [T, 3] m.
         tracked: [T] bool: there was a pose; elsewhere the motion is bridged.
         keypoints: [T, 25, 3] px and confidence, as detected.
-        contacts: [T, P] bool of the body's contact points. floor: where it is.
+        contacts: [T, P] bool of the body's contact points. floor: where it is. betas: [10] shape of the body.
     """
 
     first: int
@@ -47,6 +47,7 @@ class ReconstructedMotion:
     keypoints: torch.Tensor
     contacts: torch.Tensor
     floor: Floor
+    betas: torch.Tensor
 
 
 def reconstruct(
@@ -95,5 +96,28 @@ def reconstruct(
             lambda share, n=number: told("refining", (n + share) / len(stretches)),
         )  # fmt: skip
         contacts = refiner.contacts(turned, moved, floor, dt_s)
-        motions.append(ReconstructedMotion(start, footage.fps, turned, moved, tracked, raw[part], contacts, floor))
+        betas = torch.zeros(body.shape_dirs.shape[-1])
+        motion = ReconstructedMotion(start, footage.fps, turned, moved, tracked, raw[part], contacts, floor, betas)
+        if settings.height_m:
+            pinhole = torch.cat([points_px[part], confidence[part, :, None]], -1).float()
+            motion = of_height(motion, settings.height_m, body, pinhole, K)
+        motions.append(motion)
     return motions
+
+
+def of_height(
+    motion: ReconstructedMotion, height_m: float, body: BodyModel, keypoints: torch.Tensor, K: torch.Tensor
+) -> ReconstructedMotion:
+    """The motion of a person who is so high: the same image shows them larger and farther away, on the same floor.
+
+    Args:
+        keypoints: [T, 25, 3] px and confidence of an ideal pinhole camera K [3, 3].
+    """
+    betas = betas_of_height(body, height_m)
+    ratio = distance_ratio(body, motion.rotations, betas, keypoints, K)
+    ground = motion.floor.ground
+    lower = sole_drop(body, motion.rotations, betas, ground.up)
+    # The soles stand at the pelvis's height less the legs; both have changed.
+    along = float((motion.pelvis @ ground.up.to(motion.pelvis)).median())
+    floor = replace(motion.floor, ground=replace(ground, height=ground.height + (ratio - 1.0) * along - lower))
+    return replace(motion, pelvis=ratio * motion.pelvis, betas=betas, floor=floor)

@@ -33,6 +33,9 @@ class ReconstructSettings:
         1.0, "Longest time without a pose that is bridged; over a longer one a motion ends and another begins.",
         0.0, 10.0, "s",
     )  # fmt: skip
+    height_m: float = setting(
+        0.0, "The person's height, which makes distances true; 0: the mean body's.", 0.0, 2.3, "m"
+    )
     physics: bool = setting(True, "Refine by physics; false: a smooth motion through the lifted poses.")
     sides: SideSettings = field(default_factory=SideSettings)
     lifting: LiftingSettings = field(default_factory=LiftingSettings)

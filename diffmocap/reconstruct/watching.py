@@ -1,0 +1,98 @@
+"""A video's keypoints, detected once: what was found is kept until the motion is written, so that nothing is redone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from diffmocap.camera.calibration.calibration_file import load_calibration
+from diffmocap.camera.capture import Capture
+from diffmocap.camera.devices import parse_source
+from diffmocap.camera.focal_length import estimated_intrinsics, focal_length_35mm
+from diffmocap.camera.intrinsics import fitted
+from diffmocap.camera.settings import CaptureSettings
+from diffmocap.errors import CameraError, MotionFileError
+from diffmocap.files.array_archive import ArrayArchive
+from diffmocap.files.whole_file import whole_file
+from diffmocap.keypoints.settings import DetectorSettings
+from diffmocap.types import CameraIntrinsics, Keypoints2D
+
+
+def detected(
+    source: str, capture: CaptureSettings, detector: DetectorSettings,
+    told: Callable[[int, int], None] = lambda done, count: None,
+) -> list[Keypoints2D]:  # fmt: skip
+    """Keypoints of every image of a file, in its order; all missing where nobody is seen.
+
+    ``told`` hears how many images there were so far, and how many there will be, 0 where that is not known.
+
+    Raises:
+        CameraError: the source is no video or image files, or has fewer than two images.
+    """
+    from diffmocap.keypoints.mediapipe_detector import Detector
+
+    keypoints = []
+    with Capture(source, capture, realtime=False) as video, Detector(detector) as detect:
+        if video.live:
+            raise CameraError(
+                f"{video.source.label} is live: a motion is reconstructed from a file; `diffmocap live` plays cameras"
+            )
+        for frame in video:
+            keypoints.append(detect.detect(frame))
+            told(len(keypoints), video.mode.frames)
+    if len(keypoints) < 2:
+        raise CameraError(f"{source} has {len(keypoints)} image; a motion needs at least 2")
+    return keypoints
+
+
+def camera_of(
+    source: str, size: tuple[int, int], calibration: Path | None, vertical_fov_deg: float
+) -> CameraIntrinsics:
+    """Intrinsics for images of ``size``: calibrated, or by the focal length that the file tells, or of the given angle.
+
+    ``vertical_fov_deg`` 0: what the file tells, else the usual angle.
+
+    Raises:
+        SettingsError: the calibration cannot be used, or is of images of another shape.
+    """
+    if calibration is not None:
+        return fitted(load_calibration(calibration), *size)
+    if not vertical_fov_deg and (focal_mm := focal_length_35mm(parse_source(source))):
+        return estimated_intrinsics(focal_mm, *size)
+    return CameraIntrinsics.from_fov(*size, vertical_fov_deg) if vertical_fov_deg else CameraIntrinsics.from_fov(*size)
+
+
+def keep(path: Path, keypoints: list[Keypoints2D]) -> None:
+    """Writes keypoints of images of one size to an ``.npz``."""
+    unknown = np.full(25, np.nan, np.float32)
+    depth_m = np.stack([unknown if k.depth_m is None else k.depth_m for k in keypoints])
+    with whole_file(path) as partial, open(partial, "wb") as file:
+        np.savez_compressed(
+            file, points_px=np.stack([k.points_px for k in keypoints]),
+            confidence=np.stack([k.confidence for k in keypoints]),
+            depth_m=np.nan_to_num(depth_m), depth_known=np.isfinite(depth_m),
+            stamp_ns=np.array([k.stamp_ns for k in keypoints]),
+            size=np.array([keypoints[0].width, keypoints[0].height]),
+        )  # fmt: skip
+
+
+def kept(path: Path) -> list[Keypoints2D]:
+    """Reads what :func:`keep` wrote.
+
+    Raises:
+        MotionFileError: the file is damaged.
+    """
+    with ArrayArchive(path, MotionFileError, "delete it, and they are detected anew") as data:
+        points = data.array("points_px", (None, 25, 2)).astype(np.float32)
+        count = len(points)
+        confidence = data.array("confidence", (count, 25)).astype(np.float32)
+        depth_m = data.array("depth_m", (count, 25)).astype(np.float32)
+        depth_m[data.array("depth_known", (count, 25)) == 0] = np.nan
+        stamps, (width, height) = data.array("stamp_ns", (count,)).astype(np.int64), data.array("size", (2,)).tolist()
+    depths = [None if np.isnan(d).all() else d for d in depth_m]
+    return [
+        Keypoints2D(p, c, int(width), int(height), int(s), d)
+        for p, c, s, d in zip(points, confidence, stamps, depths, strict=True)
+    ]

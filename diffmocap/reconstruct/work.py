@@ -1,0 +1,118 @@
+"""Videos to motion files, one after the other; what is done stays done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from diffmocap.body.model import BodyModel
+from diffmocap.camera.settings import CaptureSettings
+from diffmocap.errors import MotionFileError
+from diffmocap.keypoints.settings import DetectorSettings
+from diffmocap.lifting.lifter import Lifter
+from diffmocap.motion.motion import Motion
+from diffmocap.motion.motion_npz import write_motion
+from diffmocap.reconstruct.floor import world_from_optical
+from diffmocap.reconstruct.footage import Footage
+from diffmocap.reconstruct.reconstruction import ReconstructedMotion, reconstruct
+from diffmocap.reconstruct.settings import ReconstructSettings
+from diffmocap.reconstruct.watching import camera_of, detected, keep, kept
+
+#: Hears the stage, how much of it is done, and of how much (0: not known).
+Told = Callable[[str, float, float], None]
+
+
+class Reconstructor:
+    """Reconstructs videos into a folder; models are loaded once, at the first of them.
+
+    Args:
+        out: the folder. weights: of the lifting, None: the shipped ones. calibration, vertical_fov_deg: see
+            :func:`~diffmocap.reconstruct.watching.camera_of`. world: write motions in the world frame, else in the
+            camera's. mirror: images are flipped back. task_file: the detector's bundle, empty: the shipped one.
+    """
+
+    def __init__(
+        self, settings: ReconstructSettings, out: Path, *, weights: Path | None = None, calibration: Path | None = None,
+        vertical_fov_deg: float = 0.0, world: bool = True, mirror: bool = False, task_file: str = "",
+    ) -> None:  # fmt: skip
+        self.settings, self.out, self._world = settings, out, world
+        self._weights, self._calibration, self._fov_deg = weights, calibration, vertical_fov_deg
+        self._capture = CaptureSettings(mirror=mirror)
+        self._detector = DetectorSettings(task_file=task_file)
+
+    @cached_property
+    def body(self) -> BodyModel:
+        """On the CPU."""
+        return BodyModel.load()
+
+    @cached_property
+    def lifter(self) -> Lifter:
+        """On the CPU."""
+        return Lifter.load(self._weights, self.body)
+
+    def written(self, name: str) -> list[Path]:
+        """Files of a video whose motions are all there; none where it was interrupted."""
+        single = self.out / f"{name}.npz"
+        several = sorted(self.out.glob(f"{name}_part[0-9]*.npz")) if self.out.is_dir() else []
+        if self._found(name).exists():
+            return []
+        return [single] if single.is_file() else several
+
+    def reconstruct(self, video: str, name: str, told: Told) -> list[tuple[Path, ReconstructedMotion]]:
+        """The motions of a video and their files.
+
+        Keypoints are kept in the folder until all motions are written: a run that was interrupted goes on with them.
+
+        Raises:
+            CameraError: the video cannot be read. NobodySeenError: it shows nobody.
+            SettingsError: the calibration is of other images.
+        """
+        found = self._found(name)
+        keypoints = self._kept(found)
+        if keypoints is None:
+            keypoints = detected(
+                video, self._capture, self._detector, lambda done, count: told("detecting", done, count)
+            )
+            keep(found, keypoints)
+        size = keypoints[0].width, keypoints[0].height
+        intrinsics = camera_of(video, size, self._calibration, self._fov_deg)
+        footage = Footage.even(keypoints, intrinsics, self.settings.fps)
+        torch.set_num_threads(1)  # small tensors: threads cost more than they bring
+        motions = reconstruct(
+            footage, self.lifter, self.body, self.settings, lambda stage, share: told(stage, share, 1.0)
+        )
+        files = []
+        for number, motion in enumerate(motions, start=1):
+            path = self.out / (f"{name}_part{number}.npz" if len(motions) > 1 else f"{name}.npz")
+            write_motion(path, as_motion(motion, path.stem, self._world), self.body)
+            files.append((path, motion))
+        found.unlink(missing_ok=True)
+        return files
+
+    def _found(self, name: str) -> Path:
+        return self.out / f".{name}.keypoints.npz"
+
+    def _kept(self, path: Path):
+        """Keypoints of an interrupted run, None where there are none that can be used."""
+        try:
+            return kept(path) if path.is_file() else None
+        except MotionFileError:
+            return None
+
+
+def as_motion(found: ReconstructedMotion, name: str, world: bool) -> Motion:
+    """As it is kept in a file, in the world frame or in the camera's."""
+    motion = Motion(
+        found.fps, found.rotations, found.pelvis, found.betas, "optical", found.keypoints, found.tracked,
+        found.contacts, name,
+    )  # fmt: skip
+    if not world:
+        return motion
+    R, t = world_from_optical(found.floor.ground, found.pelvis[0])
+    rotations = found.rotations.clone()
+    rotations[:, 0] = R @ rotations[:, 0]
+    return replace(motion, rotations=rotations, pelvis=found.pelvis @ R.T + t, frame="world")
