@@ -23,7 +23,8 @@ from diffmocap.device import resolve_device
 from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.confidence import without_uncertain
 from diffmocap.keypoints.keypoint_history import KeypointHistory
-from diffmocap.keypoints.side_exchange import SideKeeper, SideSettings
+from diffmocap.keypoints.settings import SideSettings
+from diffmocap.keypoints.side_exchange import SideKeeper
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.condition import PAST_LAGS_S
 from diffmocap.lifting.settings import LiftingSettings

@@ -18,7 +18,7 @@ from diffmocap.body.skeleton import KEYPOINT_MIRROR
 from diffmocap.camera.lens import undistort_keypoints
 from diffmocap.camera.projection import project
 from diffmocap.errors import DiffmocapError
-from diffmocap.keypoints.side_exchange import SideSettings
+from diffmocap.keypoints.settings import SideSettings
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.settings import LiftingSettings

@@ -31,7 +31,7 @@ from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_NAMES
 from diffmocap.evaluation.joint_errors import mpjpe_mm, pa_mpjpe_mm
-from diffmocap.keypoints.side_exchange import SideSettings
+from diffmocap.keypoints.settings import SideSettings
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.lifting.tracking.track import TrackSettings

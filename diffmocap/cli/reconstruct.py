@@ -29,7 +29,7 @@ SUMMARY = "the motion in a video, as files that other tools open"
 _DEFAULTS = ReconstructSettings()
 OF_QUALITY = "by the quality"
 FPS = SettingOption("--fps", _DEFAULTS, "fps", "HZ", "the video's")
-SOLVER = SettingOption("--solver", _DEFAULTS, "solver", default=_DEFAULTS.solver)
+SOLVER = SettingOption("--solver", _DEFAULTS, "solver", default=OF_QUALITY)
 EVALUATIONS = SettingOption("--evaluations", _DEFAULTS, "evaluations", "N", OF_QUALITY)
 SAMPLES = SettingOption("--samples", _DEFAULTS, "samples", "N", OF_QUALITY)
 HEIGHT = SettingOption("--height", _DEFAULTS, "height_m", "M", "the mean body's")
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--quality", choices=QUALITIES, default="fast",
-        help="best: also samples poses, and refines four times as long (default: %(default)s)",
+        help="fast: L-BFGS refines; best: poses are sampled, too, and Optimus refines, longer (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--frame", choices=FRAMES, default="world",

@@ -6,12 +6,12 @@ whole body round and back. From one image to the next, though, no limb changes p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
-from diffmocap.settings import check_settings, setting
+from diffmocap.keypoints.settings import SideSettings
 from diffmocap.types import Keypoints2D
 
 _MIRROR = np.array(KEYPOINT_MIRROR)
@@ -20,36 +20,6 @@ _PARTS = (("Eye", "Ear"), ("Shoulder", "Elbow", "Wrist"), ("Hip", "Knee", "Ankle
 _GROUPS = np.array([[name[0] in "LR" and name[1:] in part for name in KEYPOINT_NAMES] for part in _PARTS])
 #: Time over which velocities are averaged, and after which a keypoint's last position is no longer used.
 _VELOCITY_TIME_S, _FORGET_S = 0.1, 0.15
-
-
-@dataclass(frozen=True)
-class SideSettings:
-    """When keypoints are taken for exchanged.
-
-    A part of the body counts as exchanged where that brings its keypoints nearer to where they were expected by
-    ``gain`` and by half. That finds the moments at which the detector changes its mind, not when it is right: it is
-    right for most of the time, so what it has said for longer of late is believed, where the past fades by half in
-    ``hold_s``. Exchanges of people whom MediaPipe takes for seen from the other side last up to half a second.
-    """
-
-    enabled: bool = setting(True, "Undo it where the detector exchanges left and right for a moment.")
-    gain: float = setting(
-        0.15,
-        "How much nearer to where they were expected an exchange has to bring the keypoints of a part of the body, in "
-        "half-sizes of the person's box.",
-        0.01,
-        10.0,
-    )
-    hold_s: float = setting(
-        1.0,
-        "The detector that insists for this long is believed; sooner where it had said otherwise for less than that.",
-        0.0,
-        60.0,
-        "s",
-    )
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
 
 def reordered(keypoints: Keypoints2D, order: np.ndarray) -> Keypoints2D:

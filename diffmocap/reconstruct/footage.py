@@ -10,7 +10,8 @@ import numpy as np
 from diffmocap.errors import CameraError
 from diffmocap.keypoints.body25 import no_keypoints
 from diffmocap.keypoints.confidence import without_uncertain
-from diffmocap.keypoints.side_exchange import SideKeeper, SideSettings
+from diffmocap.keypoints.settings import SideSettings
+from diffmocap.keypoints.side_exchange import SideKeeper
 from diffmocap.types import CameraIntrinsics, Frame, Keypoints2D
 
 #: An image belongs to a frame of the motion that is at most this share of its length away.

@@ -17,7 +17,7 @@ from diffmocap.reconstruct.footage import Footage
 from diffmocap.reconstruct.lifted import combined, lift_frames, likeliest_path
 from diffmocap.reconstruct.refining import MotionRefiner
 from diffmocap.reconstruct.settings import ReconstructSettings
-from diffmocap.reconstruct.stretches import MIN_FRAMES, smoothed, stretches_of
+from diffmocap.reconstruct.stretches import MIN_FRAMES, bridged, smoothed, stretches_of
 from diffmocap.refinement.physics_refiner import points_of
 
 _DEFAULTS = ReconstructSettings()
@@ -89,10 +89,11 @@ def reconstruct(
     for number, (start, stop) in enumerate(stretches):
         part = slice(start, stop)
         tracked = lifted.lifted[part]
-        smooth = smoothed(rotations[part], pelvis[part], tracked, dt_s)
+        whole = bridged(rotations[part], pelvis[part], tracked)
+        smooth = smoothed(*whole, dt_s)
         floor = floor_of(points, *smooth, tracked, dt_s, settings.ground)
         turned, moved = refiner.refine(
-            rotations[part], pelvis[part], tracked, points_px[part], confidence[part], smooth, K, floor, dt_s,
+            *whole, tracked, points_px[part], confidence[part], smooth, K, floor, dt_s,
             lambda share, n=number: told("refining", (n + share) / len(stretches)),
         )  # fmt: skip
         contacts = refiner.contacts(turned, moved, floor, dt_s)

@@ -55,8 +55,8 @@ class MotionRefiner:
         """Rotations [T, 24, 3, 3] and pelvis [T, 3] m, refined; float32, optical frame.
 
         Args:
-            rotations, pelvis: the lifted motion; lifted: [T] bool, frames that have a pose, at least one.
-        smooth: the motion to begin with, in which gaps are bridged.
+            rotations, pelvis: the lifted motion, its gaps bridged. lifted: [T] bool, frames that have a pose.
+        smooth: the motion to begin with.
             points_px: [T, 25, 2] and confidence: [T, 25] keypoints of an ideal pinhole camera K [3, 3].
             told: hears which share of the work is done.
         """

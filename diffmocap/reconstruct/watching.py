@@ -72,7 +72,7 @@ def keep(path: Path, keypoints: list[Keypoints2D]) -> None:
         np.savez_compressed(
             file, points_px=np.stack([k.points_px for k in keypoints]),
             confidence=np.stack([k.confidence for k in keypoints]),
-            depth_m=np.nan_to_num(depth_m), depth_known=np.isfinite(depth_m),
+            depth_m=np.nan_to_num(depth_m), depth_known=np.isfinite(depth_m).astype(np.uint8),
             stamp_ns=np.array([k.stamp_ns for k in keypoints]),
             size=np.array([keypoints[0].width, keypoints[0].height]),
         )  # fmt: skip

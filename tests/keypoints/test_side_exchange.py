@@ -9,7 +9,8 @@ import pytest
 
 from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
 from diffmocap.errors import SettingsError
-from diffmocap.keypoints.side_exchange import SideKeeper, SideSettings, reordered
+from diffmocap.keypoints.settings import SideSettings
+from diffmocap.keypoints.side_exchange import SideKeeper, reordered
 from diffmocap.types import Keypoints2D
 
 FRAME_NS = 33_333_333

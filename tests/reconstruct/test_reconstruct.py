@@ -1,0 +1,183 @@
+"""Whole videos: a clip becomes a motion file near its truth; what is done stays done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from diffmocap.body.model import BodyModel
+from diffmocap.cli.main import main
+from diffmocap.evaluation.joint_errors import mpjpe_mm
+from diffmocap.lifting.lifter import Lifter
+from diffmocap.motion.motion_npz import read_motion
+from diffmocap.reconstruct import watching
+from diffmocap.reconstruct.footage import Footage
+from diffmocap.reconstruct.reconstruction import NobodySeenError, reconstruct
+from diffmocap.reconstruct.settings import QUALITIES, ReconstructSettings
+from diffmocap.refinement.stream.known_ground import KnownGround
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.load()
+
+
+@pytest.fixture(scope="module")
+def lifter(body) -> Lifter:
+    return Lifter.load(None, body)
+
+
+def joints(motion, body) -> np.ndarray:
+    betas = motion.betas[None].expand(len(motion.pelvis), -1)
+    return body.forward_kinematics(motion.rotations, motion.pelvis, betas)[1].numpy()
+
+
+@pytest.fixture(scope="module")
+def found(body, lifter, demo_keypoints, demo_camera):
+    """Exact keypoints of 110 frames with a gap, by L-BFGS on a given floor."""
+    keypoints = list(demo_keypoints[:110])
+    for i in range(50, 60):
+        keypoints[i] = watching.Keypoints2D(
+            np.zeros((25, 2), np.float32), np.zeros(25, np.float32), 640, 480, keypoints[i].stamp_ns
+        )
+    settings = ReconstructSettings(evaluations=12, rounds=1)
+    return reconstruct(Footage.even(keypoints, demo_camera), lifter, body, settings)
+
+
+def test_a_clip_becomes_one_motion_near_its_truth(found, body, truth):
+    (motion,) = found
+    assert (motion.first, len(motion.pelvis), motion.fps) == (0, 110, 30.0)
+    assert motion.tracked.sum() == 100 and not motion.tracked[50:60].any()
+    error = mpjpe_mm(joints(motion, body), truth["joints"][:110], root=(0,))
+    assert error < 45
+    in_gap = np.linalg.norm(joints(motion, body)[50:60] - truth["joints"][50:60], axis=-1).mean()
+    assert in_gap < 0.2
+
+
+def test_the_motion_is_as_smooth_as_the_truth(found, body, truth):
+    ours, real = joints(found[0], body), truth["joints"][:110]
+    acceleration = [np.linalg.norm(np.diff(x, 2, axis=0), axis=-1).mean() for x in (ours, real)]
+    assert 0.5 < acceleration[0] / acceleration[1] < 1.3
+
+
+def test_a_long_absence_ends_a_motion(body, lifter, demo_keypoints, demo_camera):
+    keypoints = [demo_keypoints[i] for i in (*range(30), *range(90, 120))]
+    settings = ReconstructSettings(physics=False)
+    motions = reconstruct(Footage.even(keypoints, demo_camera), lifter, body, settings)
+    assert [(m.first, len(m.pelvis)) for m in motions] == [(0, 30), (90, 30)]
+
+
+def test_a_height_moves_the_person_away_and_keeps_the_feet_on_the_floor(body, lifter, demo_keypoints, demo_camera):
+    footage = Footage.even(demo_keypoints[:40], demo_camera)
+    known = KnownGround.from_camera(1.3, 0.0)
+    mean, tall = (
+        reconstruct(footage, lifter, body, ReconstructSettings(physics=False, height_m=h, ground=known))[0]
+        for h in (0.0, 1.9)
+    )
+    ratio = float((tall.pelvis[:, 2] / mean.pelvis[:, 2]).median())
+    assert 1.08 < ratio < 1.16 and torch.count_nonzero(tall.betas) == 10
+    feet = [
+        float(((torch.from_numpy(joints(m, body))[:, [7, 8, 10, 11]] @ m.floor.ground.up).amin(1)
+               - m.floor.ground.height).median()) for m in (mean, tall)
+    ]  # fmt: skip
+    assert feet[0] == pytest.approx(feet[1], abs=0.02)
+
+
+def test_nobody_in_view_is_told_with_what_to_do(body, lifter, demo_keypoints, demo_camera):
+    blank = [watching.Keypoints2D(k.points_px * 0, k.confidence * 0, 640, 480, k.stamp_ns) for k in demo_keypoints[:20]]
+    with pytest.raises(NobodySeenError, match="found in 0 of 20 frames.*whole body should be in view"):
+        reconstruct(Footage.even(blank, demo_camera), lifter, body)
+
+
+def test_each_quality_is_a_valid_setting_and_best_is_by_optimus():
+    assert QUALITIES["best"].solver == "optimus" and QUALITIES["fast"].solver == "lbfgs"
+    assert QUALITIES["best"].evaluations > QUALITIES["fast"].evaluations
+
+
+def test_optimus_ends_below_where_it_begins(body, lifter, demo_keypoints, demo_camera):
+    footage = Footage.even(demo_keypoints[:40], demo_camera)
+    settings = ReconstructSettings(solver="optimus", evaluations=6, rounds=1)
+    refined = reconstruct(footage, lifter, body, settings)[0]
+    rough = reconstruct(footage, lifter, body, ReconstructSettings(physics=False))[0]
+    assert not torch.allclose(refined.rotations, rough.rotations, atol=1e-3)
+    assert torch.isfinite(refined.rotations).all()
+
+
+@pytest.fixture(scope="module")
+def video(demo_clip, tmp_path_factory):
+    """The first 45 frames of the bundled clip."""
+    path = tmp_path_factory.mktemp("video") / "walk.mp4"
+    source = cv2.VideoCapture(str(demo_clip))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30.0, (640, 480))
+    for _ in range(45):
+        writer.write(source.read()[1])
+    writer.release()
+    return path
+
+
+def test_the_command_writes_a_motion_skips_it_next_time_and_goes_on_where_it_was(
+    video, tmp_path, body, truth, capsys, monkeypatch
+):
+    out = tmp_path / "out"
+    command = ["reconstruct", str(video), "--out", str(out), "--no-physics", "--fov", "50", "--json"]
+
+    def stopped(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stop:
+        stop.setattr("diffmocap.reconstruct.work.reconstruct", stopped)
+        assert main(command) == 130
+    assert [p.name for p in out.iterdir()] == [".walk.keypoints.npz"]
+
+    with monkeypatch.context() as again:  # what was found is not looked for again
+        again.setattr("diffmocap.reconstruct.work.detected", lambda *a, **k: pytest.fail("detected twice"))
+        capsys.readouterr()
+        assert main([*command, "--frame", "camera"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["failed"] == 0 and told["results"][0]["files"] == [str(out / "walk.npz")]
+    assert [p.name for p in out.iterdir()] == ["walk.npz"]
+    motion = read_motion(out / "walk.npz", body)
+    assert motion.frame == "optical" and len(motion) == 45
+    assert mpjpe_mm(motion.joints(body).numpy(), truth["joints"][:45], root=(0,)) < 80
+
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)["results"][0]["skipped"] is True
+
+
+def test_one_bad_video_does_not_keep_others_from_being_done(video, tmp_path, capsys, body):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no video")
+    out = tmp_path / "out"
+    assert main(["reconstruct", str(bad), str(video), "--out", str(out), "--no-physics", "--json"]) == 1
+    streams = capsys.readouterr()
+    told = json.loads(streams.out)
+    assert told["failed"] == 1 and "is no video" in told["results"][0]["error"] and "bad.mp4" in streams.err
+    world = read_motion(out / "walk.npz", body)
+    assert world.frame == "world"
+    lowest = float(world.joints(body)[:, [10, 11], 2].min())
+    assert abs(lowest) < 0.15  # the toes are near the floor
+
+
+def test_videos_of_one_name_and_missing_files_are_refused_before_anything_is_done(video, tmp_path, capsys):
+    other = tmp_path / "walk.avi"
+    assert main(["reconstruct", str(video), str(other), "--out", str(tmp_path)]) == 1
+    assert "two videos would both become walk.npz" in capsys.readouterr().err
+    assert main(["reconstruct", str(video), "--calibration", str(tmp_path / "none.yaml")]) == 1
+    assert "given as --calibration" in capsys.readouterr().err
+    assert main(["reconstruct", str(video), "--height", "3"]) == 1
+    assert "--height" in capsys.readouterr().err
+
+
+def test_kept_keypoints_come_back_as_they_were(demo_keypoints, tmp_path):
+    depth = np.linspace(-1, 1, 25).astype(np.float32)
+    depth[3] = np.nan
+    keypoints = [*demo_keypoints[:3], replace(demo_keypoints[3], depth_m=depth)]
+    watching.keep(tmp_path / "k.npz", keypoints)
+    back = watching.kept(tmp_path / "k.npz")
+    assert back[0].depth_m is None and np.array_equal(back[3].depth_m, depth, equal_nan=True)
+    assert all(np.array_equal(a.points_px, b.points_px) and a.stamp_ns == b.stamp_ns for a, b in zip(back, keypoints))
