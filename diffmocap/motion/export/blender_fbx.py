@@ -24,10 +24,11 @@ def main(source: str, out: str, fps: float, up: str, unit_m: float) -> None:
     # Keys lie on whole frames: Blender has whole rates with a divisor.
     scene.render.fps = max(1, round(fps))
     scene.render.fps_base = scene.render.fps / fps
-    scene.unit_settings.system = "METRIC"
-    scene.unit_settings.scale_length = unit_m
     # Bones keep the axes that the file has, so that names and angles mean the same in all exported files.
     bpy.ops.import_scene.gltf(filepath=source, bone_heuristic="BLENDER", guess_original_bind_pose=False)
+    # Now: the importer would take the unit into account, and IN.glb has it already.
+    scene.unit_settings.system = "METRIC"
+    scene.unit_settings.scale_length = unit_m
     for stray in [o for o in bpy.data.objects if o.type not in ("ARMATURE", "MESH")]:
         bpy.data.objects.remove(stray)
     for shape in [o for o in bpy.data.objects if o.type == "MESH" and not o.find_armature()]:
