@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from diffmocap import __version__
-from diffmocap.cli import calibrate, demo, doctor, evaluate, live, models, reconstruct
+from diffmocap.cli import calibrate, demo, doctor, evaluate, export, live, models, reconstruct
 from diffmocap.errors import DiffmocapError
 
 DESCRIPTION = """\
@@ -40,7 +40,7 @@ ADVICE = {
     errno.EACCES: "; choose a folder that can be written",
     errno.EPERM: "; choose a folder that can be written",
 }
-COMMANDS = (demo, live, reconstruct, calibrate, evaluate, models, doctor)
+COMMANDS = (demo, live, reconstruct, export, calibrate, evaluate, models, doctor)
 
 
 def build_parser() -> argparse.ArgumentParser:

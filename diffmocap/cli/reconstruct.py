@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffmocap.cli.export import FORMATS, TOOLS, chosen_formats
 from diffmocap.cli.options.pose_options import CAMERA_HEIGHT, CAMERA_PITCH, CAMERA_ROLL, MIRROR, TASK_FILE
 from diffmocap.cli.options.setting_option import SettingOption
 from diffmocap.errors import DiffmocapError, SettingsError
@@ -54,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="world: z up, 0 on the floor, the origin below the person's first place; camera: its optical frame "
         "(default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--format", nargs="+", default=[], metavar="FORMAT", dest="formats",
+        help=f"also export to {', '.join(FORMATS)}; `diffmocap export --help` says what each is for",
+    )  # fmt: skip
+    parser.add_argument("--for", choices=TOOLS, dest="tool", help="set the options of exports that this tool expects")
     parser.add_argument("--overwrite", action="store_true", help="also videos whose motion is there already")
     group = parser.add_argument_group("person and camera")
     for option in (HEIGHT, CAMERA_HEIGHT, CAMERA_PITCH, CAMERA_ROLL, MIRROR):
@@ -74,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reconstructs every video; those that fail are told at the end, the others are kept."""
-    settings = settings_of(args)
+    settings, formats = settings_of(args), chosen_formats(args.formats)
     names = _names(args.videos)
     for option, path in (("--calibration", args.calibration), ("--weights", args.weights)):
         if path is not None and not path.is_file():
@@ -84,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     work = Reconstructor(
         settings, args.out, weights=args.weights, calibration=args.calibration, vertical_fov_deg=args.fov,
         world=args.frame == "world", mirror=bool(MIRROR.value(args)), task_file=TASK_FILE.value(args) or "",
+        formats=formats, tool=args.tool,
     )  # fmt: skip
     results, failed = [], 0
     for video, name in zip(args.videos, names, strict=True):
@@ -104,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
         results.append({"video": video, "seconds": round(seconds, 2), **_told(motions)})
         for path, motion in motions:
             print(_line(path, motion), file=sys.stderr)
+            for other in work.exports(path):
+                print(f"{other}: {other.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
     if args.json:
         print(json.dumps({"results": results, "failed": failed}))
     return 1 if failed else 0

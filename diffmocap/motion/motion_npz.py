@@ -8,7 +8,6 @@ where the motion has them, ``keypoints2d`` [T, 25, 2] px with ``keypoint_confide
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from diffmocap.body.skeleton import NUM_KEYPOINTS
 from diffmocap.body.smpl_data import NUM_BETAS
 from diffmocap.errors import MotionFileError
 from diffmocap.files.array_archive import ArrayArchive
+from diffmocap.files.whole_file import whole_file
 from diffmocap.motion.motion import Motion
 
 #: Vertices of SMPL, whose shapes AMASS's betas are.
@@ -65,16 +65,8 @@ def write_motion(path: str | Path, motion: Motion, body: BodyModel) -> None:
     for key in ("tracked", "contacts"):
         if (value := getattr(motion, key)) is not None:
             arrays[key] = value.numpy().astype(np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with open(partial, "wb") as f:
-            np.savez_compressed(f, **arrays)
-            f.flush()
-            os.fsync(f.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, open(partial, "wb") as f:
+        np.savez_compressed(f, **arrays)
 
 
 def read_motion(path: str | Path, body: BodyModel, clip: str | None = None) -> Motion:

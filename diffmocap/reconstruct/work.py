@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,9 @@ from diffmocap.camera.settings import CaptureSettings
 from diffmocap.errors import MotionFileError
 from diffmocap.keypoints.settings import DetectorSettings
 from diffmocap.lifting.lifter import Lifter
+from diffmocap.motion.export.fbx import blender_command
+from diffmocap.motion.export.formats import FORMATS, export_motion, options_for
+from diffmocap.motion.export.options import PRESETS
 from diffmocap.motion.motion import Motion
 from diffmocap.motion.motion_npz import write_motion
 from diffmocap.reconstruct.floor import world_from_optical
@@ -33,16 +36,24 @@ class Reconstructor:
         out: the folder. weights: of the lifting, None: the shipped ones. calibration, vertical_fov_deg: see
             :func:`~diffmocap.reconstruct.watching.camera_of`. world: write motions in the world frame, else in the
             camera's. mirror: images are flipped back. task_file: the detector's bundle, empty: the shipped one.
+            formats: of files beside the motion's, see :mod:`diffmocap.motion.export.formats`, as ``tool`` expects them.
+
+    Raises:
+        SettingsError: a format is unknown, or needs a program that is not there.
     """
 
     def __init__(
         self, settings: ReconstructSettings, out: Path, *, weights: Path | None = None, calibration: Path | None = None,
         vertical_fov_deg: float = 0.0, world: bool = True, mirror: bool = False, task_file: str = "",
+        formats: Sequence[str] = (), tool: str | None = None,
     ) -> None:  # fmt: skip
         self.settings, self.out, self._world = settings, out, world
         self._weights, self._calibration, self._fov_deg = weights, calibration, vertical_fov_deg
         self._capture = CaptureSettings(mirror=mirror)
         self._detector = DetectorSettings(task_file=task_file)
+        self._formats = {name: options_for(name, PRESETS[tool] if tool else None, {}) for name in formats}
+        if "fbx" in formats:
+            blender_command(None)  # says at once where there is none
 
     @cached_property
     def body(self) -> BodyModel:
@@ -88,10 +99,18 @@ class Reconstructor:
         files = []
         for number, motion in enumerate(motions, start=1):
             path = self.out / (f"{name}_part{number}.npz" if len(motions) > 1 else f"{name}.npz")
-            write_motion(path, as_motion(motion, path.stem, self._world), self.body)
+            kept_motion = as_motion(motion, path.stem, self._world)
+            write_motion(path, kept_motion, self.body)
+            for (kind, options), other in zip(self._formats.items(), self.exports(path), strict=True):
+                told("exporting", 0.0, 1.0)
+                export_motion(kept_motion, self.body, other, kind, options)
             files.append((path, motion))
         found.unlink(missing_ok=True)
         return files
+
+    def exports(self, path: Path) -> list[Path]:
+        """Files of other formats that lie beside a motion's."""
+        return [path.with_suffix(FORMATS[name].suffix) for name in self._formats]
 
     def _found(self, name: str) -> Path:
         return self.out / f".{name}.keypoints.npz"

@@ -137,10 +137,11 @@ def test_the_command_writes_a_motion_skips_it_next_time_and_goes_on_where_it_was
     with monkeypatch.context() as again:  # what was found is not looked for again
         again.setattr("diffmocap.reconstruct.work.detected", lambda *a, **k: pytest.fail("detected twice"))
         capsys.readouterr()
-        assert main([*command, "--frame", "camera"]) == 0
+        assert main([*command, "--frame", "camera", "--format", "bvh", "csv"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["failed"] == 0 and told["results"][0]["files"] == [str(out / "walk.npz")]
-    assert [p.name for p in out.iterdir()] == ["walk.npz"]
+    assert sorted(p.name for p in out.iterdir()) == ["walk.bvh", "walk.csv", "walk.npz"]
+    assert (out / "walk.bvh").read_text().splitlines()[-1].count(" ") > 60
     motion = read_motion(out / "walk.npz", body)
     assert motion.frame == "optical" and len(motion) == 45
     assert mpjpe_mm(motion.joints(body).numpy(), truth["joints"][:45], root=(0,)) < 80
@@ -171,6 +172,8 @@ def test_videos_of_one_name_and_missing_files_are_refused_before_anything_is_don
     assert "given as --calibration" in capsys.readouterr().err
     assert main(["reconstruct", str(video), "--height", "3"]) == 1
     assert "--height" in capsys.readouterr().err
+    assert main(["reconstruct", str(video), "--format", "obj"]) == 1
+    assert "--format obj is unknown" in capsys.readouterr().err
 
 
 def test_kept_keypoints_come_back_as_they_were(demo_keypoints, tmp_path):

@@ -1,0 +1,1 @@
+"""Exported motions, opened by the tools that they are for."""

@@ -1,0 +1,154 @@
+"""Converts a motion into files that other tools open.
+
+MOTION.npz is a file that this package wrote, an AMASS file, or a clip collection (--clip names one of its clips). Each
+format becomes a file beside it, of the same name, unless --out says otherwise:
+
+  bvh   skeleton and angles as text         every animation tool
+  glb   skinned body, glTF                  Blender, Unity, Godot, three.js, web pages
+  fbx   skinned body                        Unreal, Unity, Maya, MotionBuilder; Blender writes it (--blender)
+  usd   skinned body                        Omniverse, Houdini, Maya, Blender; needs `pip install usd-core`
+  csv   joint places and turns              spreadsheets, scripts
+  trc   joints as markers                   OpenSim: scaling, inverse kinematics
+  mot   joint angles in degrees             OpenSim, gait analysis
+
+--for TOOL sets up axis, unit, joint names and root bone as the tool's importer expects them; options given beside it
+hold. --skeleton changes names alone: bones keep the body's lengths and its rest pose, a T-pose. Putting the motion on
+another character (retargeting) is left to the tool, which knows the names.
+
+A motion in the camera's frame is put on the floor where its feet rest, with the camera taken to be level.
+
+examples:
+  diffmocap export walk.npz --format glb
+  diffmocap export walk.npz --format bvh glb csv --out exported/
+  diffmocap export walk.npz --format fbx --for unreal
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from diffmocap.errors import MotionFileError, SettingsError
+
+SUMMARY = "a motion as BVH, glTF, FBX, USD, CSV or OpenSim's files"
+FORMATS = ("bvh", "glb", "fbx", "usd", "csv", "trc", "mot")
+TOOLS = ("blender", "unity", "unreal", "maya")
+#: Options that a file is made by, as the command line and the export name them.
+OPTIONS = ("up", "unit", "skeleton", "root_motion", "in_place", "fps")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("motion", type=Path, metavar="MOTION.npz", help="motion file")
+    parser.add_argument(
+        "--format", nargs="+", required=True, metavar="FORMAT", dest="formats",
+        help=f"one or more of {', '.join(FORMATS)}; a comma between them does as well",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, metavar="PATH",
+        help="the file, or a folder for several formats (default: beside MOTION.npz, same name)",
+    )  # fmt: skip
+    parser.add_argument("--for", choices=TOOLS, dest="tool", help="set the options that this tool expects")
+    parser.add_argument("--up", choices=("y", "z"), help="axis that points up (default: y)")
+    parser.add_argument("--unit", choices=("m", "cm", "mm"), help="of lengths (default: m; trc: mm; fbx: cm)")
+    parser.add_argument(
+        "--skeleton", choices=("smpl", "mixamo", "metahuman", "vrm"), help="whose joint names (default: smpl)"
+    )
+    parser.add_argument(
+        "--root-motion", choices=("hips", "bone"),
+        help="hips: the pelvis carries the way through the room; bone: a bone named root on the floor does "
+        "(default: hips)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--in-place", action="store_true", default=None, help="leave the horizontal way out; heights and turns stay"
+    )
+    parser.add_argument("--fps", type=float, metavar="N", help="frames a second (default: the motion's)")
+    parser.add_argument("--clip", metavar="NAME", help="which clip of a collection")
+    parser.add_argument("--body-model", metavar="FILE", help="SMPL body, .npz (default: the shipped body)")
+    parser.add_argument(
+        "--blender", metavar="PATH",
+        help="Blender, or a Python with the module bpy, for fbx (default: $DIFFMOCAP_BLENDER, else what is found)",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Reads the motion and writes each format; says what was written."""
+    names = chosen_formats(args.formats)
+    if not args.motion.exists():
+        raise MotionFileError(f"there is no file '{args.motion}' (looked in {Path.cwd()}); check the path")
+
+    from tqdm import tqdm
+
+    from diffmocap.body.model import BodyModel
+    from diffmocap.motion.export import formats
+    from diffmocap.motion.export.fbx import blender_command
+    from diffmocap.motion.export.options import PRESETS
+    from diffmocap.motion.motion_npz import read_motion
+
+    asked = {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
+    preset = PRESETS[args.tool] if args.tool else None
+    # All that can be wrong with the options is said before a file is written.
+    options = {name: formats.options_for(name, preset, asked) for name in names}
+    paths = {name: path_of(args.motion, args.out, formats.FORMATS[name].suffix, len(names)) for name in names}
+    if "fbx" in names:
+        blender_command(args.blender)
+    body = BodyModel.load(args.body_model)
+    motion = read_motion(args.motion, body, args.clip)
+    print(
+        f"{args.motion}: {len(motion)} frames at {motion.fps:g} a second, {motion.duration_s:.1f} s, "
+        f"frame {motion.frame}", file=sys.stderr,
+    )  # fmt: skip
+    with tqdm(total=len(names), unit="file", file=sys.stderr, disable=len(names) == 1, dynamic_ncols=True) as bar:
+        for name in names:
+            bar.set_description(name)
+            formats.export_motion(motion, body, paths[name], name, options[name], args.blender)
+            bar.update()
+    for name in names:
+        print(f"{paths[name]}  {paths[name].stat().st_size / 1e6:.2f} MB  {described(name, options[name])}")
+    return 0
+
+
+def chosen_formats(words: list[str]) -> list[str]:
+    """Names of formats in the order given, each once.
+
+    Raises:
+        SettingsError: one is unknown.
+    """
+    names = [name for word in words for name in word.lower().replace(",", " ").split()]
+    if unknown := [name for name in names if name not in FORMATS]:
+        raise SettingsError(f"--format {unknown[0]} is unknown; expected one or more of {', '.join(FORMATS)}")
+    return list(dict.fromkeys(names))
+
+
+def path_of(motion: Path, out: Path | None, suffix: str, count: int) -> Path:
+    """Where a format's file goes.
+
+    Raises:
+        SettingsError: ``out`` is one file's name, and there are several formats or another suffix.
+    """
+    if out is None:
+        return motion.with_suffix(suffix)
+    if out.is_dir() or not out.suffix:
+        return out / f"{motion.stem}{suffix}"
+    if count > 1:
+        raise SettingsError(f"--out {out} names one file, and {count} formats are asked for; name a folder")
+    if out.suffix.lower() != suffix and not (suffix == ".usd" and out.suffix.lower() in (".usda", ".usdc")):
+        raise SettingsError(f"--out {out} ends in {out.suffix}, and the format's files end in {suffix}")
+    return out
+
+
+def described(name: str, options) -> str:
+    """The options that a file was written with."""
+    from diffmocap.motion.export.formats import FORMATS as KNOWN
+
+    words = [f"{options.up} up, {options.unit}"]
+    if "skeleton" not in KNOWN[name].ignores:
+        words.append(f"{options.skeleton} names")
+        if options.root_motion == "bone":
+            words.append("root bone")
+    if options.in_place:
+        words.append("in place")
+    if options.fps is not None:
+        words.append(f"{options.fps:g} frames a second")
+    return ", ".join(words)

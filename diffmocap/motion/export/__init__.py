@@ -1,0 +1,1 @@
+"""Motions as other tools open them: one file format a module."""

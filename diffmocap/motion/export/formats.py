@@ -1,0 +1,141 @@
+"""The formats that a motion is exported to, and one call that writes any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from diffmocap.body.model import BodyModel
+from diffmocap.errors import SettingsError
+from diffmocap.files.whole_file import whole_file
+from diffmocap.motion.export.animated_skeleton import animated_skeleton, skin_of
+from diffmocap.motion.export.bvh import write_bvh
+from diffmocap.motion.export.csv_table import write_csv
+from diffmocap.motion.export.fbx import blender_command, write_fbx
+from diffmocap.motion.export.gltf import write_glb
+from diffmocap.motion.export.opensim import write_mot, write_trc
+from diffmocap.motion.export.options import UNITS, ExportOptions
+from diffmocap.motion.export.prepare import prepared
+from diffmocap.motion.export.usd import write_usd
+from diffmocap.motion.motion import Motion
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file.
+
+    Attributes:
+        suffix: of its files.
+        what: it is for, in a few words.
+        fixed: options that the format itself decides, with their values.
+        fitting: values of options that it takes where nothing else is asked for.
+        ignores: options that mean nothing in it.
+        write: takes the path, the prepared motion, the body, the options, the name and Blender.
+    """
+
+    suffix: str
+    what: str
+    write: Callable[[Path, Motion, BodyModel, ExportOptions, str, str | None], None]
+    fixed: dict[str, str]
+    fitting: dict[str, str]
+    ignores: tuple[str, ...] = ()
+
+
+def _bvh(path, motion, body, options, name, blender) -> None:
+    skeleton = animated_skeleton(motion, body, options)
+    write_bvh(path, skeleton, skin_of(skeleton, motion, body))
+
+
+def _glb(path, motion, body, options, name, blender) -> None:
+    skeleton = animated_skeleton(motion, body, options)
+    write_glb(path, skeleton, skin_of(skeleton, motion, body), name)
+
+
+def _csv(path, motion, body, options, name, blender) -> None:
+    tracked = None if motion.tracked is None else motion.tracked.numpy()
+    write_csv(path, animated_skeleton(motion, body, options), tracked, options.unit)
+
+
+def _trc(path, motion, body, options, name, blender) -> None:
+    write_trc(path, motion, body, options.unit, 1.0 / UNITS[options.unit], f"{name}.trc")
+
+
+def _mot(path, motion, body, options, name, blender) -> None:
+    write_mot(path, motion, name)
+
+
+def _fbx(path, motion, body, options, name, blender) -> None:
+    command = blender_command(blender)
+    skeleton = animated_skeleton(motion, body, replace(options, up="y"))
+    write_fbx(path, skeleton, skin_of(skeleton, motion, body), options.up, UNITS[options.unit], name, command)
+
+
+def _usd(path, motion, body, options, name, blender) -> None:
+    skeleton = animated_skeleton(motion, body, options)
+    write_usd(path, skeleton, skin_of(skeleton, motion, body), options.up, UNITS[options.unit])
+
+
+_OPENSIM = ("skeleton", "root_motion")
+FORMATS = {
+    "bvh": Format(".bvh", "skeleton and angles, for every animation tool", _bvh, {}, {}),
+    "glb": Format(".glb", "skinned body with animation (glTF): Blender, Unity, Godot, web pages", _glb,
+                  {"up": "y", "unit": "m"}, {}),
+    "csv": Format(".csv", "joint places and turns as a table", _csv, {}, {}),
+    "trc": Format(".trc", "joints as OpenSim's markers", _trc, {"up": "y"}, {"unit": "mm"}, _OPENSIM),
+    "mot": Format(".mot", "joint angles in degrees, as OpenSim's coordinates", _mot, {"up": "y", "unit": "m"}, {},
+                  _OPENSIM),
+    "fbx": Format(".fbx", "skinned body with animation: Unreal, Unity, Maya (needs Blender)", _fbx, {},
+                  {"unit": "cm"}),
+    "usd": Format(".usd", "skinned body with animation (needs the package usd-core)", _usd, {}, {}),
+}  # fmt: skip
+
+
+def options_for(name: str, preset: ExportOptions | None, asked: dict[str, object]) -> ExportOptions:
+    """What holds for one format: what is asked for, before what a tool expects, before what is usual for the format.
+
+    Args:
+        name: of the format.
+        preset: of a tool, see :data:`~diffmocap.motion.export.options.PRESETS`.
+        asked: option -> value that was named by the caller.
+
+    Raises:
+        SettingsError: a value is asked for that the format cannot have.
+    """
+    form = FORMATS[name]
+    for option, value in asked.items():
+        if option in form.fixed and value != form.fixed[option]:
+            raise SettingsError(
+                f"{name} always has {option} {form.fixed[option]}, and not {value}; leave --{option} away or export "
+                f"{name} by itself"
+            )
+    base = preset if preset is not None else replace(ExportOptions(), **form.fitting)
+    return replace(base, **{**asked, **form.fixed})
+
+
+def export_motion(
+    motion: Motion,
+    body: BodyModel,
+    path: str | Path,
+    name: str,
+    options: ExportOptions,
+    blender: str | None = None,
+) -> None:
+    """Writes one file; a file that stood there before stays until the new one is whole.
+
+    Args:
+        motion: in any frame.
+        body: the body model that its betas belong to.
+        path: of the file.
+        name: of the format.
+        options: of :func:`options_for`.
+        blender: Blender or a Python with bpy, for FBX; None looks for one.
+
+    Raises:
+        SetupError: what the format needs is not installed.
+        MotionFileError: the file could not be made.
+        OSError: it cannot be written.
+    """
+    ready = prepared(motion, body, options.fps, options.in_place)
+    with whole_file(path) as partial:
+        FORMATS[name].write(partial, ready, body, options, Path(path).stem, blender)

@@ -1,0 +1,55 @@
+"""A motion made ready for other tools: upright on the floor, at the rate that was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from diffmocap.body.feet import ground_height, sole_points
+from diffmocap.body.model import BodyModel
+from diffmocap.body.motion_clip import MotionClip, resample
+from diffmocap.body.skeleton import PARENTS
+from diffmocap.motion.motion import Motion
+
+
+def prepared(motion: Motion, body: BodyModel, fps: float | None = None, in_place: bool = False) -> Motion:
+    """The motion with y up, as every exporter starts from.
+
+    A motion in the camera's frame is put on the floor, which is found from the frames in which a foot rests on it, and
+    begins at the origin; the camera is taken to be level. Other motions stay where they are.
+
+    Args:
+        motion: in any frame.
+        body: the body model that its betas belong to.
+        fps: of the result; None keeps the rate. Rotations are interpolated by slerp, positions linearly; what was
+            seen, keypoints and contacts are those of the frame before.
+        in_place: hold the pelvis above the origin; its height stays.
+    """
+    upright = motion.in_frame("y_up")
+    if motion.frame == "optical":
+        floor = ground_height(_clip(upright, body), sole_points(body, upright.betas[None]))
+        start = upright.pelvis[0] * torch.tensor([1.0, 0.0, 1.0]) + torch.tensor([0.0, float(floor), 0.0])
+        upright = replace(upright, pelvis=upright.pelvis - start)
+    if fps is not None and abs(fps - upright.fps) > 1e-6:
+        upright = _resampled(upright, body, fps)
+    if in_place:
+        upright = replace(upright, pelvis=upright.pelvis * torch.tensor([0.0, 1.0, 0.0]))
+    return upright
+
+
+def _resampled(motion: Motion, body: BodyModel, fps: float) -> Motion:
+    clip = resample(_clip(motion, body), fps)
+    before = (torch.arange(len(clip)) * (motion.fps / fps) + 1e-6).long().clamp(max=len(motion) - 1)
+    others = {
+        name: value[before] for name in ("keypoints", "tracked", "contacts")
+        if (value := getattr(motion, name)) is not None
+    }  # fmt: skip
+    return replace(motion, fps=clip.fps, rotations=clip.rotations, pelvis=clip.pelvis, **others)
+
+
+def _clip(motion: Motion, body: BodyModel) -> MotionClip:
+    """The motion, y up, as the tools of motion capture take it."""
+    rest = body.rest_joints(motion.betas[None])[0]
+    offsets = torch.cat([torch.zeros(1, 3), rest[1:] - rest[list(PARENTS[1:])]])
+    return MotionClip(motion.name, motion.subject, "", motion.fps, motion.rotations, motion.pelvis, offsets)
