@@ -11,7 +11,7 @@ import torch
 
 from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, URDF_FROM_SMPL, angles_from_rotations
 from diffmocap.body.model import BodyModel
-from diffmocap.cli.render import BodyRenderer, PosedBody, View
+from diffmocap.cli.drawing.render import BodyRenderer, PosedBody, View
 from diffmocap.evaluation.paper_protocol import VERTICAL_FOV_DEG, evaluate_paper_protocol, paper_view
 from diffmocap.evaluation.pose_frames import PoseFrames
 from diffmocap.keypoints.draw import draw_keypoints

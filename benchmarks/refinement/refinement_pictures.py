@@ -21,7 +21,7 @@ from benchmarks.page.report import mocap_file
 from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, URDF_FROM_SMPL, angle_trajectory
 from diffmocap.body.mocap import load_split, retarget
 from diffmocap.body.motion_clip import MotionClip
-from diffmocap.cli.render import BodyRenderer, PosedBody, View
+from diffmocap.cli.drawing.render import BodyRenderer, PosedBody, View
 from diffmocap.optim.quasi_newton import Lbfgs
 from diffmocap.optim.stopping import Budget
 from diffmocap.physics.ground import STANDARD_GRAVITY

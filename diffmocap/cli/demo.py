@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from diffmocap.camera.capture import Capture
     from diffmocap.camera.devices import Source
+    from diffmocap.cli.drawing.pictures import Pictures
     from diffmocap.cli.ground_truth import GroundTruth
-    from diffmocap.cli.pictures import Pictures
     from diffmocap.cli.recording import RecordedFrame, Recording
 
 #: Steps of the refinement in each frame of a video that is played as fast as possible.
@@ -130,7 +130,7 @@ def can_draw() -> bool:
 
 def planned_pictures(out: Path) -> dict[str, str]:
     """Where video and picture will be."""
-    from diffmocap.cli.pictures import picture_paths
+    from diffmocap.cli.drawing.pictures import picture_paths
 
     return dict(zip(("video", "picture"), map(str, picture_paths(out)), strict=True))
 
@@ -205,9 +205,9 @@ def draw(
     """Video and contact sheet of the recorded states."""
     from tqdm import tqdm
 
-    from diffmocap.cli.pictures import PictureFrame, write_pictures
+    from diffmocap.cli.drawing.pictures import PictureFrame, write_pictures
+    from diffmocap.cli.drawing.render import PosedBody
     from diffmocap.cli.play import bar_interval_s
-    from diffmocap.cli.render import PosedBody
 
     def body(frame: RecordedFrame) -> PosedBody | None:
         pose = frame.pose

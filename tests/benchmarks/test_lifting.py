@@ -19,7 +19,7 @@ from benchmarks.page import report
 from benchmarks.protocols import made_input, real_clip
 from benchmarks.synthetic.scenes import SCENES
 from diffmocap.body.model import BodyModel
-from diffmocap.cli.render import BodyRenderer
+from diffmocap.cli.drawing.render import BodyRenderer
 from diffmocap.evaluation.pose_frames import PoseFrames
 
 KEYS = {

@@ -9,7 +9,7 @@ import torch
 from benchmarks.refinement.refinement_pictures import FORCE_BGR, UNEXPLAINED_BGR, Strip, motions_of, posed_body
 from diffmocap.body.joint_angles import angle_trajectory
 from diffmocap.body.mocap import load_split, retarget
-from diffmocap.cli.render import BodyRenderer
+from diffmocap.cli.drawing.render import BodyRenderer
 from diffmocap.physics.ground import STANDARD_GRAVITY
 from training.motions.lifted_windows import MotionLifter
 

@@ -66,7 +66,7 @@ def test_figures_come_before_the_pictures(capsys, monkeypatch, tiny_video, tmp_p
 def test_the_line_says_where_the_pictures_will_be(capsys, monkeypatch, tiny_video, tmp_path):
     monkeypatch.setattr("diffmocap.cli.play.play", playing(5))
     monkeypatch.setattr(demo, "can_draw", lambda: True)
-    monkeypatch.setattr(demo, "draw", lambda *a, **k: pytest.importorskip("diffmocap.cli.pictures").Pictures(
+    monkeypatch.setattr(demo, "draw", lambda *a, **k: pytest.importorskip("diffmocap.cli.drawing.pictures").Pictures(
         tmp_path / "tiny.webm", tmp_path / "tiny.png", 1, 5))  # fmt: skip
     assert main(["demo", "--source", str(tiny_video), "--out", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

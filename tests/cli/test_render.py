@@ -13,9 +13,9 @@ import torch
 from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, URDF_FROM_SMPL, angles_from_rotations
 from diffmocap.body.model import BodyModel
 from diffmocap.camera.projection import project
-from diffmocap.cli import pictures
-from diffmocap.cli.pictures import Floor, PictureFrame, write_pictures
-from diffmocap.cli.render import BodyRenderer, PosedBody, View
+from diffmocap.cli.drawing import pictures
+from diffmocap.cli.drawing.pictures import Floor, PictureFrame, write_pictures
+from diffmocap.cli.drawing.render import BodyRenderer, PosedBody, View
 from diffmocap.errors import SettingsError
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 

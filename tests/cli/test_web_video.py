@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from diffmocap.cli.web_video import WebVideo
+from diffmocap.cli.drawing.web_video import WebVideo
 from diffmocap.errors import SettingsError
 
 
@@ -48,7 +48,7 @@ def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path):
 FULL = """
 import resource, sys
 import numpy as np
-from diffmocap.cli.web_video import WebVideo
+from diffmocap.cli.drawing.web_video import WebVideo
 from diffmocap.errors import SettingsError
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 images = np.random.default_rng(0).integers(0, 255, (40, 240, 320, 3)).astype(np.uint8)

@@ -17,8 +17,8 @@ import numpy as np
 from diffmocap.camera.capture import Capture
 from diffmocap.camera.intrinsics import scaled
 from diffmocap.camera.settings import CaptureSettings
-from diffmocap.cli.render import BodyRenderer, PosedBody, View
-from diffmocap.cli.web_video import SUFFIX, WebVideo
+from diffmocap.cli.drawing.render import BodyRenderer, PosedBody, View
+from diffmocap.cli.drawing.web_video import SUFFIX, WebVideo
 from diffmocap.errors import SettingsError
 from diffmocap.keypoints.draw import draw_keypoints
 from diffmocap.types import CameraIntrinsics, Keypoints2D
