@@ -10,6 +10,7 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diffmocap.cli.options.pose_options import (
     add_pose_arguments,
@@ -22,6 +23,9 @@ from diffmocap.cli.options.pose_options import (
 )
 from diffmocap.errors import CameraError, GraphError, SettingsError
 from diffmocap.graph.description import NAMESPACE
+
+if TYPE_CHECKING:
+    from diffmocap.reconstruct.session import SessionWriter
 
 SUMMARY = "a camera, a stream or a file in real time"
 
@@ -50,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="publish the frames of all links on /tf, where no robot_state_publisher does (publish_link_tf)",
     )  # fmt: skip
     parser.add_argument("--params-file", type=Path, metavar="YAML", help="parameter file of all nodes")
+    parser.add_argument(
+        "--record", type=Path, metavar="DIR",
+        help="keep the session in this folder as it goes: keypoints, and the motion as published (DIR/motion.npz); "
+        "`diffmocap reconstruct DIR` makes the best of it",
+    )  # fmt: skip
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the nodes' logs in this folder")
     parser.add_argument("--respawn", action="store_true", help="start a node that has died again instead of ending")
     add_pose_arguments(parser)
@@ -87,7 +96,12 @@ def run(args: argparse.Namespace) -> int:
         graph, arguments = webcam(), arguments | {"source": hidden_source(args.source)}
     else:
         graph, arguments = replay(), arguments | {"video": hidden_source(args.source), "on_end": "exit"}
-    recording = Recording(max_frames=KEPT_FRAMES, keep_poses=False)
+    session = None
+    if args.record is not None:
+        from diffmocap.reconstruct.session import SessionWriter
+
+        session = SessionWriter(args.record)
+    recording = Recording(max_frames=KEPT_FRAMES, keep_poses=False, sink=session)
     with tempfile.TemporaryDirectory(prefix="diffmocap-") as folder:
         what = Play(
             graph,
@@ -108,8 +122,23 @@ def run(args: argparse.Namespace) -> int:
                 raise
         except GraphError as error:  # print what was measured so far before the error
             failure = error
+    if session is not None:
+        _tell_session(session)
     summary = summarise(recording, source.label.strip("'"), video_stamps=False)
     tell_figures(summary, {}, failure, args.json)
     if failure is not None:
         raise failure
     return 0
+
+
+def _tell_session(session: SessionWriter) -> None:
+    """Ends a recorded session and says what can be done with it."""
+    motion = session.close()
+    if motion is None:
+        print(f"{session.folder}: nobody was seen, so there is no motion", file=sys.stderr)
+        return
+    print(
+        f"{motion}: the motion as published; `diffmocap reconstruct {session.folder}` makes a better one, "
+        f"`diffmocap export {motion} --format glb` another file of it",
+        file=sys.stderr,
+    )

@@ -42,7 +42,10 @@ FRAMES = ("world", "camera")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("videos", metavar="VIDEO", nargs="+", help="video file, folder of images, or img_%%04d.jpg")
+    parser.add_argument(
+        "videos", metavar="VIDEO", nargs="+",
+        help="video file, folder of images, img_%%04d.jpg, or a folder of `diffmocap live --record`",
+    )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, default=Path("motions"), metavar="DIR", help="folder (default: %(default)s)"
     )

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -60,6 +61,16 @@ class RecordedFrame:
     pose: RecordedPose | None = None
 
 
+class Sink(Protocol):
+    """Keeps what a run brings; :class:`diffmocap.reconstruct.session.SessionWriter` does."""
+
+    def camera(self, intrinsics: CameraIntrinsics) -> None: ...
+
+    def keypoints(self, keypoints: Keypoints2D) -> None: ...
+
+    def pose(self, stamp_ns: int, rotations_xyzw: np.ndarray, pelvis_m: np.ndarray) -> None: ...
+
+
 @dataclass
 class Tally:
     """Counts over the frames after the first pose: see :meth:`Recording.tally`."""
@@ -76,6 +87,7 @@ class Recording:
     Attributes:
         max_frames: number of frames that are stored; the oldest go. Counts are of all frames.
         keep_poses: whether keypoints and poses are stored, or times alone.
+        sink: gets camera, keypoints and poses as they come, where there is one.
         intrinsics: of the latest camera_info, None until one was received.
         joint_names: of the joint states, empty before the first.
         images, poses, refined: how many images, joint states and body poses there were.
@@ -89,6 +101,7 @@ class Recording:
 
     max_frames: int = 100_000
     keep_poses: bool = True
+    sink: Sink | None = None
     intrinsics: CameraIntrinsics | None = None
     joint_names: tuple[str, ...] = ()
     started_ns: int = 0
@@ -114,6 +127,8 @@ class Recording:
 
     def image(self, stamp_ns: int, time_ns: int, intrinsics: CameraIntrinsics) -> None:
         """An image left the camera."""
+        if self.sink is not None and intrinsics is not None:
+            self.sink.camera(intrinsics)
         with self._lock:
             self.intrinsics = intrinsics
             frame = self._frame(stamp_ns)
@@ -123,6 +138,8 @@ class Recording:
 
     def keypoints(self, keypoints: Keypoints2D, time_ns: int) -> None:
         """Keypoints were found, or nobody."""
+        if self.sink is not None:
+            self.sink.keypoints(keypoints)
         with self._lock:
             frame = self._frame(keypoints.stamp_ns)
             frame.keypoints_ns = time_ns
@@ -154,6 +171,8 @@ class Recording:
 
     def body_pose(self, stamp_ns: int, time_ns: int, pose: RecordedPose, by_physics: bool = False) -> None:
         """A body pose was received; ``pose`` has everything but the angles."""
+        if self.sink is not None:
+            self.sink.pose(stamp_ns, pose.rotations_xyzw, pose.root_position_m)
         with self._lock:
             frame = self._frame(stamp_ns)
             if not frame.body_pose_ns:

@@ -22,6 +22,7 @@ from diffmocap.motion.motion_npz import write_motion
 from diffmocap.reconstruct.floor import world_from_optical
 from diffmocap.reconstruct.footage import Footage
 from diffmocap.reconstruct.reconstruction import ReconstructedMotion, reconstruct
+from diffmocap.reconstruct.session import MOTION, is_session, session_footage, write_live_motion
 from diffmocap.reconstruct.settings import ReconstructSettings
 from diffmocap.reconstruct.watching import camera_of, detected, keep, kept
 
@@ -76,12 +77,18 @@ class Reconstructor:
     def reconstruct(self, video: str, name: str, told: Told) -> list[tuple[Path, ReconstructedMotion]]:
         """The motions of a video and their files.
 
-        Keypoints are kept in the folder until all motions are written: a run that was interrupted goes on with them.
+        A recorded session is one, too: a folder, see :mod:`diffmocap.reconstruct.session`. Keypoints are kept in the
+        folder until all motions are written: a run that was interrupted goes on with them.
 
         Raises:
             CameraError: the video cannot be read. NobodySeenError: it shows nobody.
             SettingsError: the calibration is of other images.
         """
+        if is_session(video):
+            if not (Path(video) / MOTION).is_file():  # it was killed
+                write_live_motion(Path(video), self.body)
+            footage = session_footage(Path(video), self.settings.fps)
+            return self._write(name, footage, told)
         found = self._found(name)
         keypoints = self._kept(found)
         if keypoints is None:
@@ -91,7 +98,11 @@ class Reconstructor:
             keep(found, keypoints)
         size = keypoints[0].width, keypoints[0].height
         intrinsics = camera_of(video, size, self._calibration, self._fov_deg)
-        footage = Footage.even(keypoints, intrinsics, self.settings.fps)
+        files = self._write(name, Footage.even(keypoints, intrinsics, self.settings.fps), told)
+        found.unlink(missing_ok=True)
+        return files
+
+    def _write(self, name: str, footage: Footage, told: Told) -> list[tuple[Path, ReconstructedMotion]]:
         torch.set_num_threads(1)  # small tensors: threads cost more than they bring
         motions = reconstruct(
             footage, self.lifter, self.body, self.settings, lambda stage, share: told(stage, share, 1.0)
@@ -105,7 +116,6 @@ class Reconstructor:
                 told("exporting", 0.0, 1.0)
                 export_motion(kept_motion, self.body, other, kind, options)
             files.append((path, motion))
-        found.unlink(missing_ok=True)
         return files
 
     def exports(self, path: Path) -> list[Path]:
