@@ -56,6 +56,15 @@ class TrackClock:
         self._image_ns: int | None = None
         self._pose_ns: int | None = None
 
+    @property
+    def image_ns(self) -> int | None:
+        """Stamp of the newest image that was not skipped; None before the first."""
+        return self._image_ns
+
+    def gap_s(self, settings: ClockSettings) -> float:
+        """Silence that ends a track of this stream."""
+        return self._rate.gap_s(settings.max_gap_s)
+
     def reset(self) -> None:
         """End the track. The rate of the stream is still known."""
         self._pose_ns = None
