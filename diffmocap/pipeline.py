@@ -194,20 +194,16 @@ class PosePipeline:
         with self._lock:
             self._reset(camera_moved)
 
-    def lose(self) -> PoseResult | None:
-        """Nothing comes any more: the track ends now, and what was seen of it is forgotten.
+    def lose(self) -> TrackStatus | None:
+        """Nothing comes any more: the track ends now, which the status tells, and what was seen of it is forgotten.
 
-        None where there is none, or while another thread is at an image, so that something does come.
+        None while another thread is at an image, so that something does come.
         """
         if not self._lock.acquire(blocking=False):
             return None
         try:
-            if not self._person.tracks:
-                return None
-            stamp_ns = self._clock.image_ns or 0
-            lost = self._person.lose()
             self._reset()
-            return PoseResult(Outcome.UNSEEN, stamp_ns, {}, track=lost)
+            return self._person.lose()
         finally:
             self._lock.release()
 
@@ -218,9 +214,10 @@ class PosePipeline:
         wanted, intrinsics = self.settings, CameraIntrinsics.from_fov(640, 480)
         if isinstance(self._refiner, PhysicsRefiner):
             self._refiner.prepare()
+        self.settings = replace(wanted, gate=replace(wanted.gate, enabled=False))
         if isinstance(wanted.refinement, PhysicsSettings):
             # Also where it is off: it may be turned on. And the budget would remember what hurried first steps took.
-            self.settings = replace(wanted, refinement=wanted.refinement.without_time_limit())
+            self.settings = replace(self.settings, refinement=wanted.refinement.without_time_limit())
         points_m = self.body.keypoints(upright, torch.tensor([[0.0, 0.0, 3.0]]))
         points = project(points_m, torch.tensor(intrinsics.matrix).float())
         for i in range(steps):

@@ -482,7 +482,7 @@ def test_the_real_lifter_fits_in(body):
     """An untrained network poses nobody sensibly, but everything is wired: shapes, warm start, hypotheses."""
     torch.manual_seed(0)
     model = TransformerDenoiser(DenoiserConfig()).eval().requires_grad_(False)
-    settings = PipelineSettings(lifting=LiftingSettings(steps=2, hypotheses=3, guidance=0.5))
+    settings = PipelineSettings(lifting=LiftingSettings(steps=2, hypotheses=3, guidance=0.5), gate=UNGATED)
     pipeline = PosePipeline(Lifter(model, body), PoseFilter(body), body, settings)
     pipeline.warm_up(2)
     outcomes = [pipeline.step(keypoints(33 * i), INTRINSICS) for i in range(3)]

@@ -5,8 +5,9 @@ keypoints, whether the detector's depths are those of that body, how sure the de
 the pose jumps from image to image. None of them is enough: a table's foot is explained as well as the worst of a
 person's images. Together, by a logistic regression on the logarithms, they are: of the indoor video's 174 images of the
 table's foot and 1031 of six people (both classes weighted alike; every speed over at least 0.1 s), the log-odds of the
-table stay below 0.7, and those of people are below that in 5 % of their images, mostly where they enter or leave the picture.
-Other footage was not used for it, and gives for its persons: median 6 to 7.8, 1 % of them below 0.2 to 5.9 by video.
+table stay below 0.7, and those of people are below that in 5 % of their images, mostly where they enter or leave the
+picture. Other footage was not used for it: by video the median of its people is 6 to 7.8, and 1 % of them are below 0.4
+to 6.4.
 
 Evidence of images that follow each other is not independent. So it counts whole for the first image and for one
 after :data:`INDEPENDENT_S`, and less in between; it is bounded by :data:`MOST`, so that no image decides alone against

@@ -17,7 +17,11 @@ class ClockSettings:
     """When a track ends; so it does where a stamp lies farther back than ``max_gap_s``."""
 
     max_gap_s: float = setting(
-        0.5, "Longer gaps start a new track; of slow streams those of 2.5 images and more.", 0.01, 60.0, "s"
+        0.5,
+        "Longer gaps start a new track, and silence for so long is told as LOST; of slow streams 2.5 images and more.",
+        0.01,
+        60.0,
+        "s",
     )
 
     def __post_init__(self) -> None:
@@ -55,15 +59,6 @@ class TrackClock:
         self._rate = StreamRate()
         self._image_ns: int | None = None
         self._pose_ns: int | None = None
-
-    @property
-    def image_ns(self) -> int | None:
-        """Stamp of the newest image that was not skipped; None before the first."""
-        return self._image_ns
-
-    def gap_s(self, settings: ClockSettings) -> float:
-        """Silence that ends a track of this stream."""
-        return self._rate.gap_s(settings.max_gap_s)
 
     def reset(self) -> None:
         """End the track. The rate of the stream is still known."""
