@@ -92,9 +92,9 @@ class TrackWatch:
             self._tell(status, self._now_ns(time.monotonic()))
         if silent_s < SILENCE_S:  # from then on the watch over the input tells why
             said = f"no keypoints for {silent_s:.1f} s (max_gap is {gap_s:.2g} s): no pose is published"
-            first = self._diagnostics.has_problem("stale")
+            known = self._diagnostics.has_problem("stale")
             self._diagnostics.problem("stale", said, ERROR)
-            if not first:
+            if not known:  # not a second later
                 self._diagnostics.publish()
         else:
             self._diagnostics.solved("stale")
