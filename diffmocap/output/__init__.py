@@ -1,0 +1,7 @@
+"""What goes out: whether a pose is published, and the motion that it is published as.
+
+`gate_settings` holds the thresholds, `camera_check` says which calibrations no camera has, `pose_limits` which poses
+and moves no person makes, `person_evidence` what speaks for a person; `gate` decides, `tracking_state` says what
+became of the track, and `person_track` is both for the pipeline. `observed` and `root_twist` describe what is
+published.
+"""
