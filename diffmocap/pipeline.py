@@ -28,6 +28,13 @@ from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.condition import PAST_LAGS_S
 from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.lifting.tracking.track import HypothesisTrack, TrackedPoses, TrackSettings
+from diffmocap.output.camera_check import absurd_calibration
+from diffmocap.output.gate import Decision
+from diffmocap.output.gate_settings import GateSettings
+from diffmocap.output.observed import observed_joints
+from diffmocap.output.person_track import Judged, PersonTrack
+from diffmocap.output.root_twist import root_twist
+from diffmocap.output.tracking_state import TrackEvent, TrackingState, TrackStatus
 from diffmocap.physics.revolute_torques import on_branch
 from diffmocap.refinement.filter.settings import FilterSettings
 from diffmocap.refinement.physics_refiner import PhysicsRefiner
@@ -45,6 +52,8 @@ class Outcome(Enum):
     STARTED = "started"  #: first pose of a track: nothing before it was used
     RESTARTED = "restarted"  #: the same, because the track was found to be lost
     UNSEEN = "unseen"  #: too few keypoints for a pose
+    TENTATIVE = "tentative"  #: what may be a person is looked at, and not published yet
+    REFUSED = "refused"  #: no person, or not the one that is followed: ``refused`` says why
     DELAYED = "delayed"  #: the refinement publishes with a lag, and has no pose yet
     STALE = "stale"  #: the stamp is not newer than the last one
 
@@ -59,6 +68,7 @@ class PipelineSettings:
     sides: SideSettings = field(default_factory=SideSettings)
     lifting: LiftingSettings = field(default_factory=LiftingSettings)
     track: TrackSettings = field(default_factory=TrackSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
     refinement: PhysicsSettings | FilterSettings | None = None
     clock: ClockSettings = field(default_factory=ClockSettings)
 
@@ -70,7 +80,7 @@ class PipelineSettings:
 
 @dataclass(frozen=True)
 class PoseResult:
-    """Result of one step; ``state`` and all below it are None unless the outcome is a pose.
+    """Result of one step; ``state`` to ``root_twist`` are None unless the outcome is a pose.
 
     Attributes:
         outcome: what happened.
@@ -82,6 +92,11 @@ class PoseResult:
         joint_velocities: [69] rad/s, float64: those of the physics where it ran without a lag, else over the step from
             the previous pose, zero at a start.
         efforts: [69] N m, float64, of the joints' motors; None where no physics ran or no ground is known.
+        root_twist: [6] float64, velocity of the root link, m/s, and its angular velocity, rad/s, in the axes of the
+            optical frame.
+        track: whose pose it is, how surely, and what happened since the last one. Of a result without a pose it says
+            what became of the track: TRACKED, it may go on with the next image.
+        refused: why no pose goes out of what was seen, as in :data:`~diffmocap.output.gate.REASONS`; else empty.
     """
 
     outcome: Outcome
@@ -92,6 +107,19 @@ class PoseResult:
     joint_angles: np.ndarray | None = None
     joint_velocities: np.ndarray | None = None
     efforts: np.ndarray | None = None
+    root_twist: np.ndarray | None = None
+    track: TrackStatus = TrackStatus()
+    refused: str = ""
+
+    @property
+    def tracking_state(self) -> TrackingState:
+        """That of ``track``."""
+        return self.track.state
+
+    @property
+    def track_id(self) -> int:
+        """That of ``track``."""
+        return self.track.track_id
 
 
 class LiftingStage(Protocol):
@@ -128,6 +156,7 @@ class PosePipeline:
         self._sides = SideKeeper()
         self._track = HypothesisTrack(body)
         self._past = KeypointHistory(PAST_LAGS_S)
+        self._person = PersonTrack(body)
         self._lock = threading.Lock()
         self._previous: PoseResult | None = None
         self._arrivals = ArrivalStamps(from_first=True)
@@ -165,6 +194,19 @@ class PosePipeline:
         with self._lock:
             self._reset(camera_moved)
 
+    def lose(self) -> TrackStatus | None:
+        """Nothing comes any more: the track ends now, which the status tells, and what was seen of it is forgotten.
+
+        None while another thread is at an image, so that something does come.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            self._reset()
+            return self._person.lose()
+        finally:
+            self._lock.release()
+
     def warm_up(self, steps: int = 6) -> None:
         """Lift and refine a T-pose a few times and forget it: the first calls of a process are slow."""
         upright = torch.eye(3).repeat(1, 24, 1, 1)
@@ -172,9 +214,10 @@ class PosePipeline:
         wanted, intrinsics = self.settings, CameraIntrinsics.from_fov(640, 480)
         if isinstance(self._refiner, PhysicsRefiner):
             self._refiner.prepare()
+        self.settings = replace(wanted, gate=replace(wanted.gate, enabled=False))
         if isinstance(wanted.refinement, PhysicsSettings):
             # Also where it is off: it may be turned on. And the budget would remember what hurried first steps took.
-            self.settings = replace(wanted, refinement=wanted.refinement.without_time_limit())
+            self.settings = replace(self.settings, refinement=wanted.refinement.without_time_limit())
         points_m = self.body.keypoints(upright, torch.tensor([[0.0, 0.0, 3.0]]))
         points = project(points_m, torch.tensor(intrinsics.matrix).float())
         for i in range(steps):
@@ -183,6 +226,7 @@ class PosePipeline:
             )
         self.settings = wanted
         self._clock = TrackClock()
+        self._person = PersonTrack(self.body)
         self.reset(camera_moved=True)
 
     @torch.no_grad()
@@ -221,10 +265,18 @@ class PosePipeline:
         deadline_s: float | None,
         stopwatch: _Stopwatch,
     ) -> PoseResult:
+        if self._person.another(keypoints.person_id):
+            tick = Tick(0.0, restarted=True)
         if tick.restarted:
             self._sides.reset()
             self._past.reset()
+            self._person.end()
             self._previous = None
+        if absurd_calibration(intrinsics):
+            return self._without_pose(
+                self._person.nobody(keypoints.stamp_ns, settings.gate, "calibration"), keypoints, stopwatch
+            )
+        before_image = self._sides.memory(), self._track.memory()
         self._track.settings = settings.track
         seen = _as_lifted(keypoints, intrinsics, settings.lifting.min_confidence)
         seen = self._sides.keep(seen, settings.sides)
@@ -245,21 +297,32 @@ class PosePipeline:
             lift, seen, settings.lifting.hypotheses, tick.dt_s, restarted=tick.restarted, continues=continues,
             informed=informed,
         )  # fmt: skip
-        stopwatch.lap("lift")
         if tracked is None:
-            return PoseResult(Outcome.UNSEEN, keypoints.stamp_ns, stopwatch.stop())
+            judged = self._person.nobody(seen.stamp_ns, settings.gate)
+        else:
+            tracked = replace(tracked, observed=observed_joints(seen.confidence))
+            judged = self._person.judge(tracked, seen, self._sides.exchanged, settings.gate)
+        stopwatch.lap("lift")
+        if judged.decision is Decision.REFUSE and tracked is not None:
+            self._sides.restore(before_image[0])
+            self._track.restore(before_image[1])
+        if judged.decision in (Decision.REFUSE, Decision.LOSE):
+            return self._without_pose(judged, keypoints, stopwatch)
         self._clock.pose_came()
-        restarted = tick.restarted or tracked.restarted
-        if tracked.restarted:
+        if tracked.restarted or judged.replaces:
             self._past.reset()
         self._past.add(seen, intrinsics)
-        if restarted:
+        if judged.decision is Decision.WAIT:
+            return self._without_pose(judged, keypoints, stopwatch)
+        if judged.begins:
             self._previous = None
         budget_ms = None if deadline_s is None else max(1e3 * (deadline_s - time.perf_counter()), 0.0)
-        refined = self._refiner.refine(tracked, seen, intrinsics, tick.dt_s, restarted, budget_ms)
+        refined = self._refiner.refine(tracked, seen, intrinsics, tick.dt_s, judged.begins, budget_ms)
         stopwatch.lap("refine")
+        status = judged.status
         if refined is None:
-            return PoseResult(Outcome.DELAYED, keypoints.stamp_ns, stopwatch.stop())
+            self._person.delayed(status)
+            return PoseResult(Outcome.DELAYED, keypoints.stamp_ns, stopwatch.stop(), track=status)
         tracked = refined.tracked
         state = replace(refined.state, stamp_ns=tracked.poses.stamp_ns)
 
@@ -268,10 +331,24 @@ class PosePipeline:
         stopwatch.lap("angles")
         outcome = Outcome.TRACKED
         if before is None:
-            outcome = Outcome.RESTARTED if tracked.restarted else Outcome.STARTED
-        result = PoseResult(outcome, state.stamp_ns, stopwatch.stop(), state, tracked, angles, velocities, efforts)
+            outcome = Outcome.RESTARTED if TrackEvent.RESTARTED in status.events else Outcome.STARTED
+        twist = root_twist(state, None if before is None else before.state)
+        result = PoseResult(
+            outcome, state.stamp_ns, stopwatch.stop(), state, tracked, angles, velocities, efforts, twist, status
+        )
         self._previous = result
         return result
+
+    def _without_pose(self, judged: Judged, keypoints: Keypoints2D, stopwatch: _Stopwatch) -> PoseResult:
+        """The result of an image from which nothing goes out."""
+        if judged.decision is Decision.LOSE:
+            self._reset()
+        outcome = Outcome.REFUSED if judged.reason else Outcome.UNSEEN
+        if judged.status.state is TrackingState.TENTATIVE:
+            outcome = Outcome.TENTATIVE
+        return PoseResult(
+            outcome, keypoints.stamp_ns, stopwatch.stop(), track=judged.status, refused=judged.reason
+        )  # fmt: skip
 
     def _require_finite(self, poses: PoseHypotheses) -> None:
         if all(bool(x.isfinite().all()) for x in (poses.rotations, poses.pelvis, poses.score)):
@@ -286,6 +363,7 @@ class PosePipeline:
         self._sides.reset()
         self._track.reset()
         self._past.reset()
+        self._person.end()
         self._refiner.reset(camera_moved)
         self._clock.reset()
         self._previous = None

@@ -97,6 +97,7 @@ class Keypoints2D:
         stamp_ns: acquisition time of the image.
         depth_m: [25] float32 or None: the detector's guess of how far each keypoint lies beyond the mid-hip, metres
             along the ray through the person's box, farther is positive; NaN where it has none.
+        person_id: tells one person from the next, where the detector does; 0: it does not know.
     """
 
     points_px: np.ndarray
@@ -105,6 +106,7 @@ class Keypoints2D:
     height: int
     stamp_ns: int = 0
     depth_m: np.ndarray | None = None
+    person_id: int = 0
 
     def __post_init__(self) -> None:
         if self.points_px.shape != (25, 2) or self.confidence.shape != (25,):

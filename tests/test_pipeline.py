@@ -22,6 +22,7 @@ from diffmocap.keypoints.side_exchange import SideSettings
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
 from diffmocap.lifting.settings import LiftingSettings
+from diffmocap.output.gate_settings import GateSettings
 from diffmocap.pipeline import Outcome, PipelineSettings, PosePipeline
 from diffmocap.refinement.filter.pose_filter import PoseFilter
 from diffmocap.refinement.filter.settings import FilterSettings
@@ -35,6 +36,8 @@ from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 MS = 1_000_000
 INTRINSICS = CameraIntrinsics.from_fov(640, 480)
 UNSMOOTHED = PipelineSettings(refinement=FilterSettings(enabled=False))
+#: What the tracker does by itself.
+UNGATED = GateSettings(enabled=False)
 KNEE_Y = JOINT_ANGLE_NAMES.index("left_knee_y")
 
 
@@ -148,7 +151,7 @@ def test_the_lifter_gets_what_it_lifted_before(make):
 
 def test_a_lost_track_starts_again_in_the_same_step(make):
     """What continues the past explains nothing any more; lifted from nothing, the image is explained."""
-    settings = PipelineSettings(lifting=LiftingSettings(use_previous=True))
+    settings = PipelineSettings(lifting=LiftingSettings(use_previous=True), gate=UNGATED)
     pipeline = make(bent_knee(lambda t: 0.0 if t < 0.5 else 1.0), settings)
     lift, errors = pipeline._lifter.lift, []
 
@@ -272,7 +275,7 @@ def test_refinement_is_told_time_steps_and_beginnings(body):
 
 def test_a_lost_track_is_a_beginning_for_refinement_too(body):
     """Found by what the image shows, not by the clock: a person who is suddenly elsewhere."""
-    pipeline = PosePipeline(KnownLifter(bent_knee(lambda t: 0.3)), Told(body), body, PipelineSettings())
+    pipeline = PosePipeline(KnownLifter(bent_knee(lambda t: 0.3)), Told(body), body, PipelineSettings(gate=UNGATED))
     for ms in (0, 33):
         pipeline.step(keypoints(ms), INTRINSICS)
     elsewhere = keypoints(66)
@@ -320,7 +323,7 @@ def test_a_lifter_that_hears_the_past_is_told_the_keypoints_before(body, how):
         return poses
 
     lifter.lift = explained
-    pipeline = PosePipeline(lifter, Told(body), body, PipelineSettings(clock=ClockSettings(0.2)))
+    pipeline = PosePipeline(lifter, Told(body), body, PipelineSettings(clock=ClockSettings(0.2), gate=UNGATED))
     for i in range(restart):
         pipeline.step(moved(i), INTRINSICS)
     pasts = [past for past, _ in lifter.told]
@@ -479,7 +482,7 @@ def test_the_real_lifter_fits_in(body):
     """An untrained network poses nobody sensibly, but everything is wired: shapes, warm start, hypotheses."""
     torch.manual_seed(0)
     model = TransformerDenoiser(DenoiserConfig()).eval().requires_grad_(False)
-    settings = PipelineSettings(lifting=LiftingSettings(steps=2, hypotheses=3, guidance=0.5))
+    settings = PipelineSettings(lifting=LiftingSettings(steps=2, hypotheses=3, guidance=0.5), gate=UNGATED)
     pipeline = PosePipeline(Lifter(model, body), PoseFilter(body), body, settings)
     pipeline.warm_up(2)
     outcomes = [pipeline.step(keypoints(33 * i), INTRINSICS) for i in range(3)]

@@ -119,6 +119,11 @@ class BodyModel:
             pose_dirs,
         )
 
+    @property
+    def height_m(self) -> float:
+        """Height of the mean shape standing straight, from soles to crown."""
+        return float(self.template[:, 1].max() - self.template[:, 1].min())
+
     def rest_joints(self, betas: torch.Tensor | None = None) -> torch.Tensor:
         """Joints of the rest pose [B or 1, 24, 3] m in the body frame, for betas [B, 10] or the mean shape."""
         if betas is None:

@@ -21,6 +21,8 @@ from diffmocap.cli.recording import RecordedPose, Recording
 from diffmocap.errors import DiffmocapError
 from diffmocap.nodes.messages import intrinsics_from_camera_info, keypoints_from_message, ns_from_stamp
 
+#: States that come without a pose.
+WITHOUT_POSE = (BodyPose.SEARCHING, BodyPose.TENTATIVE, BodyPose.LOST)
 #: Deep enough to lose nothing while this process is busy for a second.
 _DEPTH = 200
 _BEST_EFFORT = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -94,6 +96,8 @@ class Monitor:
         )
 
     def _body_pose(self, message: BodyPose, info: dict[str, Any]) -> None:
+        if message.tracking_state in WITHOUT_POSE:
+            return
         position, orientation = message.root_pose.position, message.root_pose.orientation
         pose = RecordedPose(
             root_position_m=np.array([position.x, position.y, position.z]),

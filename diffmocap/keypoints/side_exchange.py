@@ -7,6 +7,7 @@ whole body round and back. From one image to the next, though, no limb changes p
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,11 @@ def reordered(keypoints: Keypoints2D, order: np.ndarray) -> Keypoints2D:
 
 
 class SideKeeper:
-    """Undoes exchanges of left and right, separately for head, arms and legs. Its clock is the keypoints' stamps."""
+    """Undoes exchanges of left and right, separately for head, arms and legs. Its clock is the keypoints' stamps.
+
+    Attributes:
+        exchanged: whether any of the latest image's keypoints were.
+    """
 
     def __init__(self) -> None:
         self.reset()
@@ -75,6 +80,15 @@ class SideKeeper:
         # For how long the detector has lately agreed with what was published, and for how long it has not [s].
         self._agreed_s = np.zeros(len(_GROUPS))
         self._disagreed_s = np.zeros(len(_GROUPS))
+        self.exchanged = False
+
+    def memory(self) -> dict[str, Any]:
+        """What is known of the person, for :meth:`restore`."""
+        return {name: np.copy(x) if isinstance(x, np.ndarray) else x for name, x in vars(self).items()}
+
+    def restore(self, memory: dict[str, Any]) -> None:
+        """As if nothing had come since :meth:`memory` was asked, which serves for one restoring."""
+        vars(self).update(memory)
 
     def keep(self, keypoints: Keypoints2D, settings: SideSettings) -> Keypoints2D:
         """The keypoints, with left and right swapped back in those parts of the body that the detector exchanged.
@@ -102,7 +116,8 @@ class SideKeeper:
                 self._agreed_s[group], self._disagreed_s[group] = self._disagreed_s[group], self._agreed_s[group]
             elif not np.isnan(a).all():  # where nothing can be compared, nothing is agreed on
                 self._agreed_s[group] += self._dt_s
-        if exchanged.any():
+        self.exchanged = bool(exchanged.any())
+        if self.exchanged:
             keypoints = reordered(keypoints, np.where(exchanged, _MIRROR, np.arange(25)))
             if keypoints.depth_m is not None:
                 unknown = exchanged if sum(exchanged[members].any() for members in _GROUPS) == 1 else True

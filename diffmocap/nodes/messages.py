@@ -34,6 +34,7 @@ def keypoints_to_message(keypoints: Keypoints2D, frame_id: str) -> Keypoints2DMs
     """Keypoints as their message, stamped with the image's acquisition time."""
     return Keypoints2DMsg(
         header=header(keypoints.stamp_ns, frame_id),
+        id=keypoints.person_id,
         width=keypoints.width,
         height=keypoints.height,
         points=np.ascontiguousarray(keypoints.points_px, np.float32).reshape(50),
@@ -61,7 +62,7 @@ def keypoints_from_message(message: Keypoints2DMsg) -> Keypoints2D:
     if not (np.isfinite(depth_m) & (depth_m != 0.0)).any():
         depth_m = None
     stamp_ns = ns_from_stamp(message.header.stamp)
-    return Keypoints2D(points_px, confidence, message.width, message.height, stamp_ns, depth_m)
+    return Keypoints2D(points_px, confidence, message.width, message.height, stamp_ns, depth_m, message.id)
 
 
 def camera_info_to_message(intrinsics: CameraIntrinsics, stamp_ns: int, frame_id: str) -> CameraInfo:

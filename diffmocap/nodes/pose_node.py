@@ -17,7 +17,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import Header, String
 from tf2_msgs.msg import TFMessage
-from visualization_msgs.msg import MarkerArray
+from visualization_msgs.msg import Marker, MarkerArray
 
 from diffmocap.body.skeleton import ROOT_LINK
 from diffmocap.compiler import compiling_told
@@ -36,21 +36,26 @@ from diffmocap.nodes.parameters import Parameters
 from diffmocap.nodes.pose.ground_frame import GroundFrame
 from diffmocap.nodes.pose.link_frames import LinkFrames
 from diffmocap.nodes.pose.pose_markers import pose_markers
-from diffmocap.nodes.pose.pose_messages import body_pose_message, joint_state_message, root_pose, root_transform
+from diffmocap.nodes.pose.pose_messages import (
+    body_pose_message,
+    joint_state_message,
+    root_pose,
+    root_transform,
+    track_message,
+)
 from diffmocap.nodes.pose.pose_settings import PARAMETERS, pipeline_settings
 from diffmocap.nodes.pose.refinement_report import RefinementReport
 from diffmocap.nodes.pose.step_budget import StepBudget, refinement_end_ms
+from diffmocap.nodes.pose.track_report import TrackReport
+from diffmocap.nodes.pose.track_watch import TrackWatch
 from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.nodes.worker import LatestWorker
+from diffmocap.output.tracking_state import TrackingState, TrackStatus
 from diffmocap.pipeline import Outcome, PosePipeline, PoseResult, load_lifter
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-#: What to count where keypoints brought no pose to publish.
-WITHOUT_POSE = {Outcome.STALE: "stale", Outcome.DELAYED: "delayed"}
 #: What a pose costs is decided by these; one that takes longer than this when they change is not waited for [s].
 COSTLY, LONG_S = {"steps", "hypotheses", "sampler", "guidance", "budget_ms"}, 0.5
-#: Nobody seen for so long is worth a word [s].
-UNSEEN_S = 2.0
 #: Every publisher of static transforms has said something at some time.
 STATIC_FRAMES = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -69,7 +74,7 @@ class PoseNode(ManagedNode):
         self._subscriptions_: list = []
         self._input: InputWatch | None = None
         self._output: OutputWatch | None = None
-        self._unseen_since_s: float | None = None
+        self._track_watch: TrackWatch | None = None
         self._budget = StepBudget()
         self._ground = GroundFrame()
         self._link_frames: LinkFrames | None = None
@@ -107,10 +112,7 @@ class PoseNode(ManagedNode):
         self._link_frames = None  # of another body, or prefix
         self._create_publishers()
         self._diagnostics = Diagnostics(self)
-        for counter in (
-            "poses", "without_person", "delayed", "bad_keypoints", "refused", "dropped", "stale", "tracks",
-            "reinitialised", "switched",
-        ):  # fmt: skip
+        for counter in ("poses", "bad_keypoints", "refused", "dropped", "tracks", "reinitialised", "switched"):
             self._diagnostics.count(counter, 0)
         weights, body = p["weights"] or "shipped weights", p["body_model"] or "shipped body"
         self._diagnostics.set("model", f"{weights}, {body}")
@@ -135,22 +137,26 @@ class PoseNode(ManagedNode):
             self.create_subscription(CameraInfo, f"{topic}/camera_info", self._calibration.receive_of_keypoints, 10),
             self.create_subscription(TFMessage, "/tf_static", self._ground.frames.receive, STATIC_FRAMES),
         ]
-        self._unseen_since_s = None
+        self._track_report = TrackReport(self._diagnostics)
         self._arrivals = Arrivals(self, self._diagnostics, "keypoints")
         start = "start keypoint_node in this namespace, and see what it says of its images"
         words = Words("keypoints", start, self._busy)
         source, subscribe = (Keypoints2DMsg, "keypoints"), partial(PlainSubscription, self)
         self._input = InputWatch(self, self._diagnostics, words, self._receive, lambda: source, subscribe)
         self._output = OutputWatch(self, self._diagnostics, "joint_states")
+        self._frame = prefixed(OPTICAL_FRAME, self.parameters["frame_prefix"])
+        self._track_watch = TrackWatch(
+            self, self._diagnostics, self._pipeline.lose, self._publish_track, lambda: self.parameters["max_gap"]
+        )
 
     def deactivate(self) -> None:
         for subscription in self._subscriptions_:
             self.destroy_subscription(subscription)
         self._subscriptions_ = []
-        for watch in (self._input, self._output):
+        for watch in (self._input, self._output, self._track_watch):
             if watch is not None:
                 watch.close()
-        self._input = self._output = None
+        self._input = self._output = self._track_watch = None
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
@@ -180,6 +186,7 @@ class PoseNode(ManagedNode):
 
     def _receive(self, message: Keypoints2DMsg) -> None:
         self._diagnostics.tick("keypoints")
+        self._track_watch.received()
         self._worker.depth = self._input.depth(self.parameters["queue_depth"])
         if dropped := self._worker.put((message, self._arrivals.note(message.header.stamp))):
             self._diagnostics.count("dropped", dropped)
@@ -201,13 +208,12 @@ class PoseNode(ManagedNode):
             )
             self._pipeline.settings = self._affordable_settings(started_s, frame)
             result = self._pipeline.step(keypoints, intrinsics, self._refinement_deadline_s(keypoints.stamp_ns))
-            self._tell_view(result.outcome)
+            self._track_report.tell(result, intrinsics)
             if result.state is not None:
                 header = Header(stamp=stamp_from_ns(result.stamp_ns), frame_id=frame)
                 self._publish(result, header)
                 self._measure(result, keypoints.stamp_ns, arrival.steady_s, started_s)
-            else:
-                self._diagnostics.count(WITHOUT_POSE.get(result.outcome, "without_person"))
+            self._tell_track(result, frame, keypoints.stamp_ns, arrival.steady_s)
         except AbandonedError:
             self._diagnostics.count("dropped")
             return
@@ -249,18 +255,6 @@ class PoseNode(ManagedNode):
     def _age_ms(self, stamp_ns: int) -> float:
         return self._diagnostics.clock.age_ms(stamp_ns)
 
-    def _tell_view(self, outcome: Outcome) -> None:
-        """Nobody in view is no fault, but a reason for silence."""
-        now_s = time.monotonic()
-        if outcome is not Outcome.UNSEEN:
-            if outcome is not Outcome.STALE:
-                self._unseen_since_s = None
-                self._diagnostics.solved("view")
-            return
-        self._unseen_since_s = self._unseen_since_s or now_s
-        if (unseen_s := now_s - self._unseen_since_s) >= UNSEEN_S:
-            self._diagnostics.problem("view", f"nobody in view for {unseen_s:.0f} s", OK)
-
     def _busy(self) -> tuple[str, str]:
         """How slow this node is, and what to do where it does not take all keypoints."""
         p, item_s = self.parameters, max(self._worker.item_s, 1e-3)
@@ -273,7 +267,20 @@ class PoseNode(ManagedNode):
         self._joint_states.publish(joint_state_message(result, header))
         if transforms := self._transforms(result, header):
             self._tf.publish(TFMessage(transforms=transforms))
-        self._body_pose.publish(body_pose_message(result, header))
+        self._body_pose.publish(body_pose_message(result, header, self._pipeline.body.height_m))
+
+    def _tell_track(self, result: PoseResult, frame: str, stamp_ns: int, received_s: float) -> None:
+        """What an image leads to where no pose of it is published."""
+        watch = self._track_watch
+        if result.outcome not in (Outcome.STALE, Outcome.DELAYED) and watch is not None:
+            self._frame = frame
+            watch.worked(result.track, result.state is not None, stamp_ns, received_s)
+
+    def _publish_track(self, status: TrackStatus, stamp_ns: int) -> None:
+        header = Header(stamp=stamp_from_ns(stamp_ns), frame_id=self._frame)
+        self._body_pose.publish(track_message(status, header))
+        if status.state is TrackingState.LOST and self.parameters["publish_markers"]:
+            self._markers.publish(MarkerArray(markers=[Marker(header=header, action=Marker.DELETEALL)]))
 
     def _transforms(self, result: PoseResult, header: Header) -> list[TransformStamped]:
         """What the parameters ask for; nothing else is computed."""

@@ -1,5 +1,11 @@
 """What goes out: whether a pose is published, and the motion that it is published as.
 
-`profiles` holds the limits of the output, `inside_limits` the nearest pose inside the joints' limits, `outlier_gate` what
-is waited for, `joint_motion` and `root_motion` the laws that move joints and root, `motion` puts them together.
+`gate_settings` holds the thresholds, `camera_check` says which calibrations no camera has, `pose_limits` which poses
+and moves no person makes, `person_evidence` what speaks for a person; `gate` decides, `tracking_state` says what
+became of the track, and `person_track` is both for the pipeline. `observed` and `root_twist` describe what is
+published.
+
+`profiles` holds the limits of the motion, `inside_limits` finds the nearest pose inside the joints' limits,
+`outlier_gate` says what is waited for, `joint_motion` and `root_motion` are the laws that move joints and root, and
+`motion` puts them together.
 """

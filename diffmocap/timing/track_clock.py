@@ -17,7 +17,11 @@ class ClockSettings:
     """When a track ends; so it does where a stamp lies farther back than ``max_gap_s``."""
 
     max_gap_s: float = setting(
-        0.5, "Longer gaps start a new track; of slow streams those of 2.5 images and more.", 0.01, 60.0, "s"
+        0.5,
+        "Longer gaps start a new track, and silence for so long is told as LOST; of slow streams 2.5 images and more.",
+        0.01,
+        60.0,
+        "s",
     )
 
     def __post_init__(self) -> None:

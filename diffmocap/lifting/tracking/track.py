@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+import numpy as np
 import torch
 
 from diffmocap.body.model import BodyModel
@@ -92,6 +95,7 @@ class TrackedPoses:
         followed: index of the hypothesis to publish.
         restarted: nothing before this image was used, because the track had been lost.
         switched: another pose is followed than before.
+        observed: [24] bool, the joints that the image shows; None where nobody looked.
     """
 
     poses: PoseHypotheses
@@ -99,6 +103,7 @@ class TrackedPoses:
     followed: int
     restarted: bool = False
     switched: bool = False
+    observed: np.ndarray | None = None
 
     @property
     def log_weights(self) -> torch.Tensor:
@@ -125,6 +130,15 @@ class HypothesisTrack:
         """Forget the track."""
         self._break.reset()
         self._tracked = self._joints = self._distances = None
+
+    def memory(self) -> dict[str, Any]:
+        """What is known of the person, for :meth:`restore`."""
+        # All else is replaced by a step, not changed.
+        return vars(self) | {"_break": copy(self._break)}
+
+    def restore(self, memory: dict[str, Any]) -> None:
+        """As if nothing had come since :meth:`memory` was asked, which serves for one restoring."""
+        vars(self).update(memory)
 
     @torch.no_grad()
     def step(

@@ -123,6 +123,11 @@ class Diagnostics:
         with self._lock:
             self._problems[name] = (level, message, time.monotonic() + hold_s)
 
+    def has_problem(self, name: str) -> bool:
+        """Whether a problem of this name was reported and not taken back."""
+        with self._lock:
+            return name in self._problems
+
     def solved(self, name: str) -> None:
         """Takes a problem back."""
         with self._lock:
