@@ -1,6 +1,6 @@
 """The joint angles of a pose inside their limits: its own where it is inside, else those of the nearest pose that is.
 
-Of the solutions of a rotation, (a, b, c), (a + pi, pi - b, c + pi) and whole turns of both, one at most is inside, since
+Of the solutions of a rotation, (a, b, c), (a + pi, pi - b, c + pi) and whole turns of both, one at most is inside, as
 middle angles are limited to less than 90 degrees: the principal one. So angles never wind, and a pose says by itself
 which angles it has. Where it is outside, the nearest rotation that is inside is sought joint by joint: the trace that
 the distance of two rotations is made of is a cosine of each single angle, whose best value in an interval is known, so

@@ -179,7 +179,7 @@ def stopping_distance(velocity: np.ndarray, acceleration: np.ndarray, limits: Li
 
 
 def _approach(missing: np.ndarray, gain_s: float, strength: np.ndarray, jerk: np.ndarray) -> np.ndarray:
-    """Speed [rad/s] with which a deviation is met: in ``gain_s`` where it is small, else so that braking is possible."""
+    """Speed [rad/s] with which a deviation is met: in ``gain_s`` where it is small, else such that it can brake."""
     size = np.abs(missing)
     speed = 2.0 * size / (gain_s + np.sqrt(gain_s**2 + 2.0 * size / strength))
     # The brake takes time to grow.
@@ -189,6 +189,6 @@ def _approach(missing: np.ndarray, gain_s: float, strength: np.ndarray, jerk: np
 
 
 def _within(change: np.ndarray, dt_s: float, jerk: np.ndarray) -> np.ndarray:
-    """Acceleration [rad/s^2] of a step that brings a change of velocity, its own decay under the jerk limit included."""
+    """Acceleration [rad/s^2] of a step that brings a change of velocity, with its own decay under the jerk limit."""
     size = np.maximum(np.abs(change), 0.0)
     return np.sign(change) * 2.0 * size / (dt_s + np.sqrt(dt_s**2 + 2.0 * size / jerk))

@@ -1,8 +1,9 @@
 """Waits one image for a joint that leaves its motion: one wrong keypoint throws no limb.
 
-What differs from where the motion of the last images leads by more than a threshold is not followed at once. If the next
-image says the same it is followed, one image late; if not it was an error, and nothing was published of it. Motion of
-people stays below: at 30 Hz half a radian more or less than foreseen in one image is an acceleration of 450 rad/s^2.
+What differs from where the motion of the last images leads by more than a threshold is not followed at once. If the
+next image says the same it is followed, one image late; if not it was an error, and nothing was published of it.
+Motion of people stays below: at 30 Hz half a radian more or less than foreseen in one image is an acceleration of
+450 rad/s^2.
 """
 
 from __future__ import annotations

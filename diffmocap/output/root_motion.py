@@ -4,9 +4,9 @@ The law is that of the joints (:mod:`diffmocap.output.joint_motion`) for two vec
 
     p' = p + (v + v') dt / 2,    R' = exp((w + w') dt / 2) R
 
-with the velocity v and the angular velocity w in the axes of the frame that the root is given in. Lengths of vectors are
-limited. A ball of velocities is convex: going from a velocity inside towards another one inside stays inside, so that
-both limits always hold at once.
+with the velocity v and the angular velocity w in the axes of the frame that the root is given in. Lengths of vectors
+are limited. A ball of velocities is convex: going from a velocity inside towards another one inside stays inside, so
+that both limits always hold at once.
 """
 
 from __future__ import annotations
