@@ -37,6 +37,9 @@ class InsideLimits:
     def __init__(self) -> None:
         limits = angle_limits().double().numpy()
         self.low, self.high = limits[:, 0] + MARGIN, limits[:, 1] - MARGIN
+        ends = np.stack([self.low, self.high]).reshape(2, -1, 3)
+        #: [8, 23, 3]: the ascent from one solution may end at a pose that only no neighbour is better than.
+        self._corners = np.stack([ends[list(c), :, [0, 1, 2]].T for c in np.ndindex(2, 2, 2)])
 
     def angles(self, rotations: torch.Tensor, before: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Of local rotations [24, 3, 3] float64: angles [69] rad inside, and the principal ones [69], maybe outside.
@@ -50,17 +53,18 @@ class InsideLimits:
         out = ((free < self.low) | (free > self.high)).reshape(-1, 3).any(-1)
         if out.any():
             other = other_solution(principal.unflatten(-1, (-1, 3))).numpy()[out]
-            starts = [free.reshape(-1, 3)[out], other]
-            if before is not None:
-                starts.append(before.reshape(-1, 3)[out])
             wanted = rotations[1:].numpy()[out]
-            inside.reshape(-1, 3)[out] = self._nearest(wanted, np.stack(starts), out, before is not None)
+            starts = np.concatenate([self._corners[:, out], np.stack([free.reshape(-1, 3)[out], other])])
+            last = None if before is None else before.reshape(-1, 3)[out]
+            inside.reshape(-1, 3)[out] = self._nearest(wanted, starts, last, out)
         return inside, free
 
-    def _nearest(self, wanted: np.ndarray, starts: np.ndarray, of: np.ndarray, stay: bool) -> np.ndarray:
-        """Angles [M, 3] inside for rotations [M, 3, 3], from several starts [S, M, 3]; the last is that before."""
+    def _nearest(self, wanted: np.ndarray, starts: np.ndarray, last: np.ndarray | None, of: np.ndarray) -> np.ndarray:
+        """Angles [M, 3] inside for rotations [M, 3, 3], from starts [S, M, 3] and from where the joints were [M, 3]."""
         low, high, axis = self.low.reshape(-1, 3)[of], self.high.reshape(-1, 3)[of], _AXIS[of]
         angles = _clamped(starts, low, high)
+        if last is not None:
+            angles = np.concatenate([angles, last[None]])
         turned = [_about(axis[:, k], angles[..., k]) for k in range(3)]
         back = np.swapaxes(wanted, -1, -2)
         trace = np.zeros(angles.shape[:-1])
@@ -74,20 +78,28 @@ class InsideLimits:
                 j, n = (i + 1) % 3, (i + 2) % 3
                 cosine = rest[:, rows, j, j] + rest[:, rows, n, n]
                 sine = rest[:, rows, j, n] - rest[:, rows, n, j]
-                angles[..., k] = _clamped(np.arctan2(sine, cosine), low[:, k], high[:, k])
+                best = np.arctan2(sine, cosine)
+                now = _clamped(best, low[:, k], high[:, k])
+                if last is not None:  # from there to the end on its own side
+                    now[-1] = _clamped(best[-1], low[:, k], high[:, k], angles[-1, :, k])
+                angles[..., k] = now
                 turned[k] = _about(i, angles[..., k])
                 trace = rest[:, rows, i, i] + cosine * np.cos(angles[..., k]) + sine * np.sin(angles[..., k])
         distance = np.arccos(np.clip(0.5 * (trace - 1.0), -1.0, 1.0))
-        if stay:
+        if last is not None:
             distance[-1] -= _STAY
         return angles[distance.argmin(0), rows]
 
 
-def _clamped(angles: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The angle of an interval next to each on the circle; whole turns do not count."""
+def _clamped(angles: np.ndarray, low: np.ndarray, high: np.ndarray, near: np.ndarray | None = None) -> np.ndarray:
+    """The angle of an interval next to each on the circle; whole turns do not count.
+
+    ``near``: angles inside; for what is outside the end next to them is taken instead.
+    """
     middle = 0.5 * (low + high)
     turned = angles - 2.0 * np.pi * np.round((angles - middle) / (2.0 * np.pi))
-    return np.clip(turned, low, high)
+    clamped = np.clip(turned, low, high)
+    return clamped if near is None else np.where(clamped == turned, clamped, np.where(near > middle, high, low))
 
 
 def _about(axis: np.ndarray, angles: np.ndarray) -> np.ndarray:
