@@ -18,6 +18,7 @@ from diffmocap.errors import DiffmocapError, ImageError
 from diffmocap.graph.description import camera_info_beside
 from diffmocap.keypoints.draw import draw_keypoints
 from diffmocap.keypoints.mediapipe_detector import Detector
+from diffmocap.keypoints.person_ids import PersonIds
 from diffmocap.keypoints.settings import DetectorSettings
 from diffmocap.nodes.arrivals import Arrival, Arrivals
 from diffmocap.nodes.health.diagnostics import ERROR, Diagnostics
@@ -105,6 +106,7 @@ class KeypointNode(ManagedNode):
         self._worker = LatestWorker(self._work, self._failed, p["queue_depth"], "keypoints")
         self._arrivals = Arrivals(self, self._diagnostics, "images")
         self._missing = MissingImages()
+        self._ids = PersonIds()
         if p["mirror"]:
             self._info_subscription = self.create_subscription(
                 CameraInfo, self._calibration_topic(), self._pass_on_mirrored, qos_profile_sensor_data
@@ -198,7 +200,7 @@ class KeypointNode(ManagedNode):
         frame = replace(frame, image=image, stamp_ns=arrival.stamp_ns)
         self._width = image.shape[1]
         decoded_s = time.monotonic()
-        keypoints = self._detector.detect(frame)
+        keypoints = self._ids.numbered(self._detector.detect(frame))
         detected_s = time.monotonic()
         frame_id = message.header.frame_id
         self._keypoints.publish(keypoints_to_message(keypoints, frame_id))

@@ -17,7 +17,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import Header, String
 from tf2_msgs.msg import TFMessage
-from visualization_msgs.msg import Marker, MarkerArray
+from visualization_msgs.msg import MarkerArray
 
 from diffmocap.body.skeleton import ROOT_LINK
 from diffmocap.compiler import compiling_told
@@ -51,7 +51,7 @@ from diffmocap.nodes.pose.track_report import TrackReport
 from diffmocap.nodes.pose.track_watch import TrackWatch
 from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.nodes.worker import LatestWorker
-from diffmocap.output.tracking_state import TrackingState, TrackStatus
+from diffmocap.output.tracking_state import TrackStatus
 from diffmocap.pipeline import Outcome, PosePipeline, PoseResult, load_lifter
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -282,8 +282,6 @@ class PoseNode(ManagedNode):
     def _publish_track(self, status: TrackStatus, stamp_ns: int) -> None:
         header = Header(stamp=stamp_from_ns(stamp_ns), frame_id=self._frame)
         self._body_pose.publish(track_message(status, header))
-        if status.state is TrackingState.LOST and self.parameters["publish_markers"]:
-            self._markers.publish(MarkerArray(markers=[Marker(header=header, action=Marker.DELETEALL)]))
 
     def _transforms(self, result: PoseResult, header: Header) -> list[TransformStamped]:
         """What the parameters ask for; nothing else is computed."""

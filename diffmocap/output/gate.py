@@ -81,6 +81,7 @@ class PersonGate:
         """Forget everybody."""
         self._followed: _Looked | None = None
         self._other: _Looked | None = None  # while somebody is followed: what does not continue them
+        self._reason = ""  # why that does not
         self._last_s: float | None = None
 
     @property
@@ -115,6 +116,8 @@ class PersonGate:
         if followed is None:
             return self._look(pose, stamp_s, image_s, elsewhere, settings)
         reason = "elsewhere" if elsewhere else self._leap(followed, pose, stamp_s, settings)
+        if not reason and self._other is not None and _nearer(pose, self._other.pose, followed.pose):
+            reason = self._reason  # time alone makes no leap a motion
         if reason:
             return self._look_at_other(pose, stamp_s, image_s, reason, settings)
         self._other = None
@@ -138,7 +141,7 @@ class PersonGate:
         self, pose: LiftedPose, stamp_s: float, image_s: float, reason: str, settings: GateSettings
     ) -> Verdict:
         """A pose that does not continue the followed person: does it continue the last that did not?"""
-        other = self._other
+        other, self._reason = self._other, reason
         if other is None or self._leap(other, pose, stamp_s, settings):
             other = self._other = _Looked(PersonBelief())
         other.see(pose, stamp_s, image_s, tracked=False)
@@ -180,6 +183,11 @@ class PersonGate:
             self.reset()
             return Verdict(Decision.LOSE, confidence, "evidence")
         return Verdict(decision, confidence, reason)
+
+
+def _nearer(pose: LiftedPose, a: LiftedPose, b: LiftedPose) -> bool:
+    """Whether a pose is more like ``a`` than like ``b``; a radian counts as a metre."""
+    return sum(moved(a, pose)) < sum(moved(b, pose))
 
 
 def measurements_of(pose: LiftedPose) -> Measurements:

@@ -14,7 +14,7 @@ class GateSettings:
 
     The probabilities are those of :mod:`~diffmocap.output.person_evidence`, after the evidence of the last images. On
     the indoor video (a table's foot is found as a person in 174 images, six people come and go) the table's never
-    exceeds 0.43, and a person's passes ``confirm`` in the first image of every other video, where all of them is seen,
+    exceeds 0.63, and a person's passes ``confirm`` in the first image of every other video, where all of them is seen,
     and here in 0.1 to 1 s after the shoulders come into view. The limits of motion are far above what people do: they
     find keypoints of something else, not fast people.
     """

@@ -5,9 +5,9 @@ keypoints, whether the detector's depths are those of that body, how sure the de
 the pose jumps from image to image. None of them is enough: a table's foot is explained as well as the worst of a
 person's images. Together, by a logistic regression on the logarithms, they are: of the indoor video's 174 images of the
 table's foot and 1031 of six people (both classes weighted alike; every speed over at least 0.1 s), the log-odds of the
-table stay below 0.7, and those of people are below that in 5 % of their images, mostly where they enter or leave the
-picture. Other footage was not used for it: by video the median of its people is 6 to 7.8, and 1 % of them are below 0.4
-to 6.4.
+table stay below 1.5, and those of people are below 0.7 in 5 % of their images, mostly where they enter or leave the
+picture. Other footage was not used for it: by video the median of its people is 4.7 to 7.5, and 1 % of their images are
+below 1.8 to 4.9.
 
 Evidence of images that follow each other is not independent. So it counts whole for the first image and for one
 after :data:`INDEPENDENT_S`, and less in between; it is bounded by :data:`MOST`, so that no image decides alone against
@@ -24,16 +24,19 @@ INDEPENDENT_S = 0.1
 #: The most that one image says [nats], and the most that is believed. What is not tracked is never disbelieved by more
 #: than LEAST, so that somebody who comes where a table stands is not kept waiting.
 MOST, SUREST, LEAST = 3.0, 6.0, -0.5
+#: The most that one image says against somebody who is tracked: people bend, and are cut off by the image's edge.
+MOST_DOUBT = 2.0
 #: Log-odds of a person before anything is seen, mean time until a track of nothing becomes a person's and the reverse
 #: [s], and what an image without a pose says.
 PRIOR, COMES_S, GOES_S, MISSED = -1.0, 10.0, 5.0, -1.0
 
-#: Of log(fit error), log(depth error / m), log(1 - mean confidence), and where there is an image before also of
-#: log(speed of the pelvis / (m/s)) and of log(largest speed of a joint about it); the last is the constant.
-_AT_REST = (-1.970, -2.735, -2.300, -15.971)
-_MOVING = (-0.710, -2.153, -0.944, -1.541, -0.780, -7.015)
-#: Values are taken as no less and no more than these: beyond, nothing was measured.
-_FIT, _DEPTH, _DOUBT, _PELVIS, _JOINT = (0.01, 100.0), (0.02, 2.0), (0.02, 1.0), (0.3, 30.0), (0.5, 30.0)
+#: Of log(fit error), log(depth error / m) and log(1 - mean confidence), and the constant.
+_WEIGHTS = (-1.569, -2.655, -1.808, -13.048)
+#: Of log(speed of the pelvis / (m/s)) and log(largest speed of a joint about it): against a person only. That something
+#: stands still says nothing: so does furniture, where the detector's keypoints of it do.
+_PELVIS_WEIGHT, _JOINT_WEIGHT = -1.521, -0.580
+#: Values are taken as no less and no more than these: beyond, nothing was measured; slower is no evidence.
+_FIT, _DEPTH, _DOUBT, _PELVIS, _JOINT = (0.01, 100.0), (0.02, 2.0), (0.02, 1.0), (1.5, 30.0), (5.0, 30.0)
 #: Stands for the depths of a detector that has none: says little for either.
 _NO_DEPTH_M = 0.08
 
@@ -62,13 +65,12 @@ class Measurements:
 def log_odds(m: Measurements) -> float:
     """Log of the probability of these measurements of a person over that of anything else, within ``+-MOST``."""
     depth_m = _NO_DEPTH_M if m.depth_error_m is None else m.depth_error_m
-    values = [_log(m.fit_error, _FIT), _log(depth_m, _DEPTH), _log(1.0 - m.mean_confidence, _DOUBT)]
-    weights = _AT_REST
+    values = (_log(m.fit_error, _FIT), _log(depth_m, _DEPTH), _log(1.0 - m.mean_confidence, _DOUBT))
+    total = sum(w * v for w, v in zip(_WEIGHTS, values)) + _WEIGHTS[-1]
     if m.pelvis_m is not None and m.joint_m is not None:
         step_s = max(m.dt_s, INDEPENDENT_S)
-        values += [_log(m.pelvis_m / step_s, _PELVIS), _log(m.joint_m / step_s, _JOINT)]
-        weights = _MOVING
-    total = sum(w * v for w, v in zip(weights, values)) + weights[-1]
+        for way_m, weight, bounds in ((m.pelvis_m, _PELVIS_WEIGHT, _PELVIS), (m.joint_m, _JOINT_WEIGHT, _JOINT)):
+            total += weight * (_log(way_m / step_s, bounds) - math.log(bounds[0]))
     return min(max(total, -MOST), MOST)
 
 
@@ -107,8 +109,10 @@ class PersonBelief:
         self._log_odds = math.log(p / (1.0 - p))
 
     def _add(self, evidence: float, tracked: bool) -> None:
-        least = -SUREST if tracked else LEAST
-        self._log_odds = min(max(self._log_odds + evidence, least), SUREST)
+        if tracked:
+            self._log_odds = min(max(self._log_odds + max(evidence, -MOST_DOUBT), -SUREST), SUREST)
+        else:
+            self._log_odds = min(max(self._log_odds + evidence, LEAST), SUREST)
 
 
 def _log(value: float, bounds: tuple[float, float]) -> float:

@@ -49,7 +49,7 @@ def standing() -> BodyState:
 def test_efforts_and_forces_are_told(standing):
     efforts = np.linspace(-5, 5, 69)
     assert np.allclose(joint_state_message(result(standing, efforts), HEADER).effort, efforts)
-    message = body_pose_message(result(standing, efforts), HEADER)
+    message = body_pose_message(result(standing, efforts), HEADER, 1.7)
     assert message.contacts == ["left_heel", "right_toe"] and (message.loss_before, message.loss_after) == (9.0, 3.0)
     forces = np.array([[f.x, f.y, f.z] for f in message.contact_forces])
     points = np.array([[p.x, p.y, p.z] for p in message.contact_points])
@@ -60,7 +60,7 @@ def test_efforts_and_forces_are_told(standing):
 def test_without_physics_there_are_none():
     state = pose()
     assert len(joint_state_message(result(state), HEADER).effort) == 0
-    message = body_pose_message(result(state), HEADER)
+    message = body_pose_message(result(state), HEADER, 1.7)
     assert not message.contacts and not message.contact_points and not message.contact_forces
     assert np.isnan(message.loss_before) and np.isnan(message.loss_after)
 

@@ -26,9 +26,8 @@ def standing() -> LiftedPose:
 
     rotations = torch.eye(3).repeat(1, 24, 1, 1)
     rotations[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
-    joints, keypoints = (
-        x[0].numpy() for x in BodyModel.load().joints_and_keypoints(rotations, torch.tensor([[0.0, 0, 3]]))
-    )
+    lifted = BodyModel.load().joints_and_keypoints(rotations, torch.tensor([[0.0, 0.0, 3.0]]))
+    joints, keypoints = (x[0].numpy() for x in lifted)
     points = keypoints[:, :2] / keypoints[:, 2:] * 500.0 + (320.0, 240.0)
     depth = keypoints[:, 2] - keypoints[[9, 12], 2].mean()
     seen = Keypoints2D(points.astype(np.float32), np.full(25, 0.9, np.float32), 640, 480, 0, depth.astype(np.float32))
@@ -44,11 +43,14 @@ def at(pose: LiftedPose, shift=(0.0, 0.0, 0.0), depth_error_m: float = 0.06, **c
 
 
 def test_evidence_is_that_of_the_regression():
-    """By hand: -1.970 ln 0.028 - 2.735 ln 0.06 - 2.300 ln 0.1 - 15.971 is 4.06, above what one image may say."""
-    assert log_odds(Measurements(0.028, 0.06, 0.9)) == 3.0
-    assert log_odds(Measurements(0.06, 0.1, 0.8)) == pytest.approx(-0.430, abs=2e-3)
-    moving = Measurements(0.06, 0.1, 0.8, pelvis_m=0.1, joint_m=0.3, dt_s=0.1)
-    assert log_odds(moving) == pytest.approx(0.601, abs=2e-3)
+    """By hand: -1.569 ln 0.06 - 2.655 ln 0.1 - 1.808 ln 0.2 - 13.048 is 0.390; moving at 3 m/s and 10 m/s takes
+    1.521 ln 2 + 0.580 ln 2 from it."""
+    assert log_odds(Measurements(0.02, 0.04, 0.95)) == 3.0, "the most that one image says"
+    assert log_odds(Measurements(0.06, 0.1, 0.8)) == pytest.approx(0.390, abs=2e-3)
+    slow = Measurements(0.06, 0.1, 0.8, pelvis_m=0.1, joint_m=0.3, dt_s=0.1)
+    assert log_odds(slow) == log_odds(replace(slow, pelvis_m=0.0)) == log_odds(Measurements(0.06, 0.1, 0.8))
+    moving = replace(slow, pelvis_m=0.3, joint_m=1.0)
+    assert log_odds(moving) == pytest.approx(0.390 - 2.101 * np.log(2), abs=2e-3)
     assert log_odds(replace(moving, dt_s=0.02)) == log_odds(moving), "speeds are over a tenth of a second at least"
     for worse in (
         replace(moving, fit_error=0.2), replace(moving, depth_error_m=0.2), replace(moving, mean_confidence=0.6),
@@ -88,7 +90,9 @@ def test_a_table_is_never_published_and_who_comes_after_is(standing):
         shift = (*rng.normal(0.0, 0.3, 2), 5.0 + rng.normal())
         fit = [POOR, BAD][i % 3 > 0]
         verdict = gate.judge(at(standing, shift, 0.12 + 0.2 * (i % 3 > 0), fit_error=fit), 0.1 * i, False, SETTINGS)
-        assert verdict.decision is Decision.WAIT and verdict.reason == "evidence" and verdict.confidence < 0.5
+        assert (
+            verdict.decision is Decision.WAIT and verdict.reason == "evidence" and verdict.confidence < SETTINGS.confirm
+        )
     verdicts = [gate.judge(at(standing), 10.0 + 0.1 * i, False, SETTINGS) for i in range(3)]
     assert verdicts[-1].decision is Decision.PUBLISH
 

@@ -102,7 +102,7 @@ def active(graph, weights, standing_px):
     """An active pose_node with a feed; its process as ``feed.process``."""
 
     def made(**parameters) -> Feed:
-        process = graph.start("pose_node", {"weights": str(weights), "budget_ms": 0.0, **parameters})
+        process = graph.start("pose_node", {"weights": str(weights), "budget_ms": 0.0, "gate": False, **parameters})
         feed = Feed(graph, standing_px)
         feed.process = process
         graph.bring_up("pose_node")
@@ -234,6 +234,44 @@ def test_a_jump_of_the_person_starts_a_new_track_and_is_counted(graph, active) -
     feed.points_px = feed.points_px * 3.0
     feed.pose()
     graph.spin_until(lambda: counts(6, 1, 2), 10.0, "a pose without a new start")
+
+
+def test_silence_is_told_as_lost_and_no_old_pose_is_published(graph, active) -> None:
+    from diffmocap_msgs.msg import Keypoints2D
+
+    feed = active(physics=False, max_gap=0.3, gate=True, weights="")
+    diagnostics = graph.diagnostics()
+    _, pose = [feed.pose() for _ in range(5)][-1]
+    assert (pose.tracking_state, pose.track_id) == (pose.TRACKED, 1) and 0.88 < pose.confidence <= 1.0
+    assert all(pose.observed[joint] for joint in (pose.LEFT_KNEE, pose.SPINE2, pose.HEAD))
+    assert 1.5 < pose.height < 2.0 and not np.any(pose.betas)
+    states = [m.tracking_state for m in feed.body_poses]
+    first = feed.body_poses[states.index(pose.TRACKED)]
+    assert first.events == pose.EVENT_STARTED and pose.events == 0
+    assert set(states[: states.index(pose.TRACKED)]) <= {pose.SEARCHING}
+
+    graph.node.destroy_publisher(feed.keypoints)
+    told, poses = len(feed.body_poses), len(feed.joint_states)
+    graph.spin_until(lambda: len(feed.body_poses) >= told + 3, 10.0, "what becomes of the track")
+    lost, *searching = feed.body_poses[told:]
+    assert (lost.tracking_state, lost.track_id, lost.confidence) == (lost.LOST, 1, 0.0)
+    assert {(m.tracking_state, m.track_id) for m in searching} == {(lost.SEARCHING, 1)}
+    for message in (lost, *searching):
+        assert np.isnan([message.root_pose.position.x, message.rotations[3].w, message.joint_positions[7].z]).all()
+        assert np.isnan(message.root_covariance).all() and not any(message.observed)
+    stamps = [m.header.stamp.sec + 1e-9 * m.header.stamp.nanosec for m in feed.body_poses[told - 1 :]]
+    assert np.diff(stamps).min() > 0.0
+    assert len(feed.joint_states) == poses, "an old pose as a new one"
+    status = graph.spin_until(
+        lambda: diagnostics["pose_node"]["level"] == 2 and diagnostics["pose_node"], 10.0, "an error"
+    )
+    assert "no keypoints for" in status["message"]
+
+    feed.keypoints = graph.node.create_publisher(Keypoints2D, "keypoints", 10)
+    feed.stamp_ns += 2_000_000_000
+    feed.connect()
+    _, pose = feed.pose()
+    assert (pose.tracking_state, pose.track_id, pose.events) == (pose.TRACKED, 2, pose.EVENT_STARTED)
 
 
 def test_nobody_seen_and_bad_keypoints_are_acknowledged_and_counted(graph, active) -> None:

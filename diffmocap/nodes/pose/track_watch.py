@@ -28,7 +28,7 @@ class TrackWatch:
         node, diagnostics: where to run and to tell.
         lose: ends the track and says what became of it; None: not now, an image is being worked on.
         publish: a status without a pose: status, and its stamp [ns].
-        max_gap_s: silence that ends a track, and is longer for slow streams.
+        longest_s: silence that ends a track, and is longer for slow streams.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class TrackWatch:
         diagnostics: Diagnostics,
         lose: Callable[[], TrackStatus | None],
         publish: Callable[[TrackStatus, int], None],
-        max_gap_s: Callable[[], float],
+        longest_s: Callable[[], float],
     ) -> None:
         self._node, self._diagnostics = node, diagnostics
-        self._lose, self._publish, self._max_gap_s = lose, publish, max_gap_s
+        self._lose, self._publish, self._longest_s = lose, publish, longest_s
         self._lock = threading.Lock()
         self._rate = StreamRate()
         self._received_s: float | None = None
@@ -80,7 +80,7 @@ class TrackWatch:
         now_s = time.monotonic()
         with self._lock:
             silent_s = 0.0 if self._received_s is None else now_s - self._received_s
-            gap_s = self._rate.gap_s(self._max_gap_s())
+            gap_s = self._rate.gap_s(self._longest_s())
             if self._received_s is not None and silent_s >= gap_s:
                 self._fall_silent(silent_s, gap_s)
             if self._status.state not in _WITH_POSE and now_s - self._told_s >= REPEAT_S:
@@ -94,10 +94,10 @@ class TrackWatch:
             self._silent = True
             self._tell(status, self._now_ns(time.monotonic()))
         if silent_s < SILENCE_S:  # from then on the watch over the input tells why
-            said = f"no keypoints for {silent_s:.1f} s (max_gap is {gap_s:.2g} s): no pose is published"
-            first = self._diagnostics.has_problem("stale")
+            said = f"no pose is published: no keypoints for {silent_s:.1f} s, and {gap_s:.2g} s end a track (max_gap)"
+            known = self._diagnostics.has_problem("stale")
             self._diagnostics.problem("stale", said, ERROR)
-            if not first:
+            if not known:  # not a second later
                 self._diagnostics.publish()
         else:
             self._diagnostics.solved("stale")
