@@ -16,8 +16,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from diffmocap.body.joint_angles import NUM_ANGLES, angle_rates, angles_from_rotations
 from diffmocap.body.model import BodyModel
+from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.camera.projection import project
 from diffmocap.device import resolve_device
 from diffmocap.errors import DiffmocapError
@@ -32,11 +32,11 @@ from diffmocap.lifting.tracking.track import HypothesisTrack, TrackedPoses, Trac
 from diffmocap.output.camera_check import absurd_calibration
 from diffmocap.output.gate import Decision
 from diffmocap.output.gate_settings import GateSettings
+from diffmocap.output.motion import MotionSample, OutputMotion
 from diffmocap.output.observed import observed_joints
 from diffmocap.output.person_track import Judged, PersonTrack
-from diffmocap.output.root_twist import root_twist
+from diffmocap.output.profiles import MotionSettings
 from diffmocap.output.tracking_state import TrackEvent, TrackingState, TrackStatus
-from diffmocap.physics.revolute_torques import on_branch
 from diffmocap.refinement.filter.settings import FilterSettings
 from diffmocap.refinement.physics_refiner import PhysicsRefiner
 from diffmocap.refinement.refiner import Refiner
@@ -70,6 +70,7 @@ class PipelineSettings:
     lifting: LiftingSettings = field(default_factory=LiftingSettings)
     track: TrackSettings = field(default_factory=TrackSettings)
     gate: GateSettings = field(default_factory=GateSettings)
+    motion: MotionSettings = field(default_factory=MotionSettings)
     refinement: PhysicsSettings | FilterSettings | None = None
     clock: ClockSettings = field(default_factory=ClockSettings)
 
@@ -81,23 +82,28 @@ class PipelineSettings:
 
 @dataclass(frozen=True)
 class PoseResult:
-    """Result of one step; ``state`` to ``root_twist`` are None unless the outcome is a pose.
+    """Result of one step; ``state`` to ``root_twist``, and ``motion``, are None unless there is a pose to publish.
+
+    All of them belong to one trajectory inside its limits (:mod:`diffmocap.output.motion`).
 
     Attributes:
         outcome: what happened.
         stamp_ns: acquisition time of the image that the pose is of: with a lag, not the one just given.
         timings_ms: duration of each stage by name, and "total".
-        state: refined pose.
+        state: the pose to publish: the refined one as the published motion follows it; where the track is PREDICTED, no
+            image shows it.
         tracked: the hypotheses of the image that the pose is of, and which of them was followed.
-        joint_angles: [69] rad, float64, continuous within a track.
-        joint_velocities: [69] rad/s, float64: those of the physics where it ran without a lag, else over the step from
-            the previous pose, zero at a start.
-        efforts: [69] N m, float64, of the joints' motors; None where no physics ran or no ground is known.
+        joint_angles: [69] rad, float64, inside their limits.
+        joint_velocities: [69] rad/s, float64, their derivative: the mean of two consecutive ones is the slope of the
+            angles between them.
+        efforts: [69] N m, float64, of the joints' motors, clipped to the URDF's limits; None where no physics ran or
+            no ground is known.
         root_twist: [6] float64, velocity of the root link, m/s, and its angular velocity, rad/s, in the axes of the
             optical frame.
         track: whose pose it is, how surely, and what happened since the last one. Of a result without a pose it says
             what became of the track: TRACKED, it may go on with the next image.
         refused: why no pose goes out of what was seen, as in :data:`~diffmocap.output.gate.REASONS`; else empty.
+        motion: the sample that this is, with accelerations and what became of the refined pose.
     """
 
     outcome: Outcome
@@ -111,6 +117,7 @@ class PoseResult:
     root_twist: np.ndarray | None = None
     track: TrackStatus = TrackStatus()
     refused: str = ""
+    motion: MotionSample | None = None
 
     @property
     def tracking_state(self) -> TrackingState:
@@ -158,8 +165,10 @@ class PosePipeline:
         self._track = HypothesisTrack(body)
         self._past = KeypointHistory(PAST_LAGS_S)
         self._person = PersonTrack(body)
+        self._motion = OutputMotion(body)
         self._lock = threading.Lock()
         self._previous: PoseResult | None = None
+        self._lags = False  # poses are of earlier images than the newest
         self._arrivals = ArrivalStamps(from_first=True)
         self._clock = TrackClock()
 
@@ -248,6 +257,7 @@ class PosePipeline:
             settings = self.settings
             if settings.refinement is not None:
                 self._refiner.settings = settings.refinement
+            self._motion.settings = settings.motion
             stopwatch = _Stopwatch()
             stamp_ns = self._arrivals.stamp_ns(keypoints.stamp_ns)
             if stamp_ns != keypoints.stamp_ns:
@@ -321,23 +331,23 @@ class PosePipeline:
         refined = self._refiner.refine(tracked, seen, intrinsics, tick.dt_s, judged.begins, budget_ms)
         stopwatch.lap("refine")
         status = judged.status
-        if refined is None:
+        if judged.begins:
+            self._motion.restart()
+        # A lag that has just been set gives poses from before the last sample.
+        if refined is None or not self._motion.precedes(refined.tracked.poses.stamp_ns):
             self._person.delayed(status)
             return PoseResult(Outcome.DELAYED, keypoints.stamp_ns, stopwatch.stop(), track=status)
         tracked = refined.tracked
         state = replace(refined.state, stamp_ns=tracked.poses.stamp_ns)
 
         before = self._previous
-        angles, velocities, efforts = _angles(state, before)
+        sample = self._motion.follow(state)
         stopwatch.lap("angles")
         outcome = Outcome.TRACKED
         if before is None:
             outcome = Outcome.RESTARTED if TrackEvent.RESTARTED in status.events else Outcome.STARTED
-        twist = root_twist(state, None if before is None else before.state)
-        result = PoseResult(
-            outcome, state.stamp_ns, stopwatch.stop(), state, tracked, angles, velocities, efforts, twist, status
-        )
-        self._previous = result
+        result = _result(outcome, stopwatch.stop(), sample, tracked, status)
+        self._previous, self._lags = result, state.stamp_ns != keypoints.stamp_ns
         return result
 
     def _without_pose(self, judged: Judged, keypoints: Keypoints2D, stopwatch: _Stopwatch) -> PoseResult:
@@ -347,9 +357,14 @@ class PosePipeline:
         outcome = Outcome.REFUSED if judged.reason else Outcome.UNSEEN
         if judged.status.state is TrackingState.TENTATIVE:
             outcome = Outcome.TENTATIVE
-        return PoseResult(
-            outcome, keypoints.stamp_ns, stopwatch.stop(), track=judged.status, refused=judged.reason
-        )  # fmt: skip
+        previous, status = self._previous, judged.status
+        if status.state is TrackingState.TRACKED and previous is not None and not self._lags:
+            sample = self._motion.predict(keypoints.stamp_ns)
+            if sample is not None:
+                tracked = replace(previous.tracked, observed=np.zeros(NUM_JOINTS, bool))
+                status = replace(status, state=TrackingState.PREDICTED)
+                return _result(outcome, stopwatch.stop(), sample, tracked, status, judged.reason)
+        return PoseResult(outcome, keypoints.stamp_ns, stopwatch.stop(), track=status, refused=judged.reason)
 
     def _require_finite(self, poses: PoseHypotheses) -> None:
         if all(bool(x.isfinite().all()) for x in (poses.rotations, poses.pelvis, poses.score)):
@@ -365,25 +380,22 @@ class PosePipeline:
         self._track.reset()
         self._past.reset()
         self._person.end()
+        self._motion.reset()
         self._refiner.reset(camera_moved)
         self._clock.reset()
         self._previous = None
 
 
-def _angles(state: BodyState, before: PoseResult | None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Joint angles [69] that continue those of the previous pose, their rates and, where there are any, efforts."""
-    last = None if before is None else torch.from_numpy(before.joint_angles)
-    angles = angles_from_rotations(state.rotations.double(), last)
-    physics, efforts = state.physics, None
-    if physics is not None and physics.torques is not None:
-        efforts = on_branch(physics.torques.double(), physics.angles.double(), angles).numpy()
-    if physics is not None and physics.angular_velocity is not None:
-        velocities = angle_rates(angles, physics.angular_velocity.double()).numpy()
-    elif before is None:
-        velocities = np.zeros(NUM_ANGLES)
-    else:
-        velocities = (angles.numpy() - before.joint_angles) / ((state.stamp_ns - before.stamp_ns) * 1e-9)
-    return angles.numpy(), velocities, efforts
+def _result(
+    outcome: Outcome, timings_ms: dict[str, float], sample: MotionSample, tracked: TrackedPoses, status: TrackStatus,
+    refused: str = "",
+) -> PoseResult:  # fmt: skip
+    """A sample of the published motion as the result of an image."""
+    twist = np.concatenate([sample.pelvis_velocity, sample.root_angular_velocity])
+    return PoseResult(
+        outcome, sample.stamp_ns, timings_ms, sample.state, tracked, sample.angles, sample.velocities, sample.efforts,
+        twist, status, refused, sample,
+    )  # fmt: skip
 
 
 def load_lifter(weights: str | Path | None, body_model: str | Path | None, device: str) -> Lifter:

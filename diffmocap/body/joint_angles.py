@@ -82,6 +82,9 @@ _ENTRIES = torch.stack(
 )
 #: [69, 3] rotation axes in the SMPL frame.
 _AXIS_VECTORS = torch.eye(3)[torch.stack([_A, _B, _C], dim=-1).reshape(-1)]
+#: [69, 3, 3] matrices K of the cross products with them, and K K.
+_AXIS_CROSSED = (torch.linalg.cross(torch.eye(3)[None], _AXIS_VECTORS[:, None], dim=-1),)
+_AXIS_CROSSED += (_AXIS_CROSSED[0] @ _AXIS_CROSSED[0],)
 _TURN = 2.0 * math.pi
 
 
@@ -100,7 +103,7 @@ def angles_from_rotations(rotations: torch.Tensor, previous: torch.Tensor | None
     last = None if previous is None else previous.reshape(*previous.shape[:-1], NUM_JOINTS - 1, 3)
     angles, _ = _principal(rotations, last)
     if last is not None:
-        same, other = _nearest_turn(angles, last), _nearest_turn(_other_branch(angles), last)
+        same, other = _nearest_turn(angles, last), _nearest_turn(other_solution(angles), last)
         flip = (other - last).square().sum(-1) < (same - last).square().sum(-1)
         angles = torch.where(flip[..., None], other, same)
     return angles.flatten(-2)
@@ -121,18 +124,21 @@ def angle_trajectory(rotations: torch.Tensor, previous: torch.Tensor | None = No
         first = angles_from_rotations(rotations[0], previous).reshape(NUM_JOINTS - 1, 3)
     now, previous = angles[1:], angles[:-1]
     same = _wrap(now - previous).square().sum(-1)
-    other = _wrap(_other_branch(now) - previous).square().sum(-1)
+    other = _wrap(other_solution(now) - previous).square().sum(-1)
     flips = torch.cumsum((other < same).long(), dim=0) % 2 == 1
     on_other = _wrap(first - angles[0]).abs().amax(-1) > 1e-3  # the first frame's branch, from `previous`
-    branch = torch.where((flips ^ on_other)[..., None], _other_branch(now), now)
+    branch = torch.where((flips ^ on_other)[..., None], other_solution(now), now)
     steps = _wrap(torch.diff(torch.cat([first[None], branch]), dim=0))
     return torch.cat([first[None], first + torch.cumsum(steps, dim=0)]).flatten(-2)
 
 
 def rotations_from_angles(angles: torch.Tensor) -> torch.Tensor:
     """Local rotations [..., 23, 3, 3] in the SMPL frame of joints 1..23, from angles [..., 69] in rad."""
-    axes = _AXIS_VECTORS.to(angles)
-    turns = roma.rotvec_to_rotmat(angles[..., None] * axes).unflatten(-3, (NUM_JOINTS - 1, 3))
+    crossed, squared = (part.to(angles) for part in _AXIS_CROSSED)
+    angles = angles[..., None, None]
+    # Rodrigues: the axes are fixed, and so are the matrices of their cross products.
+    turns = torch.eye(3).to(angles) + angles.sin() * crossed + (1.0 - angles.cos()) * squared
+    turns = turns.unflatten(-3, (NUM_JOINTS - 1, 3))
     return turns[..., 0, :, :] @ turns[..., 1, :, :] @ turns[..., 2, :, :]
 
 
@@ -190,7 +196,8 @@ def _principal(rotations: torch.Tensor, last: torch.Tensor | None) -> tuple[torc
     return torch.stack([a, b, c], dim=-1), locked
 
 
-def _other_branch(angles: torch.Tensor) -> torch.Tensor:
+def other_solution(angles: torch.Tensor) -> torch.Tensor:
+    """The second solution [..., 3] of the same rotation, whole turns aside, for angles [..., 3] rad of a joint."""
     a, b, c = angles.unbind(-1)
     return torch.stack([a + math.pi, math.pi - b, c + math.pi], dim=-1)
 

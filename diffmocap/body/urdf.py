@@ -43,6 +43,11 @@ VELOCITY = 35.0
 AXIS_LINK_MASS, AXIS_LINK_INERTIA = 1e-3, 1e-6
 
 
+def effort_limits() -> np.ndarray:
+    """Strongest torque [69] N m of each joint's motor."""
+    return np.array([EFFORT[joint_kind(joint.segment)] for joint in LINK_JOINTS])
+
+
 def build_urdf(
     body: BodyModel,
     betas: torch.Tensor | None = None,

@@ -35,6 +35,7 @@ from diffmocap.nodes.messages import keypoints_from_message, stamp_from_ns
 from diffmocap.nodes.parameters import Parameters
 from diffmocap.nodes.pose.ground_frame import GroundFrame
 from diffmocap.nodes.pose.link_frames import LinkFrames
+from diffmocap.nodes.pose.motion_report import MotionReport
 from diffmocap.nodes.pose.pose_markers import pose_markers
 from diffmocap.nodes.pose.pose_messages import (
     body_pose_message,
@@ -137,7 +138,7 @@ class PoseNode(ManagedNode):
             self.create_subscription(CameraInfo, f"{topic}/camera_info", self._calibration.receive_of_keypoints, 10),
             self.create_subscription(TFMessage, "/tf_static", self._ground.frames.receive, STATIC_FRAMES),
         ]
-        self._track_report = TrackReport(self._diagnostics)
+        self._track_report, self._motion_report = TrackReport(self._diagnostics), MotionReport(self._diagnostics)
         self._arrivals = Arrivals(self, self._diagnostics, "keypoints")
         start = "start keypoint_node in this namespace, and see what it says of its images"
         words = Words("keypoints", start, self._busy)
@@ -212,7 +213,9 @@ class PoseNode(ManagedNode):
             if result.state is not None:
                 header = Header(stamp=stamp_from_ns(result.stamp_ns), frame_id=frame)
                 self._publish(result, header)
-                self._measure(result, keypoints.stamp_ns, arrival.steady_s, started_s)
+                self._motion_report.tell(result, p["profile"])
+                if result.tracking_state is not TrackingState.PREDICTED:
+                    self._measure(result, keypoints.stamp_ns, arrival.steady_s, started_s)
             self._tell_track(result, frame, keypoints.stamp_ns, arrival.steady_s)
         except AbandonedError:
             self._diagnostics.count("dropped")

@@ -2,6 +2,9 @@
 
 `gate_settings` holds the thresholds, `camera_check` says which calibrations no camera has, `pose_limits` which poses
 and moves no person makes, `person_evidence` what speaks for a person; `gate` decides, `tracking_state` says what
-became of the track, and `person_track` is both for the pipeline. `observed` and `root_twist` describe what is
-published.
+became of the track, and `person_track` is both for the pipeline. `observed` says which joints an image shows.
+
+`profiles` holds the limits of the motion, `inside_limits` finds the nearest pose inside the joints' limits,
+`outlier_gate` says what is waited for, `joint_motion` and `root_motion` are the laws that move joints and root, and
+`motion` puts them together.
 """

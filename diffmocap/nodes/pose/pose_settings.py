@@ -67,6 +67,15 @@ GROUPS = {
         from_settings(DEFAULTS, "gate.limb_speed", "gate_limb_speed"),
         from_settings(DEFAULTS, "gate.root_turn_deg", "gate_root_turn"),
     ),
+    "Published motion": (
+        from_settings(DEFAULTS, "motion.profile"),
+        from_settings(DEFAULTS, "motion.robot_velocity"),
+        from_settings(DEFAULTS, "motion.robot_acceleration"),
+        from_settings(DEFAULTS, "motion.robot_jerk"),
+        from_settings(DEFAULTS, "motion.robot_pelvis_acceleration"),
+        from_settings(DEFAULTS, "motion.outlier_rad", "outlier_turn"),
+        from_settings(DEFAULTS, "motion.predict_s", "predict_time"),
+    ),
     "Refinement by physics": PHYSICS,
     "Where the floor is": GROUND,
     "Smoothing, where physics is off, cannot help, or has too little time": (

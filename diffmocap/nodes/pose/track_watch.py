@@ -17,6 +17,9 @@ from diffmocap.timing.stream_rate import StreamRate
 #: How often silence is looked for, and how often a state that lasts is told again [s].
 PERIOD_S, REPEAT_S = 0.05, 0.5
 
+#: States that come with a pose.
+_WITH_POSE = (TrackingState.TRACKED, TrackingState.PREDICTED)
+
 
 class TrackWatch:
     """Looks after one node's keypoints by a clock that nobody sets, from any thread; problem ``stale`` (ERROR).
@@ -69,7 +72,7 @@ class TrackWatch:
             self._status = track
             if with_pose:
                 self._told, self._told_s = (track.state, track.track_id), time.monotonic()
-            elif track.state is not TrackingState.TRACKED:
+            elif track.state not in _WITH_POSE:
                 self._tell(track, stamp_ns)
 
     def check(self) -> None:
@@ -80,7 +83,7 @@ class TrackWatch:
             gap_s = self._rate.gap_s(self._longest_s())
             if self._received_s is not None and silent_s >= gap_s:
                 self._fall_silent(silent_s, gap_s)
-            if self._status.state is not TrackingState.TRACKED and now_s - self._told_s >= REPEAT_S:
+            if self._status.state not in _WITH_POSE and now_s - self._told_s >= REPEAT_S:
                 self._tell(self._status, self._now_ns(now_s))
 
     def _fall_silent(self, silent_s: float, gap_s: float) -> None:
