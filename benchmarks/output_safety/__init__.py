@@ -1,0 +1,1 @@
+"""What the pose pipeline publishes when its input is bad: :mod:`benchmarks.output_safety.__main__` says how it is judged."""

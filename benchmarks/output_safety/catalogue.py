@@ -1,0 +1,50 @@
+"""The streams that the output is judged by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.output_safety.disturbances import (
+    cuts,
+    exchanged_sides,
+    garbage,
+    jittered_stamps,
+    miscalibrated,
+    missing_images,
+    missing_seconds,
+    outliers,
+    switches,
+    teleports,
+)
+from benchmarks.output_safety.sources import aside, bundled_clip, footage, projected_motions, real_views
+from benchmarks.output_safety.stream import Stream
+
+#: Frames of a motion, and of each between two cuts.
+MOTION_FRAMES, CUT_FRAMES = 100, 75
+#: How far the second person stands from the first [px of 640].
+ASIDE_PX = 170.0
+
+
+def all_streams(media: Path, clip: Path, motions: Path, cache: Path) -> list[Stream]:
+    """Shared videos, streams with truth, and what is made of them."""
+    bundled, projected = bundled_clip(cache), projected_motions(motions, MOTION_FRAMES)
+    start = bundled[:450]
+    return [
+        *footage(media, cache),
+        bundled,
+        *real_views(clip, cache),
+        *projected,
+        *(exchanged_sides(bundled, seed) for seed in range(3)),
+        *(exchanged_sides(projected[n], seed=10 + n) for n in (0, 3)),
+        switches(start, aside(bundled[300:], ASIDE_PX)),
+        cuts(projected[:4], CUT_FRAMES),
+        missing_images(start, seed=0),
+        missing_seconds(bundled),
+        outliers(start, count=1, seed=0),
+        outliers(start, count=4, seed=1),
+        teleports(start),
+        jittered_stamps(start, seed=0),
+        garbage(start, seed=0),
+        miscalibrated(bundled[:90], 0.05),
+        miscalibrated(bundled[:90], 20.0),
+    ]
