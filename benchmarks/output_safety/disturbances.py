@@ -61,7 +61,7 @@ def missing_images(stream: Stream, seed: int, share: float = 0.1) -> Stream:
 
 
 def missing_seconds(stream: Stream, gaps: Iterable[tuple[float, float, bool]] = (
-    (2.0, 0.3, True), (4.0, 0.3, False), (6.0, 1.0, True), (9.0, 1.0, False), (12.0, 3.0, True), (17.0, 3.0, False),
+    (1.0, 0.2, True), (2.0, 0.3, False), (3.3, 1.0, True), (5.3, 1.0, False), (7.3, 2.5, True), (11.5, 2.5, False),
 )) -> Stream:  # fmt: skip
     """At a time [s] nothing is seen for some time [s]: empty keypoints (True) or no message at all (False)."""
     keypoints, rows = list(stream.keypoints), np.ones(len(stream), bool)
@@ -80,7 +80,7 @@ def missing_seconds(stream: Stream, gaps: Iterable[tuple[float, float, bool]] = 
 
 
 def teleports(stream: Stream, every: int = 40, frames: tuple[int, ...] = (1, 5), shift: float = 1.5) -> Stream:
-    """Every ``every`` images all keypoints lie ``shift`` half-sizes aside, or the person is half as large, for a while."""
+    """Every ``every`` images for a while all keypoints lie ``shift`` half-sizes aside, or are half as far apart."""
     keypoints, clean = list(stream.keypoints), np.ones(len(stream), bool)
     for n, start in enumerate(range(every, len(stream), every)):
         for t in range(start, min(start + frames[n % len(frames)], len(stream))):
@@ -117,7 +117,9 @@ def garbage(stream: Stream, seed: int, every: int = 90, frames: int = 20) -> Str
         for t in range(start, min(start + frames, len(stream))):
             k = keypoints[t]
             points = g.uniform((0, 0), (k.width, k.height), (25, 2)).astype(np.float32)
-            keypoints[t] = Keypoints2D(points, g.uniform(0.3, 1.0, 25).astype(np.float32), k.width, k.height, k.stamp_ns)
+            keypoints[t] = Keypoints2D(
+                points, g.uniform(0.3, 1.0, 25).astype(np.float32), k.width, k.height, k.stamp_ns
+            )
             clean[t] = False
     labels = np.where(clean, PERSON, NONE)
     what = f"every {every} images {frames} with keypoints anywhere in the picture"
@@ -127,7 +129,7 @@ def garbage(stream: Stream, seed: int, every: int = 90, frames: int = 20) -> Str
 def switches(stream: Stream, other: Stream, stays: tuple[int, ...] = (45, 1, 30, 3, 45, 45)) -> Stream:
     """The detector goes back and forth between two people in view, and stays with each for so many images in turn.
 
-    Truth is that of who is seen; only images of the first person after a stay of hers began a second ago are clean.
+    Truth is that of who is seen. Which of both ought to be published nobody says, so that no image counts as clean.
     """
     length = min(len(stream), len(other))
     turns = np.repeat(np.arange(length) % 2, np.resize(stays, length))[:length].astype(bool)
