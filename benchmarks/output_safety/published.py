@@ -14,7 +14,7 @@ from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.confidence import without_uncertain
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.settings import LiftingSettings
-from diffmocap.pipeline import PosePipeline
+from diffmocap.pipeline import PosePipeline, PoseResult
 
 #: Longer than this without a pose ends a track by default [s].
 MAX_GAP_S = 0.5
@@ -71,13 +71,11 @@ def run(pipeline: PosePipeline, stream: Stream) -> Published:
         except DiffmocapError as error:
             errors[str(error)] = errors.get(str(error), 0) + 1
             continue
-        state = getattr(result, "tracking_state", None)
-        state = UNTOLD if state is None else int(state)
+        state, known = _told_of(result)
         quiet |= state in (SEARCHING, LOST)
         if result.state is None:
             continue
         body, efforts = result.state, result.efforts
-        known = getattr(result, "track_id", None)
         told = bool(samples) and (quiet or (known is not None and known != track))
         track, quiet = known, False
         samples.append((
@@ -86,6 +84,13 @@ def run(pipeline: PosePipeline, stream: Stream) -> Published:
             body.rotations[0].numpy(), body.joint_positions.numpy(), state, told,
         ))  # fmt: skip
     return _stacked(samples, errors)
+
+
+def _told_of(result: PoseResult) -> tuple[int, int | None]:
+    """Tracking state and number of the track; UNTOLD and None where results have none."""
+    if not hasattr(result, "tracking_state"):
+        return UNTOLD, None
+    return int(result.tracking_state), int(result.track_id)
 
 
 def lifted(lifter: Lifter, body: BodyModel, stream: Stream) -> Published:

@@ -12,6 +12,8 @@ from benchmarks.output_safety.figures import errors_mm, lag_ms, motion_figures, 
 from benchmarks.output_safety.labels import NONE, PARTIAL, PERSON, read_labels
 from benchmarks.output_safety.limits import UrdfLimits
 from benchmarks.output_safety.published import LOST, PREDICTED, TRACKED, UNTOLD, Published, frozen
+from benchmarks.output_safety.silence import Heard
+from benchmarks.output_safety.silence import figures as silence_figures
 from benchmarks.output_safety.stream import Stream
 from benchmarks.output_safety.summary import paired
 from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, angle_limits
@@ -219,3 +221,15 @@ def test_two_people_take_turns_and_cuts_have_no_gap():
 def test_a_stream_refuses_truth_of_another_length():
     with pytest.raises(ValueError, match="120 sets of keypoints, but 3 truth"):
         stream(truth=np.zeros((3, 24, 3)))
+
+
+def test_silence_is_timed_from_the_kill_and_old_poses_after_it_are_counted():
+    heard = Heard(
+        states=[(9.0, LOST), (10.1, TRACKED), (10.55, LOST), (11.0, LOST)], levels=[(9.5, 2), (10.2, 1), (10.6, 2)],
+        joint_states=[9.9, 10.1, 10.3, 12.0],
+    )  # fmt: skip
+    found = silence_figures(heard, 10.0, LOST)
+    assert found["lost_s"] == pytest.approx(0.55) and found["error_s"] == pytest.approx(0.6)
+    assert found["poses_after"] == 2 and found["has_tracking_state"]
+    untold = silence_figures(Heard(states=[(10.1, None)]), 10.0, None)
+    assert untold["lost_s"] is None and untold["error_s"] is None and not untold["has_tracking_state"]
