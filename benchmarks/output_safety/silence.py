@@ -71,7 +71,7 @@ def figures(heard: Heard, killed_s: float, lost_state: int | None) -> dict[str, 
 
     ``lost_state``: the number of LOST in the message; None where the message has no such field.
     """
-    lost = [t - killed_s for t, state in heard.states if t > killed_s and state == lost_state]
+    lost = [t - killed_s for t, state in heard.states if t > killed_s and state == lost_state is not None]
     error = [t - killed_s for t, level in heard.levels if t > killed_s and level >= ERROR]
     return {
         "lost_s": min(lost, default=None),
