@@ -98,7 +98,8 @@ def _product() -> str:
 
 
 def _lifting() -> str:
-    """Of the weights and of the code that lifts."""
-    files = sorted((REPOSITORY / "diffmocap" / "lifting").rglob("*.py"))
+    """Of the weights and of the code that lifts an image by itself, which follows no track."""
+    folder = REPOSITORY / "diffmocap" / "lifting"
+    files = sorted(file for file in folder.rglob("*.py") if file.parent.name != "tracking")
     text = "".join(map(sha256_of, files)) + sha256_of(share_path("models", "manifest.json")) + str(RECORD)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
