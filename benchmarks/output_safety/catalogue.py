@@ -28,16 +28,20 @@ ASIDE_PX = 170.0
 def all_streams(media: Path, clip: Path, motions: Path, cache: Path) -> list[Stream]:
     """Shared videos, streams with truth, and what is made of them."""
     bundled, projected = bundled_clip(cache), projected_motions(motions, MOTION_FRAMES)
+    videos, views = footage(media, cache), real_views(clip, cache)
     start = bundled[:300]
     # Walking and turning; waving and jumping; squats and turns from side to side.
     thirds = bundled[:300], bundled[200:500], bundled[426:]
     return [
-        *footage(media, cache),
+        *videos,
         bundled,
-        *real_views(clip, cache),
+        *views,
         *projected,
         *(exchanged_sides(part, seed) for seed, part in enumerate(thirds)),
         *(exchanged_sides(projected[n], seed) for n, seed in ((0, 11), (3, 13))),
+        *(exchanged_sides(video, seed) for video in (*videos[::2], *views) for seed in (20, 21)),
+        exchanged_sides(thirds[1], seed=3, legs_alone=True),
+        exchanged_sides(videos[2], seed=22, legs_alone=True),
         switches(start, aside(bundled[300:], ASIDE_PX)),
         cuts(projected[:4], CUT_FRAMES),
         missing_images(start, seed=0),

@@ -12,12 +12,14 @@ import numpy as np
 
 from benchmarks.output_safety.labels import NONE, PERSON
 from benchmarks.output_safety.stream import Stream
-from diffmocap.body.skeleton import KEYPOINT_MIRROR
+from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
 from diffmocap.keypoints.body25 import no_keypoints
 from diffmocap.keypoints.side_exchange import reordered
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 _MIRROR = np.array(KEYPOINT_MIRROR)
+_LEG = ("Hip", "Knee", "Ankle", "BigToe", "SmallToe", "Heel")
+_LEGS_MIRROR = np.where([name[1:] in _LEG for name in KEYPOINT_NAMES], _MIRROR, np.arange(len(_MIRROR)))
 
 
 def half_size_px(keypoints: Keypoints2D) -> float:
@@ -26,12 +28,14 @@ def half_size_px(keypoints: Keypoints2D) -> float:
     return 0.5 * float(np.ptp(seen, axis=0).max()) if len(seen) else 0.0
 
 
-def exchanged_sides(stream: Stream, seed: int, share: float = 0.04) -> Stream:
-    """Left and right are exchanged in single images, a ``share`` of all."""
+def exchanged_sides(stream: Stream, seed: int, share: float = 0.04, legs_alone: bool = False) -> Stream:
+    """Left and right are exchanged in single images, a ``share`` of all: of all keypoints or of the legs alone."""
     wrong = np.random.default_rng(seed).random(len(stream)) < share
-    keypoints = [reordered(k, _MIRROR) if w else k for k, w in zip(stream.keypoints, wrong, strict=True)]
-    what = f"left and right exchanged in {share:.0%} of the images, seed {seed}"
-    return stream.disturbed_by(f"{stream.name}, sides exchanged, seed {seed}", what, keypoints, ~wrong)
+    order = _LEGS_MIRROR if legs_alone else _MIRROR
+    keypoints = [reordered(k, order) if w else k for k, w in zip(stream.keypoints, wrong, strict=True)]
+    what = "left and right leg" if legs_alone else "left and right"
+    name = f"{stream.name}, {'legs' if legs_alone else 'sides'} exchanged, seed {seed}"
+    return stream.disturbed_by(name, f"{what} exchanged in {share:.0%} of the images, seed {seed}", keypoints, ~wrong)
 
 
 def outliers(stream: Stream, count: int, seed: int, every: int = 15, size: tuple[float, float] = (0.5, 1.5)) -> Stream:

@@ -29,6 +29,8 @@ FRAME_S = 1 / 30
 RIGHT_MM = 150.0
 #: Angles are published with more digits than the URDF prints its limits with [rad].
 LIMIT_TOLERANCE = 1e-4
+#: Samples below which the lag of a motion is not told.
+LONG = 150
 _LAGS_S = np.arange(-0.1, 0.4001, 0.005)
 
 
@@ -115,10 +117,10 @@ def errors_mm(stream: Stream, samples: Published) -> np.ndarray:
 
 def lag_ms(stream: Stream, samples: Published) -> float | None:
     """How much later than in truth the published motion is at the time of the newest image: the shift of the truth
-    that fits what came out best. None where truth has gaps or nothing moves enough to tell."""
+    that fits what came out best. None where truth has gaps or the stream is short."""
     times = 1e-9 * np.array([k.stamp_ns for k in stream.keypoints])
     usual = stream.clean & np.isfinite(stream.truth).all((1, 2))
-    if usual.mean() < 0.9 or len(samples) < 60 or (np.diff(times) <= 0).any():
+    if usual.mean() < 0.9 or len(samples) < LONG or (np.diff(times) <= 0).any():
         return None
     now = times[samples.now]
     inside = (now > times[usual][0] + _LAGS_S[-1]) & (now < times[usual][-1] + _LAGS_S[0]) & stream.clean[samples.now]
