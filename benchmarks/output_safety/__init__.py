@@ -1,0 +1,1 @@
+"""What the pose pipeline publishes when its input is bad; ``__main__`` says how that is judged."""
