@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 
 from diffmocap import __version__
-from diffmocap.cli import calibrate, demo, doctor, evaluate, export, live, models
+from diffmocap.cli import calibrate, demo, doctor, evaluate, live, models
+from diffmocap.cli.motions import export
 from diffmocap.errors import DiffmocapError
 
 DESCRIPTION = """\

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from diffmocap.body.model import BodyModel
-from diffmocap.cli import export
 from diffmocap.cli.main import main
+from diffmocap.cli.motions import export
 from diffmocap.motion.export.formats import FORMATS
 from diffmocap.motion.export.joint_names import SKELETONS
 from diffmocap.motion.export.options import PRESETS, ROOT_MOTIONS, UNITS, UP_AXES
