@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.refinement.metrics import change, interval
+from benchmarks.refinement.metrics import change
 from benchmarks.refinement.parts import FRAMES, Bench
 from benchmarks.refinement.settings import ABLATIONS, OPTIMUS
 from benchmarks.refinement.solvers import Solved, Solver, solve, step_ms
+from diffmocap.evaluation.bootstrap import interval
 from diffmocap.evaluation.motion_metrics import mpjpe_global_mm
 from diffmocap.optim.basin_hopping import BasinHopping
 from diffmocap.optim.stopping import RelativeDecrease

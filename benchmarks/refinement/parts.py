@@ -13,7 +13,7 @@ from benchmarks.refinement.clips import Cut, cuts_of, domains, takes_of
 from benchmarks.refinement.diffphy import DiffphyBench
 from benchmarks.refinement.filters import Filter, Kalman, Motions, OneEuro
 from benchmarks.refinement.judge import RootJudge
-from benchmarks.refinement.metrics import Referee, change, interval, summarise
+from benchmarks.refinement.metrics import Referee, change
 from benchmarks.refinement.pybullet_rollout import JUDGE
 from benchmarks.refinement.scores import Curves, compare
 from benchmarks.refinement.settings import RATES, Settings
@@ -21,6 +21,7 @@ from benchmarks.refinement.solvers import ADAM, MOMENTUM, Solver, loss_ms, tuned
 from benchmarks.refinement.windows import WindowBench, Windows
 from diffmocap.body.model import BodyModel
 from diffmocap.body.urdf import read_urdf
+from diffmocap.evaluation.bootstrap import interval, summarise
 from diffmocap.optim.task import Task
 from diffmocap.physics.articulated import ArticulatedBody
 from diffmocap.refinement.window.body_points import BodyPoints

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from benchmarks.refinement.metrics import LEVEL, resampled
+from diffmocap.evaluation.bootstrap import LEVEL, resampled
 
 BFGS = "BFGS"
 #: BFGS's final loss counts as reached within this share of it, for BFGS itself too.
@@ -101,7 +101,7 @@ def compare(
 def median_ratio_interval(
     values: np.ndarray, reference: np.ndarray, clusters: Sequence[str], draws: int = 500
 ) -> list[float]:
-    """Bootstrap interval of the ratio of medians over [B] rows, paired; see :func:`refinement_metrics.resampled`."""
+    """Bootstrap interval of the ratio of medians over [B] rows, paired; see :func:`.bootstrap.resampled`."""
     found = []
     for counts in resampled(clusters, draws):
         rows = np.repeat(np.arange(len(counts)), counts)

@@ -28,6 +28,7 @@ _PACKAGES = {
     "scipy": "linear algebra",
     "pyyaml": "parameter files",
     "tqdm": "progress bars",
+    "pygltflib": "glTF files",
     "psutil": "memory of the nodes",
 }
 _OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")

@@ -14,6 +14,14 @@ often joints leave their limits, and whether the spread of the samples predicts 
 MOTIONS is an .npz file or a folder of them: an AMASS file (poses, trans), a motion file that this package wrote, or a
 clip collection (pose, trans, start, length). Files of a folder that cannot be used are skipped and named at the end
 (--json: "skipped", with the reasons). No ROS is needed.
+
+A system's own predictions, with no lifting here:
+
+  diffmocap evaluate --predictions P.npz --truth T.npz [--camera CAMERA.yaml]
+
+compares motions of the same frames by the metrics of the Optimus paper (MPJPE, MPJPE-G, MPJPE-PA, MPJPE-2d, TV, foot
+skate) with bootstrap intervals over seconds. A file has SMPL's parameters ('poses', 'trans', 'betas' of the body in
+use, see --body-model) or 'joints' [T, J, 3] in metres, pelvis first; two folders pair files of the same name.
 """
 
 from __future__ import annotations
@@ -43,10 +51,18 @@ GUIDANCE = SettingOption("--guidance", _LIFTING, "guidance", "W", f"{_LIFTING.gu
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("motions", metavar="MOTIONS.npz", type=Path, help="motion file, or a folder of them")
+    parser.add_argument("motions", metavar="MOTIONS.npz", type=Path, nargs="?", help="motion file, or a folder of them")
+    parser.add_argument("--predictions", type=Path, metavar="P.npz", help="motions of any system, or a folder of them")
+    parser.add_argument("--truth", type=Path, metavar="T.npz", help="the true motions, beside --predictions")
+    parser.add_argument(
+        "--camera",
+        type=Path,
+        metavar="YAML",
+        help="calibration, for MPJPE-2d of motions in the camera's frame (default: 'K' in T.npz, if it is there)",
+    )
     parser.add_argument("--protocol", choices=PROTOCOLS, default="both", help="what to evaluate (default: both)")
     GUIDANCE.add(parser)
-    parser.set_defaults(guidance=_LIFTING.guidance)
+    parser.set_defaults(guidance=_LIFTING.guidance, wrong_usage=parser.error)
     parser.add_argument("--steps", type=int, default=50, metavar="N", help="DDIM steps, paper protocol (default: 50)")
     parser.add_argument(
         "--wild-steps", type=int, default=10, metavar="N", help="DDIM steps, wild protocol (default: 10)"
@@ -66,6 +82,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates and prints."""
+    if args.predictions or args.truth or args.camera:
+        return run_predictions(args)
+    if args.motions is None:
+        args.wrong_usage("name motions to lift (MOTIONS.npz), or --predictions P.npz and --truth T.npz to compare")
     for name, low in (("steps", 1), ("wild_steps", 1), ("samples", 1), ("every", 1), ("frames", 0), ("seed", 0)):
         if getattr(args, name) < low:
             raise SettingsError(f"--{name.replace('_', '-')} must be at least {low}, got {getattr(args, name)}")
@@ -74,6 +94,28 @@ def run(args: argparse.Namespace) -> int:
         raise MotionFileError(f"there is no file or folder '{args.motions}' (looked in {Path.cwd()}); check the path")
     figures = evaluate(args)
     print(json.dumps(figures) if args.json else table(figures))
+    return 0
+
+
+def run_predictions(args: argparse.Namespace) -> int:
+    """Compares the motions of any system with the truth."""
+    if args.motions is not None or not (args.predictions and args.truth):
+        args.wrong_usage("--predictions P.npz and --truth T.npz belong together, without MOTIONS.npz")
+    from diffmocap.body.model import BodyModel
+    from diffmocap.camera.calibration.calibration_file import load_calibration
+    from diffmocap.evaluation import motion_scores
+
+    pairs = motion_scores.paired(args.predictions, args.truth)
+    K = load_calibration(args.camera).matrix if args.camera else None  # both sides without the lens's distortion
+    body = BodyModel.load(args.body_model)
+    read = [tuple(motion_scores.read_tracked(path, body) for path in pair) for pair in pairs]
+    scores = motion_scores.score(read, body, K)
+    frames = sum(len(prediction.joints) for prediction, _ in read)
+    if args.json:
+        print(json.dumps({"files": len(read), "frames": frames, **scores}))
+    else:
+        what = f"{args.predictions} against {args.truth}: {frames} frames of {len(read)} files"
+        print(motion_scores.table(scores, what))
     return 0
 
 

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 
 from diffmocap import __version__
-from diffmocap.cli import calibrate, demo, doctor, evaluate, export, live, models, reconstruct
+from diffmocap.cli import calibrate, demo, doctor, evaluate, live, models
+from diffmocap.cli.motions import export, reconstruct
 from diffmocap.errors import DiffmocapError
 
 DESCRIPTION = """\
@@ -29,8 +30,8 @@ Errors say what to do; exit codes: 0 success, 1 an error, 2 a wrong command line
 #: Module -> package on PyPI, of all that the commands need.
 PACKAGES = {
     "PIL": "pillow", "cv2": "opencv-contrib-python", "mediapipe": "mediapipe", "numba": "numba", "numpy": "numpy",
-    "psutil": "psutil", "pybullet": "pybullet", "roma": "roma", "safetensors": "safetensors", "scipy": "scipy",
-    "smplx": "smplx", "torch": "torch", "tqdm": "tqdm", "yaml": "pyyaml",
+    "psutil": "psutil", "pybullet": "pybullet", "pygltflib": "pygltflib", "roma": "roma", "safetensors": "safetensors",
+    "scipy": "scipy", "smplx": "smplx", "torch": "torch", "tqdm": "tqdm", "yaml": "pyyaml",
 }  # fmt: skip
 #: What to do about what the system says.
 ADVICE = {

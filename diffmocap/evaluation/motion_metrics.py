@@ -21,8 +21,8 @@ from diffmocap.errors import SettingsError
 from diffmocap.evaluation.joint_errors import keypoint_error_px, mpjpe_mm, pa_mpjpe_mm
 
 __all__ = [
-    "acceleration_variation", "excess_foot_skate_percent", "foot_skate_percent", "keypoint_error_px", "mpjpe_global_mm",
-    "mpjpe_root_mm", "pa_mpjpe_mm", "skating_frames",
+    "acceleration_jumps", "acceleration_variation", "excess_foot_skate_percent", "foot_skate_percent",
+    "keypoint_error_px", "mpjpe_global_mm", "mpjpe_root_mm", "pa_mpjpe_mm", "skating_frames",
 ]  # fmt: skip
 
 #: A foot that moves further than this between two frames skates [m].
@@ -49,13 +49,18 @@ def acceleration_variation(joints: np.ndarray, fps: float) -> float:
     compare at equal rates and joints. The paper prints neither a unit nor a rate; ``fps=1`` gives metres a frame^2, in
     which motion capture at 30 frames a second (0.10 to 0.19) is of its tables' order of magnitude (0.20 to 0.45).
     """
+    return float(acceleration_jumps(joints, fps).mean())
+
+
+def acceleration_jumps(joints: np.ndarray, fps: float) -> np.ndarray:
+    """The terms [T - 3] whose mean is :func:`acceleration_variation` [m/s^2]."""
     joints = _positions(joints, "joints")
     if len(joints) < 4:
         raise SettingsError(f"the variation of acceleration takes at least 4 frames, got {len(joints)}")
     if not fps > 0:
         raise SettingsError(f"the rate must be positive, got {fps}")
     jumps = np.diff(joints, n=3, axis=0) * fps**2
-    return float(np.linalg.norm(jumps, axis=-1).sum(axis=1).mean())
+    return np.linalg.norm(jumps, axis=-1).sum(axis=1)
 
 
 def skating_frames(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """A place beside ``path`` to write to, of the same suffix, that takes the name of ``path`` when the block ends well.
+    """A place beside ``path`` to write to, of the same suffix, which takes its name when the block ends well.
 
     The folder is made where it is missing. After an error what was written is removed, and a file that stood at
     ``path`` stays as it was.

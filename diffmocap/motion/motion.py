@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from diffmocap.body.model import BodyModel
+from diffmocap.body.motion_clip import MotionClip
 from diffmocap.body.motion_files import MOTION_FRAMES
-from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
+from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS, PARENTS
 from diffmocap.body.smpl_data import NUM_BETAS
 from diffmocap.errors import MotionFileError
 
@@ -78,6 +79,13 @@ class Motion:
     def joints(self, body: BodyModel) -> torch.Tensor:
         """The joints [T, 24, 3] in ``frame`` [m], of the body in the motion's shape."""
         return body.forward_kinematics(self.rotations, self.pelvis, self.betas[None])[1]
+
+    def clip(self, body: BodyModel) -> MotionClip:
+        """The motion with y up as the functions of :mod:`diffmocap.body` take it, with the body's skeleton."""
+        upright = self.in_frame("y_up")
+        rest = body.rest_joints(self.betas[None])[0]
+        offsets = torch.cat([torch.zeros(1, 3), rest[1:] - rest[list(PARENTS[1:])]])
+        return MotionClip(self.name, self.subject, "", self.fps, upright.rotations, upright.pelvis, offsets)
 
     def in_frame(self, frame: str) -> Motion:
         """The same motion in another frame; exact, since axes are exchanged and their signs turned alone.

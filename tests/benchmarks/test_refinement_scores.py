@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.refinement.judge import RootJudge
-from benchmarks.refinement.metrics import Referee, Truth, change, interval, resampled
+from benchmarks.refinement.metrics import Referee, Truth, change
 from benchmarks.refinement.scores import (
     Curves,
     compare,
@@ -19,6 +19,7 @@ from benchmarks.refinement.scores import (
 )
 from diffmocap.body.model import BodyModel
 from diffmocap.body.urdf import read_urdf
+from diffmocap.evaluation.bootstrap import interval, resampled
 from diffmocap.physics.contact_points import ContactPoints
 
 

@@ -8,8 +8,7 @@ import torch
 
 from diffmocap.body.feet import ground_height, sole_points
 from diffmocap.body.model import BodyModel
-from diffmocap.body.motion_clip import MotionClip, resample
-from diffmocap.body.skeleton import PARENTS
+from diffmocap.body.motion_clip import resample
 from diffmocap.motion.motion import Motion
 
 
@@ -28,7 +27,7 @@ def prepared(motion: Motion, body: BodyModel, fps: float | None = None, in_place
     """
     upright = motion.in_frame("y_up")
     if motion.frame == "optical":
-        floor = ground_height(_clip(upright, body), sole_points(body, upright.betas[None]))
+        floor = ground_height(upright.clip(body), sole_points(body, upright.betas[None]))
         start = upright.pelvis[0] * torch.tensor([1.0, 0.0, 1.0]) + torch.tensor([0.0, float(floor), 0.0])
         upright = replace(upright, pelvis=upright.pelvis - start)
     if fps is not None and abs(fps - upright.fps) > 1e-6:
@@ -39,17 +38,10 @@ def prepared(motion: Motion, body: BodyModel, fps: float | None = None, in_place
 
 
 def _resampled(motion: Motion, body: BodyModel, fps: float) -> Motion:
-    clip = resample(_clip(motion, body), fps)
+    clip = resample(motion.clip(body), fps)
     before = (torch.arange(len(clip)) * (motion.fps / fps) + 1e-6).long().clamp(max=len(motion) - 1)
     others = {
         name: value[before] for name in ("keypoints", "tracked", "contacts")
         if (value := getattr(motion, name)) is not None
     }  # fmt: skip
     return replace(motion, fps=clip.fps, rotations=clip.rotations, pelvis=clip.pelvis, **others)
-
-
-def _clip(motion: Motion, body: BodyModel) -> MotionClip:
-    """The motion, y up, as the tools of motion capture take it."""
-    rest = body.rest_joints(motion.betas[None])[0]
-    offsets = torch.cat([torch.zeros(1, 3), rest[1:] - rest[list(PARENTS[1:])]])
-    return MotionClip(motion.name, motion.subject, "", motion.fps, motion.rotations, motion.pelvis, offsets)

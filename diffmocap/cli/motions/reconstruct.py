@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffmocap.cli.export import FORMATS, TOOLS, chosen_formats
+from diffmocap.cli.motions.export import FORMATS, TOOLS, chosen_formats
 from diffmocap.cli.options.pose_options import CAMERA_HEIGHT, CAMERA_PITCH, CAMERA_ROLL, MIRROR, TASK_FILE
 from diffmocap.cli.options.setting_option import SettingOption
 from diffmocap.errors import DiffmocapError, SettingsError

@@ -1,0 +1,1 @@
+"""Commands that make, convert and show files of motions."""

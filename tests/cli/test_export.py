@@ -1,0 +1,66 @@
+"""`diffmocap export` as it is typed."""
+
+from __future__ import annotations
+
+import pytest
+
+from diffmocap.body.model import BodyModel
+from diffmocap.cli.main import main
+from diffmocap.cli.motions import export
+from diffmocap.motion.export.formats import FORMATS
+from diffmocap.motion.export.joint_names import SKELETONS
+from diffmocap.motion.export.options import PRESETS, ROOT_MOTIONS, UNITS, UP_AXES
+from diffmocap.motion.motion_npz import write_motion
+from tests.motion.motions import lively_motion
+
+
+@pytest.fixture
+def walk(tmp_path):
+    path = tmp_path / "walk.npz"
+    write_motion(path, lively_motion(5), BodyModel.load())
+    return path
+
+
+def test_several_formats_lie_beside_the_motion_and_are_named(walk, capsys) -> None:
+    assert main(["export", str(walk), "--format", "bvh,csv", "trc", "BVH"]) == 0
+    assert sorted(p.name for p in walk.parent.iterdir()) == ["walk.bvh", "walk.csv", "walk.npz", "walk.trc"]
+    told = capsys.readouterr()
+    assert f"{walk.with_suffix('.bvh')}  0.0" in told.out and "y up, mm" in told.out
+    assert "5 frames at 30 a second" in told.err
+
+
+def test_out_names_a_file_or_a_folder(walk, tmp_path) -> None:
+    assert main(["export", str(walk), "--format", "bvh", "--out", str(tmp_path / "a/b.bvh")]) == 0
+    assert main(["export", str(walk), "--format", "bvh", "csv", "--out", str(tmp_path / "c"), "--for", "maya"]) == 0
+    assert (tmp_path / "a/b.bvh").is_file() and (tmp_path / "c/walk.csv").is_file()
+    header = (tmp_path / "c/walk.csv").read_text().split("\n", 1)[0]
+    assert "pelvis_x_cm" in header
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--format", "obj"], "--format obj is unknown; expected one or more of bvh, glb"),
+    (["--format", "glb", "--up", "z"], "glb always has up y, and not z"),
+    (["--format", "bvh", "csv", "--out", "a.bvh"], "names one file, and 2 formats are asked for"),
+    (["--format", "bvh", "--out", "a.fbx"], "ends in .fbx, and the format's files end in .bvh"),
+    (["--format", "bvh", "--fps", "0"], "fps is 0; expected 1 to 1000"),
+    (["--format", "fbx", "--blender", "/no/blender"], "there is no program '/no/blender'"),
+])  # fmt: skip
+def test_what_cannot_be_done_is_said_before_anything_is_written(arguments, words, walk, capsys) -> None:
+    assert main(["export", str(walk), *arguments]) == 1
+    assert words in capsys.readouterr().err
+    assert [p.name for p in walk.parent.iterdir()] == ["walk.npz"]
+
+
+def test_a_motion_that_is_not_there_is_named(tmp_path, capsys) -> None:
+    assert main(["export", str(tmp_path / "none.npz"), "--format", "bvh"]) == 1
+    assert "there is no file" in capsys.readouterr().err
+
+
+def test_the_command_line_offers_what_the_exporters_know(capsys) -> None:
+    """It names them itself so that `--help` needs no torch."""
+    assert set(export.FORMATS) == set(FORMATS) and set(export.TOOLS) == set(PRESETS)
+    with pytest.raises(SystemExit):
+        main(["export", "--help"])
+    text = capsys.readouterr().out
+    for words in (UP_AXES, UNITS, SKELETONS, ROOT_MOTIONS):
+        assert f"{{{','.join(words)}}}" in text
