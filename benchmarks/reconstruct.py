@@ -197,7 +197,8 @@ def measure(rows: tuple[str, ...], tell: Callable[[str], None]) -> dict:
     return {
         "mpjpe_mm": mean("mpjpe_mm"), "pa_mpjpe_mm": mean("pa_mpjpe_mm"), "mpjpe_g_mm": mean("mpjpe_g_mm"),
         "tv_ratio": {row: by_source["bundled clip"][row]["tv_ratio"] for row in rows}, "skate_excess": excess,
-        "stance_slip_mm": {row: by_source["bundled clip"][row]["stance_slip_mm"] for row in rows}, "seam_ratio": float(np.mean(seams)) if seams else None,
+        "stance_slip_mm": {row: by_source["bundled clip"][row]["stance_slip_mm"] for row in rows},
+        "seam_ratio": float(np.mean(seams)) if seams else None,
         "by_source": by_source,
     }  # fmt: skip
 
