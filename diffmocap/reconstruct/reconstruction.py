@@ -15,6 +15,7 @@ from diffmocap.reconstruct.body_size import betas_of_height, distance_ratio, sol
 from diffmocap.reconstruct.floor import Floor, floor_of
 from diffmocap.reconstruct.footage import Footage
 from diffmocap.reconstruct.lifted import combined, lift_frames, likeliest_path
+from diffmocap.reconstruct.persons import person_seen
 from diffmocap.reconstruct.refining import MotionRefiner
 from diffmocap.reconstruct.settings import ReconstructSettings
 from diffmocap.reconstruct.stretches import MIN_FRAMES, bridged, smoothed, stretches_of
@@ -69,15 +70,17 @@ def reconstruct(
         lifter, seen, footage.intrinsics, settings.lifting, settings.ground.up, settings.samples,
         settings.sample_steps, lambda n: told("lifting", n / (2 * frames)),
     )  # fmt: skip
-    stretches = stretches_of(lifted.lifted.numpy(), max(round(settings.max_gap_s * footage.fps), 1))
+    path = likeliest_path(lifted, body, dt_s)
+    rotations, pelvis = combined(lifted, path, body)
+    score = lifted.score[path, torch.arange(frames)]
+    tracked_frames = person_seen(rotations, pelvis, score, lifted.lifted, seen, body, settings.gate)
+    stretches = stretches_of(tracked_frames.numpy(), max(round(settings.max_gap_s * footage.fps), 1))
     if not stretches:
-        found = int(lifted.lifted.sum())
         raise NobodySeenError(
-            f"no motion: a person was found in {found} of {frames} frames, and never in {MIN_FRAMES} that are at most "
-            f"{settings.max_gap_s:g} s apart; the whole body should be in view, lit, and larger than an eighth of the "
-            "image"
+            f"no motion: something was found in {int(lifted.lifted.sum())} of {frames} frames, a person in "
+            f"{int(tracked_frames.sum())}, and never in {MIN_FRAMES} that are at most {settings.max_gap_s:g} s "
+            "apart; the whole body should be in view, lit, and larger than an eighth of the image"
         )
-    rotations, pelvis = combined(lifted, likeliest_path(lifted, body, dt_s), body)
     points = points_of(body).to(dtype=torch.float32)
     points_px, confidence = (torch.from_numpy(np.stack(x)) for x in zip(*((k.points_px, k.confidence) for k in seen)))
     raw = torch.from_numpy(
@@ -88,7 +91,7 @@ def reconstruct(
     motions = []
     for number, (start, stop) in enumerate(stretches):
         part = slice(start, stop)
-        tracked = lifted.lifted[part]
+        tracked = tracked_frames[part]
         whole = bridged(rotations[part], pelvis[part], tracked)
         smooth = smoothed(*whole, dt_s)
         floor = floor_of(points, *smooth, tracked, dt_s, settings.ground)

@@ -15,6 +15,7 @@ from diffmocap.cli.main import main
 from diffmocap.evaluation.joint_errors import mpjpe_mm
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.motion.motion_npz import read_motion
+from diffmocap.output.gate_settings import GateSettings
 from diffmocap.reconstruct import watching
 from diffmocap.reconstruct.footage import Footage
 from diffmocap.reconstruct.reconstruction import NobodySeenError, reconstruct
@@ -92,6 +93,17 @@ def test_nobody_in_view_is_told_with_what_to_do(body, lifter, demo_keypoints, de
     blank = [watching.Keypoints2D(k.points_px * 0, k.confidence * 0, 640, 480, k.stamp_ns) for k in demo_keypoints[:20]]
     with pytest.raises(NobodySeenError, match="found in 0 of 20 frames.*whole body should be in view"):
         reconstruct(Footage.even(blank, demo_camera), lifter, body)
+
+
+def test_what_leaps_away_and_back_is_not_the_person(body, lifter, demo_keypoints, demo_camera):
+    keypoints = list(demo_keypoints[:60])
+    for i in (30, 31):  # somebody small in the corner
+        k = keypoints[i]
+        keypoints[i] = replace(k, points_px=(0.35 * k.points_px).astype(np.float32))
+    motion = reconstruct(Footage.even(keypoints, demo_camera), lifter, body, ReconstructSettings(physics=False))[0]
+    assert (~motion.tracked).nonzero()[:, 0].tolist() == [30, 31] and len(motion.pelvis) == 60
+    ungated = ReconstructSettings(physics=False, gate=GateSettings(enabled=False))
+    assert reconstruct(Footage.even(keypoints, demo_camera), lifter, body, ungated)[0].tracked.all()
 
 
 def test_each_quality_is_a_valid_setting_and_best_is_by_optimus():
