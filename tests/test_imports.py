@@ -18,7 +18,8 @@ MOST_FILES = 23
 #: The pipeline's order. A part imports from itself and from what stands before it.
 ORDER = (
     "errors", "settings", "files", "timing", "compiler", "types", "resources", "device", "body", "camera", "keypoints",
-    "lifting", "optim", "physics", "refinement", "pipeline", "evaluation", "middleware", "graph", "nodes", "cli",
+    "lifting", "optim", "physics", "refinement", "pipeline", "evaluation", "viewer", "middleware", "graph", "nodes",
+    "cli",
 )  # fmt: skip
 
 #: ROS-free parts that must run anywhere torch runs: what they may import when they are loaded.

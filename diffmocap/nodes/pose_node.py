@@ -41,6 +41,7 @@ from diffmocap.nodes.pose.pose_settings import PARAMETERS, pipeline_settings
 from diffmocap.nodes.pose.refinement_report import RefinementReport
 from diffmocap.nodes.pose.step_budget import StepBudget, refinement_end_ms
 from diffmocap.nodes.run import ManagedNode, run
+from diffmocap.nodes.static_frames import STATIC_FRAMES
 from diffmocap.nodes.worker import LatestWorker
 from diffmocap.pipeline import Outcome, PosePipeline, PoseResult, load_lifter
 
@@ -51,8 +52,6 @@ WITHOUT_POSE = {Outcome.STALE: "stale", Outcome.DELAYED: "delayed"}
 COSTLY, LONG_S = {"steps", "hypotheses", "sampler", "guidance", "budget_ms"}, 0.5
 #: Nobody seen for so long is worth a word [s].
 UNSEEN_S = 2.0
-#: Every publisher of static transforms has said something at some time.
-STATIC_FRAMES = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class PoseNode(ManagedNode):
