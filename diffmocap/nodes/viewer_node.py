@@ -33,7 +33,7 @@ from diffmocap.viewer.panel import Panel
 from diffmocap.viewer.plots import limb_deviations, stage_values
 from diffmocap.viewer.pose import ViewedPose
 from diffmocap.viewer.priority import lower_priority
-from diffmocap.viewer.scene import FIRST_VIEW, USUAL_PLACE, Scene
+from diffmocap.viewer.scene import FIRST_VIEW, USUAL_PLACE, VIEW_FOV_RAD, Scene
 from diffmocap.viewer.server import address_of, is_loopback, open_server
 from diffmocap.viewer.settings import LOOPBACK
 from diffmocap.viewer.status import Health, Status
@@ -60,9 +60,8 @@ class ViewerNode(PlainNode):
         self._server = open_server(p["host"], p["port"])
         self._scene = Scene(self._server, skin)
         self._panel = Panel(self._server, self._scene, self._set_parameter)
-        self._server.initial_camera.position, self._server.initial_camera.look_at = (
-            USUAL_PLACE + FIRST_VIEW, USUAL_PLACE,
-        )  # fmt: skip
+        camera = self._server.initial_camera
+        camera.position, camera.look_at, camera.fov = USUAL_PLACE + FIRST_VIEW, USUAL_PLACE, VIEW_FOV_RAD
         self._unplaced: list[Any] = []  # clients that have not seen a person yet
         self._server.on_client_connect(self._unplaced.append)
         self._pose_pace, self._pictures = Pace(p["rate"]), Pictures(p["picture_rate"], p["picture_width"])

@@ -17,6 +17,8 @@ from diffmocap.body.skeleton import LEVELS, PARENTS
 from diffmocap.body.smpl_data import read_smpl_npz
 from diffmocap.resources import verified_model
 
+#: Joints that a vertex follows in the browser.
+INFLUENCES = 4
 #: As in diffmocap.body.model, whose import would load torch.
 _SHIPPED = "body_anny.npz"
 _LEVELS = [np.array(level) for level in LEVELS[1:]]
@@ -28,7 +30,8 @@ class Skin:
     """A body in its rest pose, body frame.
 
     Attributes:
-        vertices_m: [V, 3] float32. faces: [F, 3]. weights: [V, 24], how much a vertex follows each joint.
+        vertices_m: [V, 3] float32. faces: [F, 3]. weights: [V, 24], how much a vertex follows each joint, at most four
+            of them.
         joints_m: [24, 3] float32.
     """
 
@@ -45,7 +48,15 @@ class Skin:
             ModelFileError: as :func:`~diffmocap.body.smpl_data.read_smpl_npz`.
         """
         data = read_smpl_npz(path or verified_model(_SHIPPED))
-        return cls(data.v_template, data.faces, data.weights, data.regressor @ data.v_template)
+        return cls(data.v_template, data.faces, _strongest(data.weights), data.regressor @ data.v_template)
+
+
+def _strongest(weights: np.ndarray) -> np.ndarray:
+    """The same [V, 24] with all but :data:`INFLUENCES` of a vertex gone, and a sum of 1 again: the page would not."""
+    kept = np.argpartition(weights, -INFLUENCES, axis=1)[:, -INFLUENCES:]
+    made = np.zeros_like(weights)
+    np.put_along_axis(made, kept, np.take_along_axis(weights, kept, 1), 1)
+    return made / made.sum(1, keepdims=True)
 
 
 def global_rotations(local_xyzw: np.ndarray) -> np.ndarray:

@@ -6,8 +6,7 @@ from __future__ import annotations
 class Pace:
     """Lets at most ``rate_hz`` events a second through.
 
-    Events that come at just that rate pass although they jitter: one may be early by half a period, which the next ones
-    then wait longer. None passes at a rate of 0.
+    Events that come at just that rate pass although they jitter, by up to half a period. None passes at a rate of 0.
     """
 
     def __init__(self, rate_hz: float) -> None:
@@ -21,5 +20,6 @@ class Pace:
         period_s = 1.0 / self.rate_hz
         if now_s < self._due_s - 0.5 * period_s:
             return False
-        self._due_s = max(self._due_s, now_s - 0.5 * period_s) + period_s
+        # On the stream's own beat, unless there was a pause.
+        self._due_s = (self._due_s if now_s < self._due_s + period_s else now_s) + period_s
         return True

@@ -9,7 +9,7 @@ import numpy as np
 
 from diffmocap.viewer.controls import Controls
 from diffmocap.viewer.plots import LIMBS, STAGES, History, Plot
-from diffmocap.viewer.scene import FIRST_VIEW, LAYERS, Scene
+from diffmocap.viewer.scene import FIRST_VIEW, LAYERS, VIEW_FOV_RAD, Scene
 from diffmocap.viewer.status import Status, status_html
 
 #: Two minutes of diagnostics, and half a minute of poses at four a second.
@@ -17,8 +17,8 @@ LATENCY_SAMPLES, DEVIATION_SAMPLES = 120, 120
 #: Points of view: where one looks from, relative to the person [m, world axes; the camera is at -x].
 VIEWS = {
     "Oblique": FIRST_VIEW,
-    "Front": np.array([-3.2, 0.0, 0.2]),
-    "Side": np.array([0.0, -3.2, 0.2]),
+    "Front": np.array([-3.4, 0.0, 0.2]),
+    "Side": np.array([0.0, -3.4, 0.2]),
     "Top": np.array([-0.01, 0.0, 3.6]),
 }
 
@@ -60,7 +60,7 @@ class Panel:
         """Moves a client's point of view to this place beside the person."""
         target = self._scene.pelvis_m
         with client.atomic():
-            client.camera.up_direction = (0.0, 0.0, 1.0)
+            client.camera.up_direction, client.camera.fov = (0.0, 0.0, 1.0), VIEW_FOV_RAD
             client.camera.position = target + offset_m
             client.camera.look_at = target
 

@@ -28,8 +28,10 @@ BACKGROUND = (36, 39, 45)
 FORCE_LENGTH = 1e-3
 #: Of the drawn camera: the depth of its picture [m].
 FRUSTUM_M = 0.5
-#: From where a person is looked at first: beside the camera's view, a little from above [m, world axes].
-FIRST_VIEW = np.array([-2.1, -2.6, 0.9])
+#: From where a person is looked at first: from behind the camera and beside it, a little from above [m, world axes].
+FIRST_VIEW = np.array([-3.5, -1.9, 0.9])
+#: Vertical field of view of who looks at the page.
+VIEW_FOV_RAD = np.deg2rad(45.0)
 #: The pelvis of somebody who stands where nobody is known yet [m, world].
 USUAL_PLACE = np.array([2.5, 0.0, 0.9])
 #: Names of the layers that a user may hide, and their nodes.
@@ -61,7 +63,7 @@ class Scene:
         add = server.scene
         add.set_up_direction("+z")
         add.configure_environment_map(None)  # seconds of work for a browser without a GPU
-        add.add_light_hemisphere("/sky", (236, 242, 255), (92, 84, 76), intensity=1.6)
+        add.add_light_hemisphere("/sky", sky_color=(236, 242, 255), ground_color=(92, 84, 76), intensity=1.6)
         pixel = np.full((1, 1, 3), BACKGROUND, np.uint8)
         add.set_background_image(pixel, format="png")
         self._camera = add.add_frame("/camera", show_axes=False)
