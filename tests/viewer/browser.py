@@ -91,8 +91,13 @@ class Browser:
         """The value of an expression on the page."""
         return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
-    def picture(self) -> np.ndarray:
-        """What the page looks like: uint8 [H, W, 3] BGR."""
+    def picture(self, of_canvas: bool = False) -> np.ndarray:
+        """What the page looks like: uint8 [H, W, 3] BGR; ``of_canvas`` without side bar and notices."""
+        if of_canvas:
+            self.run(
+                "document.body.style.visibility = 'hidden';"
+                "document.querySelectorAll('canvas').forEach(canvas => canvas.style.visibility = 'visible')"
+            )
         data = self.call("Page.captureScreenshot", format="png")["data"]
         return cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
 
