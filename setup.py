@@ -35,6 +35,8 @@ NEEDED = [
     "scipy>=1.13",
     "torch>=2.4",
     "tqdm>=4.66",
+    "viser>=1.1.1,<1.2",  # viewer/server.py reaches into it
+    "websockets>=15,<17",
 ]
 OPTIONAL = {
     "smpl": ["smplx>=0.1.28"],  # your own SMPL model
@@ -79,6 +81,7 @@ setup(
             "camera_node = diffmocap.nodes.start:camera_node",
             "keypoint_node = diffmocap.nodes.start:keypoint_node",
             "pose_node = diffmocap.nodes.start:pose_node",
+            "viewer_node = diffmocap.nodes.start:viewer_node",
         ],
     },
 )

@@ -293,13 +293,14 @@ def test_other_packages_are_declared(graph, repo_root):
 
 def test_parameter_file_names_existing_nodes_and_parameters_with_valid_values():
     pytest.importorskip("rclpy", reason="needs ROS 2: run `make test`, or source a ROS 2 install")
+    from diffmocap.nodes.launch.parameter_names import PARAMETER_MODULES
+
     document = yaml.safe_load(share_path("config", "diffmocap.yaml").read_text())
     expected = {f"/**/{node.name}" for node in description.webcam().nodes if node.reads_params_file}
     assert set(document) == expected
     for key, section in document.items():
         name = key.rpartition("/")[2]
-        module = "pose.pose_settings" if name == "pose_node" else name
-        settings = {s.name: s for s in importlib.import_module(f"diffmocap.nodes.{module}").PARAMETERS}
+        settings = {s.name: s for s in importlib.import_module(f"diffmocap.nodes.{PARAMETER_MODULES[name]}").PARAMETERS}
         for parameter, value in section["ros__parameters"].items():
             assert parameter in settings, f"{name} has no parameter {parameter}"
             settings[parameter].check(settings[parameter].converted(value))

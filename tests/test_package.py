@@ -18,7 +18,7 @@ import diffmocap
 from diffmocap.body.skeleton import JOINT_NAMES, KEYPOINT_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
-NODES = ("camera_node", "keypoint_node", "pose_node")
+NODES = ("camera_node", "keypoint_node", "pose_node", "viewer_node")
 MESSAGE_FIELDS = {
     "Keypoints2D": [
         ("std_msgs/Header", "header"), ("uint32", "width"), ("uint32", "height"), ("float32[50]", "points"),

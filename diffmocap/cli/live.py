@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffmocap.cli.options.pose_options import (
+    VIEW_HOST,
+    VIEW_PORT,
     add_pose_arguments,
     add_run_arguments,
     add_source_arguments,
@@ -20,6 +22,7 @@ from diffmocap.cli.options.pose_options import (
     camera_parameters,
     detector_parameters,
     pose_parameters,
+    viewer_parameters,
 )
 from diffmocap.errors import CameraError, GraphError, SettingsError
 from diffmocap.graph.description import NAMESPACE
@@ -53,6 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--link-tf", action="store_true",
         help="publish the frames of all links on /tf, where no robot_state_publisher does (publish_link_tf)",
     )  # fmt: skip
+    parser.add_argument(
+        "--view", action="store_true",
+        help="show the body, the camera's picture, latencies and live parameters in a web browser, at the address "
+        "that is printed",
+    )  # fmt: skip
+    VIEW_HOST.add(parser)
+    VIEW_PORT.add(parser)
     parser.add_argument("--params-file", type=Path, metavar="YAML", help="parameter file of all nodes")
     parser.add_argument(
         "--record", type=Path, metavar="DIR",
@@ -85,6 +95,11 @@ def run(args: argparse.Namespace) -> int:
     arguments |= {"frame_prefix": args.frame_prefix, **camera_arguments(args)}
     if args.link_tf:
         arguments["publish_link_tf"] = True
+    if args.view:
+        arguments["view"] = True
+        parameters["viewer_node"] = viewer_parameters(args)
+    elif args.view_host is not None or args.view_port is not None:
+        raise SettingsError("--view-host and --view-port say where the viewer is: add --view")
     if args.params_file is not None:
         if not args.params_file.is_file():
             raise SettingsError(f"there is no parameter file '{args.params_file}'; config/diffmocap.yaml is an example")

@@ -31,7 +31,8 @@ Errors say what to do; exit codes: 0 success, 1 an error, 2 a wrong command line
 PACKAGES = {
     "PIL": "pillow", "cv2": "opencv-contrib-python", "mediapipe": "mediapipe", "numba": "numba", "numpy": "numpy",
     "psutil": "psutil", "pybullet": "pybullet", "pygltflib": "pygltflib", "roma": "roma", "safetensors": "safetensors",
-    "scipy": "scipy", "smplx": "smplx", "torch": "torch", "tqdm": "tqdm", "yaml": "pyyaml",
+    "scipy": "scipy", "smplx": "smplx", "torch": "torch", "tqdm": "tqdm", "viser": "viser",
+    "websockets": "websockets", "yaml": "pyyaml",
 }  # fmt: skip
 #: What to do about what the system says.
 ADVICE = {

@@ -34,6 +34,8 @@ MEMORY_PERIOD_S = 0.5
 SETTLE_S = 0.5
 #: As in diffmocap.compiler, whose import would load torch.
 COMPILING = "compiling the physics for this processor"
+#: Of viewer_node, what its user waits for.
+VIEWER_ADDRESS = "the viewer is at "
 _LOUD = ("[WARN]", "[ERROR]", "[FATAL]")
 
 
@@ -121,7 +123,8 @@ class NodeLog:
             self._loud[node] = line.startswith(_LOUD)
             if COMPILING in line:
                 self._progress(line[line.index(COMPILING) :])
-        if not self.muted and (self._verbose or self._loud.get(node, True)):
+        told = self._verbose or self._loud.get(node, True) or VIEWER_ADDRESS in line
+        if not self.muted and told:
             self._write(f"{node}: {_without_time(line)}", file=sys.stderr)
 
 

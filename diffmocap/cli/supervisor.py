@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffmocap.cli.node_process import RunningNode
-from diffmocap.errors import GraphError
+from diffmocap.errors import GraphError, SetupError
 from diffmocap.graph.elements import PACKAGE, Graph
 from diffmocap.middleware.ros_environment import prepare_process, require_ros
 from diffmocap.middleware.shared_memory import make_private, remove_dead
@@ -52,7 +52,7 @@ class Supervisor:
 
     Raises:
         SettingsError: arguments that the graph does not take; when entered: a parameter file that reaches no node.
-        SetupError: ROS 2 or the messages are not installed.
+        SetupError: ROS 2 or the messages are not installed; when entered: what a node imports and need not be there.
     """
 
     def __init__(
@@ -84,6 +84,8 @@ class Supervisor:
         try:
             for node in self.graph.nodes:
                 if node.package == PACKAGE:
+                    if lacking := node.lacks():
+                        raise SetupError(lacking)
                     self.running[node.name] = RunningNode(
                         node,
                         self._namespace,
@@ -153,6 +155,12 @@ class Supervisor:
             if code is None or (running.node.ends_graph and code == 0):
                 continue
             remove_dead()
+            if running.node.may_end:
+                del self.running[running.name]
+                if self._log is not None:
+                    tail = running.log_tail(3)
+                    self._log(running.name, f"[WARN] it has ended with exit code {code}, the graph goes on:\n{tail}")
+                continue
             may_respawn = self._respawn and not running.node.ends_graph and self._bring_up is not None
             if not (may_respawn and self._bring_up.restart(running.name)):
                 raise GraphError(f"{running.name} has ended with exit code {code}:\n{running.log_tail()}")

@@ -184,6 +184,14 @@ def _viewing_arguments(beside_pose_node: bool) -> tuple[Argument, ...]:
         Argument("network", LOCAL, NETWORK_DESCRIPTION, NETWORKS),
         Argument("log_level", "info", "Least severe messages that the nodes log.", LOG_LEVELS),
         Argument("rviz", "true", "Start RViz with robot model, frames, markers and annotated image.", BOOLEANS),
+        Argument("view", "false", "Start viewer_node, which shows the graph in a web browser.", BOOLEANS),
+        Argument(
+            "view_host",
+            "",
+            "Address to serve the viewer's page at; with another than 127.0.0.1 everybody who reaches it sees the "
+            "camera's pictures; empty: as the parameter file says, else 127.0.0.1.",
+        ),
+        Argument("view_port", "", "Port of the viewer's page; empty: as the parameter file says, else 8080."),
         Argument(
             "robot_state_publisher",
             "",
@@ -274,8 +282,14 @@ def _common_arguments() -> tuple[Argument, ...]:
     )
 
 
+#: Where the pictures and their calibration come from.
+_IMAGE_TOPICS = (
+    ("image_raw", Given("image_topic")),
+    ("camera_info", Given("camera_info_topic", otherwise=Given("image_topic", camera_info_beside))),
+)
+
+
 def _pipeline_nodes() -> tuple[NodeProcess, ...]:
-    beside_images = Given("image_topic", camera_info_beside)
     return (
         NodeProcess(
             "pose_node",
@@ -298,7 +312,7 @@ def _pipeline_nodes() -> tuple[NodeProcess, ...]:
                 "ground_frame": Implied(_frame(MAP_FRAME, or_none=True), (When("static_transforms"),), over=MAP_FRAME),
                 **SIM_TIME,
             },
-            remappings=(("camera_info", Given("camera_info_topic", otherwise=beside_images)),),
+            remappings=_IMAGE_TOPICS[1:],
         ),
         NodeProcess(
             "keypoint_node",
@@ -353,6 +367,21 @@ def _viewing_nodes(beside_pose_node: bool) -> tuple[NodeProcess, ...]:
             arguments=("-d", Given("frame_prefix", RvizConfig, otherwise=str(shipped_rviz_config()))),
             when=(When("rviz"),),
             optional=True,
+            may_end=True,
+        ),
+        NodeProcess(
+            "viewer_node",
+            "viewer_node",
+            reads_params_file=beside_pose_node,
+            parameters={
+                "host": Given("view_host"),
+                "port": Given("view_port", int),
+                "map_frame": _frame(MAP_FRAME, or_none=True),
+                **SIM_TIME,
+            },
+            remappings=_IMAGE_TOPICS if beside_pose_node else (),
+            when=(When("view"),),
+            modules=("viser",),
             may_end=True,
         ),
     )

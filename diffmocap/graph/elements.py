@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import Any
 
 from diffmocap.errors import SettingsError
@@ -101,6 +103,7 @@ class NodeProcess:
         when: starts only where all of these hold.
         ends_graph: where it holds, the graph has done its work when this process ends by itself.
         optional: left out, with a warning, where its package is not installed.
+        modules: Python modules that it imports and that an environment may lack: it is then left out, with a warning.
         may_end: the graph goes on when it ends; a window that the user closes.
         may_wait: where it cannot be configured the graph waits until somebody configures it: a camera may be
             plugged in later.
@@ -117,8 +120,19 @@ class NodeProcess:
     when: tuple[When, ...] = ()
     ends_graph: When | bool = False
     optional: bool = False
+    modules: tuple[str, ...] = ()
     may_end: bool = False
     may_wait: bool = False
+
+    def lacks(self) -> str:
+        """What to do about the :attr:`modules` that this Python does not have; empty where it has all."""
+        missing = [name for name in self.modules if find_spec(name) is None]
+        if not missing:
+            return ""
+        return (
+            f"{self.name} needs {', '.join(missing)}: pip install {' '.join(missing)} in the environment of "
+            f"{sys.executable} (`diffmocap doctor` says all that is missing)"
+        )
 
 
 @dataclass(frozen=True)

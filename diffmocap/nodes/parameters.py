@@ -22,6 +22,9 @@ from rclpy.parameter import Parameter
 from diffmocap.errors import DiffmocapError, SettingsError
 from diffmocap.settings import Setting, value_at
 
+#: What a descriptor says in words, as there is no field for it.
+_CHOICES, _NOT_LIVE = "one of: ", "takes effect at configure"
+
 
 @dataclass(frozen=True)
 class NodeParameter:
@@ -72,8 +75,8 @@ class NodeParameter:
         setting = self.setting
         unit = f" [{setting.unit}]" if setting.unit else ""
         made = ParameterDescriptor(name=self.name, description=setting.description + unit, dynamic_typing=True)
-        notes = [f"one of: {', '.join(setting.choices)}"] if setting.choices else []
-        notes += [] if self.live else ["takes effect at configure"]
+        notes = [_CHOICES + ", ".join(setting.choices)] if setting.choices else []
+        notes += [] if self.live else [_NOT_LIVE]
         made.additional_constraints = "; ".join(notes)
         if setting.low is not None and isinstance(self.default, float):
             bounds = FloatingPointRange(from_value=float(setting.low), to_value=float(setting.high))
@@ -81,6 +84,17 @@ class NodeParameter:
         elif setting.low is not None:
             made.integer_range = [IntegerRange(from_value=int(setting.low), to_value=int(setting.high), step=1)]
         return made
+
+
+def choices_of(descriptor: ParameterDescriptor) -> tuple[str, ...]:
+    """The values that a parameter's descriptor, made here, admits; empty for any."""
+    notes = descriptor.additional_constraints.split("; ")
+    return next((tuple(note.removeprefix(_CHOICES).split(", ")) for note in notes if note.startswith(_CHOICES)), ())
+
+
+def is_live(descriptor: ParameterDescriptor) -> bool:
+    """Whether the parameter of such a descriptor may change while its node is configured."""
+    return _NOT_LIVE not in descriptor.additional_constraints.split("; ")
 
 
 def own(

@@ -50,6 +50,7 @@ from diffmocap.nodes.pose.step_budget import StepBudget, refinement_end_ms
 from diffmocap.nodes.pose.track_report import TrackReport
 from diffmocap.nodes.pose.track_watch import TrackWatch
 from diffmocap.nodes.run import ManagedNode, run
+from diffmocap.nodes.static_frames import STATIC_FRAMES
 from diffmocap.nodes.worker import LatestWorker
 from diffmocap.output.tracking_state import TrackingState, TrackStatus
 from diffmocap.pipeline import Outcome, PosePipeline, PoseResult, load_lifter
@@ -57,8 +58,6 @@ from diffmocap.pipeline import Outcome, PosePipeline, PoseResult, load_lifter
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: What a pose costs is decided by these; one that takes longer than this when they change is not waited for [s].
 COSTLY, LONG_S = {"steps", "hypotheses", "sampler", "guidance", "budget_ms"}, 0.5
-#: Every publisher of static transforms has said something at some time.
-STATIC_FRAMES = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class PoseNode(ManagedNode):

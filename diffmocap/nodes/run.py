@@ -12,6 +12,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
+from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
@@ -132,7 +133,39 @@ class ManagedNode(LifecycleNode):
         return True
 
 
-def run(make_node: Callable[[], ManagedNode], args: Sequence[str] | None = None) -> int:
+class PlainNode(Node):
+    """A node without a lifecycle, which works from its start: of what the graph does not depend on.
+
+    Its members are those of :class:`ManagedNode` of the same names.
+    """
+
+    def __init__(self, name: str, parameters: Sequence[NodeParameter]) -> None:
+        super().__init__(name)
+        self.exit_request: Future = Future()
+        self.parameters = Parameters(
+            self,
+            parameters,
+            locked=lambda: True,  # what takes effect at the start only has
+            validate=self.validate,
+            changed=self.parameters_changed,
+        )
+
+    def validate(self, values: dict[str, Any]) -> None:
+        """Refuses combinations of parameters by raising a DiffmocapError; also runs at the start."""
+
+    def parameters_changed(self, names: set[str]) -> None:
+        """Takes over live changes; runs on the executor's thread after they were accepted."""
+
+    def request_exit(self, code: int = 0) -> None:
+        """Ends :func:`run` with this exit code."""
+        if not self.exit_request.done():
+            self.exit_request.set_result(code)
+
+    def close(self) -> None:
+        """Releases what the node holds, for the end of the process."""
+
+
+def run(make_node: Callable[[], ManagedNode | PlainNode], args: Sequence[str] | None = None) -> int:
     """Runs a node until SIGINT, SIGTERM or its own exit request; returns the exit code.
 
     One thread executes all callbacks: with 30 images a second several executor threads compete for

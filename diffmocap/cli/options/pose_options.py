@@ -16,6 +16,7 @@ from diffmocap.middleware.network import LOCAL, NETWORK_DESCRIPTION, NETWORKS
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.known_ground import CameraPlacement
 from diffmocap.refinement.stream.settings import LiveSettings
+from diffmocap.viewer.settings import ViewerSettings
 
 _LIFTING, _LIVE, _PLACEMENT, _CAPTURE = LiftingSettings(), LiveSettings(), CameraPlacement(), CaptureSettings()
 #: Parameters of pose_node of the same names.
@@ -38,6 +39,9 @@ CAMERA_ROLL = SettingOption(
 TASK_FILE = SettingOption("--task-file", DetectorSettings(), "task_file", "FILE", "the shipped one")
 MIRROR = SettingOption("--mirror", _CAPTURE, "mirror")
 FPS = SettingOption("--fps", _CAPTURE, "fps", "HZ")
+_VIEWER = ViewerSettings()
+VIEW_HOST = SettingOption("--view-host", _VIEWER, "host", "ADDRESS")
+VIEW_PORT = SettingOption("--view-port", _VIEWER, "port", "N")
 
 
 def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
@@ -138,6 +142,20 @@ def camera_parameters(args: argparse.Namespace) -> dict[str, Any]:
     if args.calibration is not None:
         load_calibration(args.calibration)
         parameters["calibration_file"] = str(args.calibration.expanduser().resolve())
+    return parameters
+
+
+def viewer_parameters(args: argparse.Namespace) -> dict[str, Any]:
+    """Parameters of viewer_node for these options.
+
+    Raises:
+        SettingsError: a port outside its range.
+    """
+    parameters: dict[str, Any] = {
+        option.path: value for option in (VIEW_HOST, VIEW_PORT) if (value := option.value(args)) is not None
+    }
+    if args.body_model is not None:
+        parameters["body_model"] = str(args.body_model.resolve())
     return parameters
 
 

@@ -64,7 +64,11 @@ def installed(graph: Graph, warn: Callable[[str], None]) -> Graph:
     left_out = [node.package for node in graph.nodes if node.optional and _prefix(node.package) is None]
     for package in left_out:
         warn(f"{package} is not installed and is left out. {_how_to_install([package])}")
-    graph = replace(graph, nodes=tuple(node for node in graph.nodes if node.package not in left_out))
+    for node in graph.nodes:
+        if lacking := node.lacks():
+            warn(f"{lacking}. It is left out")
+    there = tuple(node for node in graph.nodes if node.package not in left_out and not node.lacks())
+    graph = replace(graph, nodes=there)
     for package, executable in _executables(graph):
         path = Path(_prefix(package), "lib", package, executable)
         if not path.is_file():

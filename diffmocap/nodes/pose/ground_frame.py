@@ -4,51 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import roma
-import torch
-from geometry_msgs.msg import TransformStamped
-from tf2_msgs.msg import TFMessage
-
 from diffmocap.errors import SettingsError
 from diffmocap.nodes.pose.physics_parameters import AUTO, MOTION, PARAMETERS, TF
+from diffmocap.nodes.static_frames import StaticFrames
 from diffmocap.refinement.stream.known_ground import KnownGround
-
-
-class StaticFrames:
-    """The tree of /tf_static. Moving frames are left out: the refinement takes the camera to stand still."""
-
-    def __init__(self) -> None:
-        self._parents: dict[str, tuple[str, np.ndarray]] = {}
-        self.version = 0  #: grows with every message
-
-    def receive(self, message: TFMessage) -> None:
-        """Transforms of one publisher; the newest of a child frame counts. What is no transform is left out."""
-        for transform in message.transforms:
-            matrix = _matrix(transform)
-            if matrix is not None:
-                child, parent = transform.child_frame_id.lstrip("/"), transform.header.frame_id.lstrip("/")
-                self._parents[child] = (parent, matrix)
-        self.version += 1
-
-    def transform(self, target: str, source: str) -> np.ndarray | None:
-        """``T_target_source`` [4, 4], which takes points of the source frame into the target's; None: no connection."""
-        above_source, above_target = self._to_root(source.lstrip("/")), self._to_root(target.lstrip("/"))
-        common = next((frame for frame in above_source if frame in above_target), None)
-        if common is None:
-            return None
-        return np.linalg.inv(above_target[common]) @ above_source[common]
-
-    def _to_root(self, frame: str) -> dict[str, np.ndarray]:
-        """Every frame above this one, itself first, with ``T_above_frame``."""
-        found, matrix = {frame: np.eye(4)}, np.eye(4)
-        while frame in self._parents:
-            frame, step = self._parents[frame]
-            if frame in found:
-                break  # a loop is no tree
-            matrix = step @ matrix
-            found[frame] = matrix
-        return found
 
 
 class GroundFrame:
@@ -89,16 +48,3 @@ class GroundFrame:
         elif wanted == TF:
             self.missing = f"no '{frame}' -> '{optical_frame}' on /tf_static: the ground is sought in the motion"
         return KnownGround()
-
-
-def _matrix(transform: TransformStamped) -> np.ndarray | None:
-    """[4, 4] of a transform; None where its numbers are none."""
-    q, t = transform.transform.rotation, transform.transform.translation
-    xyzw, xyz = torch.tensor([q.x, q.y, q.z, q.w], dtype=torch.float64), np.array([t.x, t.y, t.z])
-    length = float(xyzw.norm())
-    if not (np.isfinite(xyz).all() and 0.5 < length < 2.0):
-        return None
-    matrix = np.eye(4)
-    matrix[:3, :3] = roma.unitquat_to_rotmat(xyzw / length).numpy()
-    matrix[:3, 3] = xyz
-    return matrix
