@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from diffmocap import __version__
 from diffmocap.cli import calibrate, demo, doctor, evaluate, live, models
-from diffmocap.cli.motions import export, reconstruct
+from diffmocap.cli.motions import export, reconstruct, view
 from diffmocap.errors import DiffmocapError
 
 DESCRIPTION = """\
@@ -42,7 +42,7 @@ ADVICE = {
     errno.EACCES: "; choose a folder that can be written",
     errno.EPERM: "; choose a folder that can be written",
 }
-COMMANDS = (demo, live, reconstruct, export, calibrate, evaluate, models, doctor)
+COMMANDS = (demo, live, reconstruct, export, view, calibrate, evaluate, models, doctor)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -29,6 +29,7 @@ class Motion:
         tracked: [T] bool, whether the person was seen; elsewhere the motion is bridged.
         contacts: [T, P] bool, which contact points of the body touch the floor.
         name, subject: labels, empty where there are none.
+        start_s: when its first frame is, in the video that it is of [s].
 
     Raises:
         MotionFileError: a tensor has another shape or values that are not finite, or the frame is unknown.
@@ -44,6 +45,7 @@ class Motion:
     contacts: torch.Tensor | None = None
     name: str = ""
     subject: str = ""
+    start_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.fps <= 1000.0:

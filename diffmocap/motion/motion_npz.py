@@ -58,6 +58,7 @@ def write_motion(path: str | Path, motion: Motion, body: BodyModel) -> None:
         "frame": np.array(motion.frame),
         "name": np.array(motion.name),
         "subject": np.array(motion.subject),
+        "start_time": np.array(float(motion.start_s)),
     }
     if motion.keypoints is not None:
         arrays["keypoints2d"] = motion.keypoints[..., :2].numpy()
@@ -142,4 +143,6 @@ def _with_the_rest(motion: Motion, data: ArrayArchive) -> Motion:
     for key in ("name", "subject"):
         if key in data:
             changes[key] = data.text(key)
+    if "start_time" in data:
+        changes["start_s"] = data.number("start_time")
     return replace(motion.in_frame(data.text("frame")), **changes)

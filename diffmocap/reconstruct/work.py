@@ -137,7 +137,7 @@ def as_motion(found: ReconstructedMotion, name: str, world: bool) -> Motion:
     """As it is kept in a file, in the world frame or in the camera's."""
     motion = Motion(
         found.fps, found.rotations, found.pelvis, found.betas, "optical", found.keypoints, found.tracked,
-        found.contacts, name,
+        found.contacts, name, start_s=found.first / found.fps,
     )  # fmt: skip
     if not world:
         return motion
