@@ -63,7 +63,7 @@ class Player:
         self._words = gui.add_markdown("")
         self._slider = gui.add_slider("Frame", 0, max(len(motion) - 1, 1), 1, 0)
         self._button = gui.add_button("Pause")
-        self._speed = gui.add_dropdown("Speed", SPEEDS, "1")
+        self._speed = gui.add_dropdown("Speed", SPEEDS, initial_value="1")
         self._picture = None
         self.playing = True
         self._button.on_click(lambda _: self.play(not self.playing))
@@ -107,7 +107,7 @@ class Player:
         if self._picture_at is None or (image := self._picture_at(frame)) is None:
             return
         if self._picture is None:
-            self._picture = self._server.gui.add_image(image, "Video", format="jpeg", jpeg_quality=75)
+            self._picture = self._server.gui.add_image(image, label="Video", format="jpeg", jpeg_quality=75)
         else:
             self._picture.image = image
 
