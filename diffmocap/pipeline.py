@@ -333,10 +333,12 @@ class PosePipeline:
         status = judged.status
         if judged.begins:
             self._motion.restart()
-        # A lag that has just been set gives poses from before the last sample.
-        if refined is None or not self._motion.precedes(refined.tracked.poses.stamp_ns):
+        # Later samples may have been predicted, or a lag has just been set.
+        late = refined is not None and not self._motion.precedes(refined.tracked.poses.stamp_ns)
+        if refined is None or late:
             self._person.delayed(status)
-            return PoseResult(Outcome.DELAYED, keypoints.stamp_ns, stopwatch.stop(), track=status)
+            outcome = Outcome.STALE if late else Outcome.DELAYED
+            return PoseResult(outcome, keypoints.stamp_ns, stopwatch.stop(), track=status)
         tracked = refined.tracked
         state = replace(refined.state, stamp_ns=tracked.poses.stamp_ns)
 

@@ -213,7 +213,7 @@ class PoseNode(ManagedNode):
                 header = Header(stamp=stamp_from_ns(result.stamp_ns), frame_id=frame)
                 self._publish(result, header)
                 self._motion_report.tell(result, p["profile"])
-                if result.tracking_state is not TrackingState.PREDICTED:
+                if not result.motion.predicted:
                     self._measure(result, keypoints.stamp_ns, arrival.steady_s, started_s)
             self._tell_track(result, frame, keypoints.stamp_ns, arrival.steady_s)
         except AbandonedError:

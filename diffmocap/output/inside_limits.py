@@ -4,7 +4,8 @@ Of the solutions of a rotation, (a, b, c), (a + pi, pi - b, c + pi) and whole tu
 middle angles are limited to less than 90 degrees: the principal one. So angles never wind, and a pose says by itself
 which angles it has. Where it is outside, the nearest rotation that is inside is sought joint by joint: the trace that
 the distance of two rotations is made of is a cosine of each single angle, whose best value in an interval is known, so
-one angle after the other is set to it (coordinate ascent), from both solutions and from the angles of the pose before.
+one angle after the other is set to it (coordinate ascent): from both solutions, the corners of the range, and the
+angles of the pose before.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class MotionSample:
 
     Attributes:
         stamp_ns: of the sample.
-        state: the pose, made of the angles and the root; of a predicted one, covariances and contacts are the last.
+        state: the pose, made of the angles and the root; covariances of a predicted one are the last.
         angles, velocities, accelerations: [69] rad, rad/s, rad/s^2. An acceleration is that since the last sample.
         pelvis_velocity: [3] m/s, root_angular_velocity: [3] rad/s, both in the axes of the optical frame.
         efforts: [69] N m inside the URDF's limits; None where there are none.
@@ -188,8 +188,11 @@ class OutputMotion:
         self._root.rest(dt_s, left_s, _of_root(limits))
         self._target = None  # what comes next need not continue what came before
         self._gate.reset()
-        # The last forces are not those of this pose.
-        state = replace(last.state, stamp_ns=stamp_ns, physics=None)
+        # The last forces and losses are not those of this pose.
+        nan = float("nan")
+        state = replace(
+            last.state, stamp_ns=stamp_ns, physics=None, contacts=(), loss_before=nan, loss_after=nan, fallback=""
+        )
         return self._sample(state, predicted=True)
 
     def _continues(self, state: BodyState) -> bool:

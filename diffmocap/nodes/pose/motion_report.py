@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from diffmocap.nodes.health.diagnostics import Diagnostics
-from diffmocap.output.tracking_state import TrackingState
 from diffmocap.pipeline import PoseResult
 
 
@@ -18,10 +17,9 @@ class MotionReport:
     def tell(self, result: PoseResult, profile: str) -> None:
         """One published sample."""
         d, sample = self._diagnostics, result.motion
-        predicted = result.tracking_state is TrackingState.PREDICTED
         d.set("profile", profile)
-        d.set("motion", "predicted" if predicted else "bridging" if sample.bridging else "following")
-        d.count("predicted", int(predicted))
+        d.set("motion", "predicted" if sample.predicted else "bridging" if sample.bridging else "following")
+        d.count("predicted", int(sample.predicted))
         d.count("bridging", int(sample.bridging))
         d.count("joints_waited", sample.waited)
         d.count("joints_outside_limits", sample.outside)
