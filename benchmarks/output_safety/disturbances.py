@@ -35,7 +35,7 @@ def exchanged_sides(stream: Stream, seed: int, share: float = 0.04, legs_alone: 
     keypoints = [reordered(k, order) if w else k for k, w in zip(stream.keypoints, wrong, strict=True)]
     what = "left and right leg" if legs_alone else "left and right"
     name = f"{stream.name}, {'legs' if legs_alone else 'sides'} exchanged, seed {seed}"
-    return stream.disturbed_by(name, f"{what} exchanged in {share:.0%} of the images, seed {seed}", keypoints, ~wrong)
+    return stream.disturbed_by(name, f"{what} exchanged in {share:.0%} of the images", keypoints, ~wrong)
 
 
 def outliers(stream: Stream, count: int, seed: int, every: int = 15, size: tuple[float, float] = (0.5, 1.5)) -> Stream:

@@ -2,9 +2,9 @@
 
 Differences are between samples that follow each other on the topic, over the time between their stamps. Where it was
 told that the second does not continue the first (another track, or a state in between in which nobody is tracked), the
-pair is left out, and its jump is ``jump_told``. After a silence longer than :data:`~.published.MAX_GAP_S` that nobody
-was told of, a jump counts whole, as a follower meets it in one message; all other jumps and turns are scaled to the
-time of one frame at 30 Hz.
+pair is left out, and its jump is ``jump_told``. After a silence of more than 0.5 s that nobody was told of, a jump
+counts whole, as a follower meets it in one message; all other jumps and turns are scaled to the time of one frame at
+30 Hz (so that a turn can be more than half a circle).
 
 *Velocity mismatch*: of a joint between two samples, by how much the mean of its two velocities is off the difference of
 its two positions over the time between their stamps. It is zero where the velocity changes evenly between both, and

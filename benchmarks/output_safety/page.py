@@ -91,7 +91,10 @@ def page(
     lines += ["Bold: more than is asked. `lifted alone` and `frozen` do nothing for safety, or nothing else.", ""]
     lines += _summary(rows)
     lines += ["", "The stream behind each maximum:", "", *_worst(rows), "", "## The streams", ""]
-    lines += [f"- {s.name}: {s.what}" for s in streams]
+    names: dict[str, list[str]] = {}
+    for s in streams:
+        names.setdefault(s.what, []).append(s.name)
+    lines += [f"- {'; '.join(same)}: {what}" for what, same in names.items()]
     for name, figures in by_stream.items():
         lines += ["", f"### {name}", "", *stream_table(figures)]
     return lines
