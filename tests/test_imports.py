@@ -29,8 +29,11 @@ LIGHT_PARTS = (
 )  # fmt: skip
 LIGHT_PACKAGES = {"diffmocap", "numpy", "roma", "safetensors", "torch"}
 
-#: Run by hand with `python -m`, and imported by nothing.
-PROGRAMS = {Path("diffmocap/body/convert_smpl.py"), Path("training/lifting/ship.py"), Path("training/optim/ship.py")}
+#: Run as programs, by hand with `python -m` or inside Blender, and imported by nothing.
+PROGRAMS = {
+    Path("diffmocap/body/convert_smpl.py"), Path("diffmocap/motion/export/blender_fbx.py"),
+    Path("training/lifting/ship.py"), Path("training/optim/ship.py"),
+}  # fmt: skip
 
 #: Light by its room, but only what reads YAML imports it.
 YAML_READER = Path("diffmocap/files/yaml_file.py")

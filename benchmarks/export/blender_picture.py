@@ -18,7 +18,7 @@ from mathutils import Vector
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from blender_joints import frames_of, load  # noqa: E402  # there is no package inside Blender
 
-SIZE, SAMPLES = 420, 12
+SIZE, SAMPLES = 420, 16
 
 
 def main(path: str, fps: float, out: str, shares: list[float]) -> None:
@@ -32,7 +32,9 @@ def main(path: str, fps: float, out: str, shares: list[float]) -> None:
     scene.world = bpy.data.worlds.new("sky")
     scene.world.use_nodes = True
     scene.world.node_tree.nodes["Background"].inputs[0].default_value = (0.75, 0.82, 0.9, 1.0)
+    scene.view_settings.view_transform = "Standard"
     bpy.ops.mesh.primitive_plane_add(size=30.0)
+    paint(bpy.context.object, (0.35, 0.37, 0.4, 1.0))
     sun = bpy.data.objects.new("sun", bpy.data.lights.new("sun", "SUN"))
     sun.data.energy, sun.rotation_euler = 3.0, (math.radians(40), 0.0, math.radians(30))
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
@@ -46,13 +48,22 @@ def main(path: str, fps: float, out: str, shares: list[float]) -> None:
         scene.frame_set(frame)
         hips = armature.matrix_world @ armature.pose.bones[0].head
         centre = Vector((hips.x, hips.y, 0.9))
-        camera.location = centre + Vector((1.4, -4.0, 0.9))
+        camera.location = centre + Vector((1.1, -3.1, 0.7))
         camera.rotation_euler = (centre - camera.location).to_track_quat("-Z", "Y").to_euler()
         sticks = [] if skinned else draw_sticks(armature)
         scene.render.filepath = f"{out}-{frame}.png"
         bpy.ops.render.render(write_still=True)
         for stick in sticks:
             bpy.data.objects.remove(stick)
+
+
+def paint(thing: bpy.types.Object, colour: tuple[float, float, float, float]) -> None:
+    """Gives an object one matt colour."""
+    material = bpy.data.materials.new("matt")
+    material.use_nodes = True
+    surface = material.node_tree.nodes["Principled BSDF"].inputs
+    surface["Base Color"].default_value, surface["Roughness"].default_value = colour, 0.9
+    thing.data.materials.append(material)
 
 
 def draw_sticks(armature: bpy.types.Object) -> list[bpy.types.Object]:
@@ -66,6 +77,7 @@ def draw_sticks(armature: bpy.types.Object) -> list[bpy.types.Object]:
                 radius=0.018, depth=along.length, location=(head + tail) / 2,
                 rotation=along.to_track_quat("Z", "Y").to_euler(),
             )  # fmt: skip
+            paint(bpy.context.object, (0.9, 0.25, 0.03, 1.0))
             sticks.append(bpy.context.object)
     return sticks
 
