@@ -52,7 +52,7 @@ from diffmocap.nodes.pose.track_watch import TrackWatch
 from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.nodes.static_frames import STATIC_FRAMES
 from diffmocap.nodes.worker import LatestWorker
-from diffmocap.output.tracking_state import TrackingState, TrackStatus
+from diffmocap.output.tracking_state import TrackStatus
 from diffmocap.pipeline import Outcome, PosePipeline, PoseResult, load_lifter
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
