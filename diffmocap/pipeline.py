@@ -23,6 +23,7 @@ from diffmocap.device import resolve_device
 from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.confidence import without_uncertain
 from diffmocap.keypoints.keypoint_history import KeypointHistory
+from diffmocap.keypoints.keypoint_outliers import KeypointOutliers, KeypointOutlierSettings
 from diffmocap.keypoints.settings import SideSettings
 from diffmocap.keypoints.side_exchange import SideKeeper
 from diffmocap.lifting.lifter import Lifter
@@ -67,6 +68,7 @@ class PipelineSettings:
     """
 
     sides: SideSettings = field(default_factory=SideSettings)
+    outliers: KeypointOutlierSettings = field(default_factory=KeypointOutlierSettings)
     lifting: LiftingSettings = field(default_factory=LiftingSettings)
     track: TrackSettings = field(default_factory=TrackSettings)
     gate: GateSettings = field(default_factory=GateSettings)
@@ -162,6 +164,7 @@ class PosePipeline:
         self._lifter = lifter
         self._refiner = refiner
         self._sides = SideKeeper()
+        self._outliers = KeypointOutliers()
         self._track = HypothesisTrack(body)
         self._past = KeypointHistory(PAST_LAGS_S)
         self._person = PersonTrack(body)
@@ -280,6 +283,7 @@ class PosePipeline:
             tick = Tick(0.0, restarted=True)
         if tick.restarted:
             self._sides.reset()
+            self._outliers.reset()
             self._past.reset()
             self._person.end()
             self._previous = None
@@ -290,7 +294,7 @@ class PosePipeline:
         before_image = self._sides.memory(), self._track.memory()
         self._track.settings = settings.track
         seen = _as_lifted(keypoints, intrinsics, settings.lifting.min_confidence)
-        seen = self._sides.keep(seen, settings.sides)
+        seen = self._outliers.without(self._sides.keep(seen, settings.sides), settings.outliers)
 
         past, up = self._past.before(seen.stamp_ns), settings.up
 
@@ -379,6 +383,7 @@ class PosePipeline:
 
     def _reset(self, camera_moved: bool = False) -> None:
         self._sides.reset()
+        self._outliers.reset()
         self._track.reset()
         self._past.reset()
         self._person.end()

@@ -31,8 +31,8 @@ AXIS_ORDERS = {
 #: Limits in degrees in the chain's order for the left and the middle joints, (low, high) an axis: anatomical ranges
 #: of motion, widened to hold the principal angles of 99.9 % of the training split's frames. (The ankle stops at
 #: 75 degrees: what lies beyond, in 0.3 % of the frames, are flipped feet of a few ballet and salsa takes.) Turns about
-#: x and z change their sign on the right side. An angle unwrapped over time may lie whole turns outside of these; what
-#: is published does not (:mod:`diffmocap.output.inside_limits`).
+#: x and z change their sign on the right side. An angle unwrapped over time may lie whole turns outside of these;
+#: what is published does not (:mod:`diffmocap.output.inside_limits`).
 LIMITS_DEG = {
     "hip": ((-130, 45), (-50, 50), (-35, 65)),
     "knee": ((-15, 155), (-25, 20), (-15, 15)),

@@ -73,6 +73,7 @@ GROUPS = {
         from_settings(DEFAULTS, "motion.robot_acceleration"),
         from_settings(DEFAULTS, "motion.robot_jerk"),
         from_settings(DEFAULTS, "motion.robot_pelvis_acceleration"),
+        from_settings(DEFAULTS, "outliers.leap", "outlier_leap"),
         from_settings(DEFAULTS, "motion.outlier_rad", "outlier_turn"),
         from_settings(DEFAULTS, "motion.predict_s", "predict_time"),
     ),
