@@ -45,12 +45,12 @@ class Size:
 SIZES = {
     "torch-cpu": Size("PyTorch, the build for CPUs", 192, 760),
     "torch-cuda": Size("PyTorch with CUDA", 3000, 5600),
-    "base": Size("MediaPipe, OpenCV, Numba, SciPy", 270, 1010),
+    "base": Size("MediaPipe, OpenCV, Numba, SciPy, viser", 282, 1060),
     "render": Size("PyBullet", 104, 295),
     "ros": Size("ROS 2", 75, 240),
     "train": Size("TensorBoard", 20, 56),
     "examples": Size("scikit-learn", 10, 56),
-    "test": Size("what tests need", 32, 154),
+    "test": Size("what tests need", 29, 138),
     "export": Size("USD, and readers of exported files", 35, 225),
 }
 #: Beside all that: pip's temporary copies, the compiled physics, generated messages.

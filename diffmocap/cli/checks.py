@@ -91,6 +91,7 @@ def all_checks() -> Iterator[Check]:
     yield robot()
     yield demo_clip()
     yield pybullet()
+    yield viewer()
     yield tensorboard()
     yield cameras()
     yield smpl()
@@ -302,6 +303,13 @@ def pybullet() -> Check:
             return Check("PyBullet", "note", f"{absent}; there are wheels for Python 3.11 alone")
         return Check("PyBullet", "note", absent, _pip("pybullet", "render"), Remedy(pip=("pybullet",)))
     return Check("PyBullet", "ok", f"{_version('pybullet')} (draws the demo's video)")
+
+
+def viewer() -> Check:
+    """viser serves the viewer's page."""
+    if find_spec("viser") is None:
+        return Check("viser", "note", "not installed: no `live --view`", _pip("viser"), Remedy(pip=("viser",)))
+    return Check("viser", "ok", f"{_version('viser')} (serves `live --view`)")
 
 
 def tensorboard() -> Check:

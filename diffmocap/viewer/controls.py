@@ -64,15 +64,17 @@ class Controls:
 
     Args:
         gui: viser's.
+        container: that holds the controls, such as a tab.
         set_value: called with a parameter's name and the value that the user chose, from a thread of viser's.
     """
 
-    def __init__(self, gui: Any, set_value: Callable[[str, Any], None]) -> None:
-        self._gui, self._set_value = gui, set_value
+    def __init__(self, gui: Any, container: Any, set_value: Callable[[str, Any], None]) -> None:
+        self._gui, self._container, self._set_value = gui, container, set_value
         self._lock = threading.Lock()
         self._handles: dict[str, Any] = {}
         self._folders: list[Any] = []
-        self._note = gui.add_markdown("*waiting for pose_node*")
+        with container:
+            self._note = gui.add_markdown("*waiting for pose_node*")
 
     @property
     def names(self) -> list[str]:
@@ -82,7 +84,7 @@ class Controls:
     def offer(self, controls: Iterable[Control]) -> None:
         """Makes the controls, in place of those that there were."""
         found = {control.name: control for control in controls if control.settable}
-        with self._lock:
+        with self._lock, self._container:
             for folder in self._folders:
                 folder.remove()
             self._folders, self._handles = [], {}

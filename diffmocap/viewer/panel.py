@@ -47,8 +47,7 @@ class Panel:
                 Plot(gui, "Latency", "ms", [stage.label for stage in STAGES], self.latencies),
                 Plot(gui, "Standard deviation of joints", "degrees", list(LIMBS), self.deviations),
             ]
-        with tabs.add_tab("Parameters"):
-            self.controls = Controls(gui, set_value)
+        self.controls = Controls(gui, tabs.add_tab("Parameters"), set_value)
 
     def update(self, status: Status, now_s: float) -> None:
         """Shows the state and the curves as they are."""

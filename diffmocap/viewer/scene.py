@@ -27,9 +27,9 @@ BACKGROUND = (36, 39, 45)
 #: Length of a force's arrow [m/N], as of the markers: a person's weight is most of a metre.
 FORCE_LENGTH = 1e-3
 #: Of the drawn camera: the depth of its picture [m].
-FRUSTUM_M = 0.5
+FRUSTUM_M = 0.45
 #: From where a person is looked at first: from behind the camera and beside it, a little from above [m, world axes].
-FIRST_VIEW = np.array([-3.5, -1.9, 0.9])
+FIRST_VIEW = np.array([-2.9, -2.5, 0.8])
 #: Vertical field of view of who looks at the page.
 VIEW_FOV_RAD = np.deg2rad(45.0)
 #: The pelvis of somebody who stands where nobody is known yet [m, world].

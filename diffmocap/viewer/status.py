@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from textwrap import shorten
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from diffmocap.viewer.pose import Tracking, ViewedPose
 
 #: Without a pose for so long, what is drawn is old [s].
 STALE_S = 0.5
+#: Of what a node says; all of it is on /diagnostics.
+MOST_LETTERS = 150
 GREEN, YELLOW, ORANGE, RED, GREY = "#3fb27f", "#d9b44a", "#e8843c", "#e5484d", "#8b929c"
 _STATES = {
     Tracking.SEARCHING: ("searching", GREY),
@@ -72,7 +75,8 @@ def status_html(status: Status) -> str:
     for node, found in sorted(health.items()):
         if found.level:
             shade = RED if found.level > 1 else YELLOW
-            lines.append(f'<div style="color:{shade}"><b>{escape(node)}</b>: {escape(found.message)}</div>')
+            text = shorten(found.message, MOST_LETTERS, placeholder=" ...")
+            lines.append(f'<div style="color:{shade}"><b>{escape(node)}</b>: {escape(text)}</div>')
     if status.stale and not any(found.level for found in health.values()):
         lines.append(f'<div style="color:{GREY}">{escape(_why_silent(health))}</div>')
     return f'<div style="padding:0 0.75em 0.4em;font-size:0.85em;line-height:1.5">{"".join(lines)}</div>'

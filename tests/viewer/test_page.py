@@ -209,6 +209,8 @@ def test_a_control_is_made_for_each_kind_of_parameter_and_tells_what_its_user_se
             Control("physics_weights.slip", 1.0, low=0.0, high=100.0),
         ]
     )
+    folders = {handle._impl.parent_container_id for handle in controls._folders}
+    assert folders == {controls._container._id}, "below their tab"
     kinds = {name: type(handle).__name__ for name, handle in controls._handles.items()}
     assert kinds == {
         "steps": "GuiSliderHandle", "guidance": "GuiSliderHandle", "budget_ms": "GuiNumberHandle",
