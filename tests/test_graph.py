@@ -474,3 +474,23 @@ def test_reading_the_description_needs_neither_ros_nor_torch(repo_root):
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=repo_root, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_viewer_starts_where_it_is_asked_for_and_may_be_missing(name, monkeypatch):
+    assert "viewer_node" not in by_name(GRAPHS[name]().resolve(COMPLETE[name]))
+    given = COMPLETE[name] | {"view": "true", "view_port": "8123", "frame_prefix": "alice/"}
+    viewer = by_name(GRAPHS[name]().resolve(given))["viewer_node"]
+    assert viewer.parameters["port"] == 8123 and viewer.parameters["map_frame"] == "alice/map"
+    assert "host" not in viewer.parameters and viewer.may_end and not viewer.lifecycle
+    monkeypatch.setattr("diffmocap.graph.elements.find_spec", lambda module: None)
+    assert "pip install viser" in viewer.lacks()
+    monkeypatch.setattr("diffmocap.graph.elements.find_spec", lambda module: object())
+    assert viewer.lacks() == ""
+
+
+def test_the_viewer_gets_the_images_that_keypoints_are_found_in():
+    given = {"view": True, "image_topic": "/usb_cam/image_raw", "camera": False}
+    nodes = by_name(description.webcam().resolve(given))
+    assert ("image_raw", "/usb_cam/image_raw") in nodes["viewer_node"].remappings
+    assert set(nodes["pose_node"].remappings) < set(nodes["viewer_node"].remappings)

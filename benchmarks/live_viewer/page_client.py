@@ -33,7 +33,7 @@ class PageClient:
         self._unpack = zstandard.ZstdDecompressor()
         self._connection: ClientConnection = connect(
             address.replace("http://", "ws://"), origin=origin, subprotocols=[f"viser-v{viser.__version__}"],
-            max_size=None, compression=None, open_timeout=60.0, ping_interval=None, max_queue=1,
+            max_size=None, compression=None, open_timeout=60.0, ping_interval=None, max_queue=1, proxy=None,
         )  # fmt: skip
         self.send(_CAMERA)
 

@@ -49,7 +49,7 @@ class Browser:
         self.complaints: list[str] = []
         self._numbers = itertools.count(1)
         try:
-            self._socket = connect(self._target(), max_size=None, open_timeout=60)
+            self._socket = connect(self._target(), max_size=None, open_timeout=60, proxy=None)
             for domain in ("Page", "Network", "Runtime"):
                 self.call(f"{domain}.enable")
             screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
