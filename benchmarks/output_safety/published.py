@@ -14,7 +14,7 @@ from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.confidence import without_uncertain
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.settings import LiftingSettings
-from diffmocap.pipeline import PosePipeline, PoseResult
+from diffmocap.pipeline import Outcome, PosePipeline, PoseResult
 
 #: Longer than this without a pose ends a track by default [s].
 MAX_GAP_S = 0.5
@@ -71,6 +71,8 @@ def run(pipeline: PosePipeline, stream: Stream) -> Published:
         except DiffmocapError as error:
             errors[str(error)] = errors.get(str(error), 0) + 1
             continue
+        if result.outcome is Outcome.STALE:
+            continue  # no message comes of it
         state, known = _told_of(result)
         quiet |= state in (SEARCHING, LOST)
         if result.state is None:
