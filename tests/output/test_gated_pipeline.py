@@ -67,7 +67,8 @@ def test_a_refused_image_leaves_no_trace(make):
             assert (garbage.tracking_state, garbage.track_id) == (S.TRACKED, 1)
             continue
         a, b = with_garbage.step(image(i), INTRINSICS), without.step(image(i), INTRINSICS)
-        assert a.outcome is b.outcome and a.track == b.track
+        assert a.outcome is b.outcome and a.track_id == b.track_id and a.track.events == b.track.events
+        assert a.track.confidence == pytest.approx(b.track.confidence, abs=5e-3), "time passes all the same"
         assert torch.equal(a.state.rotations, b.state.rotations) and torch.equal(a.state.pelvis, b.state.pelvis)
         assert np.array_equal(a.joint_velocities, b.joint_velocities) and np.array_equal(a.root_twist, b.root_twist)
         before = with_garbage._lifter.previous[-1], without._lifter.previous[-1]
