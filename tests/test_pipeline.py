@@ -491,7 +491,7 @@ def test_physics_gives_velocities_efforts_and_where_asked_a_lag(body):
     physics = PhysicsSettings(True, live, ground=KnownGround.from_camera(0.9, 0.0))
     unseen = replace(keypoints(0), confidence=np.zeros(25, np.float32))
     for lag in (0, 3):
-        settings = PipelineSettings(refinement=replace(physics, live=replace(live, lag_frames=lag)))
+        settings = PipelineSettings(refinement=replace(physics, live=replace(live, lag_frames=lag)), gate=UNGATED)
         pipeline = PosePipeline(KnownLifter(pose), PhysicsRefiner(body), body, settings)
         pipeline._lifter.lift = lambda seen, *rest, lift=pipeline._lifter.lift, **told: lift(
             replace(seen, confidence=np.ones(25, np.float32)), *rest, **told

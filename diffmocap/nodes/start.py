@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from diffmocap.middleware.heaps import limit_heaps
 from diffmocap.middleware.shared_memory import close_inherited_locks, remove_owned
 from diffmocap.nodes.interruption import take_signals
 
@@ -35,6 +36,7 @@ def start(name: str, args: Sequence[str] | None = None) -> int:
     """Runs a node of this package and ends the process; ``args`` as for ``rclpy.init``."""
     take_signals()
     close_inherited_locks()
+    limit_heaps()
     os.umask(0o077)  # what a camera sees concerns its user alone: log files, and files in shared memory
     try:
         main = importlib.import_module(f"diffmocap.nodes.{name}").main

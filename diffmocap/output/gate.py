@@ -116,7 +116,8 @@ class PersonGate:
         if followed is None:
             return self._look(pose, stamp_s, image_s, elsewhere, settings)
         reason = "elsewhere" if elsewhere else self._leap(followed, pose, stamp_s, settings)
-        if not reason and self._other is not None and _nearer(pose, self._other.pose, followed.pose):
+        leapt = self._other is not None and self._reason != "elsewhere"
+        if not reason and leapt and _nearer(pose, self._other.pose, followed.pose):
             reason = self._reason  # time alone makes no leap a motion
         if reason:
             return self._look_at_other(pose, stamp_s, image_s, reason, settings)
@@ -198,4 +199,5 @@ def measurements_of(pose: LiftedPose) -> Measurements:
     if seen.depth_m is not None and (known := visible & np.isfinite(seen.depth_m)).any():
         body_m = pose.keypoints_m[:, 2] - 0.5 * (pose.keypoints_m[_RIGHT_HIP, 2] + pose.keypoints_m[_LEFT_HIP, 2])
         depth_error_m = float(np.sqrt(np.mean(np.square(body_m[known] - seen.depth_m[known]))))
-    return Measurements(pose.fit_error, depth_error_m, float(seen.confidence[visible].mean()))
+    confidence = float(seen.confidence[visible].mean()) if visible.any() else 0.0
+    return Measurements(pose.fit_error, depth_error_m, confidence)

@@ -50,7 +50,7 @@ def no_person(pose: LiftedPose, settings: GateSettings) -> str:
     if not pose.fit_error <= settings.worst_fit:
         return "fit"
     points = seen.points_px[seen.confidence > 0]
-    if np.ptp(points, axis=0).max() < settings.least_size * min(seen.width, seen.height):
+    if not len(points) or np.ptp(points, axis=0).max() < settings.least_size * min(seen.width, seen.height):
         return "size"
     distance = np.linalg.norm(pose.pelvis)
     if not settings.nearest_m <= distance <= settings.farthest_m or pose.pelvis[2] <= 0.0:

@@ -102,7 +102,9 @@ def active(graph, weights, standing_px):
     """An active pose_node with a feed; its process as ``feed.process``."""
 
     def made(**parameters) -> Feed:
-        process = graph.start("pose_node", {"weights": str(weights), "budget_ms": 0.0, "gate": False, **parameters})
+        # On a busy machine keypoints come late, and an untrained network poses nobody.
+        given = {"weights": str(weights), "budget_ms": 0.0, "gate": False, "max_gap": 30.0, **parameters}
+        process = graph.start("pose_node", given)
         feed = Feed(graph, standing_px)
         feed.process = process
         graph.bring_up("pose_node")
@@ -239,7 +241,7 @@ def test_a_jump_of_the_person_starts_a_new_track_and_is_counted(graph, active) -
 def test_silence_is_told_as_lost_and_no_old_pose_is_published(graph, active) -> None:
     from diffmocap_msgs.msg import Keypoints2D
 
-    feed = active(physics=False, max_gap=0.3, gate=True, weights="")
+    feed = active(physics=False, max_gap=3.0, gate=True, weights="")
     diagnostics = graph.diagnostics()
     _, pose = [feed.pose() for _ in range(5)][-1]
     assert (pose.tracking_state, pose.track_id) == (pose.TRACKED, 1) and 0.88 < pose.confidence <= 1.0
@@ -268,7 +270,7 @@ def test_silence_is_told_as_lost_and_no_old_pose_is_published(graph, active) -> 
     assert "no keypoints for" in status["message"]
 
     feed.keypoints = graph.node.create_publisher(Keypoints2D, "keypoints", 10)
-    feed.stamp_ns += 2_000_000_000
+    feed.stamp_ns += 20_000_000_000
     feed.connect()
     _, pose = feed.pose()
     assert (pose.tracking_state, pose.track_id, pose.events) == (pose.TRACKED, 2, pose.EVENT_STARTED)
