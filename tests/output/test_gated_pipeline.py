@@ -63,14 +63,16 @@ def test_a_refused_image_leaves_no_trace(make):
     for i in range(30):
         if i in (10, 11, 20):
             garbage = with_garbage.step(image(i, by_px=500.0 if i != 20 else -300.0), INTRINSICS)
-            assert (garbage.outcome, garbage.refused, garbage.state) == (Outcome.REFUSED, "elsewhere", None)
-            assert (garbage.tracking_state, garbage.track_id) == (S.TRACKED, 1)
+            assert (garbage.outcome, garbage.refused) == (Outcome.REFUSED, "elsewhere")
+            assert (garbage.tracking_state, garbage.track_id) == (S.PREDICTED, 1) and garbage.motion.predicted
             continue
         a, b = with_garbage.step(image(i), INTRINSICS), without.step(image(i), INTRINSICS)
-        assert a.outcome is b.outcome and a.track_id == b.track_id and a.track.events == b.track.events
-        assert a.track.confidence == pytest.approx(b.track.confidence, abs=5e-3), "time passes all the same"
-        assert torch.equal(a.state.rotations, b.state.rotations) and torch.equal(a.state.pelvis, b.state.pelvis)
-        assert np.array_equal(a.joint_velocities, b.joint_velocities) and np.array_equal(a.root_twist, b.root_twist)
+        assert a.outcome is b.outcome and (a.tracking_state, a.track_id) == (b.tracking_state, b.track_id)
+        assert a.track.confidence == pytest.approx(b.track.confidence, abs=0.01)
+        assert torch.equal(a.tracked.poses.rotations, b.tracked.poses.rotations)
+        # The motion slowed down where it was predicted, and is soon back: within 70 mm, and 1 mm after five images.
+        off = float((a.state.pelvis - b.state.pelvis).abs().max())
+        assert off < (1e-3 if i < 10 or i in (*range(17, 20), *range(26, 30)) else 0.07)
         before = with_garbage._lifter.previous[-1], without._lifter.previous[-1]
         assert (before[0] is None) == (before[1] is None) == (i == 0)
         assert i == 0 or before[0].stamp_ns == before[1].stamp_ns
@@ -78,8 +80,11 @@ def test_a_refused_image_leaves_no_trace(make):
 
 def test_the_root_s_twist_is_its_velocity(body):
     pipeline = PosePipeline(WalkingLifter(), PoseFilter(body), body, UNSMOOTHED)
-    twists = [pipeline.step(image(i), INTRINSICS).root_twist for i in range(3)]
-    assert not twists[0].any() and np.allclose(twists[1:], [1.0, 0, 0, 0, 0, 0], atol=1e-4)
+    results = [pipeline.step(image(i), INTRINSICS) for i in range(12)]
+    twists, pelvis = np.array([r.root_twist for r in results]), np.array([r.state.pelvis.numpy() for r in results])
+    assert not twists[0].any() and np.allclose(twists[8:], [1.0, 0, 0, 0, 0, 0], atol=1e-2)
+    slopes = np.diff(pelvis.astype(float), axis=0) / 0.033
+    assert np.allclose(slopes, 0.5 * (twists[1:, :3] + twists[:-1, :3]), atol=1e-4)
 
 
 def test_another_person_s_number_begins_another_track_at_once(make):
@@ -97,7 +102,8 @@ def test_a_track_is_lost_once_and_forgotten(make):
     states = [r.tracking_state for r in unseen]
     lost = states.index(S.LOST)
     assert 0.5 < 0.033 * (lost + 1) <= 0.5 + 2 * 0.033, "max_gap after the last pose"
-    assert set(states[:lost]) == {S.TRACKED} and set(states[lost + 1 :]) == {S.SEARCHING}
+    assert states[:9] == [S.PREDICTED] * 9 and set(states[9:lost]) == {S.TRACKED}, "predicted for predict_time"
+    assert set(states[lost + 1 :]) == {S.SEARCHING}
     again = pipeline.step(image(30), INTRINSICS)
     assert (again.outcome, again.track_id, again.track.events) == (Outcome.STARTED, 2, E.STARTED)
     assert (pipeline.lose().state, pipeline.lose().state) == (S.LOST, S.SEARCHING), "where nothing comes"
