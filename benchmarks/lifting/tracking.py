@@ -167,7 +167,7 @@ def table(rows: list[dict]) -> list[str]:
 def page(rows: list[dict], head: list[str], cuts: int, picture: list[str]) -> str:
     """What was done, and the table."""
     return "\n".join([
-        "# Tracking", "", *head, "",
+        "# TrackingState", "", *head, "",
         f"Keypoints with noise of {NOISE} of the person's half-size, correlated in time; every {HIDDEN[0]} frames a "
         f"limb is hidden for {HIDDEN[1]}, every {EXCHANGED[0]} frames left and right are exchanged for {EXCHANGED[1]}, "
         f"and {cuts} times the picture cuts to another person. No filter. A flip is a joint that moves {FLIP_M} m "

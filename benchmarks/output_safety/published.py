@@ -89,7 +89,7 @@ def run(pipeline: PosePipeline, stream: Stream) -> Published:
 
 
 def _told_of(result: PoseResult) -> tuple[int, int | None]:
-    """Tracking state and number of the track; UNTOLD and None where results have none."""
+    """TrackingState state and number of the track; UNTOLD and None where results have none."""
     if not hasattr(result, "tracking_state"):
         return UNTOLD, None
     return int(result.tracking_state), int(result.track_id)

@@ -96,7 +96,7 @@ class PoseLandmarker:
         self._calls += 1
         if not self._smooth:
             # The filter cannot be turned off. It is a low-pass filter whose weight of the past falls with the time
-            # between images and vanishes after so long a gap. Tracking does not depend on the time.
+            # between images and vanishes after so long a gap. TrackingState does not depend on the time.
             time_ms = self._calls * _FAR_APART_MS
         image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=image_rgb)
         found = self._landmarker.detect_for_video(image, time_ms)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from diffmocap.viewer.pose import Tracking, ViewedPose
+from diffmocap.output.tracking_state import TrackingState
+from diffmocap.viewer.pose import ViewedPose
 from diffmocap.viewer.scene import FIRST_VIEW, VIEW_FOV_RAD, Scene
 
 #: How fast it may be played.
@@ -44,7 +45,7 @@ class PlayedMotion:
         """What the scene shows of one frame; bridged ones have the colour of predicted poses."""
         return ViewedPose(
             round(1e9 * frame / self.fps), "", self.rotations_xyzw[frame], self.joints_m[frame],
-            tracking=Tracking.TRACKED if self.tracked[frame] else Tracking.PREDICTED,
+            tracking=TrackingState.TRACKED if self.tracked[frame] else TrackingState.PREDICTED,
         )  # fmt: skip
 
 

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS
-
-
-class Tracking(IntEnum):
-    """The states of ``BodyPose.tracking_state``, by their numbers there."""
-
-    SEARCHING = 0
-    TENTATIVE = 1
-    TRACKED = 2
-    PREDICTED = 3
-    LOST = 4
+from diffmocap.output.tracking_state import TrackingState
 
 
 @dataclass(frozen=True)
@@ -49,7 +39,7 @@ class ViewedPose:
     contact_forces_n: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
     score: float = float("nan")
     hypotheses: int = 1
-    tracking: Tracking | None = None
+    tracking: TrackingState | None = None
     track_id: int | None = None
     confidence: float | None = None
 

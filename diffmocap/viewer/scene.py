@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from diffmocap.output.tracking_state import TrackingState
 from diffmocap.types import CameraIntrinsics
 from diffmocap.viewer.body import Skin, global_rotations
-from diffmocap.viewer.pose import Tracking, ViewedPose
+from diffmocap.viewer.pose import ViewedPose
 from diffmocap.viewer.world import World
 
 #: RGB. The body by its state: followed; not sure yet; carried on without a pose; not there any more.
@@ -42,7 +43,11 @@ LAYERS = {
     "Floor": "/floor",
     "Camera": "/camera/picture",
 }
-_ATTENTION = {Tracking.TENTATIVE: BODY_TENTATIVE, Tracking.PREDICTED: BODY_PREDICTED, Tracking.LOST: BODY_LOST}
+_ATTENTION = {
+    TrackingState.TENTATIVE: BODY_TENTATIVE,
+    TrackingState.PREDICTED: BODY_PREDICTED,
+    TrackingState.LOST: BODY_LOST,
+}
 
 
 class Scene:
@@ -107,7 +112,7 @@ class Scene:
 
     def show(self, pose: ViewedPose) -> None:
         """Draws a pose; a body without a usable one is hidden."""
-        drawable = pose.drawable and pose.tracking is not Tracking.SEARCHING
+        drawable = pose.drawable and pose.tracking is not TrackingState.SEARCHING
         with self._server.atomic():
             if drawable:
                 self._pelvis_m = pose.joints_m[0].copy()

@@ -9,7 +9,8 @@ from textwrap import shorten
 
 import numpy as np
 
-from diffmocap.viewer.pose import Tracking, ViewedPose
+from diffmocap.output.tracking_state import TrackingState
+from diffmocap.viewer.pose import ViewedPose
 
 #: Without a pose for so long, what is drawn is old [s].
 STALE_S = 0.5
@@ -17,11 +18,11 @@ STALE_S = 0.5
 MOST_LETTERS = 150
 GREEN, YELLOW, ORANGE, RED, GREY = "#3fb27f", "#d9b44a", "#e8843c", "#e5484d", "#8b929c"
 _STATES = {
-    Tracking.SEARCHING: ("searching", GREY),
-    Tracking.TENTATIVE: ("tentative", YELLOW),
-    Tracking.TRACKED: ("tracked", GREEN),
-    Tracking.PREDICTED: ("predicted", ORANGE),
-    Tracking.LOST: ("lost", RED),
+    TrackingState.SEARCHING: ("searching", GREY),
+    TrackingState.TENTATIVE: ("tentative", YELLOW),
+    TrackingState.TRACKED: ("tracked", GREEN),
+    TrackingState.PREDICTED: ("predicted", ORANGE),
+    TrackingState.LOST: ("lost", RED),
 }
 
 

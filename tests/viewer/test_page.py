@@ -17,11 +17,12 @@ from websockets.exceptions import InvalidStatus  # noqa: E402
 
 from benchmarks.live_viewer.page_client import PageClient  # noqa: E402
 from diffmocap.errors import SettingsError  # noqa: E402
+from diffmocap.output.tracking_state import TrackingState  # noqa: E402
 from diffmocap.types import CameraIntrinsics  # noqa: E402
 from diffmocap.viewer.body import Skin  # noqa: E402
 from diffmocap.viewer.controls import Control  # noqa: E402
 from diffmocap.viewer.panel import Panel  # noqa: E402
-from diffmocap.viewer.pose import Tracking, ViewedPose  # noqa: E402
+from diffmocap.viewer.pose import ViewedPose  # noqa: E402
 from diffmocap.viewer.scene import BODY, BODY_LOST, BODY_PREDICTED, Scene  # noqa: E402
 from diffmocap.viewer.server import address_of, open_server, refusal  # noqa: E402
 
@@ -115,7 +116,7 @@ def test_a_pose_moves_the_bones_and_one_without_sense_hides_the_body(scene):
     assert scene._body.visible and np.allclose(scene._body.bones[0].position, pose(0.5).joints_m[0])
     broken = pose().joints_m.copy()
     broken[3] = np.nan
-    for hidden in (pose(joints_m=broken), pose(rotations_xyzw=0.0 * STANDING), pose(tracking=Tracking.SEARCHING)):
+    for hidden in (pose(joints_m=broken), pose(rotations_xyzw=0.0 * STANDING), pose(tracking=TrackingState.SEARCHING)):
         scene.show(pose())
         assert scene._body.visible
         scene.show(hidden)
@@ -124,7 +125,8 @@ def test_a_pose_moves_the_bones_and_one_without_sense_hides_the_body(scene):
 
 def test_the_body_s_colour_says_how_it_is_followed(scene):
     for tracking, colour in (
-        (None, BODY), (Tracking.TRACKED, BODY), (Tracking.PREDICTED, BODY_PREDICTED), (Tracking.LOST, BODY_LOST),
+        (None, BODY), (TrackingState.TRACKED, BODY), (TrackingState.PREDICTED, BODY_PREDICTED),
+        (TrackingState.LOST, BODY_LOST),
     ):  # fmt: skip
         scene.show(pose(tracking=tracking))
         assert tuple(scene._body.color) == colour

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from diffmocap.output.tracking_state import TrackingState
 from diffmocap.viewer.player import PlayedMotion, Player
-from diffmocap.viewer.pose import Tracking
 
 viser = pytest.importorskip("viser", reason="draws the page: pip install viser")
 
@@ -86,9 +86,9 @@ def test_bridged_frames_are_told(server):
     scene = FakeScene()
     player = Player(server, scene, motion())
     player.show(12)
-    assert scene.shown[-1].tracking is Tracking.PREDICTED and "bridged" in player._words.content
+    assert scene.shown[-1].tracking is TrackingState.PREDICTED and "bridged" in player._words.content
     player.show(30)
-    assert scene.shown[-1].tracking is Tracking.TRACKED and "bridged" not in player._words.content
+    assert scene.shown[-1].tracking is TrackingState.TRACKED and "bridged" not in player._words.content
 
 
 def test_the_command_serves_the_motion_with_its_video_until_it_is_interrupted(tmp_path, monkeypatch, capsys):

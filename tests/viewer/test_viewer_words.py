@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from diffmocap.body.skeleton import JOINT_NAMES
+from diffmocap.output.tracking_state import TrackingState
 from diffmocap.viewer.controls import Control
 from diffmocap.viewer.pace import Pace
 from diffmocap.viewer.plots import LIMBS, STAGES, History, limb_deviations, stage_values
-from diffmocap.viewer.pose import Tracking, ViewedPose
+from diffmocap.viewer.pose import ViewedPose
 from diffmocap.viewer.status import Health, Status, status_html
 
 POSE = ViewedPose(1, "optical", np.tile([0.0, 0.0, 0.0, 1.0], (24, 1)), np.zeros((24, 3)))
@@ -47,7 +48,7 @@ def test_silence_is_said_with_its_length_and_a_reason():
     assert not Status(POSE, 0.1, {}).stale
 
 
-@pytest.mark.parametrize("tracking", Tracking)
+@pytest.mark.parametrize("tracking", TrackingState)
 def test_the_state_of_tracking_is_said(tracking):
     pose = ViewedPose(1, "optical", POSE.rotations_xyzw, POSE.joints_m, tracking=tracking, track_id=7, confidence=0.91)
     text = status_html(Status(pose, 0.1, {"pose_node": Health(0, "running", {"pose_hz": "29.9"})}))

@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 from visualization_msgs.msg import Marker, MarkerArray
 
 from diffmocap.nodes.messages import ns_from_stamp
-from diffmocap.viewer.pose import Tracking, ViewedPose
+from diffmocap.output.tracking_state import TrackingState
+from diffmocap.viewer.pose import ViewedPose
 from diffmocap.viewer.world import World
 
 #: Opacity of the strongest ghost in the markers.
@@ -75,5 +76,5 @@ def _points(messages: Any) -> np.ndarray:
     return np.array([(m.x, m.y, m.z) for m in messages]).reshape(-1, 3)
 
 
-def _tracking(value: int | None) -> Tracking | None:
-    return Tracking(value) if value is not None and value in list(Tracking) else None
+def _tracking(value: int | None) -> TrackingState | None:
+    return TrackingState(value) if value is not None and value in list(TrackingState) else None
