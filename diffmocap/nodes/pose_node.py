@@ -200,6 +200,8 @@ class PoseNode(ManagedNode):
         if torch.get_num_threads() != p["torch_threads"]:
             torch.set_num_threads(p["torch_threads"])  # counts for the thread that calls it
         frame = message.header.frame_id or prefixed(OPTICAL_FRAME, p["frame_prefix"])
+        watch = self._track_watch
+        watch.working = True
         try:
             keypoints = replace(keypoints_from_message(message), stamp_ns=arrival.stamp_ns)
             arrival.require_near(p["max_stamp_offset"])
@@ -215,11 +217,12 @@ class PoseNode(ManagedNode):
                 self._motion_report.tell(result, p["profile"])
                 if not result.motion.predicted:
                     self._measure(result, keypoints.stamp_ns, arrival.steady_s, started_s)
-            self._tell_track(result, frame, keypoints.stamp_ns, arrival.steady_s)
+            self._tell_track(watch, result, frame, keypoints.stamp_ns, arrival.steady_s)
         except AbandonedError:
             self._diagnostics.count("dropped")
             return
         finally:
+            watch.working = False
             self._processed.publish(message.header)  # whatever came of it, the camera may send the next image
         if result.state is not None:
             self._publish_markers(result, header)
@@ -271,10 +274,9 @@ class PoseNode(ManagedNode):
             self._tf.publish(TFMessage(transforms=transforms))
         self._body_pose.publish(body_pose_message(result, header, self._pipeline.body.height_m))
 
-    def _tell_track(self, result: PoseResult, frame: str, stamp_ns: int, received_s: float) -> None:
+    def _tell_track(self, watch: TrackWatch, result: PoseResult, frame: str, stamp_ns: int, received_s: float) -> None:
         """What an image leads to where no pose of it is published."""
-        watch = self._track_watch
-        if result.outcome not in (Outcome.STALE, Outcome.DELAYED) and watch is not None:
+        if result.outcome not in (Outcome.STALE, Outcome.DELAYED):
             self._frame = frame
             watch.worked(result.track, result.state is not None, stamp_ns, received_s)
 

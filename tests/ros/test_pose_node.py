@@ -89,12 +89,14 @@ class Feed:
     def pose(self, message=None):
         """Sends keypoints that show somebody; returns joint states and body pose of them."""
         sent = self.send(message)
+
+        def of_it(messages):  # the state of the track may have been told after it
+            return next((m for m in reversed(messages) if m.header.stamp == sent.header.stamp), None)
+
         self.graph.spin_until(
-            lambda: all(m and m[-1].header.stamp == sent.header.stamp for m in (self.joint_states, self.body_poses)),
-            10.0,
-            "joint states and body pose",
+            lambda: of_it(self.joint_states) and of_it(self.body_poses), 10.0, "joint states and body pose"
         )
-        return self.joint_states[-1], self.body_poses[-1]
+        return of_it(self.joint_states), of_it(self.body_poses)
 
 
 @pytest.fixture

@@ -31,6 +31,9 @@ class TrackWatch:
         longest_s: silence that ends a track, and is longer for slow streams.
     """
 
+    #: An image is being worked on, or its pose published: LOST is not told between the two.
+    working = False
+
     def __init__(
         self,
         node: Node,
@@ -81,7 +84,7 @@ class TrackWatch:
         with self._lock:
             silent_s = 0.0 if self._received_s is None else now_s - self._received_s
             gap_s = self._rate.gap_s(self._longest_s())
-            if self._received_s is not None and silent_s >= gap_s:
+            if self._received_s is not None and silent_s >= gap_s and not self.working:
                 self._fall_silent(silent_s, gap_s)
             if self._status.state not in _WITH_POSE and now_s - self._told_s >= REPEAT_S:
                 self._tell(self._status, self._now_ns(now_s))
