@@ -153,13 +153,13 @@ class PoseNode(ManagedNode):
         for subscription in self._subscriptions_:
             self.destroy_subscription(subscription)
         self._subscriptions_ = []
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
         for watch in (self._input, self._output, self._track_watch):
             if watch is not None:
                 watch.close()
         self._input = self._output = self._track_watch = None
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
 
     def cleanup(self) -> None:
         self._pipeline = self._next_lifter = None
