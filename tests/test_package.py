@@ -16,18 +16,22 @@ import pytest
 
 import diffmocap
 from diffmocap.body.skeleton import JOINT_NAMES, KEYPOINT_NAMES
+from diffmocap.output.tracking_state import TrackEvent, TrackingState
 
 ROOT = Path(__file__).resolve().parents[1]
 NODES = ("camera_node", "keypoint_node", "pose_node", "viewer_node")
 MESSAGE_FIELDS = {
     "Keypoints2D": [
-        ("std_msgs/Header", "header"), ("uint32", "width"), ("uint32", "height"), ("float32[50]", "points"),
+        ("std_msgs/Header", "header"), ("uint32", "id"), ("uint32", "width"), ("uint32", "height"),
+        ("float32[50]", "points"),
         ("float32[25]", "confidence"), ("float32[25]", "depth"),
     ],
     "BodyPose": [
-        ("std_msgs/Header", "header"), ("geometry_msgs/Pose", "root_pose"), ("float64[36]", "root_covariance"),
-        ("geometry_msgs/Quaternion[24]", "rotations"), ("geometry_msgs/Point[24]", "joint_positions"),
-        ("float64[216]", "rotation_covariance"), ("string[]", "contacts"),
+        ("std_msgs/Header", "header"), ("uint8", "tracking_state"), ("uint8", "events"), ("uint32", "track_id"),
+        ("float32", "confidence"), ("geometry_msgs/Pose", "root_pose"), ("geometry_msgs/Twist", "root_twist"),
+        ("float64[36]", "root_covariance"), ("geometry_msgs/Quaternion[24]", "rotations"),
+        ("geometry_msgs/Point[24]", "joint_positions"), ("bool[24]", "observed"), ("float64", "height"),
+        ("float64[10]", "betas"), ("float64[216]", "rotation_covariance"), ("string[]", "contacts"),
         ("geometry_msgs/Point[]", "contact_points"), ("geometry_msgs/Vector3[]", "contact_forces"),
         ("float32", "loss_before"), ("float32", "loss_after"), ("float32", "score"), ("uint8", "hypotheses"),
     ],
@@ -133,7 +137,10 @@ def test_indices_in_the_messages_follow_the_skeleton() -> None:
         pairs = (line.split()[1].split("=") for line in message_lines(name) if "=" in line)
         return {key: int(value) for key, value in pairs}
 
-    assert constants("BodyPose") == {joint.upper(): index for index, joint in enumerate(JOINT_NAMES)}
+    states = {state.name: int(state) for state in TrackingState}
+    events = {f"EVENT_{event.name}": int(event) for event in TrackEvent if event}
+    joints = {joint.upper(): index for index, joint in enumerate(JOINT_NAMES)}
+    assert constants("BodyPose") == {**states, **events, **joints}
 
     def spelled(keypoint: str) -> str:  # RBigToe -> RIGHT_BIG_TOE
         words = re.findall("[A-Z][a-z]*", keypoint)
@@ -144,7 +151,7 @@ def test_indices_in_the_messages_follow_the_skeleton() -> None:
 
 def test_generated_messages_are_those_of_the_source() -> None:
     messages = pytest.importorskip("diffmocap_msgs.msg", reason="needs ROS 2: run `make test`, or build ros_ws")
-    to_idl = {"float32": "float", "float64": "double"}
+    to_idl = {"float32": "float", "float64": "double", "bool": "boolean"}
     for name, fields in MESSAGE_FIELDS.items():
         expected = {}
         for kind, field in fields:

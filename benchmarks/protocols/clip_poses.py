@@ -34,12 +34,12 @@ def clip_pipeline(lifter: Lifter, refined: bool, lifting: LiftingSettings | None
 
 
 def clip_joints(pipeline: PosePipeline, keypoints: Sequence[Keypoints2D], intrinsics: CameraIntrinsics) -> np.ndarray:
-    """Joints [T, 24, 3] m in the optical frame of the image's own time; NaN where an image gave no pose."""
+    """Joints [T, 24, 3] m in the optical frame of the image's own time; NaN where an image gave no pose of its own."""
     pipeline.reset(camera_moved=True)
     joints = np.full((len(keypoints), NUM_JOINTS, 3), np.nan)
     rows = {k.stamp_ns: t for t, k in enumerate(keypoints)}
     for k in keypoints:
         result = pipeline.step(k, intrinsics)
-        if result.state is not None:
+        if result.state is not None and not result.motion.predicted:
             joints[rows[result.stamp_ns]] = result.state.joint_positions.numpy()
     return joints

@@ -55,7 +55,7 @@ def reconstruct(
     footage: Footage, lifter: Lifter, body: BodyModel, settings: ReconstructSettings = _DEFAULTS,
     told: Callable[[str, float], None] = lambda stage, share: None,
 ) -> list[ReconstructedMotion]:  # fmt: skip
-    """Motions of one person; several where the person is out of sight for longer than ``max_gap_s``.
+    """Motions of one person; several where the person is out of sight for longer than ``longest_bridge_s``.
 
     Args:
         body: on the CPU, as the result is. told: hears the stage, ``lifting`` or ``refining``, and which share of it is
@@ -74,11 +74,11 @@ def reconstruct(
     rotations, pelvis = combined(lifted, path, body)
     score = lifted.score[path, torch.arange(frames)]
     tracked_frames = person_seen(rotations, pelvis, score, lifted.lifted, seen, body, settings.gate)
-    stretches = stretches_of(tracked_frames.numpy(), max(round(settings.max_gap_s * footage.fps), 1))
+    stretches = stretches_of(tracked_frames.numpy(), max(round(settings.longest_bridge_s * footage.fps), 1))
     if not stretches:
         raise NobodySeenError(
             f"no motion: something was found in {int(lifted.lifted.sum())} of {frames} frames, a person in "
-            f"{int(tracked_frames.sum())}, and never in {MIN_FRAMES} that are at most {settings.max_gap_s:g} s "
+            f"{int(tracked_frames.sum())}, and never in {MIN_FRAMES} that are at most {settings.longest_bridge_s:g} s "
             "apart; the whole body should be in view, lit, and larger than an eighth of the image"
         )
     points = points_of(body).to(dtype=torch.float32)

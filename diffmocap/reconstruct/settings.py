@@ -30,7 +30,7 @@ class ReconstructSettings:
     solver: str = setting("lbfgs", "Solver of the windows; optimus is the learned one.", choices=SOLVERS)
     evaluations: int = setting(30, "Evaluations of a window's loss in each round.", 1, 2000)
     rounds: int = setting(2, "Rounds; in each but the first contacts are read anew.", 1, 10)
-    max_gap_s: float = setting(
+    longest_bridge_s: float = setting(
         1.0, "Longest time without a pose that is bridged; over a longer one a motion ends and another begins.",
         0.0, 10.0, "s",
     )  # fmt: skip

@@ -18,8 +18,8 @@ _AT_ONCE = 512
 _REACH_S = 0.5
 
 
-def stretches_of(lifted: np.ndarray, max_gap: int) -> list[tuple[int, int]]:
-    """[first, last + 1) of stretches that begin and end with a pose and have gaps of at most ``max_gap`` frames.
+def stretches_of(lifted: np.ndarray, most: int) -> list[tuple[int, int]]:
+    """[first, last + 1) of stretches that begin and end with a pose and have gaps of at most ``most`` frames.
 
     Args:
         lifted: [T] bool, frames with a pose.
@@ -27,7 +27,7 @@ def stretches_of(lifted: np.ndarray, max_gap: int) -> list[tuple[int, int]]:
     known = np.flatnonzero(lifted)
     if not len(known):
         return []
-    parts = np.split(known, np.flatnonzero(np.diff(known) > max_gap + 1) + 1)
+    parts = np.split(known, np.flatnonzero(np.diff(known) > most + 1) + 1)
     return [(int(part[0]), int(part[-1]) + 1) for part in parts if len(part) >= MIN_FRAMES]
 
 

@@ -13,9 +13,9 @@ from diffmocap.reconstruct.stretches import bridged, smoothed, stretches_of
 def test_stretches_end_with_a_pose_and_split_at_long_gaps():
     lifted = np.zeros(100, bool)
     lifted[5:30] = lifted[35:50] = lifted[70:95] = True
-    assert stretches_of(lifted, max_gap=5) == [(5, 50), (70, 95)]
-    assert stretches_of(lifted, max_gap=4) == [(5, 30), (35, 50), (70, 95)]
-    assert stretches_of(lifted, max_gap=20) == [(5, 95)]
+    assert stretches_of(lifted, most=5) == [(5, 50), (70, 95)]
+    assert stretches_of(lifted, most=4) == [(5, 30), (35, 50), (70, 95)]
+    assert stretches_of(lifted, most=20) == [(5, 95)]
 
 
 def test_a_few_poses_are_no_motion():

@@ -40,7 +40,7 @@ def test_two_graphs_and_a_robot_share_a_domain(graph, tmp_path: Path) -> None:
     with ExitStack() as both:
         for name, links in (("alice", True), ("bob", False)):
             given = {"namespace": name, "frame_prefix": f"{name}/", "publish_link_tf": links}
-            parameters = {"pose_node": {"budget_ms": 0.0, "physics": False}}
+            parameters = {"pose_node": {"budget_ms": 0.0, "physics": False, "gate": False}}
             supervisor = both.enter_context(Supervisor(webcam, given, tmp_path / name, parameters))
             feeds[name] = (supervisor, graph.node.create_publisher(type(keypoints(0.0, "")), f"/{name}/keypoints", 10))
         for supervisor, _ in feeds.values():

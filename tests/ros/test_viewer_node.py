@@ -41,6 +41,7 @@ class Stage:
         self.pose = BodyPose(
             joint_positions=[Point(x=x, y=y, z=z) for x, y, z in joints.tolist()],
             rotations=[Quaternion(w=1.0) for _ in joints], score=-0.1, hypotheses=1,
+            tracking_state=BodyPose.TRACKED, track_id=1,
         )  # fmt: skip
         self.pose.header.frame_id = "camera_optical_frame"
         self.keypoint_message = Keypoints2D(width=640, height=480)

@@ -3,7 +3,7 @@
 Every image is looked at with what came before it and with what comes after it, the likeliest way through all poses is
 taken, gravity and the floor are found in the whole motion, and physics refines overlapping windows of it, which are
 joined without seams. Each video becomes DIR/NAME.npz with AMASS's keys, several files where the person was out of
-sight for longer than --max-gap, and one file more for each --format. A video whose motion is there is skipped, and
+sight for longer than --bridge, and one file more for each --format. A video whose motion is there is skipped, and
 one that was interrupted goes on with the keypoints that were found. No ROS is needed.
 """
 
@@ -34,9 +34,9 @@ SOLVER = SettingOption("--solver", _DEFAULTS, "solver", default=OF_QUALITY)
 EVALUATIONS = SettingOption("--evaluations", _DEFAULTS, "evaluations", "N", OF_QUALITY)
 SAMPLES = SettingOption("--samples", _DEFAULTS, "samples", "N", OF_QUALITY)
 HEIGHT = SettingOption("--height", _DEFAULTS, "height_m", "M", "the mean body's")
-MAX_GAP = SettingOption("--max-gap", _DEFAULTS, "max_gap_s", "S", f"{_DEFAULTS.max_gap_s:g}")
+BRIDGE = SettingOption("--bridge", _DEFAULTS, "longest_bridge_s", "S", f"{_DEFAULTS.longest_bridge_s:g}")
 PHYSICS = SettingOption("--physics", _DEFAULTS, "physics", default="on")
-_OPTIONS = (FPS, SOLVER, EVALUATIONS, SAMPLES, HEIGHT, MAX_GAP, PHYSICS)
+_OPTIONS = (FPS, SOLVER, EVALUATIONS, SAMPLES, HEIGHT, BRIDGE, PHYSICS)
 FRAMES = ("world", "camera")
 
 
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="vertical field of view (default: by the focal length that the file tells, else 50)",
     )  # fmt: skip
     group = parser.add_argument_group("reconstruction")
-    for option in (FPS, SOLVER, EVALUATIONS, SAMPLES, MAX_GAP, PHYSICS, TASK_FILE):
+    for option in (FPS, SOLVER, EVALUATIONS, SAMPLES, BRIDGE, PHYSICS, TASK_FILE):
         option.add(group)
     group.add_argument("--weights", type=Path, metavar="FILE", help="lifting weights (default: the shipped ones)")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout, all else on stderr")
