@@ -47,6 +47,7 @@ def test_who_leaps_as_a_whole_is_believed():
     """A cut, or an exchange of sides: that is not one keypoint's slip."""
     assert not any(missing([person(i, 300.0 if i == 6 else 0.0, range(25)) for i in range(12)]))
     assert not any(missing([person(i, 300.0 if i == 6 else 0.0, range(5)) for i in range(12)]))
+    assert not any(missing([person(i, 300.0 if i == 6 else 0.0, (WRIST, 7)) for i in range(12)]))
 
 
 def test_it_can_be_turned_off_and_forgets():
