@@ -18,6 +18,7 @@ from training.views.sequences import PAST_LAGS, SequenceConfig, SequenceSampler
 EXACT = SequenceConfig(
     paper_share=0.0, exact_share=1.0, measured_share=0.0, depth_share=1.0, made_share=0.0, up_share=1.0,
     up_error_deg=0.0, past_share=1.0, lag_share=1.0, previous_share=1.0, previous_error=0.0, previous_wrong=0.0,
+    partial_share=0.0,
 )  # fmt: skip
 
 
