@@ -14,10 +14,12 @@ from diffmocap.lifting.network.condition import PAST_LAGS_S, root_from_network, 
 from training.motions.poses import PoseSampler, load_frames
 from training.views.detector_noise import DetectorNoise
 from training.views.sequences import PAST_LAGS, SequenceConfig, SequenceSampler
+from training.views.simulated_detector import MEASURED_NOISE
 
 EXACT = SequenceConfig(
     paper_share=0.0, exact_share=1.0, measured_share=0.0, depth_share=1.0, made_share=0.0, up_share=1.0,
     up_error_deg=0.0, past_share=1.0, lag_share=1.0, previous_share=1.0, previous_error=0.0, previous_wrong=0.0,
+    partial_share=0.0,
 )  # fmt: skip
 
 
@@ -81,10 +83,67 @@ def test_tilted_cameras_keep_up_a_unit_vector_that_looks_up(body, captured):
 
 def test_the_past_of_a_person_who_stands_still_shows_no_displacement(body, captured):
     still = (captured[0][:1].repeat(40, 1, 1, 1), torch.zeros(40, dtype=torch.long))
-    example = sampler(body, still, EXACT)(64)
+    example = sampler(body, still, replace(EXACT, speed_m_s=0.0))(64)
     past = example.condition.past
     known = past[..., 3] > 0
     assert known.float().mean() > 0.4 and past[..., :3][known].abs().max() < 1e-3
+
+
+def test_a_person_who_moves_is_seen_nearer_or_farther_before_and_the_way_itself_is_left_out(body, captured):
+    still = (captured[0][:1].repeat(40, 1, 1, 1), torch.zeros(40, dtype=torch.long))
+    past = sampler(body, still, replace(EXACT, speed_m_s=2.0))(64).condition.past
+    known = past[..., 3].sum(-1, keepdim=True) >= 20
+    size = past[..., :2].abs().amax((2, 3))
+    assert size[known[..., 0]].max() > 0.03  # the picture of the body changes
+    change = (past[..., :2].sum(2) / past[..., 3].sum(-1, keepdim=True).clamp_min(1))[known[..., 0]]
+    assert change.abs().max() < 1e-3  # its middle does not move
+
+
+def detector_without_errors(detector: DetectorNoise) -> DetectorNoise:
+    return replace(
+        detector, offset=torch.zeros_like(detector.offset), depth_error=torch.zeros_like(detector.depth_error),
+        confidence=torch.ones_like(detector.confidence),
+    )  # fmt: skip
+
+
+MEASURED = replace(
+    EXACT, exact_share=0.0, measured_share=1.0, measured_depth_share=1.0, exchanged_share=0.0, limb_std=0.0,
+    offset_std=0.0, view=replace(EXACT.view, beta_std=0.0), depth_shrink=0.0, depth_tilt=0.0, other_noise_share=0.0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("shrink", "tilt"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.2)], ids=["neither", "shrunk", "tilted"])
+def test_guessed_depths_are_shrunk_and_tilted_as_the_configuration_says(body, captured, shrink, tilt):
+    config = replace(MEASURED, depth_shrink=shrink, depth_tilt=tilt)
+    example = sampler(body, captured, config, detector=detector_without_errors(DetectorNoise.load()))(256)
+    c = example.condition
+    crop = example.points @ c.R_camera_crop
+    about = crop - crop[:, 8, None]
+    usable = (c.depth_known > 0) & (crop[..., 2] > 0.5)
+    rows = usable.sum(1) > 12
+    error = (c.depth - about[..., 2]) * usable
+    # What least squares make of each image's errors: a share of the depth, and a slope in x and in y.
+    A = about[..., [2, 0, 1]] * usable[..., None]
+    found = torch.linalg.lstsq(A[rows], error[rows][..., None]).solution[..., 0]
+    assert (A[rows] @ found[..., None] - error[rows][..., None]).abs().max() < 2e-3
+    assert found[:, 0].max() < 1e-3 and found[:, 0].min() > -shrink - 1e-3
+    assert float(found[:, 0].mean()) == pytest.approx(-shrink / 2, abs=0.03)
+    assert float(found[:, 1:].std()) == pytest.approx(tilt, abs=0.03)
+
+
+def test_some_are_told_depths_of_a_part_of_their_keypoints(body, captured):
+    c = sampler(body, captured, replace(EXACT, partial_share=1.0, missing_depths=0.3))(256).condition
+    seen = c.confidence > 0
+    assert float((c.depth_known[seen] > 0).float().mean()) == pytest.approx(0.7, abs=0.03)
+
+
+def test_measured_errors_are_told_another_noise_than_the_usual_in_their_share(body, captured):
+    config = replace(MEASURED, other_noise_share=0.5, other_noise=0.5)
+    told = sampler(body, captured, config, detector=detector_without_errors(DetectorNoise.load()))(512).condition.noise
+    ratio = (told[:, 0] / MEASURED_NOISE).log()
+    other = ratio.abs() > 1e-4
+    assert float(other.float().mean()) == pytest.approx(0.5, abs=0.07)
+    assert float(ratio[other].std()) == pytest.approx(0.5, abs=0.1)
 
 
 def test_nothing_of_the_past_is_told_where_its_share_is_zero(body, captured):

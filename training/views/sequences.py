@@ -22,6 +22,7 @@ from diffmocap.body.skeleton import JOINT_MIRROR, KEYPOINT_MIRROR, KEYPOINT_NAME
 from diffmocap.evaluation.paper_protocol import paper_distance
 from diffmocap.lifting.network.condition import (
     FACING,
+    MID_HIP,
     PAST_LAGS_S,
     Condition,
     condition_from_rays,
@@ -50,9 +51,16 @@ class SequenceConfig:
     Attributes:
         paper_share: the paper's framing, exact. exact_share: exact keypoints of the mean body elsewhere.
         measured_share: with the errors that were measured of MediaPipe; the rest have independent noise.
-        depth_share: have depths, other than in the paper's framing.
+        depth_share: have depths, other than in the paper's framing. partial_share: of these lack each depth with a
+            chance of ``missing_depths``.
+        depth_shrink: a detector's guesses are nearer to the mid-hip than the truth by up to this share, as the best
+            guess of whoever is in doubt is; where errors are measured. depth_tilt: standard deviation of the slope by
+            which the whole body leans in them, in x and y. Both are a person's, and stay over the past.
+        other_noise_share: of those with measured errors, told another noise than the usual, by a factor whose
+            logarithm has a standard deviation of ``other_noise``.
         made_share: poses that no one was captured in. turned_share: whole bodies turned by any rotation.
         past_share: know some of the past; ``lag_share``: each lag of it.
+        speed_m_s: standard deviation of the velocity at which a person moves through the scene, in each direction.
         up_share: know where up is, to ``up_error_deg``.
         previous_share: know the pose a thirtieth of a second ago, to a level of noise up to ``previous_error`` rad;
             ``previous_wrong`` of them somebody else's.
@@ -72,10 +80,17 @@ class SequenceConfig:
     measured_share: float = 0.4
     depth_share: float = 0.6
     measured_depth_share: float = 0.9
+    partial_share: float = 0.1
+    missing_depths: float = 0.3
+    depth_shrink: float = 0.45
+    depth_tilt: float = 0.1
+    other_noise_share: float = 0.2
+    other_noise: float = 0.5
     made_share: float = 0.25
     turned_share: float = 0.08
     past_share: float = 0.6
     lag_share: float = 0.85
+    speed_m_s: float = 0.6
     up_share: float = 0.4
     up_error_deg: float = 2.0
     previous_share: float = 0.25
@@ -87,7 +102,7 @@ class SequenceConfig:
     exchange_s: float = 0.8
     exchanged_depth: float = 0.7
     torn_parts: float = 0.12
-    steep_share: float = 0.45
+    steep_share: float = 0.3
     steep_deg: tuple[float, float] = (-5.0, 35.0)
     rolled_share: float = 0.1
     rolled_deg: float = 20.0
@@ -151,7 +166,7 @@ class SequenceSampler:
         R_camera_world = self._cameras(n, paper)
         rotations = torch.cat([(R_camera_world[:, None] @ world[:, :, 0])[:, :, None], world[:, :, 1:]], 2)
         pelvis, border = self._places(n, paper)
-        points = self._keypoints(rotations, pelvis, clean)
+        points = self._keypoints(rotations, self._before(pelvis), clean)
         now = points[:, 0]
         in_front = now[..., 2] > NEAREST_M
         rays = now[..., :2] / now[..., 2:].clamp_min(NEAREST_M)
@@ -200,8 +215,14 @@ class SequenceSampler:
         fixed = torch.tensor([0.0, 0.0, self._paper_distance], device=self.device)
         return torch.where(paper[:, None], fixed, pelvis), border
 
+    def _before(self, pelvis: torch.Tensor) -> torch.Tensor:
+        """Where the pelvis [n, 3] m is and was, [n, 1 + L, 3]: on a straight way."""
+        ago = torch.tensor((0.0, *PAST_LAGS_S), device=self.device)[:, None]
+        return pelvis[:, None] - ago * (self.config.speed_m_s * self._normal(len(pelvis), 1, 3))
+
     def _keypoints(self, rotations: torch.Tensor, pelvis: torch.Tensor, mean_body: torch.Tensor) -> torch.Tensor:
-        """Keypoints [B, 1 + L, 25, 3] m of people with bodies of their own, where not of the mean one."""
+        """Keypoints [B, 1 + L, 25, 3] m of people with bodies of their own, where not of the mean one; ``pelvis`` is
+        [B, 1 + L, 3] m."""
         c, n, times = self.config, len(rotations), rotations.shape[1]
         other = (~mean_body).float()
         betas = c.view.beta_std * self._normal(n, 10) * other[:, None]
@@ -210,7 +231,7 @@ class SequenceSampler:
         scale = torch.lerp(both, scale, 0.2)
         rest = self.body.rest_joints(betas)
         flat, rows = rotations.flatten(0, 1), torch.arange(n, device=self.device).repeat_interleave(times)
-        place = pelvis[rows]
+        place = pelvis.flatten(0, 1)
         joints, keypoints = self.body.joints_and_keypoints(flat, place, betas[rows])
         longer = _with_limbs(rest, scale)
         turned, own_joints = forward_kinematics(flat, place, longer[rows])
@@ -242,12 +263,14 @@ class SequenceSampler:
             offset = torch.where(rows[..., None], history.offset, offset)
             confidence = torch.where(rows, sure, confidence)
             depth_error = torch.where(rows, history.depth_error, depth_error)
-            told = torch.where(rows[:, 0], MEASURED_NOISE, told)
+            told = torch.where(rows[:, 0], self._told_of_measured(n), told)
             known = known & torch.where((measured & enough)[:, None], there, True)
             with_depth = torch.where(measured, self._chance(c.measured_depth_share, n), with_depth)
-        depth = depth_beyond_mid_hip(points, R[:, None]) + depth_error
-        depth = torch.where(with_depth[:, None, None], depth, float("nan"))
         turned = points @ R[:, None]
+        guessed = (measured & enough) if self.detector is not None else torch.zeros_like(measured)
+        depth = self._guessed_depths(turned, depth_beyond_mid_hip(points, R[:, None]), guessed) + depth_error
+        untold = self._chance(c.partial_share, n, 1) & self._chance(c.missing_depths, n, NUM_KEYPOINTS)
+        depth = torch.where((with_depth[:, None] & ~untold)[:, None], depth, float("nan"))
         plane = turned[..., :2] / turned[..., 2:].clamp_min(NEAREST_M) + offset * half[:, None, None, None]
         plane, depth, confidence = self._exchange(plane, depth, confidence, measured)
         back = torch.cat([plane, torch.ones_like(plane[..., :1])], -1) @ R.transpose(-1, -2)[:, None]
@@ -257,6 +280,20 @@ class SequenceSampler:
         past = confidence[:, 1:] * known[..., None]
         condition.past = past_keypoints(condition, back[:, 1:], past, depth[:, 1:])
         return condition
+
+    def _told_of_measured(self, n: int) -> torch.Tensor:
+        """The noise [n, 1] that is told for measured errors."""
+        c = self.config
+        return MEASURED_NOISE * (c.other_noise * self._normal(n, 1) * self._chance(c.other_noise_share, n, 1)).exp()
+
+    def _guessed_depths(self, points: torch.Tensor, depth: torch.Tensor, guessed: torch.Tensor) -> torch.Tensor:
+        """Depths [B, 1 + L, 25] m of points [B, 1 + L, 25, 3] in the crop frame, shrunk and tilted where they are
+        ``guessed`` [B] as measured detectors do."""
+        c, n = self.config, len(points)
+        share = uniform(self.generator, (n, 1, 1), 0.0, c.depth_shrink, self.device)
+        slope = c.depth_tilt * self._normal(n, 1, 1, 2)
+        beside = points[..., :2] - points[..., MID_HIP, None, :2]
+        return torch.where(guessed[:, None, None], (1 - share) * depth + (slope * beside).sum(-1), depth)
 
     def _independent(self, n: int, times: int, seen: torch.Tensor, clean: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Normal noise, correlated over time: offset [n, T, 25, 2], confidence [n, T, 25], depth error [n, T, 25] m and
