@@ -21,7 +21,7 @@ from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.camera.projection import project
 from diffmocap.device import resolve_device
 from diffmocap.errors import DiffmocapError
-from diffmocap.keypoints.confidence import without_uncertain
+from diffmocap.keypoints.confidence import as_lifted
 from diffmocap.keypoints.keypoint_history import KeypointHistory
 from diffmocap.keypoints.keypoint_outliers import KeypointOutliers, KeypointOutlierSettings
 from diffmocap.keypoints.settings import SideSettings
@@ -293,7 +293,7 @@ class PosePipeline:
             )
         before_image = self._sides.memory(), self._track.memory()
         self._track.settings = settings.track
-        seen = _as_lifted(keypoints, intrinsics, settings.lifting.min_confidence)
+        seen = as_lifted(keypoints, intrinsics, settings.lifting.min_confidence)
         seen = self._outliers.without(self._sides.keep(seen, settings.sides), settings.outliers)
 
         past, up = self._past.before(seen.stamp_ns), settings.up
@@ -409,16 +409,6 @@ def load_lifter(weights: str | Path | None, body_model: str | Path | None, devic
     """A lifter with a body on its own device; see :meth:`PosePipeline.load`."""
     resolve_device(device)
     return Lifter.load(weights or None, BodyModel.load(body_model or None, device), device)
-
-
-def _as_lifted(keypoints: Keypoints2D, intrinsics: CameraIntrinsics, min_confidence: float) -> Keypoints2D:
-    """The keypoints that count, without lens distortion."""
-    keypoints = without_uncertain(keypoints, min_confidence)
-    if not intrinsics.distortion:
-        return keypoints
-    from diffmocap.camera.lens import undistort_keypoints  # needs OpenCV, the rest here does not
-
-    return undistort_keypoints(keypoints, intrinsics)
 
 
 class _Stopwatch:

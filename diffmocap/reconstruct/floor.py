@@ -35,8 +35,7 @@ def floor_of(
     """
     watch = GroundWatch(*known.tensors())
     turned, joints = global_poses(rotations, pelvis, points.bones)
-    placed = points.positions(turned).split(points.sizes, -1)[2]
-    soles = placed[..., points.feet].transpose(-1, -2) + pelvis[:, None]
+    soles = points.soles(turned, pelvis)
     length = max(round(_WINDOW_S / dt_s), 3)
     for start in range(0, len(pelvis) - length + 1, length):
         part = slice(start, start + length)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from diffmocap.errors import CameraError
 from diffmocap.keypoints.body25 import no_keypoints
-from diffmocap.keypoints.confidence import without_uncertain
+from diffmocap.keypoints.confidence import as_lifted
 from diffmocap.keypoints.settings import SideSettings
 from diffmocap.keypoints.side_exchange import SideKeeper
-from diffmocap.types import CameraIntrinsics, Frame, Keypoints2D
+from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 #: An image belongs to a frame of the motion that is at most this share of its length away.
 _NEAR = 0.75
@@ -71,15 +71,8 @@ class Footage:
 
     def as_lifted(self, min_confidence: float, sides: SideSettings) -> list[Keypoints2D]:
         """The keypoints that count, of an ideal pinhole camera, with exchanges of left and right undone."""
-        keeper, kept = SideKeeper(), []
-        for keypoints in self.keypoints:
-            keypoints = without_uncertain(keypoints, min_confidence)
-            if self.intrinsics.distortion:
-                from diffmocap.camera.lens import undistort_keypoints
-
-                keypoints = undistort_keypoints(keypoints, self.intrinsics)
-            kept.append(keeper.keep(keypoints, sides))
-        return kept
+        keeper = SideKeeper()
+        return [keeper.keep(as_lifted(k, self.intrinsics, min_confidence), sides) for k in self.keypoints]
 
 
 def rate(steps_s: np.ndarray) -> float:
@@ -89,14 +82,3 @@ def rate(steps_s: np.ndarray) -> float:
     found = 1.0 / (mean if abs(mean - median) < 0.02 * median else median)
     usual = min((24.0, 25.0, 30.0, 48.0, 50.0, 60.0, 90.0, 100.0, 120.0, 240.0), key=lambda r: abs(r - found))
     return usual if abs(usual - found) < _SAME_RATE * usual else found
-
-
-def watch(
-    frames: Sequence[Frame], detect: Callable[[Frame], Keypoints2D], told: Callable[[int], None] = lambda n: None
-) -> list[Keypoints2D]:
-    """Keypoints of every image in its order; ``told`` hears how many there are so far."""
-    seen = []
-    for frame in frames:
-        seen.append(detect(frame))
-        told(len(seen))
-    return seen

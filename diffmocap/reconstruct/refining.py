@@ -56,7 +56,7 @@ class MotionRefiner:
 
         Args:
             rotations, pelvis: the lifted motion, its gaps bridged. lifted: [T] bool, frames that have a pose.
-        smooth: the motion to begin with.
+            smooth: the motion to begin with.
             points_px: [T, 25, 2] and confidence: [T, 25] keypoints of an ideal pinhole camera K [3, 3].
             told: hears which share of the work is done.
         """

@@ -25,6 +25,7 @@ from diffmocap.files.whole_file import whole_file
 from diffmocap.motion.motion import Motion
 from diffmocap.motion.motion_npz import write_motion
 from diffmocap.reconstruct.footage import Footage, rate
+from diffmocap.reconstruct.keypoint_columns import columns_of, keypoints_of
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 CAMERA, MOTION = "camera.json", "motion.npz"
@@ -86,15 +87,9 @@ class SessionWriter:
         if not self._keypoints and not self._poses:
             return
         keypoints, poses = self._keypoints, self._poses
-        unknown = np.full(25, np.nan, np.float32)
-        depth_m = np.array([unknown if k.depth_m is None else k.depth_m for k in keypoints]).reshape(-1, 25)
         with whole_file(self.folder / f"part-{self._parts:06d}.npz") as partial, open(partial, "wb") as file:
             np.savez(
-                file, stamp_ns=np.array([k.stamp_ns for k in keypoints], np.int64),
-                points_px=np.array([k.points_px for k in keypoints], np.float32).reshape(-1, 25, 2),
-                confidence=np.array([k.confidence for k in keypoints], np.float32).reshape(-1, 25),
-                depth_m=np.nan_to_num(depth_m).astype(np.float32), depth_known=np.isfinite(depth_m).astype(np.uint8),
-                size=np.array([(k.width, k.height) for k in keypoints], np.int32).reshape(-1, 2),
+                file, **columns_of(keypoints),
                 pose_stamp_ns=np.array([p[0] for p in poses], np.int64),
                 rotations_xyzw=np.array([p[1] for p in poses], np.float32).reshape(-1, 24, 4),
                 pelvis=np.array([p[2] for p in poses], np.float32).reshape(-1, 3),
@@ -118,18 +113,7 @@ def session_keypoints(folder: Path) -> tuple[list[Keypoints2D], CameraIntrinsics
     found = []
     for path in sorted(folder.glob("part-[0-9]*.npz")):
         with ArrayArchive(path, MotionFileError, _DAMAGED) as data:
-            stamps = data.array("stamp_ns", (None,)).astype(np.int64)
-            count = len(stamps)
-            points = data.array("points_px", (count, 25, 2)).astype(np.float32)
-            confidence = data.array("confidence", (count, 25)).astype(np.float32)
-            depth = data.array("depth_m", (count, 25)).astype(np.float32)
-            depth[data.array("depth_known", (count, 25)) == 0] = np.nan
-            size = data.array("size", (count, 2))
-        found += [
-            Keypoints2D(points[i], confidence[i], int(size[i, 0]), int(size[i, 1]), int(stamps[i]),
-                        None if np.isnan(depth[i]).all() else depth[i])
-            for i in range(count)
-        ]  # fmt: skip
+            found += keypoints_of(data)
     by_time = {k.stamp_ns: k for k in found}
     return [by_time[stamp] for stamp in sorted(by_time)], _camera(folder)
 

@@ -17,6 +17,7 @@ from diffmocap.errors import CameraError, MotionFileError
 from diffmocap.files.array_archive import ArrayArchive
 from diffmocap.files.whole_file import whole_file
 from diffmocap.keypoints.settings import DetectorSettings
+from diffmocap.reconstruct.keypoint_columns import columns_of, keypoints_of
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 
@@ -65,17 +66,9 @@ def camera_of(
 
 
 def keep(path: Path, keypoints: list[Keypoints2D]) -> None:
-    """Writes keypoints of images of one size to an ``.npz``."""
-    unknown = np.full(25, np.nan, np.float32)
-    depth_m = np.stack([unknown if k.depth_m is None else k.depth_m for k in keypoints])
+    """Writes keypoints to an ``.npz``."""
     with whole_file(path) as partial, open(partial, "wb") as file:
-        np.savez_compressed(
-            file, points_px=np.stack([k.points_px for k in keypoints]),
-            confidence=np.stack([k.confidence for k in keypoints]),
-            depth_m=np.nan_to_num(depth_m), depth_known=np.isfinite(depth_m).astype(np.uint8),
-            stamp_ns=np.array([k.stamp_ns for k in keypoints]),
-            size=np.array([keypoints[0].width, keypoints[0].height]),
-        )  # fmt: skip
+        np.savez_compressed(file, **columns_of(keypoints))
 
 
 def kept(path: Path) -> list[Keypoints2D]:
@@ -85,14 +78,4 @@ def kept(path: Path) -> list[Keypoints2D]:
         MotionFileError: the file is damaged.
     """
     with ArrayArchive(path, MotionFileError, "delete it, and they are detected anew") as data:
-        points = data.array("points_px", (None, 25, 2)).astype(np.float32)
-        count = len(points)
-        confidence = data.array("confidence", (count, 25)).astype(np.float32)
-        depth_m = data.array("depth_m", (count, 25)).astype(np.float32)
-        depth_m[data.array("depth_known", (count, 25)) == 0] = np.nan
-        stamps, (width, height) = data.array("stamp_ns", (count,)).astype(np.int64), data.array("size", (2,)).tolist()
-    depths = [None if np.isnan(d).all() else d for d in depth_m]
-    return [
-        Keypoints2D(p, c, int(width), int(height), int(s), d)
-        for p, c, s, d in zip(points, confidence, stamps, depths, strict=True)
-    ]
+        return keypoints_of(data)

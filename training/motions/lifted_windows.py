@@ -123,9 +123,8 @@ class MotionLifter:
 
     def _ground_height(self, observed: Observed) -> torch.Tensor:
         """[] m: where the soles of the truth rest."""
-        turned, joints = global_poses(observed.rotations, observed.pelvis, self.points.bones)
-        placed = self.points.positions(turned).split(self.points.sizes, -1)[2].transpose(-1, -2)
-        soles = (placed + observed.pelvis[:, None])[:, self.points.feet]
+        turned, _ = global_poses(observed.rotations, observed.pelvis, self.points.bones)
+        soles = self.points.soles(turned, observed.pelvis)
         return find_ground(soles, FRAME_S, torch.tensor(UP)).height.float()
 
     def _spreads(self, confidence: torch.Tensor, pelvis: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -110,6 +110,8 @@ def pictures_of(video: str, motion: Motion) -> PictureAt:
     Raises:
         CameraError: it cannot be read.
     """
+    from bisect import bisect_right
+
     import cv2
 
     from diffmocap.camera.capture import Capture
@@ -127,9 +129,7 @@ def pictures_of(video: str, motion: Motion) -> PictureAt:
     stamps = [1e-9 * (stamp - first_ns) for stamp, _ in small]
 
     def picture_at(frame: int):
-        import bisect
-
-        at = bisect.bisect_right(stamps, motion.start_s + frame / motion.fps + 1e-3) - 1
+        at = bisect_right(stamps, motion.start_s + frame / motion.fps + 1e-3) - 1
         bgr = cv2.imdecode(small[max(at, 0)][1], cv2.IMREAD_COLOR)
         return bgr[..., ::-1].copy()
 

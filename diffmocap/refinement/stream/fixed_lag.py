@@ -67,7 +67,6 @@ class FixedLagRefiner:
     ) -> None:  # fmt: skip
         self.settings = settings or LiveSettings()
         self._points = points.to(dtype=torch.float32)
-        self._feet = points.feet
         self._ground = GroundWatch(up, ground_height)
         self._budget = TimeBudget(clock)
         self._descent = LiveDescent(self._points, self._budget)
@@ -268,8 +267,7 @@ class FixedLagRefiner:
         self._since_ground = 0
         rotations, pelvis = task.parameters.rotations[0], task.parameters.pelvis[0]
         turned, joints = global_poses(rotations, pelvis, self._points.bones)
-        placed = self._points.positions(turned).split(self._points.sizes, -1)[2]
-        soles = placed[..., self._feet].transpose(-1, -2) + pelvis[:, None]
+        soles = self._points.soles(turned, pelvis)
         if self._ground.observe(soles, joints, task.window.dt_s, task.window.lifted[0]):
             self._loss = self._unrefined_loss = None  # losses with another ground do not compare
             self._descent.begin()

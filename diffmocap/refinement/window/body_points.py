@@ -137,6 +137,12 @@ class BodyPoints:
         columns = rotations.transpose(-3, -2)  # [..., xyz, joint, column]
         return columns.reshape(-1, _COLUMNS).matmul(self.matrix).view(*rotations.shape[:-3], 3, -1)
 
+    def soles(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
+        """Contact points on the soles [..., 8, 3] m, the left foot's first, for global rotations [..., 24, 3, 3] and
+        pelvis [..., 3] m."""
+        placed = self.positions(rotations).split(self.sizes, -1)[2]
+        return placed[..., self.feet].transpose(-1, -2) + pelvis[..., None, :]
+
 
 def _mass_places(segments: BodySegments) -> torch.Tensor:
     """[96, 3] m relative to the segments' joints."""
