@@ -2,13 +2,16 @@
 
 Clips with 3D truth: the bundled one, rendered from motion capture, and the real one of ``../shared/real`` (four views,
 60 Hz). *live* is the pose node's pipeline with its defaults and no time limit; *fast* and *best* are the qualities of
-``diffmocap reconstruct``; *smooth* is the reconstruction without physics. Nothing is given about gravity and floor.
+``diffmocap reconstruct``; *free* is *fast* without locked feet, *smooth* also without physics. Nothing is
+given about gravity and floor.
 
 MPJPE, PA-MPJPE and MPJPE-G as everywhere here, over 24 joints (real: 12 limb joints). *TV ratio*: total variation of
 acceleration over the truth's. *Skate excess*: as the Optimus paper's foot skate, less the truth's, on the bundled clip,
 whose floor is known. *Stance slip*: how far toes move while the true ones stand (below 0.1 m/s for 0.2 s), the mean
-over stances of the largest distance from their median place. *Seam ratio*: mean acceleration where windows are joined
-over that elsewhere. *Minutes a minute*: detection to file, on the bundled clip.
+over stances of the largest distance from their median place; the truth's own slip stands below the table.
+*Penetration*: of the lowest point of the soles below the motion's own floor, in the deepest frame, where the floor is
+trusted. *Seam ratio*: mean acceleration where windows are joined over that elsewhere. *Minutes a minute*: detection to
+file, on the bundled clip.
 """
 
 from __future__ import annotations
@@ -35,18 +38,20 @@ from diffmocap.evaluation.joint_errors import mpjpe_mm, pa_mpjpe_mm
 from diffmocap.evaluation.motion_metrics import acceleration_variation, excess_foot_skate_percent, mpjpe_global_mm
 from diffmocap.keypoints.mediapipe_detector import Detector
 from diffmocap.lifting.lifter import Lifter
+from diffmocap.physics.tree import global_poses
 from diffmocap.reconstruct.footage import Footage
 from diffmocap.reconstruct.reconstruction import reconstruct
 from diffmocap.reconstruct.settings import QUALITIES, ReconstructSettings
 from diffmocap.reconstruct.stitching import blend_weights, window_starts
 from diffmocap.reconstruct.work import Reconstructor
+from diffmocap.refinement.physics_refiner import points_of
 from diffmocap.types import CameraIntrinsics
 
 DEMO = REPOSITORY / "media" / "demo.mp4"
 TOES = [JOINT_NAMES.index(name) for name in ("left_foot", "right_foot")]
 #: A toe stands below this speed [m/s] for this long [s].
 STANDING_M_S, STANDING_S = 0.1, 0.2
-ROWS = ("live", "smooth", "fast", "best")
+ROWS = ("live", "smooth", "free", "fast", "best")
 
 
 @dataclass(frozen=True)
@@ -95,13 +100,20 @@ def of_live(source: Source, lifter: Lifter) -> np.ndarray:
     return joints[source.frames]
 
 
-def of_offline(source: Source, lifter: Lifter, body: BodyModel, settings: ReconstructSettings) -> np.ndarray:
-    """Joints [T, 24, 3] m of the judged frames."""
-    joints = np.full((len(source.footage), 24, 3), np.nan)
+def of_offline(
+    source: Source, lifter: Lifter, body: BodyModel, settings: ReconstructSettings
+) -> tuple[np.ndarray, float]:
+    """Joints [T, 24, 3] m of the judged frames, and the deepest penetration of a trusted floor [m], nan without one."""
+    joints, deepest = np.full((len(source.footage), 24, 3), np.nan), [np.nan]
+    points = points_of(body).to(dtype=torch.float32)
     for motion in reconstruct(source.footage, lifter, body, settings):
         part = slice(motion.first, motion.first + len(motion.pelvis))
-        joints[part] = body.forward_kinematics(motion.rotations, motion.pelvis)[1].numpy()
-    return joints[source.frames]
+        turned, placed = global_poses(motion.rotations, motion.pelvis, points.bones)
+        joints[part] = placed.numpy()
+        if motion.floor.trusted:
+            gap = points.soles(turned, motion.pelvis) @ motion.floor.ground.up - motion.floor.ground.height
+            deepest.append(max(-float(gap.min()), 0.0))
+    return joints[source.frames], float(np.nanmax(deepest)) if len(deepest) > 1 else float("nan")
 
 
 def figures_of(source: Source, joints: np.ndarray) -> dict[str, float]:
@@ -172,15 +184,18 @@ def measure(rows: tuple[str, ...], tell: Callable[[str], None]) -> dict:
     body = BodyModel.load()
     lifter = Lifter.load(None, body)
     found = sources()
-    settings = {**QUALITIES, "smooth": replace(QUALITIES["fast"], physics=False)}
-    by_source: dict[str, dict[str, dict[str, float]]] = {s.name: {} for s in found}
+    free = replace(QUALITIES["fast"], lock_feet=False)
+    settings = {**QUALITIES, "free": free, "smooth": replace(free, physics=False)}
+    bundled, by_source = found[0], {s.name: {} for s in found}
     excess, seams = {}, []
     for row in rows:
         for source in found:
             tell(f"{row}: {source.name}")
             live = row == "live"
-            joints = of_live(source, lifter) if live else of_offline(source, lifter, body, settings[row])
-            by_source[source.name][row] = figures_of(source, joints)
+            joints, deepest = (
+                (of_live(source, lifter), np.nan) if live else of_offline(source, lifter, body, settings[row])
+            )
+            by_source[source.name][row] = figures_of(source, joints) | {"penetration_mm": 1e3 * deepest}
             if source.name == "bundled clip":
                 excess[row] = skate_excess(joints, source.truth, np.array([0.0, -1.0, 0.0]))
             if row == "fast" and np.isfinite(joints).all() and len(joints) > 100:
@@ -197,7 +212,9 @@ def measure(rows: tuple[str, ...], tell: Callable[[str], None]) -> dict:
     return {
         "mpjpe_mm": mean("mpjpe_mm"), "pa_mpjpe_mm": mean("pa_mpjpe_mm"), "mpjpe_g_mm": mean("mpjpe_g_mm"),
         "tv_ratio": {row: by_source["bundled clip"][row]["tv_ratio"] for row in rows}, "skate_excess": excess,
-        "stance_slip_mm": {row: by_source["bundled clip"][row]["stance_slip_mm"] for row in rows},
+        "stance_slip_mm": {row: by_source["bundled clip"][row]["stance_slip_mm"] for row in rows}
+        | {"truth": stance_slip_mm(bundled.truth[:, TOES], bundled.truth[:, TOES], bundled.footage.fps)},
+        "penetration_mm": {row: by_source["bundled clip"][row]["penetration_mm"] for row in rows},
         "seam_ratio": float(np.mean(seams)) if seams else None,
         "by_source": by_source,
     }  # fmt: skip
@@ -205,9 +222,9 @@ def measure(rows: tuple[str, ...], tell: Callable[[str], None]) -> dict:
 
 def table(by_source: dict) -> list[str]:
     """Markdown."""
-    keys = ("mpjpe_mm", "pa_mpjpe_mm", "mpjpe_g_mm", "tv_ratio", "stance_slip_mm", "poses")
+    keys = ("mpjpe_mm", "pa_mpjpe_mm", "mpjpe_g_mm", "tv_ratio", "stance_slip_mm", "penetration_mm", "poses")
     lines = [
-        "| clip | row | MPJPE, mm | PA-MPJPE, mm | MPJPE-G, mm | TV ratio | stance slip, mm | poses |",
+        "| clip | row | MPJPE, mm | PA-MPJPE, mm | MPJPE-G, mm | TV ratio | slip, mm | penetration, mm | poses |",
         "|---|---|" + "---:|" * len(keys),
     ]
     for name, rows in by_source.items():
@@ -233,6 +250,7 @@ def main() -> None:
         lines += [
             f"Skate excess on the bundled clip, percentage points: "
             f"{', '.join(f'{row} {x:.1f}' for row, x in figures['skate_excess'].items())}.",
+            f"Stance slip of the truth itself: {figures['stance_slip_mm']['truth']:.1f} mm. "
             f"Seam ratio: {figures['seam_ratio']:.3f}. Minutes for a minute of video: "
             f"{', '.join(f'{row} {x:.2f}' for row, x in figures['minutes_per_minute'].items()) or 'not measured'}.",
         ]

@@ -12,6 +12,7 @@ from diffmocap.keypoints.keypoint_history import KeypointHistory
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.condition import PAST_LAGS_S
 from diffmocap.lifting.settings import LiftingSettings
+from diffmocap.reconstruct.viterbi import cheapest_path
 from diffmocap.refinement.window.reference import nearest_rotations
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
@@ -87,8 +88,8 @@ def lift_frames(
 def likeliest_path(lifted: LiftedFrames, body: BodyModel, dt_s: float) -> torch.Tensor:
     """[T] which pose of each frame lies on the likeliest way through all of them; frames without any: 0.
 
-    Viterbi's algorithm ("Error bounds for convolutional codes", 1967) over the frames with a pose: a pose costs its
-    score over :data:`SCORE_SCALE`, a step what its joints move about the pelvis, beyond what bodies do.
+    The cheapest way over the frames with a pose: a pose costs its score over :data:`SCORE_SCALE`, a step what its
+    joints move about the pelvis, beyond what bodies do.
     """
     known = lifted.lifted.nonzero()[:, 0]
     path = torch.zeros(lifted.score.shape[1], dtype=torch.long)
@@ -99,16 +100,7 @@ def likeliest_path(lifted: LiftedFrames, body: BodyModel, dt_s: float) -> torch.
     ago = (known[1:] - known[:-1]) * dt_s
     moved = torch.cdist(joints[:, :-1].permute(1, 2, 0, 3), joints[:, 1:].permute(1, 2, 0, 3)).mean(1)  # [N-1, K, K]
     step = (moved / (0.02 + SPEED_M_S * ago[:, None, None])).square()
-    cost, back = unary[:, 0], []
-    for n in range(len(known) - 1):
-        total = cost[:, None] + step[n]
-        cost, best = total.min(0)
-        back.append(best)
-        cost = cost + unary[:, n + 1]
-    chosen = [int(cost.argmin())]
-    for best in reversed(back):
-        chosen.append(int(best[chosen[-1]]))
-    path[known] = torch.tensor(chosen[::-1])
+    path[known] = cheapest_path(unary.T, step)
     return path
 
 

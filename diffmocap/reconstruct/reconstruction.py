@@ -8,16 +8,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from diffmocap.body.feet import TOES
 from diffmocap.body.model import BodyModel
 from diffmocap.errors import DiffmocapError
 from diffmocap.lifting.lifter import Lifter
+from diffmocap.physics.tree import global_poses
 from diffmocap.reconstruct.body_size import betas_of_height, distance_ratio, sole_drop
 from diffmocap.reconstruct.floor import Floor, floor_of
+from diffmocap.reconstruct.foot_lock import lock_feet
 from diffmocap.reconstruct.footage import Footage
 from diffmocap.reconstruct.lifted import combined, lift_frames, likeliest_path
 from diffmocap.reconstruct.persons import person_seen
 from diffmocap.reconstruct.refining import MotionRefiner
 from diffmocap.reconstruct.settings import ReconstructSettings
+from diffmocap.reconstruct.stances import standing_feet
 from diffmocap.reconstruct.stretches import MIN_FRAMES, bridged, smoothed, stretches_of
 from diffmocap.refinement.physics_refiner import points_of
 
@@ -99,6 +103,12 @@ def reconstruct(
             *whole, tracked, points_px[part], confidence[part], smooth, K, floor, dt_s,
             lambda share, n=number: told("refining", (n + share) / len(stretches)),
         )  # fmt: skip
+        if settings.lock_feet:
+            toes = global_poses(turned, moved, points.bones)[1][:, TOES]
+            standing = standing_feet(
+                toes.numpy(), points_px[part].numpy(), confidence[part].numpy(), float(K[0, 0]), dt_s
+            )
+            turned, moved = lock_feet(turned, moved, standing, points, floor, dt_s)
         contacts = refiner.contacts(turned, moved, floor, dt_s)
         betas = torch.zeros(body.shape_dirs.shape[-1])
         motion = ReconstructedMotion(start, footage.fps, turned, moved, tracked, raw[part], contacts, floor, betas)

@@ -38,6 +38,7 @@ class ReconstructSettings:
         0.0, "The person's height, which makes distances true; 0: the mean body's.", 0.0, 2.3, "m"
     )
     physics: bool = setting(True, "Refine by physics; false: a smooth motion through the lifted poses.")
+    lock_feet: bool = setting(True, "Feet that stand stay in one place, and above a floor that is known.")
     sides: SideSettings = field(default_factory=SideSettings)
     lifting: LiftingSettings = field(default_factory=LiftingSettings)
     gate: GateSettings = field(default_factory=GateSettings)

@@ -36,7 +36,8 @@ SAMPLES = SettingOption("--samples", _DEFAULTS, "samples", "N", OF_QUALITY)
 HEIGHT = SettingOption("--height", _DEFAULTS, "height_m", "M", "the mean body's")
 BRIDGE = SettingOption("--bridge", _DEFAULTS, "longest_bridge_s", "S", f"{_DEFAULTS.longest_bridge_s:g}")
 PHYSICS = SettingOption("--physics", _DEFAULTS, "physics", default="on")
-_OPTIONS = (FPS, SOLVER, EVALUATIONS, SAMPLES, HEIGHT, BRIDGE, PHYSICS)
+LOCK_FEET = SettingOption("--lock-feet", _DEFAULTS, "lock_feet", default="on")
+_OPTIONS = (FPS, SOLVER, EVALUATIONS, SAMPLES, HEIGHT, BRIDGE, PHYSICS, LOCK_FEET)
 FRAMES = ("world", "camera")
 
 
@@ -75,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="vertical field of view (default: by the focal length that the file tells, else 50)",
     )  # fmt: skip
     group = parser.add_argument_group("reconstruction")
-    for option in (FPS, SOLVER, EVALUATIONS, SAMPLES, BRIDGE, PHYSICS, TASK_FILE):
+    for option in (FPS, SOLVER, EVALUATIONS, SAMPLES, BRIDGE, PHYSICS, LOCK_FEET, TASK_FILE):
         option.add(group)
     group.add_argument("--weights", type=Path, metavar="FILE", help="lifting weights (default: the shipped ones)")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout, all else on stderr")
