@@ -14,7 +14,7 @@ from diffmocap.camera.urls import HIDDEN, has_secrets, without_secrets
 from diffmocap.errors import CameraError
 
 _OFFER = "or give a video file or a stream as the source (clip.mp4, rtsp://...)"
-_VIDEO_ENDINGS = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".3gp", ".ts", ".mpg")
+VIDEO_ENDINGS = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".3gp", ".ts", ".mpg")
 #: A source that stands in an environment variable, where a command line or a file would show its password.
 _HANDED_ON = "DIFFMOCAP_SOURCE"
 _VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")
@@ -134,7 +134,7 @@ def _images_in(folder: Path) -> Source:
     except CameraError as error:
         if not os.access(folder, os.R_OK | os.X_OK):
             raise
-        videos = sorted(each.name for each in folder.iterdir() if each.suffix.lower() in _VIDEO_ENDINGS)
+        videos = sorted(each.name for each in folder.iterdir() if each.suffix.lower() in VIDEO_ENDINGS)
         if videos:
             text = f"'{folder}' is a folder, expected a video file; name one of those in it: {', '.join(videos[:5])}"
             raise CameraError(text) from error

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from diffmocap.cli.motions.export import FORMATS, TOOLS, chosen_formats
 from diffmocap.cli.options.pose_options import CAMERA_HEIGHT, CAMERA_PITCH, CAMERA_ROLL, MIRROR, TASK_FILE
 from diffmocap.cli.options.setting_option import SettingOption
-from diffmocap.errors import DiffmocapError, SettingsError
+from diffmocap.errors import SettingsError
 from diffmocap.reconstruct.settings import QUALITIES, ReconstructSettings
 
 if TYPE_CHECKING:
-    from diffmocap.reconstruct.reconstruction import ReconstructedMotion
+    from diffmocap.reconstruct.outcome import Outcome
+    from diffmocap.reconstruct.work import Reconstructor
 
 SUMMARY = "the motion in a video, as files that other tools open"
 _DEFAULTS = ReconstructSettings()
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
         "videos", metavar="VIDEO", nargs="+",
-        help="video file, folder of images, img_%%04d.jpg, or a folder of `diffmocap live --record`",
+        help="video file, folder of videos or of images, img_%%04d.jpg, or a folder of `diffmocap live --record`",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, default=Path("motions"), metavar="DIR", help="folder (default: %(default)s)"
@@ -64,6 +65,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"also export to {', '.join(FORMATS)}; `diffmocap export --help` says what each is for",
     )  # fmt: skip
     parser.add_argument("--for", choices=TOOLS, dest="tool", help="set the options of exports that this tool expects")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="videos at a time, each by a process (default: 1; with --ray: one a core)"
+    )
+    parser.add_argument(
+        "--ray", metavar="ADDRESS",
+        help="have a Ray cluster do it: the HOST:PORT of its head, or auto for the one that runs here; all machines "
+        "see videos and --out by the same paths (pip install ray)",
+    )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="also videos whose motion is there already")
     group = parser.add_argument_group("person and camera")
     for option in (HEIGHT, CAMERA_HEIGHT, CAMERA_PITCH, CAMERA_ROLL, MIRROR):
@@ -85,41 +94,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Reconstructs every video; those that fail are told at the end, the others are kept."""
     settings, formats = settings_of(args), chosen_formats(args.formats)
-    names = _names(args.videos)
+    videos = [each for video in args.videos for each in _in_folder(video)]
+    names = _names(videos)
+    if args.jobs is not None and args.jobs < 1:
+        raise SettingsError(f"--jobs must be at least 1, got {args.jobs}")
     for option, path in (("--calibration", args.calibration), ("--weights", args.weights)):
         if path is not None and not path.is_file():
             raise SettingsError(f"there is no file '{path}', given as {option}")
+    from diffmocap.reconstruct.outcome import line, size
     from diffmocap.reconstruct.work import Reconstructor
 
     work = Reconstructor(
-        settings, args.out, weights=args.weights, calibration=args.calibration, vertical_fov_deg=args.fov,
+        settings, args.out if args.ray is None else args.out.resolve(), weights=args.weights,
+        calibration=args.calibration, vertical_fov_deg=args.fov,
         world=args.frame == "world", mirror=bool(MIRROR.value(args)), task_file=TASK_FILE.value(args) or "",
         formats=formats, tool=args.tool,
     )  # fmt: skip
-    results, failed = [], 0
-    for video, name in zip(args.videos, names, strict=True):
+    results: list[dict[str, Any]] = []
+    todo = []
+    for video, name in zip(videos, names, strict=True):
         if (there := work.written(name)) and not args.overwrite:
             print(f"{video}: skipped, {there[0]} is there already (--overwrite does it again)", file=sys.stderr)
             results.append({"video": video, "files": [str(p) for p in there], "skipped": True})
-            continue
-        begin = time.monotonic()
-        try:
-            with _Bars(video) as bars:
-                motions = work.reconstruct(video, name, bars)
-        except DiffmocapError as error:
-            failed += 1
-            results.append({"video": video, "files": [], "error": str(error)})
-            print(f"diffmocap reconstruct: error: {video}: {error}", file=sys.stderr)
-            continue
-        seconds = time.monotonic() - begin
-        results.append({"video": video, "seconds": round(seconds, 2), **_told(motions)})
-        for path, motion in motions:
-            print(_line(path, motion), file=sys.stderr)
-            for other in work.exports(path):
-                print(f"{other}: {other.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
+        else:
+            todo.append((video, name))
+    failed = 0
+    for outcome in _outcomes(work, todo, args):
+        results.append(outcome.as_json())
+        failed += bool(outcome.error)
+        if outcome.error:
+            print(f"diffmocap reconstruct: error: {outcome.video}: {outcome.error}", file=sys.stderr)
+        for path, motion in zip(outcome.files, outcome.motions, strict=True):
+            print(line(path, motion), file=sys.stderr)
+        for path in outcome.exports:
+            print(size(path), file=sys.stderr)
     if args.json:
         print(json.dumps({"results": results, "failed": failed}))
     return 1 if failed else 0
+
+
+def _outcomes(work: Reconstructor, todo: list[tuple[str, str]], args: argparse.Namespace) -> Iterator[Outcome]:
+    """One video after the other, or several at a time."""
+    from diffmocap.reconstruct.outcome import attempt
+
+    jobs = min(args.jobs or 1, len(todo))
+    if not todo or (jobs == 1 and args.ray is None):
+        for video, name in todo:
+            with _Bars(video) as bars:
+                outcome = attempt(work, video, name, bars)
+            yield outcome
+        return
+    from tqdm import tqdm
+
+    from diffmocap.reconstruct.ray_workers import ray_workers
+    from diffmocap.reconstruct.workers import local_workers, outcomes_of
+
+    if args.ray is None:
+        workers = local_workers(work, jobs)
+    else:
+        # Workers on other machines have folders of their own to begin in.
+        todo = [(str(Path(video).resolve()), name) for video, name in todo]
+        workers = ray_workers(work, args.ray, args.jobs or 0)
+    with tqdm(total=len(todo), desc="reconstructing", unit="video", file=sys.stderr, dynamic_ncols=True) as bar:
+        for outcome in outcomes_of(todo, workers):
+            bar.update()
+            with tqdm.external_write_mode(sys.stderr):
+                yield outcome
 
 
 def settings_of(args: argparse.Namespace) -> ReconstructSettings:
@@ -138,6 +178,16 @@ def settings_of(args: argparse.Namespace) -> ReconstructSettings:
     return settings
 
 
+def _in_folder(video: str) -> list[str]:
+    """The videos of a folder that holds some; what else is named stays."""
+    from diffmocap.camera.devices import VIDEO_ENDINGS
+
+    path = Path(video)
+    files = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else []
+    found = [str(each) for each in files if each.suffix.lower() in VIDEO_ENDINGS and not each.name.startswith(".")]
+    return found or [video]
+
+
 def _names(videos: list[str]) -> list[str]:
     """What the files are called, by the videos' own names.
 
@@ -149,28 +199,6 @@ def _names(videos: list[str]) -> list[str]:
     if double is not None:
         raise SettingsError(f"two videos would both become {double}.npz; give them other names, or another --out each")
     return names
-
-
-def _told(motions: list[tuple[Path, ReconstructedMotion]]) -> dict[str, Any]:
-    return {
-        "files": [str(path) for path, _ in motions],
-        "motions": [
-            {
-                "first": m.first, "frames": len(m.pelvis), "fps": m.fps, "tracked": float(m.tracked.float().mean()),
-                "floor": m.floor.ground.source, "floor_trusted": m.floor.trusted,
-            } for _, m in motions
-        ],
-    }  # fmt: skip
-
-
-def _line(path: Path, motion: ReconstructedMotion) -> str:
-    seconds = len(motion.pelvis) / motion.fps
-    bridged = int((~motion.tracked).sum())
-    gaps = f", {bridged} of its {len(motion.pelvis)} frames bridged" if bridged else ""
-    floor = motion.floor.ground.source if motion.floor.trusted else (
-        "a rough guess: feet have not rested in places far enough apart; --camera-pitch and --camera-height tell it"
-    )  # fmt: skip
-    return f"{path}: {seconds:.1f} s at {motion.fps:g} Hz{gaps}; floor: {floor}"
 
 
 class _Bars:

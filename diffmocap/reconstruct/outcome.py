@@ -1,0 +1,69 @@
+"""What became of a video, as it goes from a worker to whoever asked."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diffmocap.errors import DiffmocapError
+from diffmocap.reconstruct.reconstruction import ReconstructedMotion
+from diffmocap.reconstruct.work import Reconstructor, Told
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One video's motions, or why there are none; plain data, so that it can cross processes and machines.
+
+    Attributes:
+        video: as it was given. files: of the motions. exports: files of other formats.
+        motions: of each file, what is worth telling of it. seconds: that it took. error: in words, or empty.
+    """
+
+    video: str
+    files: list[str] = field(default_factory=list)
+    exports: list[str] = field(default_factory=list)
+    motions: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    error: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For the command's line of JSON."""
+        told: dict[str, Any] = {"video": self.video, "files": self.files}
+        return told | ({"error": self.error} if self.error else {"seconds": self.seconds, "motions": self.motions})
+
+
+def attempt(work: Reconstructor, video: str, name: str, told: Told) -> Outcome:
+    """Reconstructs a video; what a video can do wrong is an outcome, too."""
+    begin = time.monotonic()
+    try:
+        made = work.reconstruct(video, name, told)
+    except DiffmocapError as error:
+        return Outcome(video, error=str(error))
+    exports = [str(other) for path, _ in made for other in work.exports(path)]
+    seconds = round(time.monotonic() - begin, 2)
+    return Outcome(video, [str(path) for path, _ in made], exports, [_told(m) for _, m in made], seconds)
+
+
+def line(path: str, motion: dict[str, Any]) -> str:
+    """One motion in words."""
+    bridged = round((1.0 - motion["tracked"]) * motion["frames"])
+    gaps = f", {bridged} of its {motion['frames']} frames bridged" if bridged else ""
+    floor = motion["floor"] if motion["floor_trusted"] else (
+        "a rough guess: feet have not rested in places far enough apart; --camera-pitch and --camera-height tell it"
+    )  # fmt: skip
+    return f"{path}: {motion['frames'] / motion['fps']:.1f} s at {motion['fps']:g} Hz{gaps}; floor: {floor}"
+
+
+def size(path: str) -> str:
+    """A file and its size."""
+    return f"{path}: {Path(path).stat().st_size / 1e6:.1f} MB"
+
+
+def _told(motion: ReconstructedMotion) -> dict[str, Any]:
+    return {
+        "first": motion.first, "frames": len(motion.pelvis), "fps": motion.fps,
+        "tracked": float(motion.tracked.float().mean()), "floor": motion.floor.ground.source,
+        "floor_trusted": motion.floor.trusted,
+    }  # fmt: skip

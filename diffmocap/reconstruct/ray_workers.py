@@ -1,0 +1,78 @@
+"""Workers on several machines, by Ray; all of them see the videos and the output folder by the same paths."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future
+
+from diffmocap.errors import SettingsError
+from diffmocap.reconstruct.outcome import Outcome, attempt
+from diffmocap.reconstruct.work import Reconstructor
+from diffmocap.reconstruct.workers import Worker
+
+
+class RayWorker:
+    """An actor of a cluster, on one core of whichever machine has one."""
+
+    def __init__(self, work: Reconstructor) -> None:
+        self._work = work
+        self.restart()
+
+    def submit(self, video: str, name: str) -> Future[Outcome]:
+        return self._actor.reconstruct.remote(video, name).future()
+
+    def lost(self, error: BaseException) -> bool:
+        from ray.exceptions import RayActorError
+
+        return isinstance(error, RayActorError)
+
+    def restart(self) -> None:
+        import ray
+
+        self._actor = ray.remote(num_cpus=1)(_Actor).remote(self._work)
+
+    def close(self) -> None:
+        import ray
+
+        ray.kill(self._actor)
+
+
+def ray_workers(work: Reconstructor, address: str, jobs: int = 0) -> list[Worker]:
+    """Workers of a running cluster.
+
+    Args:
+        address: of its head, ``HOST:PORT``, as ``ray start --head`` tells it; ``auto``: of the one on this machine.
+        jobs: how many, 0: one for each core of the cluster.
+
+    Raises:
+        SettingsError: Ray is not installed, or there is no cluster at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
+    try:
+        import ray
+    except ImportError as missing:
+        raise SettingsError(
+            "--ray needs Ray on every machine: pip install 'diffmocap[ray]', or: pip install ray"
+        ) from missing
+    try:
+        ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise SettingsError(f"no Ray cluster at {address}: {error}; `ray start --head` begins one") from error
+    return [RayWorker(work) for _ in range(jobs or max(int(ray.cluster_resources().get("CPU", 1)), 1))]
+
+
+class _Actor:
+    """In the worker's process."""
+
+    def __init__(self, work: Reconstructor) -> None:
+        import torch
+
+        from diffmocap.camera.threads import limit_threads
+
+        limit_threads(1)
+        torch.set_num_threads(1)
+        self._work = work
+
+    def reconstruct(self, video: str, name: str) -> Outcome:
+        """One video."""
+        return attempt(self._work, video, name, lambda stage, done, total: None)
