@@ -42,6 +42,7 @@ OPTIONAL = {
     "smpl": ["smplx>=0.1.28"],  # your own SMPL model
     "render": ["pybullet>=3.2.6; python_version < '3.12'"],  # the demo's video
     "usd": ["usd-core>=24.11"],  # export --format usd
+    "bags": ["rosbags>=0.10"],  # reconstruct BAG
     "ray": ["ray>=2.30"],  # reconstruct --ray
     "train": ["tensorboard>=2.21"],
     "examples": ["scikit-learn>=1.5"],

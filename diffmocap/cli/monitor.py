@@ -17,9 +17,11 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import Header
 
+from diffmocap.camera.message_images import ns_from_stamp
+from diffmocap.camera.message_info import intrinsics_from_camera_info
 from diffmocap.cli.recording import RecordedPose, Recording
 from diffmocap.errors import DiffmocapError
-from diffmocap.nodes.messages import intrinsics_from_camera_info, keypoints_from_message, ns_from_stamp
+from diffmocap.nodes.messages import keypoints_from_message
 
 #: States that come without a pose.
 WITHOUT_POSE = (BodyPose.SEARCHING, BodyPose.TENTATIVE, BodyPose.LOST)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 
+from diffmocap.camera.message_images import ns_from_stamp
 from diffmocap.errors import StampError
 from diffmocap.nodes.health.diagnostics import WARN, Diagnostics
-from diffmocap.nodes.messages import ns_from_stamp
 from diffmocap.timing.stamps import NO_STAMP_NS, ArrivalStamps, require_near
 
 

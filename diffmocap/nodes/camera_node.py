@@ -15,6 +15,7 @@ from sensor_msgs.srv import SetCameraInfo
 from std_msgs.msg import Header
 
 from diffmocap.camera.capture import Capture
+from diffmocap.camera.message_images import ns_from_stamp
 from diffmocap.camera.settings import CaptureSettings
 from diffmocap.errors import CameraError
 from diffmocap.graph.frames import OPTICAL_FRAME
@@ -23,7 +24,7 @@ from diffmocap.nodes.health.diagnostics import ERROR, OK, Diagnostics
 from diffmocap.nodes.images.camera_calibration import CameraCalibration
 from diffmocap.nodes.images.image_messages import image_to_compressed_message, image_to_message
 from diffmocap.nodes.images.qos import RELIABILITY_CHOICES, sensor_qos
-from diffmocap.nodes.messages import camera_info_to_message, ns_from_stamp
+from diffmocap.nodes.messages import camera_info_to_message
 from diffmocap.nodes.parameters import from_settings, own
 from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.settings import settings_of

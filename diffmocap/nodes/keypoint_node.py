@@ -13,6 +13,7 @@ from diffmocap_msgs.msg import Keypoints2D as Keypoints2DMsg
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from diffmocap.camera.message_images import frame_from_compressed, frame_from_image, ns_from_stamp
 from diffmocap.camera.missing_images import MissingImages
 from diffmocap.errors import DiffmocapError, ImageError
 from diffmocap.graph.description import camera_info_beside
@@ -23,11 +24,11 @@ from diffmocap.keypoints.settings import DetectorSettings
 from diffmocap.nodes.arrivals import Arrival, Arrivals
 from diffmocap.nodes.health.diagnostics import ERROR, Diagnostics
 from diffmocap.nodes.health.input_watch import InputWatch, Words
-from diffmocap.nodes.images.image_messages import frame_from_compressed, frame_from_image, image_to_message
+from diffmocap.nodes.images.image_messages import image_to_message
 from diffmocap.nodes.images.image_transport import AUTO, TRANSPORTS, image_source
 from diffmocap.nodes.images.mirrored_info import mirrored_camera_info
 from diffmocap.nodes.images.qos import SUBSCRIPTION_CHOICES, ImageSubscription, sensor_qos
-from diffmocap.nodes.messages import keypoints_to_message, ns_from_stamp
+from diffmocap.nodes.messages import keypoints_to_message
 from diffmocap.nodes.node_clock import steady_timer
 from diffmocap.nodes.parameters import from_settings, own
 from diffmocap.nodes.publishers import publishers_of

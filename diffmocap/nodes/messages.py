@@ -8,21 +8,16 @@ from diffmocap_msgs.msg import Keypoints2D as Keypoints2DMsg
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from diffmocap.camera.intrinsics import Readout, from_arrays
 from diffmocap.camera.lens import model_name
+from diffmocap.camera.message_images import ns_from_stamp
 from diffmocap.errors import KeypointError
-from diffmocap.types import DEFAULT_FOV_DEG, CameraIntrinsics, Keypoints2D
+from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 
 def stamp_from_ns(stamp_ns: int) -> Time:
     """Nanoseconds since the epoch as a ROS time."""
     sec, nanosec = divmod(int(stamp_ns), 1_000_000_000)
     return Time(sec=sec, nanosec=nanosec)
-
-
-def ns_from_stamp(stamp: Time) -> int:
-    """A ROS time as nanoseconds since the epoch."""
-    return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 def header(stamp_ns: int, frame_id: str) -> Header:
@@ -76,37 +71,3 @@ def camera_info_to_message(intrinsics: CameraIntrinsics, stamp_ns: int, frame_id
     message.r = np.eye(3).reshape(9)
     message.p = np.hstack([intrinsics.matrix, np.zeros((3, 1))]).reshape(12)
     return message
-
-
-def intrinsics_from_camera_info(
-    message: CameraInfo, width: int, height: int, vertical_fov_deg: float = DEFAULT_FOV_DEG, rectified: bool = False
-) -> CameraIntrinsics:
-    """Intrinsics for images of ``width`` x ``height`` pixels.
-
-    Raw images follow K and D, rectified ones P without distortion (K, where P is not given). Both matrices are of the
-    full resolution, of which binning and the region of interest say what the image shows. An fx of zero gives the
-    default field of view with ``is_default`` set.
-
-    Raises:
-        SettingsError: where the matrix or the distortion cannot be used.
-    """
-    matrix, distortion = np.asarray(message.k, float).reshape(3, 3), np.asarray(message.d, float)
-    if rectified:
-        projection = np.asarray(message.p, float).reshape(3, 4)
-        matrix = projection[:, :3] if projection[0, 0] != 0.0 else matrix
-        distortion = np.zeros(0)
-    return from_arrays(
-        matrix,
-        distortion,
-        (message.width, message.height),
-        (width, height),
-        distortion_model=message.distortion_model,
-        vertical_fov_deg=vertical_fov_deg,
-        readout=readout_of(message),
-    )
-
-
-def readout_of(message: CameraInfo) -> Readout:
-    """The part of the full resolution that the images show."""
-    roi = message.roi
-    return Readout(roi.x_offset, roi.y_offset, roi.width, roi.height, message.binning_x, message.binning_y)

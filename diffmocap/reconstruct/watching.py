@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from diffmocap.camera.bag_video import BagVideo, is_bag
 from diffmocap.camera.calibration.calibration_file import load_calibration
 from diffmocap.camera.capture import Capture
 from diffmocap.camera.devices import parse_source
 from diffmocap.camera.focal_length import estimated_intrinsics, focal_length_35mm
 from diffmocap.camera.intrinsics import fitted
+from diffmocap.camera.mirror import mirrored
 from diffmocap.camera.settings import CaptureSettings
 from diffmocap.errors import CameraError, MotionFileError
 from diffmocap.files.array_archive import ArrayArchive
@@ -23,11 +25,12 @@ from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 def detected(
     source: str, capture: CaptureSettings, detector: DetectorSettings,
-    told: Callable[[int, int], None] = lambda done, count: None,
+    told: Callable[[int, int], None] = lambda done, count: None, topic: str = "",
 ) -> list[Keypoints2D]:  # fmt: skip
-    """Keypoints of every image of a file, in its order; all missing where nobody is seen.
+    """Keypoints of every image of a file or bag, in its order; all missing where nobody is seen.
 
-    ``told`` hears how many images there were so far, and how many there will be, 0 where that is not known.
+    ``told`` hears how many images there were so far, and how many there will be, 0 where that is not known. ``topic``
+    names a bag's images.
 
     Raises:
         CameraError: the source is no video or image files, or has fewer than two images.
@@ -35,34 +38,50 @@ def detected(
     from diffmocap.keypoints.mediapipe_detector import Detector
 
     keypoints = []
-    with Capture(source, capture, realtime=False) as video, Detector(detector) as detect:
-        if video.live:
-            raise CameraError(
-                f"{video.source.label} is live: a motion is reconstructed from a file; `diffmocap live` plays cameras"
-            )
+    with _video(source, capture, topic) as video, Detector(detector) as detect:
+        count = video.count if isinstance(video, BagVideo) else video.mode.frames
         for frame in video:
             keypoints.append(detect.detect(frame))
-            told(len(keypoints), video.mode.frames)
+            told(len(keypoints), count)
     if len(keypoints) < 2:
         raise CameraError(f"{source} has {len(keypoints)} image; a motion needs at least 2")
     return keypoints
 
 
-def camera_of(
-    source: str, size: tuple[int, int], calibration: Path | None, vertical_fov_deg: float
-) -> CameraIntrinsics:
-    """Intrinsics for images of ``size``: calibrated, or by the focal length that the file tells, or of the given angle.
+def _video(source: str, capture: CaptureSettings, topic: str) -> Capture | BagVideo:
+    if is_bag(source):
+        return BagVideo(Path(source), topic, capture.mirror)
+    video = Capture(source, capture, realtime=False)
+    if video.live:
+        video.close()
+        raise CameraError(
+            f"{video.source.label} is live: a motion is reconstructed from a file; `diffmocap live` plays cameras"
+        )
+    return video
 
-    ``vertical_fov_deg`` 0: what the file tells, else the usual angle.
+
+def camera_of(
+    source: str, size: tuple[int, int], calibration: Path | None, vertical_fov_deg: float, mirror: bool = False,
+    topic: str = "",
+) -> CameraIntrinsics:  # fmt: skip
+    """Intrinsics for images of ``size``: calibrated, or by what the file or bag tells, or of the given angle.
+
+    ``vertical_fov_deg`` 0: what the file tells, else the usual angle. ``mirror``: the images were flipped back; a
+    calibration is of what the camera showed. ``topic``: of a bag's images.
 
     Raises:
         SettingsError: the calibration cannot be used, or is of images of another shape.
     """
     if calibration is not None:
-        return fitted(load_calibration(calibration), *size)
-    if not vertical_fov_deg and (focal_mm := focal_length_35mm(parse_source(source))):
-        return estimated_intrinsics(focal_mm, *size)
-    return CameraIntrinsics.from_fov(*size, vertical_fov_deg) if vertical_fov_deg else CameraIntrinsics.from_fov(*size)
+        calibrated = fitted(load_calibration(calibration), *size)
+        return mirrored(calibrated) if mirror else calibrated
+    if vertical_fov_deg:
+        return CameraIntrinsics.from_fov(*size, vertical_fov_deg)
+    if is_bag(source):
+        with BagVideo(Path(source), topic, mirror) as bag:
+            return bag.intrinsics(*size) or CameraIntrinsics.from_fov(*size)
+    focal_mm = focal_length_35mm(parse_source(source))
+    return estimated_intrinsics(focal_mm, *size) if focal_mm else CameraIntrinsics.from_fov(*size)
 
 
 def keep(path: Path, keypoints: list[Keypoints2D]) -> None:

@@ -37,7 +37,8 @@ class Reconstructor:
         out: the folder. weights: of the lifting, None: the shipped ones. calibration, vertical_fov_deg: see
             :func:`~diffmocap.reconstruct.watching.camera_of`. world: write motions in the world frame, else in the
             camera's. mirror: images are flipped back. task_file: the detector's bundle, empty: the shipped one.
-            formats: of files beside the motion's, see :mod:`diffmocap.motion.export.formats`, as ``tool`` expects them.
+            topic: of a bag's images, empty: the only one. formats: of files beside the motion's, see
+            :mod:`diffmocap.motion.export.formats`, as ``tool`` expects them.
 
     Raises:
         SettingsError: a format is unknown, or needs a program that is not there.
@@ -45,11 +46,12 @@ class Reconstructor:
 
     def __init__(
         self, settings: ReconstructSettings, out: Path, *, weights: Path | None = None, calibration: Path | None = None,
-        vertical_fov_deg: float = 0.0, world: bool = True, mirror: bool = False, task_file: str = "",
+        vertical_fov_deg: float = 0.0, world: bool = True, mirror: bool = False, task_file: str = "", topic: str = "",
         formats: Sequence[str] = (), tool: str | None = None,
     ) -> None:  # fmt: skip
         self.settings, self.out, self._world = settings, out, world
         self._weights, self._calibration, self._fov_deg = weights, calibration, vertical_fov_deg
+        self._topic = topic
         self._capture = CaptureSettings(mirror=mirror)
         self._detector = DetectorSettings(task_file=task_file)
         self._formats = {name: options_for(name, PRESETS[tool] if tool else None, {}) for name in formats}
@@ -93,11 +95,11 @@ class Reconstructor:
         keypoints = self._kept(found)
         if keypoints is None:
             keypoints = detected(
-                video, self._capture, self._detector, lambda done, count: told("detecting", done, count)
+                video, self._capture, self._detector, lambda done, count: told("detecting", done, count), self._topic
             )
             keep(found, keypoints)
         size = keypoints[0].width, keypoints[0].height
-        intrinsics = camera_of(video, size, self._calibration, self._fov_deg)
+        intrinsics = camera_of(video, size, self._calibration, self._fov_deg, self._capture.mirror, self._topic)
         files = self._write(name, Footage.even(keypoints, intrinsics, self.settings.fps), told)
         found.unlink(missing_ok=True)
         return files

@@ -9,8 +9,9 @@ pytest.importorskip("sensor_msgs", reason="needs ROS 2: run `make test`, or sour
 
 from sensor_msgs.msg import CameraInfo, RegionOfInterest  # noqa: E402
 
+from diffmocap.camera.message_info import is_rectified_name  # noqa: E402
 from diffmocap.nodes.images import calibration as module
-from diffmocap.nodes.images.calibration import Calibration, is_rectified_name  # noqa: E402
+from diffmocap.nodes.images.calibration import Calibration  # noqa: E402
 from diffmocap.types import CameraIntrinsics  # noqa: E402
 
 K = np.array([[600.0, 0.0, 310.0], [0.0, 620.0, 250.0], [0.0, 0.0, 1.0]])

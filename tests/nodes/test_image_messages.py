@@ -11,13 +11,9 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 import cv2
 from sensor_msgs.msg import CompressedImage, Image
 
+from diffmocap.camera.message_images import ENCODINGS, frame_from_compressed, frame_from_image
 from diffmocap.errors import ImageError
-from diffmocap.nodes.images.image_messages import (
-    ENCODINGS,
-    frame_from_compressed,
-    frame_from_image,
-    image_to_message,
-)
+from diffmocap.nodes.images.image_messages import image_to_message
 from diffmocap.nodes.messages import stamp_from_ns
 
 STAMP_NS = 1_700_000_000_123_456_789

@@ -6,15 +6,10 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 from sensor_msgs.msg import CameraInfo
 
+from diffmocap.camera.message_images import ns_from_stamp
+from diffmocap.camera.message_info import intrinsics_from_camera_info
 from diffmocap.errors import KeypointError
-from diffmocap.nodes.messages import (
-    camera_info_to_message,
-    intrinsics_from_camera_info,
-    keypoints_from_message,
-    keypoints_to_message,
-    ns_from_stamp,
-    stamp_from_ns,
-)
+from diffmocap.nodes.messages import camera_info_to_message, keypoints_from_message, keypoints_to_message, stamp_from_ns
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 STAMP_NS = 1_700_000_000_123_456_789

@@ -9,10 +9,10 @@ pytest.importorskip("sensor_msgs", reason="needs ROS 2")
 
 from sensor_msgs.msg import CameraInfo, RegionOfInterest  # noqa: E402
 
+from diffmocap.camera.message_info import intrinsics_from_camera_info  # noqa: E402
 from diffmocap.camera.mirror import mirrored  # noqa: E402
 from diffmocap.nodes.images.calibration import Calibration  # noqa: E402
 from diffmocap.nodes.images.mirrored_info import mirrored_camera_info  # noqa: E402
-from diffmocap.nodes.messages import intrinsics_from_camera_info  # noqa: E402
 
 K = np.array([[600.0, 0, 310], [0, 610, 250], [0, 0, 1]])
 P = np.array([[580.0, 0, 300, -58], [0, 590, 245, 0], [0, 0, 1, 0]])

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument(
         "videos", metavar="VIDEO", nargs="+",
-        help="video file, folder of videos or of images, img_%%04d.jpg, or a folder of `diffmocap live --record`",
+        help="video file, folder of videos or images, img_%%04d.jpg, ROS bag, or a folder of `diffmocap live --record`",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, default=Path("motions"), metavar="DIR", help="folder (default: %(default)s)"
@@ -82,8 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--fov", type=float, default=0.0, metavar="DEG",
-        help="vertical field of view (default: by the focal length that the file tells, else 50)",
+        help="vertical field of view (default: by the focal length in the file, or the bag's camera_info, else 50)",
     )  # fmt: skip
+    group.add_argument("--topic", metavar="NAME", help="of a bag's images (default: the only one with images)")
     group = parser.add_argument_group("reconstruction")
     for option in (FPS, SOLVER, EVALUATIONS, SAMPLES, BRIDGE, PHYSICS, LOCK_FEET, TASK_FILE):
         option.add(group)
@@ -106,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
 
     work = Reconstructor(
         settings, args.out if args.ray is None else args.out.resolve(), weights=args.weights,
-        calibration=args.calibration, vertical_fov_deg=args.fov,
+        calibration=args.calibration, vertical_fov_deg=args.fov, topic=args.topic or "",
         world=args.frame == "world", mirror=bool(MIRROR.value(args)), task_file=TASK_FILE.value(args) or "",
         formats=formats, tool=args.tool,
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable
 
@@ -10,8 +9,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
 from diffmocap.camera.intrinsics import crop_warning
+from diffmocap.camera.message_info import intrinsics_from_camera_info, is_rectified_name, readout_of
 from diffmocap.errors import SettingsError
-from diffmocap.nodes.messages import intrinsics_from_camera_info, readout_of
 from diffmocap.types import CameraIntrinsics
 
 #: A calibration that comes later than the first images is not worth a warning.
@@ -24,7 +23,6 @@ KEYPOINTS_SAY_S = 5.0
 RECTIFIED_CHOICES = ("auto", "true", "false")
 
 _IMAGE_TYPES = {"sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"}
-_RECTIFIED_WORDS = {"rect", "rectified", "undistorted"}
 
 
 class Calibration:
@@ -127,11 +125,6 @@ class Calibration:
         if self._warned != text:
             self._warned = text
             self._warn(summary, text)
-
-
-def is_rectified_name(topic: str) -> bool:
-    """Whether a topic's name says that its images are rectified: ``image_rect_color``, ``rect/image``."""
-    return not _RECTIFIED_WORDS.isdisjoint(re.split(r"[/_]", topic.lower()))
 
 
 def image_topics_behind(node: Node, keypoint_topic: str) -> set[str]:

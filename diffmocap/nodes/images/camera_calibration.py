@@ -13,9 +13,9 @@ from diffmocap.camera.calibration.saved_calibration import saved_calibration_pat
 from diffmocap.camera.devices import Source
 from diffmocap.camera.focal_length import estimated_intrinsics, focal_length_35mm
 from diffmocap.camera.intrinsics import crop_warning, fitted
+from diffmocap.camera.message_info import intrinsics_from_camera_info
 from diffmocap.camera.mirror import mirrored
 from diffmocap.errors import SettingsError
-from diffmocap.nodes.messages import intrinsics_from_camera_info
 from diffmocap.types import CameraIntrinsics
 
 _UNSAVED = "the calibration is used until this node is configured again, but cannot be saved"

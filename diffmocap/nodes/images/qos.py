@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
-from diffmocap.nodes.messages import ns_from_stamp
+from diffmocap.camera.message_images import ns_from_stamp
 from diffmocap.nodes.node_clock import steady_timer
 
 RELIABILITY_CHOICES = ("best_effort", "reliable")

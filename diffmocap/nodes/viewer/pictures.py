@@ -12,9 +12,9 @@ from diffmocap_msgs.msg import Keypoints2D
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
+from diffmocap.camera.message_images import frame_from_compressed, frame_from_image
 from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.draw import draw_keypoints
-from diffmocap.nodes.images.image_messages import frame_from_compressed, frame_from_image
 from diffmocap.nodes.messages import keypoints_from_message
 from diffmocap.viewer.pace import Pace
 

@@ -9,7 +9,7 @@ from diffmocap_msgs.msg import BodyPose
 from scipy.spatial.transform import Rotation
 from visualization_msgs.msg import Marker, MarkerArray
 
-from diffmocap.nodes.messages import ns_from_stamp
+from diffmocap.camera.message_images import ns_from_stamp
 from diffmocap.output.tracking_state import TrackingState
 from diffmocap.viewer.pose import ViewedPose
 from diffmocap.viewer.world import World
