@@ -59,14 +59,14 @@ def folder(tmp_path_factory, repo_root) -> Path:
     return folder
 
 
-def run(command: str, folder: Path, repo_root: Path) -> str:
+def run(command: str, folder: Path, repo_root: Path, environment: dict[str, str] | None = None) -> str:
     """One command as a user would give it; `view` is ended once it serves its page."""
     arguments = [sys.executable, "-m", "diffmocap.cli.main", *shlex.split(command.removeprefix(PREFIX))]
     viewed = arguments[3] == "view"
     process = subprocess.Popen(
         ["bash", "-c", 'trap - INT; exec "$@"', "bash", *arguments, *(["--port", "0"] if viewed else [])],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "PYTHONPATH": str(repo_root)},
+        env={**(environment or os.environ), "PYTHONPATH": str(repo_root)},
     )  # fmt: skip
     said = ""
     if viewed:
@@ -101,12 +101,12 @@ def test_the_researcher_gets_numbers(page, folder, repo_root, monkeypatch):
     assert found["motion"]["tracked"].mean() == 1.0 and found["motion"]["mocap_framerate"] == 30.0
 
 
-def test_the_roboticist_gets_joint_angles(page, folder, repo_root, request):
+def test_the_roboticist_gets_joint_angles(page, folder, repo_root, ros_env):
     pytest.importorskip("rclpy", reason="needs ROS 2")
     given = [c for c in commands(page["Roboticist"]) if not any(word in c for word in ELSEWHERE)]
     assert [c.split()[1] for c in given] == ["live", "reconstruct", "export"]
     for command in given:
-        run(command, folder, repo_root)
+        run(command, folder, repo_root, ros_env)
     made = {path.name for path in (folder / "motions").iterdir()}
     assert made >= {"session.npz", "session.mot", "session.csv"}
 
