@@ -89,17 +89,29 @@ class History:
         return (self._times_s[order] - now_s, *self._values[:, order])
 
 
+def top_of(values: Sequence[np.ndarray]) -> float:
+    """The end of an axis that begins at 0 for curves whose samples may be unknown (NaN): 1, 2 or 5 times a power of 10,
+    a whole number of steps above the largest."""
+    known = np.concatenate(values)
+    known = known[np.isfinite(known)]
+    largest = max(float(known.max()), 1e-3) if len(known) else 1.0
+    step = 10.0 ** np.floor(np.log10(largest))
+    step *= next(part for part in (0.1, 0.2, 0.5, 1.0) if largest <= 8 * part * step or part == 1.0)
+    return float(step * np.ceil(1.02 * largest / step))
+
+
 class Plot:
     """A chart of a :class:`History`."""
 
     def __init__(self, gui: Any, title: str, unit: str, labels: Sequence[str], history: History) -> None:
         self._history = history
+        self._top = top_of(history.series(0.0)[1:])
         axis = {"stroke": "#c8ccd4", "grid": {"stroke": "#3a3f48", "width": 1}, "size": 40, "font": "11px sans-serif"}
         self._chart = gui.add_uplot(
             history.series(0.0),
             ({"label": "s"}, *({"label": n, "stroke": c, "width": 1.5} for n, c in zip(labels, COLOURS))),
             title=f"{title} [{unit}]",
-            scales={"x": {"time": False}, "y": {"auto": True}},
+            scales=self._scales(),
             axes=({**axis, "size": 30}, axis),
             legend={"show": True},
             height=190,
@@ -107,7 +119,15 @@ class Plot:
 
     def update(self, now_s: float) -> None:
         """Sends the curves to the page."""
-        self._chart.data = self._history.series(now_s)
+        data = self._history.series(now_s)
+        if (top := top_of(data[1:])) != self._top:
+            self._top = top
+            self._chart.scales = self._scales()
+        self._chart.data = data
+
+    def _scales(self) -> dict[str, Any]:
+        # A range that the page looks for itself is lost with the first sample that is not known.
+        return {"x": {"time": False}, "y": {"range": (0.0, self._top)}}
 
 
 def _number(text: str | None) -> float:

@@ -9,7 +9,7 @@ from diffmocap.body.skeleton import JOINT_NAMES
 from diffmocap.output.tracking_state import TrackingState
 from diffmocap.viewer.controls import Control
 from diffmocap.viewer.pace import Pace
-from diffmocap.viewer.plots import LIMBS, STAGES, History, limb_deviations, stage_values
+from diffmocap.viewer.plots import LIMBS, STAGES, History, Plot, limb_deviations, stage_values, top_of
 from diffmocap.viewer.pose import ViewedPose
 from diffmocap.viewer.status import Health, Status, status_html
 
@@ -99,3 +99,30 @@ def test_deviations_are_those_of_each_limb():
 )
 def test_a_slider_is_for_ranges_that_one_can_be_set_in(control, by_slider, step):
     assert control.by_slider == by_slider and control.step == pytest.approx(step) and control.settable
+
+
+@pytest.mark.parametrize("largest", [0.003, 0.9, 1.0, 7.9, 12.0, 19.9, 99.0, 230.0])
+def test_an_axis_ends_a_little_above_the_largest_value_that_is_known(largest):
+    top = top_of([np.array([np.nan, largest]), np.array([np.nan, 0.1 * largest])])
+    assert 1.01 * largest < top < 1.3 * largest
+    assert top_of([np.array([np.nan])]) == pytest.approx(1.2)
+
+
+class Charts:
+    """A page that keeps what a chart was given."""
+
+    def add_uplot(self, data, series, **given):
+        self.data = data
+        for key, value in given.items():
+            setattr(self, key, value)
+        return self
+
+
+def test_a_curve_that_is_not_known_yet_leaves_the_others_in_their_range():
+    history, page = History(2, 10), Charts()
+    plot = Plot(page, "Latency", "ms", ["lift", "refine"], history)
+    for i in range(5):
+        history.add(float(i), [10.0 + i, np.nan])
+    plot.update(5.0)
+    low, high = page.scales["y"]["range"]
+    assert low == 0.0 and 14.0 < high < 18.0 and page.data[1][-1] == 14.0
