@@ -28,6 +28,7 @@ from diffmocap.nodes.viewer.viewer_settings import PARAMETERS, viewer_settings
 from diffmocap.types import DEFAULT_FOV_DEG
 from diffmocap.viewer.body import Skin
 from diffmocap.viewer.controls import Control
+from diffmocap.viewer.feet_level import FeetLevel
 from diffmocap.viewer.pace import Pace
 from diffmocap.viewer.panel import Panel
 from diffmocap.viewer.plots import limb_deviations, stage_values
@@ -58,7 +59,7 @@ class ViewerNode(PlainNode):
         p = self.parameters
         skin = Skin.load(p["body_model"])
         self._server = open_server(p["host"], p["port"])
-        self._scene = Scene(self._server, skin)
+        self._skin, self._scene = skin, Scene(self._server, skin)
         self._panel = Panel(self._server, self._scene, self._set_parameter)
         camera = self._server.initial_camera
         camera.position, camera.look_at, camera.fov = USUAL_PLACE + FIRST_VIEW, USUAL_PLACE, VIEW_FOV_RAD
@@ -118,7 +119,7 @@ class ViewerNode(PlainNode):
         self._image_source: tuple[Any, str] | None = None
         self._images: Any = None
         self._health: dict[str, tuple[float, Health]] = {}
-        self._frames, self._found_floor = StaticFrames(), None
+        self._frames, self._found_floor, self._feet = StaticFrames(), None, FeetLevel(self._skin)
         self._panel.latencies.clear()
         self._panel.deviations.clear()
         self._remote = RemoteParameters(self, "pose_node", self._offer, self._panel.controls.tell, self._refused)
@@ -226,7 +227,7 @@ class ViewerNode(PlainNode):
         world = self._found_floor
         if world is None:
             T_map_optical = self._frames.transform(self.parameters["map_frame"], self._pose.frame)
-            world = floor_of_frames(T_map_optical) or World.guessed()
+            world = self._feet.world(floor_of_frames(T_map_optical) or World.guessed(), self._pose.joints_m)
         self._scene.stand(world)
 
     def _update_panel(self, now_s: float) -> None:

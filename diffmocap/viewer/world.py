@@ -1,7 +1,7 @@
 """Where the camera stands in an upright world whose floor is z = 0.
 
 Poses are in the camera's optical frame, which says nothing of gravity. The floor does: as the physics found it, as
-static transforms say, or, until either is known, as below a level camera at a usual height.
+static transforms say, or, until either is known, as below a level camera; see `feet_level` for how high it then lies.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.viewer.body import Skin, global_rotations
+from diffmocap.viewer.feet_level import POSES, FeetLevel
 from diffmocap.viewer.world import World
 
 
@@ -85,6 +86,31 @@ def test_small_changes_of_the_floor_are_not_shown():
     assert World.from_floor(up, -1.02, world.source).differs(world)
     tilted = np.array([np.sin(0.02), -np.cos(0.02), 0.0])
     assert World.from_floor(tilted, -1.0, world.source).differs(world)
+
+
+def test_a_floor_that_nobody_knows_lies_below_the_feet_of_the_last_seconds():
+    skin = Skin.load()
+    turn = np.diag([1.0, -1.0, -1.0])
+    joints = (skin.joints_m - skin.joints_m[0]) @ turn.T + [0.0, 0.2, 3.0]
+    sole_y = ((skin.vertices_m - skin.joints_m[0]) @ turn.T)[:, 1].max() + 0.2
+    level, guess = FeetLevel(skin), World.guessed()
+    for _ in range(20):
+        world = level.world(guess, joints)
+    assert world.height_m == pytest.approx(sole_y, abs=0.02) and "below the feet" in world.source
+    # Jumps leave it, small changes are not followed, another height is.
+    for _ in range(20):
+        assert level.world(guess, joints - [0.0, 0.4, 0.0]).height_m == world.height_m
+    for _ in range(POSES):
+        assert level.world(guess, joints + [0.0, 0.01, 0.0]).height_m == world.height_m
+    for _ in range(POSES):
+        lower = level.world(guess, joints + [0.0, 0.2, 0.0])
+    assert lower.height_m == pytest.approx(world.height_m + 0.2, abs=1e-6)
+    # Gravity is the guess's, and another one begins anew; a pose without numbers changes nothing.
+    assert level.world(guess, np.full((24, 3), np.nan)).height_m == lower.height_m
+    tilted = World.from_floor(np.array([0.0, -np.cos(0.2), -np.sin(0.2)]), -1.0, "tilted")
+    found = level.world(tilted, joints)
+    assert np.allclose(found.R_world_optical, tilted.R_world_optical)
+    assert (found.points(joints)[[10, 11], 2]).min() == pytest.approx(sole_y - joints[10, 1], abs=0.02)
 
 
 def test_the_viewer_never_loads_torch():

@@ -16,7 +16,9 @@ PARAMETERS = (
     *(from_settings(_DEFAULTS, name, live=name not in _AT_START) for name in settings_of(ViewerSettings)),
     own("body_model", "", "SMPL body (.npz) to draw; empty: the shipped one. That of pose_node.", live=False),
     own(
-        "map_frame", "map", "Upright frame of static transforms whose plane z = 0 is the floor until physics knows it."
+        "map_frame",
+        "map",
+        "Upright frame of static transforms; the scene stands by it until physics knows the floor.",
     ),
 )
 
