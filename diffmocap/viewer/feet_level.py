@@ -35,7 +35,7 @@ class FeetLevel:
         self._up: np.ndarray | None = None
 
     def world(self, guess: World, joints_m: np.ndarray) -> World:
-        """The guessed world with its floor below the feet of this pose, [24, 3] m in optical axes, and of those before."""
+        """The guessed world with its floor below the feet of this pose [24, 3] m, in optical axes, and before it."""
         up = guess.R_world_optical[2]
         if self._up is None or not np.allclose(up, self._up):
             self._lowest.clear()
