@@ -21,6 +21,7 @@ from diffmocap.motion.motion import Motion
 from diffmocap.motion.motion_npz import write_motion
 from diffmocap.reconstruct.floor import world_from_optical
 from diffmocap.reconstruct.footage import Footage
+from diffmocap.reconstruct.ground_forces import ground_forces
 from diffmocap.reconstruct.reconstruction import ReconstructedMotion, reconstruct
 from diffmocap.reconstruct.session import MOTION, is_session, session_footage, write_live_motion
 from diffmocap.reconstruct.settings import ReconstructSettings
@@ -116,7 +117,7 @@ class Reconstructor:
             write_motion(path, kept_motion, self.body)
             for (kind, options), other in zip(self._formats.items(), self.exports(path), strict=True):
                 told("exporting", 0.0, 1.0)
-                export_motion(kept_motion, self.body, other, kind, options)
+                export_motion(kept_motion, self.body, other, kind, options, forces=ground_forces)
             files.append((path, motion))
         return files
 

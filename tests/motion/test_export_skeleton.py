@@ -42,7 +42,7 @@ def test_options_that_a_format_cannot_have_are_refused_and_presets_give_way() ->
     for change in ({"up": "x"}, {"unit": "inch"}, {"skeleton": "dog"}, {"root_motion": "feet"}, {"fps": 0.0}):
         with pytest.raises(SettingsError, match=next(iter(change))):
             ExportOptions(**change)
-    assert set(FORMATS) == {"bvh", "glb", "csv", "trc", "mot", "fbx", "usd"}
+    assert set(FORMATS) == {"bvh", "glb", "csv", "trc", "mot", "grf", "fbx", "usd"}
 
 
 @pytest.mark.parametrize("options", [

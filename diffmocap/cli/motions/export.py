@@ -10,6 +10,7 @@ format becomes a file beside it, of the same name, unless --out says otherwise:
   csv   joint places and turns              spreadsheets, scripts
   trc   joints as markers                   OpenSim: scaling, inverse kinematics
   mot   joint angles in degrees             OpenSim, gait analysis
+  grf   forces of the ground on both feet   OpenSim's external loads
 
 --for TOOL sets up axis, unit, joint names and root bone as the tool's importer expects them; options given beside it
 hold. --skeleton changes names alone: bones keep the body's lengths and its rest pose, a T-pose. Putting the motion on
@@ -32,7 +33,7 @@ from pathlib import Path
 from diffmocap.errors import MotionFileError, SettingsError
 
 SUMMARY = "a motion as BVH, glTF, FBX, USD, CSV or OpenSim's files"
-FORMATS = ("bvh", "glb", "fbx", "usd", "csv", "trc", "mot")
+FORMATS = ("bvh", "glb", "fbx", "usd", "csv", "trc", "mot", "grf")
 TOOLS = ("blender", "unity", "unreal", "maya")
 #: Options that a file is made by, as the command line and the export name them.
 OPTIONS = ("up", "unit", "skeleton", "root_motion", "in_place", "fps")
@@ -85,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
     from diffmocap.motion.export.fbx import blender_command
     from diffmocap.motion.export.options import PRESETS
     from diffmocap.motion.motion_npz import read_motion
+    from diffmocap.reconstruct.ground_forces import ground_forces
 
     asked = {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
     preset = PRESETS[args.tool] if args.tool else None
@@ -102,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     with tqdm(total=len(names), unit="file", file=sys.stderr, disable=len(names) == 1, dynamic_ncols=True) as bar:
         for name in names:
             bar.set_description(name)
-            formats.export_motion(motion, body, paths[name], name, options[name], args.blender)
+            formats.export_motion(motion, body, paths[name], name, options[name], args.blender, ground_forces)
             bar.update()
     for name in names:
         print(f"{paths[name]}  {paths[name].stat().st_size / 1e6:.2f} MB  {described(name, options[name])}")
@@ -133,7 +135,7 @@ def path_of(motion: Path, out: Path | None, suffix: str, count: int) -> Path:
         return out / f"{motion.stem}{suffix}"
     if count > 1:
         raise SettingsError(f"--out {out} names one file, and {count} formats are asked for; name a folder")
-    if out.suffix.lower() != suffix and not (suffix == ".usd" and out.suffix.lower() in (".usda", ".usdc")):
+    if not out.name.lower().endswith(suffix) and not (suffix == ".usd" and out.suffix.lower() in (".usda", ".usdc")):
         raise SettingsError(f"--out {out} ends in {out.suffix}, and the format's files end in {suffix}")
     return out
 

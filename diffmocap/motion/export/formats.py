@@ -14,7 +14,7 @@ from diffmocap.motion.export.bvh import write_bvh
 from diffmocap.motion.export.csv_table import write_csv
 from diffmocap.motion.export.fbx import blender_command, write_fbx
 from diffmocap.motion.export.gltf import write_glb
-from diffmocap.motion.export.opensim import write_mot, write_trc
+from diffmocap.motion.export.opensim import GroundForces, write_ground_forces, write_mot, write_trc
 from diffmocap.motion.export.options import UNITS, ExportOptions
 from diffmocap.motion.export.prepare import prepared
 from diffmocap.motion.export.usd import write_usd
@@ -65,6 +65,10 @@ def _mot(path, motion, body, options, name, blender) -> None:
     write_mot(path, motion, name)
 
 
+def _grf(path, motion, body, options, name, blender) -> None:
+    raise SettingsError("grf needs forces; give `export_motion` what computes them")
+
+
 def _fbx(path, motion, body, options, name, blender) -> None:
     command = blender_command(blender)
     skeleton = animated_skeleton(motion, body, replace(options, up="y"))
@@ -85,6 +89,8 @@ FORMATS = {
     "trc": Format(".trc", "joints as OpenSim's markers", _trc, {"up": "y"}, {"unit": "mm"}, _OPENSIM),
     "mot": Format(".mot", "joint angles in degrees, as OpenSim's coordinates", _mot, {"up": "y", "unit": "m"}, {},
                   _OPENSIM),
+    "grf": Format(".grf.mot", "forces of the ground on both feet, as OpenSim's external loads", _grf,
+                  {"up": "y", "unit": "m"}, {}, _OPENSIM),
     "fbx": Format(".fbx", "skinned body with animation: Unreal, Unity, Maya (needs Blender)", _fbx, {},
                   {"unit": "cm"}),
     "usd": Format(".usd", "skinned body with animation (needs the package usd-core)", _usd, {}, {}),
@@ -120,6 +126,7 @@ def export_motion(
     name: str,
     options: ExportOptions,
     blender: str | None = None,
+    forces: Callable[[Motion, BodyModel], GroundForces] | None = None,
 ) -> None:
     """Writes one file; a file that stood there before stays until the new one is whole.
 
@@ -130,12 +137,21 @@ def export_motion(
         name: of the format.
         options: of :func:`options_for`.
         blender: Blender or a Python with bpy, for FBX; None looks for one.
+        forces: computes the forces of the ground on a motion with y up, for grf.
 
     Raises:
+        SettingsError: the options leave nothing that makes sense in the format.
         SetupError: what the format needs is not installed.
         MotionFileError: the file could not be made.
         OSError: it cannot be written.
     """
+    if name == "grf" and options.in_place:
+        raise SettingsError("ground forces come from the way through the room; export grf without in_place")
     ready = prepared(motion, body, options.fps, options.in_place)
+    if name == "grf" and forces is not None:
+        found = forces(ready, body)
+        with whole_file(path) as partial:
+            write_ground_forces(partial, found, ready.fps, Path(path).stem)
+        return
     with whole_file(path) as partial:
         FORMATS[name].write(partial, ready, body, options, Path(path).stem, blender)

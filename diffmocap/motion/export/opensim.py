@@ -7,10 +7,14 @@ inverse kinematics, which put the motion on an OpenSim model. MOT holds the angl
 names, in degrees, and the pelvis in OpenSim's coordinates: ``pelvis_tilt``, ``pelvis_list`` and ``pelvis_rotation``
 (about z, then x, then y) and ``pelvis_tx``, ``pelvis_ty``, ``pelvis_tz`` in metres. OpenSim plots it; a model's own
 coordinates have other names and come from the TRC.
+
+A second MOT holds the forces of the ground by the names of OpenSim's examples, the right foot's first
+(``ground_force_vx``, ...), then the left foot's (``1_ground_force_vx``, ...), for its external loads.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -65,13 +69,47 @@ def write_mot(path: Path, motion: Motion, name: str) -> None:
         "time", "pelvis_tilt", "pelvis_list", "pelvis_rotation", "pelvis_tx", "pelvis_ty", "pelvis_tz",
         *JOINT_ANGLE_NAMES,
     ]  # fmt: skip
+    notes = "Angles are in degrees; names and axes are those of the joints in human.urdf"
+    _write_storage(path, name, notes, columns, motion.fps, np.hstack([pelvis_deg, place, angles]))
+
+
+@dataclass(frozen=True)
+class GroundForces:
+    """Of T frames, left foot and right foot, in the axes of a motion with y up, the floor at y = 0.
+
+    Attributes:
+        force: [T, 2, 3] N on the foot.
+        centre: [T, 2, 3] m, centre of pressure on the floor; below the foot's middle where it carries nothing.
+        moment: [T, 2] N m about the vertical through the centre.
+        mass_kg: of the body.
+    """
+
+    force: np.ndarray
+    centre: np.ndarray
+    moment: np.ndarray
+    mass_kg: float
+
+
+def write_ground_forces(path: Path, found: GroundForces, fps: float, name: str) -> None:
+    """Writes the forces of the ground on both feet; ``name`` is the first line."""
+    columns, parts = ["time"], []
+    for foot, prefix in ((1, ""), (0, "1_")):
+        columns += [f"{prefix}ground_force_{kind}{axis}" for kind in "vp" for axis in "xyz"]
+        parts += [found.force[:, foot] @ OPENSIM_FROM_Y_UP.T, found.centre[:, foot] @ OPENSIM_FROM_Y_UP.T]
+    for foot, prefix in ((1, ""), (0, "1_")):
+        columns += [f"{prefix}ground_torque_{axis}" for axis in "xyz"]
+        parts.append(found.moment[:, foot, None] * [0.0, 1.0, 0.0])
+    notes = f"Forces on the feet, computed from the motion of a body of {found.mass_kg:.1f} kg; not measured"
+    _write_storage(path, name, notes, columns, fps, np.hstack(parts))
+
+
+def _write_storage(path: Path, name: str, notes: str, columns: list[str], fps: float, table: np.ndarray) -> None:
+    """OpenSim's storage file of a table [T, N] beside the time; ``name`` is the first line."""
     lines = [
-        " ".join(name.split()) or "motion", "version=1", f"nRows={len(motion)}", f"nColumns={len(columns)}",
-        "inDegrees=yes", "", "Units are S.I. units (second, meters, Newtons, ...)",
-        "Angles are in degrees; names and axes are those of the joints in human.urdf", "endheader",
+        " ".join(name.split()) or "motion", "version=1", f"nRows={len(table)}", f"nColumns={len(columns)}",
+        "inDegrees=yes", "", "Units are S.I. units (second, meters, Newtons, ...)", notes, "endheader",
         "\t".join(columns),
     ]  # fmt: skip
-    table = np.column_stack([np.arange(len(motion)) / motion.fps, pelvis_deg, place, angles])
     with open(path, "w", encoding="utf-8", newline="\n") as f:
         f.write("\n".join(lines) + "\n")
-        np.savetxt(f, table, fmt="%.6f", delimiter="\t")
+        np.savetxt(f, np.column_stack([np.arange(len(table)) / fps, table]), fmt="%.6f", delimiter="\t")

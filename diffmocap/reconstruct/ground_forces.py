@@ -1,0 +1,83 @@
+"""Forces of the ground on the feet of a motion: those at its contacts that explain how the body moves.
+
+Inverse dynamics of the body's rigid segments give the wrench that the motion needs at every frame; contact points that
+touch the floor share it out inside their friction cones (:mod:`diffmocap.physics.contact_forces`). They are as good as
+the motion: accelerations come from differences of three frames.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from diffmocap.body.model import BodyModel
+from diffmocap.errors import MotionFileError
+from diffmocap.motion.export.opensim import GroundForces
+from diffmocap.motion.motion import Motion
+from diffmocap.physics.contact_points import ContactPoints
+from diffmocap.physics.ground import Ground
+from diffmocap.physics.segments import BodySegments
+from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.physics_refiner import points_of
+from diffmocap.refinement.window.body_points import BodyPoints
+from diffmocap.refinement.window.loss import WindowLoss
+from diffmocap.refinement.window.window import Window
+
+#: A foot with less force has no centre of pressure [N].
+LEAST_N = 5.0
+_UP = (0.0, 1.0, 0.0)
+
+
+def ground_forces(motion: Motion, body: BodyModel) -> GroundForces:
+    """Of a motion with y up that stands on its floor; the first and the last frame have their neighbours' forces.
+
+    Raises:
+        MotionFileError: fewer than three frames, another frame, or a motion whose floor is not known: its contacts are
+            there, and none of them ever touches.
+    """
+    if motion.frame != "y_up":
+        raise MotionFileError(f"ground forces need a motion with y up, got the frame {motion.frame!r}")
+    if len(motion) < 3:
+        raise MotionFileError(f"ground forces need at least 3 frames, got {len(motion)}")
+    if motion.contacts is not None and not bool(motion.contacts.any()):
+        raise MotionFileError(
+            "the motion touches no floor, or its floor is not known: reconstruct it with --camera-height and "
+            "--camera-pitch, which tell it"
+        )
+    points = _points(motion, body)
+    loss = WindowLoss(_window(motion), points, motion.rotations[None].double(), motion.pelvis[None].double())
+    found = loss.dynamics(motion.rotations[None].double(), motion.pelvis[None].double()).contacts.force[0]
+    found = torch.cat([found[:1], found, found[-1:]])[:, points.feet].unflatten(1, (2, -1)).numpy()
+    turned, _ = global_poses(motion.rotations.double(), motion.pelvis.double(), points.bones)
+    soles = points.soles(turned, motion.pelvis.double()).unflatten(1, (2, -1)).numpy()
+    force = found.sum(2)
+    share = np.clip(found[..., 1:2], 0.0, None)
+    total = share.sum(2)
+    centre = np.where(total > LEAST_N, (share * soles).sum(2) / np.maximum(total, LEAST_N), soles.mean(2))
+    centre[..., 1] = 0.0
+    arm = soles - centre[:, :, None]
+    moment = (arm[..., 2] * found[..., 0] - arm[..., 0] * found[..., 2]).sum(2)
+    return GroundForces(force, centre, moment, float(points.total_mass))
+
+
+def _points(motion: Motion, body: BodyModel) -> BodyPoints:
+    if not bool(motion.betas.any()):
+        return points_of(body).to(dtype=torch.float64)
+    betas = motion.betas[None]
+    return BodyPoints.from_body(body, BodySegments.from_body(body, betas), ContactPoints.from_body(body, betas), betas)
+
+
+def _window(motion: Motion) -> Window:
+    """The motion as the physics takes it; what was seen does not matter to forces."""
+    frames = len(motion)
+    rotations, pelvis = motion.rotations.double(), motion.pelvis.double()
+    kind = {"dtype": torch.float64}
+    return Window(
+        dt_s=1.0 / motion.fps, rotations=rotations[None, None], pelvis=pelvis[None, None],
+        log_weights=torch.zeros(1, 1, frames, **kind), lifted=torch.ones(1, frames, dtype=torch.bool),
+        rotation_spread=torch.ones(1, frames, rotations.shape[1], **kind),
+        pelvis_precision=torch.eye(3, **kind).expand(1, frames, 3, 3), points_px=torch.zeros(1, frames, 25, 2, **kind),
+        confidence=torch.zeros(1, frames, 25, **kind), K=torch.eye(3, **kind)[None],
+        T_camera_motion=torch.eye(3, 4, **kind)[None],
+        ground=Ground(torch.tensor([_UP], **kind), torch.zeros(1, **kind)),
+    )  # fmt: skip
