@@ -40,6 +40,7 @@ from diffmocap.keypoints.mediapipe_detector import Detector
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.physics.tree import global_poses
 from diffmocap.reconstruct.footage import Footage
+from diffmocap.reconstruct.recipe import Recipe
 from diffmocap.reconstruct.reconstruction import reconstruct
 from diffmocap.reconstruct.settings import QUALITIES, ReconstructSettings
 from diffmocap.reconstruct.stitching import blend_weights, window_starts
@@ -174,7 +175,7 @@ def minutes_a_minute(lifter: Lifter) -> dict[str, float]:
     for name in ("fast", "best"):
         with tempfile.TemporaryDirectory() as folder:
             begin = time.perf_counter()
-            Reconstructor(QUALITIES[name], Path(folder)).reconstruct(str(DEMO), "demo", lambda *told: None)
+            Reconstructor(Recipe(QUALITIES[name], Path(folder))).reconstruct(str(DEMO), "demo", lambda *told: None)
             out[name] = (time.perf_counter() - begin) / video_s
     return out
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffmocap.errors import DiffmocapError
-from diffmocap.reconstruct.reconstruction import ReconstructedMotion
-from diffmocap.reconstruct.work import Reconstructor, Told
+
+if TYPE_CHECKING:
+    from diffmocap.reconstruct.reconstruction import ReconstructedMotion
+    from diffmocap.reconstruct.work import Reconstructor, Told
 
 
 @dataclass(frozen=True)

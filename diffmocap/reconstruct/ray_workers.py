@@ -7,15 +7,15 @@ from concurrent.futures import Future
 
 from diffmocap.errors import SettingsError
 from diffmocap.reconstruct.outcome import Outcome, attempt
-from diffmocap.reconstruct.work import Reconstructor
+from diffmocap.reconstruct.recipe import Recipe
 from diffmocap.reconstruct.workers import Worker
 
 
 class RayWorker:
     """An actor of a cluster, on one core of whichever machine has one."""
 
-    def __init__(self, work: Reconstructor) -> None:
-        self._work = work
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
         self.restart()
 
     def submit(self, video: str, name: str) -> Future[Outcome]:
@@ -29,7 +29,7 @@ class RayWorker:
     def restart(self) -> None:
         import ray
 
-        self._actor = ray.remote(num_cpus=1)(_Actor).remote(self._work)
+        self._actor = ray.remote(num_cpus=1)(_Actor).remote(self._recipe)
 
     def close(self) -> None:
         import ray
@@ -37,7 +37,7 @@ class RayWorker:
         ray.kill(self._actor)
 
 
-def ray_workers(work: Reconstructor, address: str, jobs: int = 0) -> list[Worker]:
+def ray_workers(recipe: Recipe, address: str, jobs: int = 0) -> list[Worker]:
     """Workers of a running cluster.
 
     Args:
@@ -58,20 +58,21 @@ def ray_workers(work: Reconstructor, address: str, jobs: int = 0) -> list[Worker
         ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise SettingsError(f"no Ray cluster at {address}: {error}; `ray start --head` begins one") from error
-    return [RayWorker(work) for _ in range(jobs or max(int(ray.cluster_resources().get("CPU", 1)), 1))]
+    return [RayWorker(recipe) for _ in range(jobs or max(int(ray.cluster_resources().get("CPU", 1)), 1))]
 
 
 class _Actor:
     """In the worker's process."""
 
-    def __init__(self, work: Reconstructor) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         import torch
 
         from diffmocap.camera.threads import limit_threads
+        from diffmocap.reconstruct.work import Reconstructor
 
         limit_threads(1)
         torch.set_num_threads(1)
-        self._work = work
+        self._work = Reconstructor(recipe)
 
     def reconstruct(self, video: str, name: str) -> Outcome:
         """One video."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -22,9 +22,9 @@ from diffmocap.motion.motion_npz import write_motion
 from diffmocap.reconstruct.floor import world_from_optical
 from diffmocap.reconstruct.footage import Footage
 from diffmocap.reconstruct.ground_forces import ground_forces
+from diffmocap.reconstruct.recipe import Recipe
 from diffmocap.reconstruct.reconstruction import ReconstructedMotion, reconstruct
 from diffmocap.reconstruct.session import MOTION, is_session, session_footage, write_live_motion
-from diffmocap.reconstruct.settings import ReconstructSettings
 from diffmocap.reconstruct.watching import camera_of, detected, keep, kept
 
 #: Hears the stage, how much of it is done, and of how much (0: not known).
@@ -34,29 +34,17 @@ Told = Callable[[str, float, float], None]
 class Reconstructor:
     """Reconstructs videos into a folder; models are loaded once, at the first of them.
 
-    Args:
-        out: the folder. weights: of the lifting, None: the shipped ones. calibration, vertical_fov_deg: see
-            :func:`~diffmocap.reconstruct.watching.camera_of`. world: write motions in the world frame, else in the
-            camera's. mirror: images are flipped back. task_file: the detector's bundle, empty: the shipped one.
-            topic: of a bag's images, empty: the only one. formats: of files beside the motion's, see
-            :mod:`diffmocap.motion.export.formats`, as ``tool`` expects them.
-
     Raises:
-        SettingsError: a format is unknown, or needs a program that is not there.
+        SettingsError: a format is unknown. SetupError: it needs a program that is not there.
     """
 
-    def __init__(
-        self, settings: ReconstructSettings, out: Path, *, weights: Path | None = None, calibration: Path | None = None,
-        vertical_fov_deg: float = 0.0, world: bool = True, mirror: bool = False, task_file: str = "", topic: str = "",
-        formats: Sequence[str] = (), tool: str | None = None,
-    ) -> None:  # fmt: skip
-        self.settings, self.out, self._world = settings, out, world
-        self._weights, self._calibration, self._fov_deg = weights, calibration, vertical_fov_deg
-        self._topic = topic
-        self._capture = CaptureSettings(mirror=mirror)
-        self._detector = DetectorSettings(task_file=task_file)
-        self._formats = {name: options_for(name, PRESETS[tool] if tool else None, {}) for name in formats}
-        if "fbx" in formats:
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe, self.settings = recipe, recipe.settings
+        self._capture = CaptureSettings(mirror=recipe.mirror)
+        self._detector = DetectorSettings(task_file=recipe.task_file)
+        preset = PRESETS[recipe.tool] if recipe.tool else None
+        self._formats = {name: options_for(name, preset, {}) for name in recipe.formats}
+        if "fbx" in recipe.formats:
             blender_command(None)  # says at once where there is none
 
     @cached_property
@@ -67,15 +55,7 @@ class Reconstructor:
     @cached_property
     def lifter(self) -> Lifter:
         """On the CPU."""
-        return Lifter.load(self._weights, self.body)
-
-    def written(self, name: str) -> list[Path]:
-        """Files of a video whose motions are all there; none where it was interrupted."""
-        single = self.out / f"{name}.npz"
-        several = sorted(self.out.glob(f"{name}_part[0-9]*.npz")) if self.out.is_dir() else []
-        if self._found(name).exists():
-            return []
-        return [single] if single.is_file() else several
+        return Lifter.load(self.recipe.weights, self.body)
 
     def reconstruct(self, video: str, name: str, told: Told) -> list[tuple[Path, ReconstructedMotion]]:
         """The motions of a video and their files.
@@ -92,15 +72,15 @@ class Reconstructor:
                 write_live_motion(Path(video), self.body)
             footage = session_footage(Path(video), self.settings.fps)
             return self._write(name, footage, told)
-        found = self._found(name)
+        found, recipe = self.recipe.found(name), self.recipe
         keypoints = self._kept(found)
         if keypoints is None:
             keypoints = detected(
-                video, self._capture, self._detector, lambda done, count: told("detecting", done, count), self._topic
+                video, self._capture, self._detector, lambda done, count: told("detecting", done, count), recipe.topic
             )
             keep(found, keypoints)
         size = keypoints[0].width, keypoints[0].height
-        intrinsics = camera_of(video, size, self._calibration, self._fov_deg, self._capture.mirror, self._topic)
+        intrinsics = camera_of(video, size, recipe.calibration, recipe.vertical_fov_deg, recipe.mirror, recipe.topic)
         files = self._write(name, Footage.even(keypoints, intrinsics, self.settings.fps), told)
         found.unlink(missing_ok=True)
         return files
@@ -112,8 +92,8 @@ class Reconstructor:
         )
         files = []
         for number, motion in enumerate(motions, start=1):
-            path = self.out / (f"{name}_part{number}.npz" if len(motions) > 1 else f"{name}.npz")
-            kept_motion = as_motion(motion, path.stem, self._world)
+            path = self.recipe.out / (f"{name}_part{number}.npz" if len(motions) > 1 else f"{name}.npz")
+            kept_motion = as_motion(motion, path.stem, self.recipe.world)
             write_motion(path, kept_motion, self.body)
             for (kind, options), other in zip(self._formats.items(), self.exports(path), strict=True):
                 told("exporting", 0.0, 1.0)
@@ -124,9 +104,6 @@ class Reconstructor:
     def exports(self, path: Path) -> list[Path]:
         """Files of other formats that lie beside a motion's."""
         return [path.with_suffix(FORMATS[name].suffix) for name in self._formats]
-
-    def _found(self, name: str) -> Path:
-        return self.out / f".{name}.keypoints.npz"
 
     def _kept(self, path: Path):
         """Keypoints of an interrupted run, None where there are none that can be used."""

@@ -8,14 +8,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Protocol
+from typing import Any, Protocol
 
 from diffmocap.reconstruct.outcome import Outcome, attempt
-from diffmocap.reconstruct.work import Reconstructor
+from diffmocap.reconstruct.recipe import Recipe
 
 #: How often a video is begun whose worker dies.
 ATTEMPTS = 2
-_work: Reconstructor | None = None  # of a worker's process
+_work: Any = None  # of a worker's process
 
 
 class Worker(Protocol):
@@ -38,11 +38,11 @@ class LocalWorker:
     """A process of this machine.
 
     Args:
-        work: is sent to it; models are loaded there. threads: that libraries may use there.
+        recipe: is sent to it; models are loaded there. threads: that libraries may use there.
     """
 
-    def __init__(self, work: Reconstructor, threads: int) -> None:
-        self._work, self._threads = work, threads
+    def __init__(self, recipe: Recipe, threads: int) -> None:
+        self._recipe, self._threads = recipe, threads
         self._begin()
 
     def submit(self, video: str, name: str) -> Future[Outcome]:
@@ -68,15 +68,15 @@ class LocalWorker:
         # Spawned: a forked process would inherit the locks of this one's threads.
         context = multiprocessing.get_context("spawn")
         others = set(multiprocessing.active_children())
-        self._pool = ProcessPoolExecutor(1, context, _begin, (self._work, self._threads))
+        self._pool = ProcessPoolExecutor(1, context, _begin, (self._recipe, self._threads))
         self._pool.submit(os.getpid)  # begins the process
         self._processes = set(multiprocessing.active_children()) - others
 
 
-def local_workers(work: Reconstructor, jobs: int) -> list[Worker]:
+def local_workers(recipe: Recipe, jobs: int) -> list[Worker]:
     """So many, the machine's cores shared evenly."""
     threads = max(len(os.sched_getaffinity(0)) // jobs, 1)
-    return [LocalWorker(work, threads) for _ in range(jobs)]
+    return [LocalWorker(recipe, threads) for _ in range(jobs)]
 
 
 def outcomes_of(videos: Sequence[tuple[str, str]], workers: Sequence[Worker]) -> Iterator[Outcome]:
@@ -112,16 +112,17 @@ def outcomes_of(videos: Sequence[tuple[str, str]], workers: Sequence[Worker]) ->
             worker.close()
 
 
-def _begin(work: Reconstructor, threads: int) -> None:
+def _begin(recipe: Recipe, threads: int) -> None:
     """In the worker's process, before its first video."""
     global _work
     import torch
 
     from diffmocap.camera.threads import limit_threads
+    from diffmocap.reconstruct.work import Reconstructor
 
     limit_threads(threads)
     torch.set_num_threads(threads)
-    _work = work
+    _work = Reconstructor(recipe)
 
 
 def _reconstruct(video: str, name: str) -> Outcome:

@@ -21,11 +21,11 @@ from diffmocap.cli.motions.export import FORMATS, TOOLS, chosen_formats
 from diffmocap.cli.options.pose_options import CAMERA_HEIGHT, CAMERA_PITCH, CAMERA_ROLL, MIRROR, TASK_FILE
 from diffmocap.cli.options.setting_option import SettingOption
 from diffmocap.errors import SettingsError
+from diffmocap.reconstruct.recipe import Recipe
 from diffmocap.reconstruct.settings import QUALITIES, ReconstructSettings
 
 if TYPE_CHECKING:
     from diffmocap.reconstruct.outcome import Outcome
-    from diffmocap.reconstruct.work import Reconstructor
 
 SUMMARY = "the motion in a video, as files that other tools open"
 _DEFAULTS = ReconstructSettings()
@@ -103,24 +103,27 @@ def run(args: argparse.Namespace) -> int:
         if path is not None and not path.is_file():
             raise SettingsError(f"there is no file '{path}', given as {option}")
     from diffmocap.reconstruct.outcome import line, size
-    from diffmocap.reconstruct.work import Reconstructor
 
-    work = Reconstructor(
-        settings, args.out if args.ray is None else args.out.resolve(), weights=args.weights,
-        calibration=args.calibration, vertical_fov_deg=args.fov, topic=args.topic or "",
-        world=args.frame == "world", mirror=bool(MIRROR.value(args)), task_file=TASK_FILE.value(args) or "",
-        formats=formats, tool=args.tool,
+    recipe = Recipe(
+        settings, args.out, weights=args.weights,
+        calibration=args.calibration, vertical_fov_deg=args.fov, world=args.frame == "world",
+        mirror=bool(MIRROR.value(args)), task_file=TASK_FILE.value(args) or "", topic=args.topic or "",
+        formats=tuple(formats), tool=args.tool,
     )  # fmt: skip
+    if formats:  # what they need is said before a video is looked at
+        from diffmocap.reconstruct.work import Reconstructor
+
+        Reconstructor(recipe)
     results: list[dict[str, Any]] = []
     todo = []
     for video, name in zip(videos, names, strict=True):
-        if (there := work.written(name)) and not args.overwrite:
+        if (there := recipe.written(name)) and not args.overwrite:
             print(f"{video}: skipped, {there[0]} is there already (--overwrite does it again)", file=sys.stderr)
             results.append({"video": video, "files": [str(p) for p in there], "skipped": True})
         else:
             todo.append((video, name))
     failed = 0
-    for outcome in _outcomes(work, todo, args):
+    for outcome in _outcomes(recipe, todo, args):
         results.append(outcome.as_json())
         failed += bool(outcome.error)
         if outcome.error:
@@ -134,12 +137,17 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _outcomes(work: Reconstructor, todo: list[tuple[str, str]], args: argparse.Namespace) -> Iterator[Outcome]:
+def _outcomes(recipe: Recipe, todo: list[tuple[str, str]], args: argparse.Namespace) -> Iterator[Outcome]:
     """One video after the other, or several at a time."""
     from diffmocap.reconstruct.outcome import attempt
 
+    if not todo:
+        return
     jobs = min(args.jobs or 1, len(todo))
-    if not todo or (jobs == 1 and args.ray is None):
+    if jobs == 1 and args.ray is None:
+        from diffmocap.reconstruct.work import Reconstructor
+
+        work = Reconstructor(recipe)
         for video, name in todo:
             with _Bars(video) as bars:
                 outcome = attempt(work, video, name, bars)
@@ -151,11 +159,11 @@ def _outcomes(work: Reconstructor, todo: list[tuple[str, str]], args: argparse.N
     from diffmocap.reconstruct.workers import local_workers, outcomes_of
 
     if args.ray is None:
-        workers = local_workers(work, jobs)
+        workers = local_workers(recipe, jobs)
     else:
         # Workers on other machines have folders of their own to begin in.
         todo = [(str(Path(video).resolve()), name) for video, name in todo]
-        workers = ray_workers(work, args.ray, args.jobs or 0)
+        workers = ray_workers(recipe.absolute(), args.ray, args.jobs or 0)
     with tqdm(total=len(todo), desc="reconstructing", unit="video", file=sys.stderr, dynamic_ncols=True) as bar:
         for outcome in outcomes_of(todo, workers):
             bar.update()

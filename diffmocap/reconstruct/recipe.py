@@ -1,0 +1,55 @@
+"""What is asked of a reconstruction: light to load, and to send to other processes, which then load the models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from diffmocap.reconstruct.settings import ReconstructSettings
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How videos become files.
+
+    Attributes:
+        settings: of the reconstruction.
+        out: the folder.
+        weights: of the lifting, None: the shipped ones.
+        calibration, vertical_fov_deg: see :func:`~diffmocap.reconstruct.watching.camera_of`.
+        world: write motions in the world frame, else in the camera's.
+        mirror: images are flipped back.
+        task_file: the detector's bundle, empty: the shipped one.
+        topic: of a bag's images, empty: the only one.
+        formats: of files beside the motion's, see :mod:`diffmocap.motion.export.formats`, as ``tool`` expects them.
+    """
+
+    settings: ReconstructSettings = field(default_factory=ReconstructSettings)
+    out: Path = Path("motions")
+    weights: Path | None = None
+    calibration: Path | None = None
+    vertical_fov_deg: float = 0.0
+    world: bool = True
+    mirror: bool = False
+    task_file: str = ""
+    topic: str = ""
+    formats: tuple[str, ...] = ()
+    tool: str | None = None
+
+    def absolute(self) -> Recipe:
+        """The same with paths that hold wherever a process begins."""
+        paths = {name: getattr(self, name) for name in ("out", "weights", "calibration")}
+        named = {name: path.resolve() for name, path in paths.items() if path is not None}
+        return replace(self, **named, task_file=str(Path(self.task_file).resolve()) if self.task_file else "")
+
+    def found(self, name: str) -> Path:
+        """File of a video's keypoints, which is there while its motions are not."""
+        return self.out / f".{name}.keypoints.npz"
+
+    def written(self, name: str) -> list[Path]:
+        """Files of a video whose motions are all there; none where it was interrupted."""
+        single = self.out / f"{name}.npz"
+        several = sorted(self.out.glob(f"{name}_part[0-9]*.npz")) if self.out.is_dir() else []
+        if self.found(name).exists():
+            return []
+        return [single] if single.is_file() else several
