@@ -64,9 +64,10 @@ def run(command: str, folder: Path, repo_root: Path, environment: dict[str, str]
     arguments = [sys.executable, "-m", "diffmocap.cli.main", *shlex.split(command.removeprefix(PREFIX))]
     viewed = arguments[3] == "view"
     process = subprocess.Popen(
-        ["bash", "-c", 'trap - INT; exec "$@"', "bash", *arguments, *(["--port", "0"] if viewed else [])],
+        [*arguments, *(["--port", "0"] if viewed else [])],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**(environment or os.environ), "PYTHONPATH": str(repo_root)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background has it ignored
     )  # fmt: skip
     said = ""
     if viewed:
