@@ -51,6 +51,7 @@ SIZES = {
     "train": Size("TensorBoard", 20, 56),
     "examples": Size("scikit-learn", 10, 56),
     "test": Size("what tests need", 29, 138),
+    "cluster": Size("Ray", 78, 240),
     "export": Size("USD, and readers of exported files", 35, 225),
 }
 #: Beside all that: pip's temporary copies, the compiled physics, generated messages.

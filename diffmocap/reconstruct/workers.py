@@ -38,11 +38,11 @@ class LocalWorker:
     """A process of this machine.
 
     Args:
-        recipe: is sent to it; models are loaded there. threads: that libraries may use there.
+        recipe: is sent to it; models are loaded there. cores: that it runs on.
     """
 
-    def __init__(self, recipe: Recipe, threads: int) -> None:
-        self._recipe, self._threads = recipe, threads
+    def __init__(self, recipe: Recipe, cores: set[int]) -> None:
+        self._recipe, self._cores = recipe, cores
         self._begin()
 
     def submit(self, video: str, name: str) -> Future[Outcome]:
@@ -68,15 +68,18 @@ class LocalWorker:
         # Spawned: a forked process would inherit the locks of this one's threads.
         context = multiprocessing.get_context("spawn")
         others = set(multiprocessing.active_children())
-        self._pool = ProcessPoolExecutor(1, context, _begin, (self._recipe, self._threads))
+        self._pool = ProcessPoolExecutor(1, context, _begin, (self._recipe, self._cores))
         self._pool.submit(os.getpid)  # begins the process
         self._processes = set(multiprocessing.active_children()) - others
 
 
 def local_workers(recipe: Recipe, jobs: int) -> list[Worker]:
-    """So many, the machine's cores shared evenly."""
-    threads = max(len(os.sched_getaffinity(0)) // jobs, 1)
-    return [LocalWorker(recipe, threads) for _ in range(jobs)]
+    """So many, each on cores of its own as far as there are enough.
+
+    Threads of the detector spin while they wait for each other: on shared cores that is time of the other workers.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    return [LocalWorker(recipe, set(cores[job::jobs]) or {cores[job % len(cores)]}) for job in range(jobs)]
 
 
 def outcomes_of(videos: Sequence[tuple[str, str]], workers: Sequence[Worker]) -> Iterator[Outcome]:
@@ -112,16 +115,17 @@ def outcomes_of(videos: Sequence[tuple[str, str]], workers: Sequence[Worker]) ->
             worker.close()
 
 
-def _begin(recipe: Recipe, threads: int) -> None:
+def _begin(recipe: Recipe, cores: set[int]) -> None:
     """In the worker's process, before its first video."""
     global _work
+    os.sched_setaffinity(0, cores)  # before libraries look how many there are
     import torch
 
     from diffmocap.camera.threads import limit_threads
     from diffmocap.reconstruct.work import Reconstructor
 
-    limit_threads(threads)
-    torch.set_num_threads(threads)
+    limit_threads(len(cores))
+    torch.set_num_threads(len(cores))
     _work = Reconstructor(recipe)
 
 
