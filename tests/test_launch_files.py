@@ -348,6 +348,16 @@ def test_the_death_of_a_node_fails_the_graph():
     assert lives.end(lives.nodes["pose_node"], -9) is None, "it is being shut down"
 
 
+@pytest.mark.parametrize("respawn", ["false", "true"])
+def test_the_graph_goes_on_without_its_viewer(respawn):
+    pytest.importorskip("viser", reason="the viewer needs viser")
+    Path(os.environ["AMENT_PREFIX_PATH"], "lib", "diffmocap", "viewer_node").touch()
+    lives = Lives("webcam", {"view": "true", "rviz": "false", "respawn": respawn})
+    viewer = lives.nodes["viewer_node"]
+    assert [lives.failure(viewer, code) for code in (0, 1, -9, -15)] == [""] * 4
+    assert "keypoint_node" in lives.failure(lives.nodes["keypoint_node"], 1)
+
+
 def test_the_end_of_a_source_shuts_the_launch_down_where_that_is_wanted(tmp_path):
     lives = Lives("replay", {"video": "v", "on_end": "exit"})
     (shutdown,) = lives.end(lives.nodes["camera_node"], 0)
