@@ -143,6 +143,14 @@ def stance_slip_mm(feet: np.ndarray, truth: np.ndarray, fps: float) -> float:
     return 1e3 * float(np.mean(slips)) if slips else float("nan")
 
 
+def true_up(truth: np.ndarray, fps: float) -> np.ndarray:
+    """[3] upwards in the optical frame: perpendicular to the plane through the toes of truth [T, 24, 3] that stand."""
+    toes = truth[:, TOES]
+    standing = toes[np.linalg.norm(np.gradient(toes, 1.0 / fps, axis=0), axis=-1) < STANDING_M_S]
+    normal = np.linalg.svd(standing - standing.mean(0))[2][2]
+    return normal * -np.sign(normal[1])
+
+
 def skate_excess(joints: np.ndarray, truth: np.ndarray, up: np.ndarray) -> float:
     """Percentage points on the bundled clip; the floor lies where the true toes rest."""
     soles = [x[:, TOES][:, :, None] for x in (joints, truth)]
@@ -198,7 +206,7 @@ def measure(rows: tuple[str, ...], tell: Callable[[str], None]) -> dict:
             )
             by_source[source.name][row] = figures_of(source, joints) | {"penetration_mm": 1e3 * deepest}
             if source.name == "bundled clip":
-                excess[row] = skate_excess(joints, source.truth, np.array([0.0, -1.0, 0.0]))
+                excess[row] = skate_excess(joints, source.truth, true_up(source.truth, source.footage.fps))
             if row == "fast" and np.isfinite(joints).all() and len(joints) > 100:
                 seams.append(seam_ratio(joints, source.footage.fps, settings[row]))
     real = [name for name in by_source if name.startswith("real")]

@@ -21,7 +21,8 @@ _COMPRESSED = "/compressed"
 
 
 class BagVideo:
-    """A context manager around an open bag; iterate over it for its images, in their order and at their own times.
+    """A context manager around an open bag; iterate over it for its images, in their order and at their own times,
+    or where those are zero at the times when they were recorded.
 
     Args:
         path: a folder of rosbag2, one ``.mcap`` or ``.db3`` file of it, or a ``.bag`` of ROS 1.
@@ -47,13 +48,16 @@ class BagVideo:
             ) from missing
         self._path, self._mirror = path, mirror
         folder = path.parent if path.is_file() and path.suffix != ".bag" else path
+        if folder != path and len(parts := [each for each in folder.iterdir() if bag_at(each)]) > 1:
+            raise CameraError(f"'{path}' is one of {len(parts)} files of a bag; give the folder '{folder}'")
         try:
             # Bags of ROS 2 before Jazzy do not hold the definitions of their messages.
             self._reader = AnyReader([folder], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
             self._reader.open()
         except (AnyReaderError, OSError, ValueError) as error:
             raise CameraError(
-                f"the bag '{path}' cannot be read: {error}; `ros2 bag info {path}` may say more"
+                f"the bag '{path}' cannot be read: {error}; `ros2 bag info {folder}` may say more, and "
+                f"`ros2 bag reindex {folder}` writes a metadata.yaml that is missing"
             ) from error
         try:
             self.topic = self._chosen(topic)
@@ -64,15 +68,19 @@ class BagVideo:
         self.count = sum(connection.msgcount for connection in self._connections)
 
     def __iter__(self) -> Iterator[Frame]:
-        for connection, _, raw in self._reader.messages(self._connections):
+        last_ns = None
+        for connection, received_ns, raw in self._reader.messages(self._connections):
             message = self._message(raw, connection.msgtype)
             try:
                 frame = _IMAGES[connection.msgtype](message)
             except ImageError as error:
                 raise CameraError(f"the images of {self.topic} in the bag '{self._path}': {error}") from error
-            if self._mirror:
-                frame = Frame(np.ascontiguousarray(frame.image[:, ::-1]), frame.stamp_ns)
-            yield frame
+            image = np.ascontiguousarray(frame.image[:, ::-1]) if self._mirror else frame.image
+            # A driver that does not stamp its images leaves zeros; an image that is there twice, or late, is left out.
+            stamp_ns = frame.stamp_ns or received_ns
+            if last_ns is None or stamp_ns > last_ns:
+                last_ns = stamp_ns
+                yield Frame(image, stamp_ns)
 
     def intrinsics(self, width: int, height: int) -> CameraIntrinsics | None:
         """What the bag says of the camera of images of this size, or None.

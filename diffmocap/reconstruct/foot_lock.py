@@ -24,13 +24,15 @@ from diffmocap.refinement.window.body_points import BodyPoints
 
 #: Standard deviations of what the problem is made of [m]: the pelvis across and along the viewing direction, and a foot
 #: beside it, as if frames were independent, though their errors go together for a good half second; a standing foot;
-#: its height above the floor; a sole that was below the floor.
+#: its height above the floor; a sole that was below the floor, a foot that is out of reach.
 PELVIS_ACROSS_M, PELVIS_ALONG_M, FOOT_M = 0.02, 0.05, 0.1
 HOLD_M, FLOOR_M, SUNK_M = 0.004, 0.01, 0.002
 #: Accelerations of the moves of pelvis and feet [m/s^2].
 PELVIS_M_S2, FOOT_M_S2 = 1.0, 10.0
-#: Rounds in which feet that are below the floor are lifted onto it.
-_ROUNDS = 3
+#: Rounds in which feet that are below the floor are lifted onto it, and those that legs do not reach come nearer.
+_ROUNDS = 4
+#: A foot that stands still higher than this above the floor stands on something else, or on nothing [m].
+RESTS_M = 0.08
 #: A leg reaches this share of its length, or as far as it did.
 _REACH = 0.998
 _HIPS, _KNEES = (1, 2), (4, 5)
@@ -58,17 +60,28 @@ def lock_feet(
         return rotations, pelvis
     toes = joints[:, TOES].numpy()
     onto = np.full(standing.shape, np.nan)
+    hips = joints[:, _HIPS].numpy()
+    legs = joints[:, ANKLES].numpy() - hips
+    bones = points.bones.double().norm(dim=-1).numpy()
+    longest = np.maximum(_REACH * (bones[list(_KNEES)] + bones[list(ANKLES)]), np.linalg.norm(legs, axis=-1))
+    near = np.full((*standing.shape, 4), np.nan)
     rest = _heights(turned, pelvis.double(), points, floor) if floor.trusted else None
     for _ in range(_ROUNDS):
-        moves = solve_moves(toes, joints[:, 0].numpy(), standing, dt_s, floor if floor.trusted else None, rest, onto)
-        if rest is None:
+        known = floor if floor.trusted else None
+        moves = solve_moves(toes, joints[:, 0].numpy(), standing, dt_s, known, rest, onto, near)
+        wanted = legs + moves.feet
+        length = np.linalg.norm(wanted, axis=-1)
+        far = length > longest + 1e-3
+        ahead = wanted[far] / length[far, None]
+        # The move along the leg that it reaches as far as.
+        most = longest[far] - (legs[far] * ahead).sum(-1)
+        near[far] = np.concatenate([ahead, most[:, None]], -1)
+        sunk = np.zeros_like(far)
+        if rest is not None:
+            sunk = rest + (moves.pelvis[:, None] + moves.feet) @ floor.ground.up.double().numpy() < -1e-3
+            onto = np.where(sunk, -rest, onto)
+        if not (far.any() or sunk.any()):
             break
-        up = floor.ground.up.double().numpy()
-        gap = rest + (moves.pelvis[:, None] + moves.feet) @ up
-        sunk = gap < -1e-3
-        if not sunk.any():
-            break
-        onto = np.where(sunk, -rest, onto)
     moved = joints + torch.from_numpy(moves.pelvis)[:, None]
     turned = reach(turned, moved, moved[:, ANKLES] + torch.from_numpy(moves.feet))
     return _local(rotations, turned), moved[:, 0].to(pelvis)
@@ -76,7 +89,7 @@ def lock_feet(
 
 def solve_moves(
     toes: np.ndarray, pelvis: np.ndarray, standing: np.ndarray, dt_s: float, floor: Floor | None = None,
-    rest: np.ndarray | None = None, onto: np.ndarray | None = None,
+    rest: np.ndarray | None = None, onto: np.ndarray | None = None, near: np.ndarray | None = None,
 ) -> Moves:  # fmt: skip
     """The least moves under which feet stand.
 
@@ -84,6 +97,7 @@ def solve_moves(
         toes: [T, 2, 3] m, and pelvis: [T, 3] m, in the optical frame. standing: [T, 2] bool.
         floor: that feet stand on; None: wherever they are. rest: [T, 2] m, how high each foot's lowest point is above
             it. onto: [T, 2] m, how far up a foot has to be moved to lie on it, nan: it need not.
+        near: [T, 2, 4] direction in which a foot has to be moved by how much beside the pelvis, m; nan: it need not.
     """
     frames = len(pelvis)
     stances = [(foot, *run) for foot in (0, 1) for run in runs(standing[:, foot])]
@@ -110,14 +124,20 @@ def solve_moves(
         problem.add(moved, -toes[first:stop, foot].reshape(-1) / HOLD_M)
         if floor is not None:
             up, height = floor.ground.up.double().numpy(), float(floor.ground.height)
-            above = float(np.median(toes[first:stop, foot] @ up - height - rest[first:stop, foot]))
-            problem.add([(at, sparse.csr_matrix(up[None]) / FLOOR_M)], np.array([(height + above) / FLOOR_M]))
+            if float(np.median(rest[first:stop, foot])) < RESTS_M:
+                above = float(np.median(toes[first:stop, foot] @ up - height - rest[first:stop, foot]))
+                firm_m = FLOOR_M / np.sqrt(count)  # as if every frame said so
+                problem.add([(at, sparse.csr_matrix(up[None]) / firm_m)], np.array([(height + above) / firm_m]))
     if onto is not None and floor is not None:
         up = sparse.csr_matrix(floor.ground.up.double().numpy()[None]) / SUNK_M
         for foot in (0, 1):
             for frame in np.flatnonzero(np.isfinite(onto[:, foot])):
                 parts = [(3 * frame, up), (3 * (frames * (1 + foot) + frame), up)]
                 problem.add(parts, np.array([onto[frame, foot] / SUNK_M]))
+    if near is not None:
+        for frame, foot in np.argwhere(np.isfinite(near[..., 3])):
+            row = sparse.csr_matrix(near[frame, foot, None, :3]) / SUNK_M
+            problem.add([(3 * (frames * (1 + foot) + frame), row)], near[frame, foot, 3:] / SUNK_M)
     found = problem.solve()[: 9 * frames].reshape(3, frames, 3)
     return Moves(found[0], np.stack([found[1], found[2]], 1))
 

@@ -18,6 +18,7 @@ from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.ground import Ground
 from diffmocap.physics.segments import BodySegments
 from diffmocap.physics.tree import global_poses
+from diffmocap.physics.wrench import STANDARD_GRAVITY
 from diffmocap.refinement.physics_refiner import points_of
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.loss import WindowLoss
@@ -25,6 +26,8 @@ from diffmocap.refinement.window.window import Window
 
 #: A foot with less force has no centre of pressure [N].
 LEAST_N = 5.0
+#: Feet carry at least this share of the weight over a motion, else they are not what it stands on.
+LEAST_CARRIED = 0.5
 _UP = (0.0, 1.0, 0.0)
 
 
@@ -32,8 +35,8 @@ def ground_forces(motion: Motion, body: BodyModel) -> GroundForces:
     """Of a motion with y up that stands on its floor; the first and the last frame have their neighbours' forces.
 
     Raises:
-        MotionFileError: fewer than three frames, another frame, or a motion whose floor is not known: its contacts are
-            there, and none of them ever touches.
+        MotionFileError: fewer than three frames, another frame, a motion whose floor is not known (its contacts are
+            there, and none of them ever touches), or feet that carry less than half of the weight.
     """
     if motion.frame != "y_up":
         raise MotionFileError(f"ground forces need a motion with y up, got the frame {motion.frame!r}")
@@ -51,6 +54,12 @@ def ground_forces(motion: Motion, body: BodyModel) -> GroundForces:
     turned, _ = global_poses(motion.rotations.double(), motion.pelvis.double(), points.bones)
     soles = points.soles(turned, motion.pelvis.double()).unflatten(1, (2, -1)).numpy()
     force = found.sum(2)
+    carried = float(force[..., 1].sum(1).mean() / (STANDARD_GRAVITY * float(points.total_mass)))
+    if carried < LEAST_CARRIED:
+        raise MotionFileError(
+            f"feet on a floor at height 0 carry {100 * carried:.0f} % of the person over this motion: the floor is not "
+            "where the feet are, or the person hangs, sits or lies"
+        )
     share = np.clip(found[..., 1:2], 0.0, None)
     total = share.sum(2)
     centre = np.where(total > LEAST_N, (share * soles).sum(2) / np.maximum(total, LEAST_N), soles.mean(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from diffmocap.reconstruct.work import Reconstructor, Told
 
 
+#: Errors of the folder, which every further video would have.
+OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """One video's motions, or why there are none; plain data, so that it can cross processes and machines.
@@ -21,6 +26,7 @@ class Outcome:
     Attributes:
         video: as it was given. files: of the motions. exports: files of other formats.
         motions: of each file, what is worth telling of it. seconds: that it took. error: in words, or empty.
+        not_exported: why files of other formats are missing.
     """
 
     video: str
@@ -29,10 +35,13 @@ class Outcome:
     motions: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     error: str = ""
+    not_exported: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """For the command's line of JSON."""
         told: dict[str, Any] = {"video": self.video, "files": self.files}
+        if self.not_exported:
+            told["not_exported"] = self.not_exported
         return told | ({"error": self.error} if self.error else {"seconds": self.seconds, "motions": self.motions})
 
 
@@ -43,9 +52,14 @@ def attempt(work: Reconstructor, video: str, name: str, told: Told) -> Outcome:
         made = work.reconstruct(video, name, told)
     except DiffmocapError as error:
         return Outcome(video, error=str(error))
-    exports = [str(other) for path, _ in made for other in work.exports(path)]
+    except OSError as error:
+        if error.errno in OF_ALL:
+            raise
+        return Outcome(video, error=str(error))
+    exports = [str(other) for path, _ in made for other in work.exports(path) if other.is_file()]
     seconds = round(time.monotonic() - begin, 2)
-    return Outcome(video, [str(path) for path, _ in made], exports, [_told(m) for _, m in made], seconds)
+    return Outcome(video, [str(path) for path, _ in made], exports, [_told(m) for _, m in made], seconds,
+                   not_exported=list(work.not_exported))  # fmt: skip
 
 
 def line(path: str, motion: dict[str, Any]) -> str:

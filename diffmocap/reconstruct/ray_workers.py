@@ -22,9 +22,10 @@ class RayWorker:
         return self._actor.reconstruct.remote(video, name).future()
 
     def lost(self, error: BaseException) -> bool:
-        from ray.exceptions import RayActorError
+        from ray.exceptions import RayError, RayTaskError
 
-        return isinstance(error, RayActorError)
+        # An error of the task itself is a defect; all others mean that its process, machine or memory is gone.
+        return isinstance(error, RayError) and not isinstance(error, RayTaskError)
 
     def restart(self) -> None:
         import ray
@@ -42,10 +43,11 @@ def ray_workers(recipe: Recipe, address: str, jobs: int = 0) -> list[Worker]:
 
     Args:
         address: of its head, ``HOST:PORT``, as ``ray start --head`` tells it; ``auto``: of the one on this machine.
-        jobs: how many, 0: one for each core of the cluster.
+        jobs: how many at most, 0: one for each core. There are no more than cores that are free: a worker that waits
+            for one would wait with its video.
 
     Raises:
-        SettingsError: Ray is not installed, or there is no cluster at the address.
+        SettingsError: Ray is not installed, there is no cluster at the address, or none of its cores is free.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
     try:
@@ -58,7 +60,10 @@ def ray_workers(recipe: Recipe, address: str, jobs: int = 0) -> list[Worker]:
         ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise SettingsError(f"no Ray cluster at {address}: {error}; `ray start --head` begins one") from error
-    return [RayWorker(recipe) for _ in range(jobs or max(int(ray.cluster_resources().get("CPU", 1)), 1))]
+    free = int(ray.available_resources().get("CPU", 0))
+    if not free:
+        raise SettingsError(f"the Ray cluster at {address} has no core that is free; wait, or add machines to it")
+    return [RayWorker(recipe) for _ in range(min(jobs or free, free))]
 
 
 class _Actor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -39,8 +40,8 @@ class Recipe:
     def absolute(self) -> Recipe:
         """The same with paths that hold wherever a process begins."""
         paths = {name: getattr(self, name) for name in ("out", "weights", "calibration")}
-        named = {name: path.resolve() for name, path in paths.items() if path is not None}
-        return replace(self, **named, task_file=str(Path(self.task_file).resolve()) if self.task_file else "")
+        named = {name: path.absolute() for name, path in paths.items() if path is not None}
+        return replace(self, **named, task_file=str(Path(self.task_file).absolute()) if self.task_file else "")
 
     def found(self, name: str) -> Path:
         """File of a video's keypoints, which is there while its motions are not."""
@@ -49,7 +50,7 @@ class Recipe:
     def written(self, name: str) -> list[Path]:
         """Files of a video whose motions are all there; none where it was interrupted."""
         single = self.out / f"{name}.npz"
-        several = sorted(self.out.glob(f"{name}_part[0-9]*.npz")) if self.out.is_dir() else []
+        several = sorted(self.out.glob(f"{glob.escape(name)}_part[0-9]*.npz")) if self.out.is_dir() else []
         if self.found(name).exists():
             return []
         return [single] if single.is_file() else several

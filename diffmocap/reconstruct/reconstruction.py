@@ -24,6 +24,7 @@ from diffmocap.reconstruct.settings import ReconstructSettings
 from diffmocap.reconstruct.stances import standing_feet
 from diffmocap.reconstruct.stretches import MIN_FRAMES, bridged, smoothed, stretches_of
 from diffmocap.refinement.physics_refiner import points_of
+from diffmocap.refinement.stream.known_ground import KnownGround
 
 _DEFAULTS = ReconstructSettings()
 
@@ -91,6 +92,7 @@ def reconstruct(
         np.stack([np.concatenate([k.points_px, k.confidence[:, None]], 1) for k in footage.keypoints])
     ).float()
     K = torch.tensor(footage.intrinsics.matrix).float()
+    pinhole = torch.cat([points_px, confidence[..., None]], -1).float()
     refiner = MotionRefiner(points, settings)
     motions = []
     for number, (start, stop) in enumerate(stretches):
@@ -98,7 +100,8 @@ def reconstruct(
         tracked = tracked_frames[part]
         whole = bridged(rotations[part], pelvis[part], tracked)
         smooth = smoothed(*whole, dt_s)
-        floor = floor_of(points, *smooth, tracked, dt_s, settings.ground)
+        known = _as_of_the_mean_body(settings, smooth[0], part, body, pinhole, K)
+        floor = floor_of(points, *smooth, tracked, dt_s, known)
         turned, moved = refiner.refine(
             *whole, tracked, points_px[part], confidence[part], smooth, K, floor, dt_s,
             lambda share, n=number: told("refining", (n + share) / len(stretches)),
@@ -113,10 +116,24 @@ def reconstruct(
         betas = torch.zeros(body.shape_dirs.shape[-1])
         motion = ReconstructedMotion(start, footage.fps, turned, moved, tracked, raw[part], contacts, floor, betas)
         if settings.height_m:
-            pinhole = torch.cat([points_px[part], confidence[part, :, None]], -1).float()
-            motion = of_height(motion, settings.height_m, body, pinhole, K)
+            motion = of_height(motion, settings.height_m, body, pinhole[part], K)
+            if settings.ground.height_m is not None:  # that is true already
+                ground = replace(motion.floor.ground, height=torch.tensor(settings.ground.height_m))
+                motion = replace(motion, floor=replace(motion.floor, ground=ground))
         motions.append(motion)
     return motions
+
+
+def _as_of_the_mean_body(
+    settings: ReconstructSettings, rotations: torch.Tensor, part: slice, body: BodyModel, keypoints: torch.Tensor,
+    K: torch.Tensor,
+) -> KnownGround:  # fmt: skip
+    """What is known of the ground, in the metres of a world in which the person has the mean body's height."""
+    known = settings.ground
+    if not settings.height_m or known.height_m is None:
+        return known
+    ratio = distance_ratio(body, rotations, betas_of_height(body, settings.height_m), keypoints[part], K)
+    return replace(known, height_m=known.height_m / ratio)
 
 
 def of_height(

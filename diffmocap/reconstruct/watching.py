@@ -84,17 +84,27 @@ def camera_of(
     return estimated_intrinsics(focal_mm, *size) if focal_mm else CameraIntrinsics.from_fov(*size)
 
 
-def keep(path: Path, keypoints: list[Keypoints2D]) -> None:
-    """Writes keypoints to an ``.npz``."""
+def origin_of(source: str, *options: object) -> str:
+    """What keypoints were found in, and how: the file or folder as it is now, and what was asked of the detector."""
+    path = Path(source)
+    stamp = path.stat() if path.exists() else None
+    return repr((str(path.absolute()), stamp and (stamp.st_mtime_ns, stamp.st_size), *options))
+
+
+def keep(path: Path, keypoints: list[Keypoints2D], origin: str) -> None:
+    """Writes keypoints to an ``.npz``; ``origin``: of :func:`origin_of`."""
+    text = np.frombuffer(origin.encode(), np.uint8)
     with whole_file(path) as partial, open(partial, "wb") as file:
-        np.savez_compressed(file, **columns_of(keypoints))
+        np.savez_compressed(file, **columns_of(keypoints), origin=text)
 
 
-def kept(path: Path) -> list[Keypoints2D]:
-    """Reads what :func:`keep` wrote.
+def kept(path: Path, origin: str) -> list[Keypoints2D] | None:
+    """Reads what :func:`keep` wrote; None where that is of another origin.
 
     Raises:
         MotionFileError: the file is damaged.
     """
     with ArrayArchive(path, MotionFileError, "delete it, and they are detected anew") as data:
+        if data.array("origin", (None,)).astype(np.uint8).tobytes() != origin.encode():
+            return None
         return keypoints_of(data)

@@ -11,7 +11,7 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.camera.settings import CaptureSettings
-from diffmocap.errors import MotionFileError
+from diffmocap.errors import DiffmocapError, MotionFileError
 from diffmocap.keypoints.settings import DetectorSettings
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.motion.export.fbx import blender_command
@@ -25,7 +25,7 @@ from diffmocap.reconstruct.ground_forces import ground_forces
 from diffmocap.reconstruct.recipe import Recipe
 from diffmocap.reconstruct.reconstruction import ReconstructedMotion, reconstruct
 from diffmocap.reconstruct.session import MOTION, is_session, session_footage, write_live_motion
-from diffmocap.reconstruct.watching import camera_of, detected, keep, kept
+from diffmocap.reconstruct.watching import camera_of, detected, keep, kept, origin_of
 
 #: Hears the stage, how much of it is done, and of how much (0: not known).
 Told = Callable[[str, float, float], None]
@@ -43,6 +43,8 @@ class Reconstructor:
         self._capture = CaptureSettings(mirror=recipe.mirror)
         self._detector = DetectorSettings(task_file=recipe.task_file)
         preset = PRESETS[recipe.tool] if recipe.tool else None
+        #: Of the last video, why files of other formats are missing.
+        self.not_exported: list[str] = []
         self._formats = {name: options_for(name, preset, {}) for name in recipe.formats}
         if "fbx" in recipe.formats:
             blender_command(None)  # says at once where there is none
@@ -73,12 +75,13 @@ class Reconstructor:
             footage = session_footage(Path(video), self.settings.fps)
             return self._write(name, footage, told)
         found, recipe = self.recipe.found(name), self.recipe
-        keypoints = self._kept(found)
+        origin = origin_of(video, recipe.mirror, recipe.task_file, recipe.topic)
+        keypoints = self._kept(found, origin)
         if keypoints is None:
             keypoints = detected(
                 video, self._capture, self._detector, lambda done, count: told("detecting", done, count), recipe.topic
             )
-            keep(found, keypoints)
+            keep(found, keypoints, origin)
         size = keypoints[0].width, keypoints[0].height
         intrinsics = camera_of(video, size, recipe.calibration, recipe.vertical_fov_deg, recipe.mirror, recipe.topic)
         files = self._write(name, Footage.even(keypoints, intrinsics, self.settings.fps), told)
@@ -90,25 +93,30 @@ class Reconstructor:
         motions = reconstruct(
             footage, self.lifter, self.body, self.settings, lambda stage, share: told(stage, share, 1.0)
         )
-        files = []
+        files, written = [], []
         for number, motion in enumerate(motions, start=1):
             path = self.recipe.out / (f"{name}_part{number}.npz" if len(motions) > 1 else f"{name}.npz")
-            kept_motion = as_motion(motion, path.stem, self.recipe.world)
-            write_motion(path, kept_motion, self.body)
+            written.append(as_motion(motion, path.stem, self.recipe.world))
+            write_motion(path, written[-1], self.body)
+            files.append((path, motion))
+        self.not_exported = []
+        for (path, _), kept_motion in zip(files, written, strict=True):
             for (kind, options), other in zip(self._formats.items(), self.exports(path), strict=True):
                 told("exporting", 0.0, 1.0)
-                export_motion(kept_motion, self.body, other, kind, options, forces=ground_forces)
-            files.append((path, motion))
+                try:
+                    export_motion(kept_motion, self.body, other, kind, options, forces=ground_forces)
+                except DiffmocapError as error:
+                    self.not_exported.append(f"{other.name} was not made: {error}")
         return files
 
     def exports(self, path: Path) -> list[Path]:
         """Files of other formats that lie beside a motion's."""
         return [path.with_suffix(FORMATS[name].suffix) for name in self._formats]
 
-    def _kept(self, path: Path):
+    def _kept(self, path: Path, origin: str):
         """Keypoints of an interrupted run, None where there are none that can be used."""
         try:
-            return kept(path) if path.is_file() else None
+            return kept(path, origin) if path.is_file() else None
         except MotionFileError:
             return None
 

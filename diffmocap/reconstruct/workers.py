@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -15,7 +18,7 @@ from diffmocap.reconstruct.recipe import Recipe
 
 #: How often a video is begun whose worker dies.
 ATTEMPTS = 2
-_work: Any = None  # of a worker's process
+_work: Any = None  # of a worker's process: a Reconstructor, or why there is none
 
 
 class Worker(Protocol):
@@ -68,8 +71,11 @@ class LocalWorker:
         # Spawned: a forked process would inherit the locks of this one's threads.
         context = multiprocessing.get_context("spawn")
         others = set(multiprocessing.active_children())
+        # A terminal interrupts all of its processes: the one that shares videos out ends the others.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self._pool = ProcessPoolExecutor(1, context, _begin, (self._recipe, self._cores))
         self._pool.submit(os.getpid)  # begins the process
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._processes = set(multiprocessing.active_children()) - others
 
 
@@ -118,16 +124,28 @@ def outcomes_of(videos: Sequence[tuple[str, str]], workers: Sequence[Worker]) ->
 def _begin(recipe: Recipe, cores: set[int]) -> None:
     """In the worker's process, before its first video."""
     global _work
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     os.sched_setaffinity(0, cores)  # before libraries look how many there are
-    import torch
+    try:
+        import torch
 
-    from diffmocap.camera.threads import limit_threads
-    from diffmocap.reconstruct.work import Reconstructor
+        from diffmocap.camera.threads import limit_threads
+        from diffmocap.reconstruct.work import Reconstructor
 
-    limit_threads(len(cores))
-    torch.set_num_threads(len(cores))
-    _work = Reconstructor(recipe)
+        limit_threads(len(cores))
+        torch.set_num_threads(len(cores))
+        _work = Reconstructor(recipe)
+    except Exception as error:
+        _work = error
+
+
+def _end_with_the_parent() -> None:
+    """Also where that is killed and can end nobody."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _reconstruct(video: str, name: str) -> Outcome:
+    if isinstance(_work, Exception):
+        raise _work
     return attempt(_work, video, name, lambda stage, done, total: None)

@@ -16,6 +16,8 @@ from diffmocap.viewer.world import World
 #: Poses that count, five seconds at 30 a second; the share of them in which a foot may be lower than the floor.
 POSES, LOWER = 150, 0.1
 _TOES = [JOINT_NAMES.index(name) for name in ("left_foot", "right_foot")]
+#: From any other joint down to what lies on the floor, of a person who sits, lies or stands on their hands [m].
+_FLESH_M = 0.06
 #: The floor stays where it is until it is off by more than this [m].
 STEADY_M = 0.03
 
@@ -40,7 +42,9 @@ class FeetLevel:
         if self._up is None or not np.allclose(up, self._up):
             self._lowest.clear()
             self._up, self._offset_m = up, None
-        lowest = float((joints_m[_TOES] @ up).min()) - self._above_m
+        heights = joints_m @ up - _FLESH_M
+        heights[_TOES] = joints_m[_TOES] @ up - self._above_m
+        lowest = float(heights.min())
         if not np.isfinite(lowest):
             return guess if self._offset_m is None else self._made()
         self._lowest.append(lowest)

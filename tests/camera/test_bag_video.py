@@ -57,8 +57,8 @@ def info_of(types):
     )
 
 
-def bag2(folder: Path, pictures, plugin: str, topics: dict[str, bool], info: bool = True) -> Path:
-    """A bag of ROS 2; topics: name -> whether it is compressed."""
+def bag2(folder: Path, pictures, plugin: str, topics: dict[str, bool], info: bool = True, stamps_ns=None) -> Path:
+    """A bag of ROS 2; topics: name -> whether it is compressed. stamps_ns: of the images, else a step apart."""
     types = get_typestore(Stores.ROS2_JAZZY)
     storage = getattr(rosbag2.StoragePlugin, plugin)
     with rosbag2.Writer(folder, version=9, storage_plugin=storage) as writer:
@@ -66,9 +66,10 @@ def bag2(folder: Path, pictures, plugin: str, topics: dict[str, bool], info: boo
             kind = "sensor_msgs/msg/CompressedImage" if packed else "sensor_msgs/msg/Image"
             connection = writer.add_connection(topic, kind, typestore=types)
             for number, picture in enumerate(pictures):
-                stamp_ns = START_NS + number * STEP_NS
+                received_ns = START_NS + number * STEP_NS
+                stamp_ns = stamps_ns[number] if stamps_ns else received_ns
                 message = (compressed_of if packed else image_of)(types, picture, stamp_ns)
-                writer.write(connection, stamp_ns + 7, types.serialize_cdr(message, kind))
+                writer.write(connection, received_ns + 7, types.serialize_cdr(message, kind))
         if info:
             kind = "sensor_msgs/msg/CameraInfo"
             connection = writer.add_connection("/camera/camera_info", kind, typestore=types)
@@ -128,6 +129,27 @@ def test_what_is_no_bag_of_images_is_told(tmp_path, pictures):
         path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(CameraError, match="the bag .* cannot be read"), BagVideo(broken) as bag:
         list(bag)
+
+
+def test_images_without_stamps_have_the_times_of_the_recording_and_doubles_are_left_out(tmp_path, pictures):
+    folder = bag2(tmp_path / "bag", pictures, "MCAP", {TOPIC: False}, stamps_ns=[0] * 5)
+    with BagVideo(folder) as bag:
+        assert [f.stamp_ns for f in bag] == [START_NS + i * STEP_NS + 7 for i in range(5)]
+    twice = [START_NS, START_NS, START_NS + STEP_NS, START_NS + 3 * STEP_NS, START_NS + 2 * STEP_NS]
+    folder = bag2(tmp_path / "twice", pictures, "MCAP", {TOPIC: False}, stamps_ns=twice)
+    with BagVideo(folder) as bag:
+        assert [f.stamp_ns for f in bag] == [START_NS, START_NS + STEP_NS, START_NS + 3 * STEP_NS]
+
+
+def test_a_part_of_a_bag_is_none_and_one_without_its_description_is_told(tmp_path, pictures):
+    folder = bag2(tmp_path / "bag", pictures, "MCAP", {TOPIC: False})
+    (file,) = folder.glob("*.mcap")
+    (folder / "metadata.yaml").rename(tmp_path / "metadata.yaml")
+    with pytest.raises(CameraError, match="ros2 bag reindex"):
+        BagVideo(file)
+    (folder / "bag_1.mcap").write_bytes(file.read_bytes())
+    with pytest.raises(CameraError, match="one of 2 files of a bag; give the folder"):
+        BagVideo(file)
 
 
 def test_a_mirrored_bag_is_flipped_back_and_its_camera_with_it(tmp_path, pictures):

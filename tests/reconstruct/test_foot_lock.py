@@ -90,6 +90,41 @@ def test_feet_stand_on_a_floor_that_is_known_and_no_sole_is_below_it(points, sli
     assert float(gap.min()) == pytest.approx(deeper_m, abs=0.01)
 
 
+def test_a_foot_that_is_held_in_the_air_stays_there(points, sliding):
+    """On one leg, or with legs crossed: it stands still, but on nothing."""
+    rotations, pelvis = sliding[0].clone(), sliding[1].clone()
+    rotations[:, 1] = roma.rotvec_to_rotmat(torch.tensor([-1.4, 0.0, 0.0]))
+    rotations[:, 4] = roma.rotvec_to_rotmat(torch.tensor([1.9, 0.0, 0.0]))
+    floor = floor_below(points, (rotations, pelvis), 0.0)
+    standing = np.ones((FRAMES, 2), bool)
+    locked = lock_feet(rotations, pelvis, standing, points, floor, DT_S)
+    before, after = toes_of(points, (rotations, pelvis)), toes_of(points, locked)
+    assert float(((before - after) @ UP)[:, 0].abs().max()) < 0.02
+    assert float(torch.pdist(after[:, 0]).max()) < 0.005
+
+
+@pytest.mark.parametrize("frames", [12, 60])
+def test_the_floor_holds_long_stances_as_it_holds_short_ones(points, sliding, frames):
+    motion = sliding[0][:frames], sliding[1][:1].repeat(frames, 1)
+    floor = floor_below(points, motion, 0.05)
+    locked = lock_feet(*motion, np.ones((frames, 2), bool), points, floor, DT_S)
+    turned, _ = global_poses(*locked, points.bones)
+    gap = points.soles(turned, locked[1]) @ UP - floor.ground.height
+    assert float(gap.amin(1).abs().max()) < 0.012
+
+
+def test_a_stance_that_legs_cannot_reach_takes_the_pelvis_along(points, sliding):
+    """Straight legs over a body that drifts by 15 cm in two seconds."""
+    rotations, pelvis = sliding[0].clone(), sliding[1].clone()
+    rotations[:, [1, 2, 4, 5, 7, 8]] = torch.eye(3)
+    pelvis[:, 2] += 0.025 * torch.arange(FRAMES) * DT_S
+    standing = np.zeros((FRAMES, 2), bool)
+    standing[5:55, 0] = True
+    floor = Floor(Ground(UP, torch.tensor(-1.0)), False)
+    after = toes_of(points, lock_feet(rotations, pelvis, standing, points, floor, DT_S))
+    assert float(torch.pdist(after[5:55, 0]).max()) < 0.008
+
+
 def test_a_motion_without_stance_and_floor_stays(points, sliding):
     floor = Floor(Ground(UP, torch.tensor(-1.0)), False)
     locked = lock_feet(*sliding, np.zeros((FRAMES, 2), bool), points, floor, DT_S)

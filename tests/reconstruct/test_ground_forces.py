@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import roma
 import torch
 
 from diffmocap.body.feet import ground_height, sole_points
@@ -17,7 +18,9 @@ from diffmocap.errors import MotionFileError, SettingsError
 from diffmocap.motion.export.formats import export_motion, options_for
 from diffmocap.motion.motion import Motion
 from diffmocap.physics.contact_forces import FRICTION
+from diffmocap.physics.tree import global_poses
 from diffmocap.reconstruct.ground_forces import ground_forces
+from diffmocap.refinement.physics_refiner import points_of
 
 GRAVITY = 9.80665
 
@@ -76,6 +79,39 @@ def test_who_leans_to_a_side_stands_on_that_foot(body):
     assert share.min() > 0.6
 
 
+def test_forces_of_who_stands_act_below_the_centre_of_mass_and_turn_nothing(body):
+    motion = standing(body, torch.zeros(10), aside_m=0.04)
+    forces = ground_forces(motion, body)
+    points = points_of(body).to(dtype=torch.float64)
+    turned, _ = global_poses(motion.rotations.double(), motion.pelvis.double(), points.bones)
+    masses = points.positions(turned).split(points.sizes, -1)[1]
+    centre = (masses @ points.mass / points.mass.sum() + motion.pelvis.double()).numpy()
+    vertical = forces.force[..., 1:2]
+    pressed = (forces.centre * vertical).sum(1) / vertical.sum(1)
+    assert np.abs(pressed - centre)[:, [0, 2]].max() < 0.01
+    arm = forces.centre - centre[:, None]
+    about_up = forces.moment + arm[..., 2] * forces.force[..., 0] - arm[..., 0] * forces.force[..., 2]
+    assert np.abs(about_up.sum(1)).max() < 0.5
+
+
+def test_a_twist_of_the_trunk_is_a_moment_of_the_feet(body):
+    """Newton-Euler about the vertical: the moment is how the angular momentum changes."""
+    motion = standing(body, torch.zeros(10), frames=40)
+    angle = 0.4 * torch.sin(torch.arange(40) / 30.0 * 6.0)
+    motion.rotations[:, 3] = roma.rotvec_to_rotmat(torch.stack([0 * angle, angle, 0 * angle], -1))
+    forces = ground_forces(motion, body)
+    points = points_of(body).to(dtype=torch.float64)
+    turned, _ = global_poses(motion.rotations.double(), motion.pelvis.double(), points.bones)
+    places = points.positions(turned).split(points.sizes, -1)[1] + motion.pelvis.double()[..., None]
+    velocity = torch.gradient(places, spacing=1 / 30.0, dim=0)[0]
+    spin = (places[:, 2] * velocity[:, 0] - places[:, 0] * velocity[:, 2]) @ points.mass
+    needed = torch.gradient(spin, spacing=1 / 30.0)[0].numpy()
+    force, centre = forces.force, forces.centre
+    given = (forces.moment + centre[..., 2] * force[..., 0] - centre[..., 0] * force[..., 2]).sum(1)
+    assert np.abs(needed).max() > 5.0
+    assert np.abs(given - needed)[4:-4].max() < 0.15 * np.abs(needed).max()
+
+
 def test_a_heavier_body_is_carried_by_more(body):
     light = ground_forces(standing(body, torch.zeros(10)), body)
     betas = torch.zeros(10)
@@ -125,9 +161,14 @@ def test_what_has_no_floor_or_no_way_is_refused(walk, body, tmp_path):
         ground_forces(walk.in_frame("world"), body)
     with pytest.raises(MotionFileError, match="at least 3 frames"):
         ground_forces(replace(walk, rotations=walk.rotations[:2], pelvis=walk.pelvis[:2]), body)
-    options = options_for("grf", None, {"in_place": True})
-    with pytest.raises(SettingsError, match="way through the room"):
-        export_motion(walk, body, tmp_path / "walk.grf.mot", "grf", options)
+    for asked, why in (({"in_place": True}, "way through the room"), ({"fps": 60.0}, "at 30 Hz")):
+        with pytest.raises(SettingsError, match=why):
+            export_motion(walk, body, tmp_path / "walk.grf.mot", "grf", options_for("grf", None, asked))
+    with pytest.raises(SettingsError, match="--frame world"):
+        export_motion(walk.in_frame("optical"), body, tmp_path / "walk.grf.mot", "grf", options_for("grf", None, {}))
+    hovering = replace(walk, pelvis=walk.pelvis + torch.tensor([0.0, 0.2, 0.0]))
+    with pytest.raises(MotionFileError, match="carry 0 % of the person"):
+        ground_forces(hovering, body)
 
 
 def test_the_file_has_the_names_of_opensim_and_its_axes(walk, found, body, tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import roma
 import torch
 
 from diffmocap.body.model import BodyModel
@@ -17,6 +18,7 @@ from diffmocap.lifting.lifter import Lifter
 from diffmocap.motion.motion_npz import read_motion
 from diffmocap.output.gate_settings import GateSettings
 from diffmocap.reconstruct import watching
+from diffmocap.reconstruct.body_size import betas_of_height
 from diffmocap.reconstruct.footage import Footage
 from diffmocap.reconstruct.reconstruction import NobodySeenError, reconstruct
 from diffmocap.reconstruct.settings import QUALITIES, ReconstructSettings
@@ -75,7 +77,7 @@ def test_a_long_absence_ends_a_motion(body, lifter, demo_keypoints, demo_camera)
 
 def test_a_height_moves_the_person_away_and_keeps_the_feet_on_the_floor(body, lifter, demo_keypoints, demo_camera):
     footage = Footage.even(demo_keypoints[:40], demo_camera)
-    known = KnownGround.from_camera(1.3, 0.0)
+    known = KnownGround.from_camera(None, 0.0)
     mean, tall = (
         reconstruct(footage, lifter, body, ReconstructSettings(physics=False, height_m=h, ground=known))[0]
         for h in (0.0, 1.9)
@@ -87,6 +89,29 @@ def test_a_height_moves_the_person_away_and_keeps_the_feet_on_the_floor(body, li
                - m.floor.ground.height).median()) for m in (mean, tall)
     ]  # fmt: skip
     assert feet[0] == pytest.approx(feet[1], abs=0.02)
+
+
+@pytest.mark.parametrize("height_m", [1.5, 1.95])
+def test_a_height_and_the_camera_s_own_agree(body, lifter, truth, demo_camera, height_m):
+    """A person of another height, seen by a camera of known height and pitch, stands on the floor that is given."""
+    rotations = roma.rotvec_to_rotmat(torch.from_numpy(truth["poses"][:40]).unflatten(1, (24, 3)))
+    betas = betas_of_height(body, height_m)[None].expand(40, -1)
+    seen, points = body.joints_and_keypoints(rotations, torch.from_numpy(truth["joints"][:40, 0]), betas)
+    image = points @ torch.tensor(demo_camera.matrix).float().T
+    px = (image[..., :2] / image[..., 2:]).numpy()
+    keypoints = [
+        watching.Keypoints2D(p, np.full(25, 0.9, np.float32), 640, 480, round(i * 1e9 / 30)) for i, p in enumerate(px)
+    ]
+    up = torch.tensor(KnownGround.from_camera(None, np.radians(10.0)).up)  # as the clip's camera is pitched
+    camera_m = 0.03 - float((seen[:, [10, 11]] @ up).min())  # soles lie below the toes' joints
+    ground = KnownGround.from_camera(camera_m, np.radians(10.0))
+    settings = ReconstructSettings(evaluations=8, rounds=1, height_m=height_m, ground=ground)
+    motion = reconstruct(Footage.even(keypoints, demo_camera), lifter, body, settings)[0]
+    assert float(motion.floor.ground.height) == pytest.approx(-camera_m)
+    away = motion.pelvis.norm(dim=-1) / seen[:, 0].norm(dim=-1)
+    assert float(away.mean()) == pytest.approx(1.0, abs=0.03)
+    lowest = (torch.from_numpy(joints(motion, body))[:, [10, 11]] @ up).amin(1)
+    assert float((camera_m + lowest).median()) == pytest.approx(0.03, abs=0.03)
 
 
 def test_nobody_in_view_is_told_with_what_to_do(body, lifter, demo_keypoints, demo_camera):
@@ -192,7 +217,14 @@ def test_kept_keypoints_come_back_as_they_were(demo_keypoints, tmp_path):
     depth = np.linspace(-1, 1, 25).astype(np.float32)
     depth[3] = np.nan
     keypoints = [*demo_keypoints[:3], replace(demo_keypoints[3], depth_m=depth)]
-    watching.keep(tmp_path / "k.npz", keypoints)
-    back = watching.kept(tmp_path / "k.npz")
+    video = tmp_path / "walk.mp4"
+    video.write_bytes(b"one")
+    origin = watching.origin_of(str(video), False, "", "/left")
+    watching.keep(tmp_path / "k.npz", keypoints, origin)
+    for options in ((False, "", "/right"), (True, "", "/left")):
+        assert watching.kept(tmp_path / "k.npz", watching.origin_of(str(video), *options)) is None
+    back = watching.kept(tmp_path / "k.npz", origin)
     assert back[0].depth_m is None and np.array_equal(back[3].depth_m, depth, equal_nan=True)
     assert all(np.array_equal(a.points_px, b.points_px) and a.stamp_ns == b.stamp_ns for a, b in zip(back, keypoints))
+    video.write_bytes(b"another")
+    assert watching.kept(tmp_path / "k.npz", watching.origin_of(str(video), False, "", "/left")) is None

@@ -139,6 +139,34 @@ def _wait_for(found, seconds: float = 60.0):
     pytest.fail("nothing came in time")
 
 
+def test_workers_end_with_who_began_them(videos, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "diffmocap.cli.main", "reconstruct", str(videos), "--out", str(tmp_path), "--jobs", "2",
+         *FAST], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    workers = _wait_for(lambda: [p for p in psutil.Process(process.pid).children() if "spawn_main" in str(p.cmdline())])
+    process.kill()
+    process.wait()
+    assert not psutil.wait_procs(workers, timeout=60.0)[1]
+
+
+def test_a_video_that_cannot_be_written_leaves_the_others(videos, tmp_path, capsys):
+    long = tmp_path / f"{'n' * 244}.mp4"
+    long.write_bytes((videos / "one.mp4").read_bytes())
+    assert main(["reconstruct", str(long), str(videos / "two.mp4"), "--out", str(tmp_path / "out"), *FAST]) == 1
+    results = json.loads(capsys.readouterr().out.splitlines()[-1])["results"]
+    assert "too long" in results[0]["error"] and Path(results[1]["files"][0]).is_file()
+
+
+def test_a_motion_is_kept_where_another_format_cannot_be_made(videos, tmp_path, capsys):
+    command = ["reconstruct", str(videos / "one.mp4"), "--out", str(tmp_path), "--format", "grf", "bvh", *FAST]
+    assert main(command) == 1
+    said = capsys.readouterr()
+    (result,) = json.loads(said.out.splitlines()[-1])["results"]
+    assert Path(result["files"][0]).is_file() and (tmp_path / "one.bvh").is_file()
+    assert "one.grf.mot was not made" in result["not_exported"][0] and "one.grf.mot was not made" in said.err
+
+
 def test_a_number_of_jobs_that_is_none_is_refused(videos, tmp_path, capsys):
     assert main(["reconstruct", str(videos), "--out", str(tmp_path), "--jobs", "0"]) == 1
     assert "--jobs must be at least 1" in capsys.readouterr().err

@@ -105,6 +105,12 @@ def test_a_floor_that_nobody_knows_lies_below_the_feet_of_the_last_seconds():
     for _ in range(POSES):
         lower = level.world(guess, joints + [0.0, 0.2, 0.0])
     assert lower.height_m == pytest.approx(world.height_m + 0.2, abs=1e-6)
+    # Who stands on their hands, or lies, has the floor below what is lowest.
+    upside_down = (joints - [0.0, 0.2, 3.0]) * [1.0, -1.0, 1.0] + [0.0, 0.2, 3.0]
+    other = FeetLevel(skin)
+    for _ in range(5):
+        on_hands = other.world(guess, upside_down)
+    assert (on_hands.points(upside_down)[:, 2]).min() == pytest.approx(0.06, abs=0.01)
     # Gravity is the guess's, and another one begins anew; a pose without numbers changes nothing.
     assert level.world(guess, np.full((24, 3), np.nan)).height_m == lower.height_m
     tilted = World.from_floor(np.array([0.0, -np.cos(0.2), -np.sin(0.2)]), -1.0, "tilted")

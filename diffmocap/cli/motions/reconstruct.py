@@ -125,9 +125,10 @@ def run(args: argparse.Namespace) -> int:
     failed = 0
     for outcome in _outcomes(recipe, todo, args):
         results.append(outcome.as_json())
-        failed += bool(outcome.error)
-        if outcome.error:
-            print(f"diffmocap reconstruct: error: {outcome.video}: {outcome.error}", file=sys.stderr)
+        failed += bool(outcome.error or outcome.not_exported)
+        for error in (outcome.error, *outcome.not_exported):
+            if error:
+                print(f"diffmocap reconstruct: error: {outcome.video}: {error}", file=sys.stderr)
         for path, motion in zip(outcome.files, outcome.motions, strict=True):
             print(line(path, motion), file=sys.stderr)
         for path in outcome.exports:
@@ -162,8 +163,8 @@ def _outcomes(recipe: Recipe, todo: list[tuple[str, str]], args: argparse.Namesp
         workers = local_workers(recipe, jobs)
     else:
         # Workers on other machines have folders of their own to begin in.
-        todo = [(str(Path(video).resolve()), name) for video, name in todo]
-        workers = ray_workers(recipe.absolute(), args.ray, args.jobs or 0)
+        todo = [(str(Path(video).absolute()), name) for video, name in todo]
+        workers = ray_workers(recipe.absolute(), args.ray, min(args.jobs or len(todo), len(todo)))
     with tqdm(total=len(todo), desc="reconstructing", unit="video", file=sys.stderr, dynamic_ncols=True) as bar:
         for outcome in outcomes_of(todo, workers):
             bar.update()

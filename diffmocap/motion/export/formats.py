@@ -147,6 +147,10 @@ def export_motion(
     """
     if name == "grf" and options.in_place:
         raise SettingsError("ground forces come from the way through the room; export grf without in_place")
+    if name == "grf" and options.fps is not None and abs(options.fps - motion.fps) > 1e-6:
+        raise SettingsError(f"forces follow accelerations, which no other rate keeps; export grf at {motion.fps:g} Hz")
+    if name == "grf" and motion.frame == "optical":
+        raise SettingsError("forces need gravity: the motion is in the camera's frame; reconstruct with --frame world")
     ready = prepared(motion, body, options.fps, options.in_place)
     if name == "grf" and forces is not None:
         found = forces(ready, body)
