@@ -94,7 +94,8 @@ class CommandLimits:
 
     Attributes:
         box: the limits.
-        velocity: [nv] of the last command; of a floating base in the world's axes.
+        velocity: [nv] of the last command; of a floating base first that of its origin in the world's axes, and that of
+            its turn in the root link's own.
     """
 
     def __init__(self, robot: RobotModel) -> None:
@@ -134,22 +135,28 @@ class CommandLimits:
         Args:
             positions, velocities: [N] wanted of the joints, any finite values.
             base_position, base_rotation: [3] m and unit quaternion x, y, z, w [4] wanted of the root link.
-            base_velocity: [6] m/s and rad/s of it in the world's axes.
+            base_velocity: [6] m/s of its origin in the world's axes, and rad/s of its turn in its own.
             dt_s: time since the last command, taken as ``SHORTEST_S`` to ``LONGEST_S``.
         """
         dt_s = min(max(dt_s, SHORTEST_S), LONGEST_S)
-        way = np.empty_like(self.velocity)
-        moving = np.empty_like(self.velocity)
-        way[self._base :] = np.clip(positions, self._robot.low, self._robot.high) - self._position[self._base :]
-        moving[self._base :] = velocities
-        if self._base:
-            way[:3] = base_position - self._place
-            way[3:6] = (Rotation.from_quat(base_rotation) * self._turn.inv()).as_rotvec()
-            moving[:6] = base_velocity
+        way = self._way(positions, base_position, base_rotation)
         lower, upper = ends = self.box.ends(self._position, self.velocity, dt_s)
-        if ((way < lower) | (way > upper)).any():
-            lower, upper = self.box.towards(ends, way, moving, dt_s)
+        out = (way < lower) | (way > upper)
+        if out.any():
+            moving = np.concatenate([base_velocity[: self._base], velocities])
+            gentle = self.box.towards(ends, way, moving, dt_s)
+            lower, upper = np.where(out, gentle[0], lower), np.where(out, gentle[1], upper)
         return self._step(np.clip(way, lower, upper), dt_s, stamp_ns)
+
+    def keep(
+        self, positions: np.ndarray, base_position: np.ndarray, base_rotation: np.ndarray, dt_s: float,
+        stamp_ns: int = 0,
+    ) -> RobotCommand:  # fmt: skip
+        """As :meth:`follow`, of what has been made to keep the limits: the nearest that does, with no thought of the
+        next."""
+        dt_s = min(max(dt_s, SHORTEST_S), LONGEST_S)
+        way = self._way(positions, base_position, base_rotation)
+        return self._step(np.clip(way, *self.box.ends(self._position, self.velocity, dt_s)), dt_s, stamp_ns)
 
     def rest(self, dt_s: float, left_s: float = 0.0, stamp_ns: int = 0) -> RobotCommand:
         """The command ``dt_s`` after the last one on the way to rest: ``left_s`` after the last command, or as soon as
@@ -163,6 +170,16 @@ class CommandLimits:
         """Whether nothing moves."""
         return not self.velocity.any()
 
+    def _way(self, positions: np.ndarray, base_position: np.ndarray, base_rotation: np.ndarray) -> np.ndarray:
+        """From the last command to a pose [nv]."""
+        way = np.empty_like(self.velocity)
+        way[self._base :] = np.clip(positions, self._robot.low, self._robot.high) - self._position[self._base :]
+        if self._base:
+            way[:3] = base_position - self._place
+            # The turn is reckoned from where the base is turned to, so that it never winds.
+            way[3:6] = (self._turn.inv() * Rotation.from_quat(base_rotation)).as_rotvec()
+        return way
+
     def _step(self, way: np.ndarray, dt_s: float, stamp_ns: int) -> RobotCommand:
         velocity = way / dt_s
         acceleration = (velocity - self.velocity) / dt_s
@@ -171,7 +188,7 @@ class CommandLimits:
         np.clip(self._position, self.box.low, self.box.high, out=self._position)
         if self._base:
             self._place = self._place + way[:3]
-            self._turn = Rotation.from_rotvec(way[3:6]) * self._turn
+            self._turn = self._turn * Rotation.from_rotvec(way[3:6])
         return self._command(acceleration, stamp_ns)
 
     def _command(self, acceleration: np.ndarray, stamp_ns: int) -> RobotCommand:

@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from diffmocap.errors import RobotError
 from diffmocap.robots.arms import Arm
+from diffmocap.robots.collision import Gaps
 from diffmocap.robots.frames import SIDES, HumanFrame, RobotCommand
 from diffmocap.robots.limits import LONGEST_S, SHORTEST_S, CommandLimits
 from diffmocap.robots.model import RobotModel
@@ -26,16 +27,19 @@ from diffmocap.robots.scaling import Scaling, Targets
 from diffmocap.robots.stance import Stance, heading, yaw_of
 from diffmocap.robots.tasks import SiteTask
 
-#: Steps to the pose that is asked for, to one inside the box, and to the first pose of a motion.
-STEPS, STEPS_INSIDE, FIRST_STEPS = 2, 1, 60
+#: Steps to the pose that is asked for in a frame, and to the first pose of a motion.
+STEPS, FIRST_STEPS = 2, 60
+#: Where the pose that is asked for is out of reach: cost of each joint's own way, and the share of all costs but those of
+#: resting feet that is left beside it.
+INSIDE, OTHERS = 1.0, 0.3
 #: Longest step of a joint [rad], so that a step is where its linear model holds.
 LONGEST_STEP = 0.5
 #: Steps end once none is longer [rad, m].
 ENOUGH = 1e-4
 #: Damping of all directions, so that straight limbs do not leap.
 DAMPING = 1e-2
-#: Share of the gap between two capsules that one step may close, and gaps that are looked at [m].
-CLOSING, NEAR = 0.5, 0.08
+#: Gaps between capsules that are looked at: of the pose that is asked for, and of the commanded one, which has a speed [m].
+NEAR, NEAR_MOVING = 0.04, 0.15
 #: A soft constraint of daqp: the box holds, and of the gaps as many as can.
 _SOFT = 8
 
@@ -61,9 +65,17 @@ class Retargeter:
         self._layout()
         self._arms = [Arm(robot, side, length) for side, length in zip(SIDES, scaling.arm, strict=True)]
         self._posture = mink.PostureTask(robot.model, self._posture_cost())
+        for side, arm in enumerate(self._arms):
+            # An arm that lags does not turn the whole robot: it is helped by its own joints alone.
+            own = np.zeros(robot.model.nv)
+            own[robot.first_dof + arm.joints] = 1.0
+            for task in (self._task, self._task_inside):
+                task.helped_by[[self._elbow.start + side, self._wrist.start + side]] = own
         self._drawn_to = robot.rest.copy()
+        every = np.full(robot.model.nv, INSIDE)
+        self._inside = mink.PostureTask(robot.model, every)
         self._tasks = [self._task, self._posture]
-        self._apart = self._collision_limit()
+        self._gaps, self._gaps_moving = (Gaps(robot, near) for near in (NEAR, NEAR_MOVING))
         self._range = np.full(robot.model.nv, LONGEST_STEP)
         self._started = False
 
@@ -88,6 +100,9 @@ class Retargeter:
         dt_s = min(max(dt_s, SHORTEST_S), LONGEST_S)
         before = self._wanted.data.qpos.copy()
         self._ask(targets, frame.contacts, dt_s)
+        for arm in self._arms:
+            self._wanted.data.qpos[self.robot.first + arm.joints] = arm.positions
+        self._wanted.update()
         self._find(STEPS)
         self._command_within(self._way(before, self._wanted) / dt_s, dt_s)
         return self._limited(dt_s, frame.stamp_ns)
@@ -119,7 +134,9 @@ class Retargeter:
             roots.append(-1)
             costs.append([weights["pelvis_place"], weights["pelvis_place"], weights["pelvis_height"]])
         turned = self._scaling.turned
-        self._task = SiteTask(robot.model, tips, roots, [sites[name] for name in turned])
+        self._task, self._task_inside = (
+            SiteTask(robot.model, tips, roots, [sites[name] for name in turned]) for _ in range(2)
+        )
         self._task.place_costs[:] = costs
         of = {"hand": "hand_rotation", "sole": "foot_rotation"}
         for row, name in enumerate(turned):
@@ -133,14 +150,6 @@ class Retargeter:
         for arm in self._arms:
             cost[self.robot.first_dof + arm.joints] = weights["arm_posture"]
         return cost
-
-    def _collision_limit(self) -> mink.CollisionAvoidanceLimit | None:
-        if not len(self.robot.pairs):
-            return None
-        pairs = [([int(a)], [int(b)]) for a, b in self.robot.pairs]
-        return mink.CollisionAvoidanceLimit(
-            self.robot.model, pairs, CLOSING, self.robot.description.collision_distance, NEAR
-        )
 
     def _start(self, frame: HumanFrame, targets: Targets) -> RobotCommand:
         """A robot at rest in the person's pose, above the origin, and turned as the person is."""
@@ -197,7 +206,7 @@ class Retargeter:
             joints = self._wanted.data.qpos[self.robot.first :]
             lower[base:] = np.maximum(lower[base:], np.minimum(box.low[base:] - joints, 0.0))
             upper[base:] = np.minimum(upper[base:], np.maximum(box.high[base:] - joints, 0.0))
-            step = self._step(self._wanted, lower, upper)
+            step = self._step(self._wanted, lower, upper, self._tasks)
             if step is None:
                 return
             self._wanted.integrate_inplace(step, 1.0)
@@ -210,32 +219,49 @@ class Retargeter:
         limits, base = self.limits, self.robot.first_dof
         position = np.zeros(len(velocity))
         position[base:] = self._commanded.data.qpos[self.robot.first :]
-        lower, upper = ends = limits.box.ends(position, self._own_axes(limits.velocity), dt_s)
+        lower, upper = ends = limits.box.ends(position, limits.velocity, dt_s)
         way = self._way(self._commanded.data.qpos, self._wanted)
         if ((way >= lower) & (way <= upper)).all():
             self._commanded.update(self._wanted.data.qpos)
             return
-        lower, upper = limits.box.towards(ends, way, velocity, dt_s)
-        self._drawn_to[self.robot.first :] = self._wanted.data.qpos[self.robot.first :]
-        self._posture.set_target(self._drawn_to)
+        # Each joint by itself would come as near as it can and still stop there; resting feet have them do otherwise.
+        gentle = limits.box.towards(ends, way, velocity, dt_s)
+        near = np.clip(way, *gentle)
+        lower[:base], upper[:base] = gentle[0][:base], gentle[1][:base]
+        self._inside.set_target(self._commanded.integrate(near, 1.0))
         moved = np.zeros(len(velocity))
-        for _ in range(STEPS_INSIDE):
-            step = self._step(self._commanded, lower - moved, upper - moved)
+        tasks = self._tasks_inside()
+        for _ in range(STEPS):
+            step = self._step(self._commanded, lower - moved, upper - moved, tasks, dt_s)
             if step is None:
-                step = np.clip(way, lower, upper) - moved
+                break
             moved += step
             self._commanded.integrate_inplace(step, 1.0)
-        self._drawn_to[:] = self.robot.rest
 
-    def _step(self, configuration: mink.Configuration, lower: np.ndarray, upper: np.ndarray) -> np.ndarray | None:
-        """Solution of one quadratic program inside a box; None where daqp finds none."""
-        problem = mink.build_ik(configuration, self._tasks, 1.0, DAMPING, limits=[])
+    def _tasks_inside(self) -> list:
+        """Resting feet as before, all else less than each joint's own way."""
+        task, within = self._task, self._task_inside
+        within.places, within.rotations = task.places, task.rotations
+        within.place_costs[:], within.rotation_costs[:] = OTHERS * task.place_costs, OTHERS * task.rotation_costs
+        if self._stance is not None:
+            for side, foot in enumerate(self._stance.feet):
+                if foot.rests:
+                    within.place_costs[self._foot.start + side] = task.place_costs[self._foot.start + side]
+                    within.rotation_costs[self._sole_rows[side]] = task.rotation_costs[self._sole_rows[side]]
+        # Arms have their joints' own ways alone: in space they might go another.
+        within.place_costs[self._elbow.start : self._wrist.stop] = 0.0
+        return [within, self._inside]
+
+    def _step(
+        self, configuration: mink.Configuration, lower: np.ndarray, upper: np.ndarray, tasks: list, dt_s: float = 0.0
+    ) -> np.ndarray | None:
+        """Solution of one quadratic program inside a box; None where daqp finds none.
+
+        With a time ``dt_s`` that the step takes, capsules come no nearer than they can still brake.
+        """
+        problem = mink.build_ik(configuration, tasks, 1.0, DAMPING, limits=[])
         nv = len(lower)
-        rows, most = np.empty((0, nv)), np.empty(0)
-        if self._apart is not None:
-            gaps = self._apart.compute_qp_inequalities(configuration, 1.0)
-            near = np.isfinite(gaps.h)
-            rows, most = np.ascontiguousarray(gaps.G[near]), gaps.h[near]
+        rows, most = (self._gaps_moving if dt_s else self._gaps).rows(configuration.data, dt_s)
         sense = np.zeros(nv + len(most), dtype=ctypes.c_int)
         sense[nv:] = _SOFT
         x, _, flag, _ = daqp.solve(
@@ -249,13 +275,12 @@ class Retargeter:
 
     def _limited(self, dt_s: float, stamp_ns: int) -> RobotCommand:
         """The command of the commanded pose, after the limits had the last word."""
-        joints, place, turned = self._parts(self._commanded.data.qpos)
-        still = np.zeros(6)
-        command = self.limits.follow(joints, np.zeros(len(joints)), place, turned, still, dt_s, stamp_ns)
-        data = self._commanded.data
-        data.qpos[self.robot.first :] = command.positions
+        command = self.limits.keep(*self._parts(self._commanded.data.qpos), dt_s, stamp_ns)
+        q = self._commanded.data.qpos.copy()
+        q[self.robot.first :] = command.positions
         if self.robot.first:
-            data.qpos[:3], data.qpos[3:7] = command.base_position, np.roll(command.base_rotation, 1)
+            q[:3], q[3:7] = command.base_position, np.roll(command.base_rotation, 1)
+        self._commanded.update(q)
         return command
 
     def _way(self, start: np.ndarray, end: mink.Configuration) -> np.ndarray:
@@ -263,14 +288,6 @@ class Retargeter:
         way = np.empty(self.robot.model.nv)
         mujoco.mj_differentiatePos(self.robot.model, way, 1.0, start, end.data.qpos)
         return way
-
-    def _own_axes(self, velocity: np.ndarray) -> np.ndarray:
-        """A velocity [nv] with the base's turn in the base's axes, as MuJoCo has it, from that in the world's."""
-        if not self.robot.first:
-            return velocity
-        own = velocity.copy()
-        own[3:6] = Rotation.from_quat(self._commanded.data.qpos[[4, 5, 6, 3]]).inv().apply(velocity[3:6])
-        return own
 
     def _parts(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Joints [N], and position [3] and quaternion x, y, z, w [4] of the root link."""
