@@ -34,6 +34,8 @@ OUT_OF_REACH = 0.4
 NEAR_ENOUGH, WAIT_S = 0.35, 0.2
 #: How high a sole is lifted over a step that the person slides, at most, and over the way to go [m, m/m].
 LIFT, LIFT_SHARE = 0.05, 0.6
+#: Shortest such step; height from which it is gone at once, and the share that is gone from the floor [m, m, 1].
+STEP, CLEAR, CREEP = 0.02, 0.015, 0.05
 
 
 @dataclass
@@ -106,7 +108,11 @@ class Stance:
         if foot.rests:
             return foot.place
         way = math.dist(free[:2], now[:2])
-        lifted = np.array([free[0], free[1], max(free[2], min(LIFT, LIFT_SHARE * way) if way > 0.02 else 0.0)])
+        lifted = free.copy()
+        if foot.free_s == 0.0 and way > STEP:
+            # The person's foot touches the floor all the way; the robot's is lifted first, and then goes.
+            lifted[2] = max(free[2], min(LIFT, LIFT_SHARE * way))
+            lifted[:2] = now[:2] + min(max(now[2] / CLEAR, CREEP), 1.0) * (free[:2] - now[:2])
         if foot.place is None or foot.settled == 0.0:
             return lifted
         return lifted + _smooth(foot.settled) * (foot.place - lifted)
