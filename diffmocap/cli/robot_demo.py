@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -73,11 +73,10 @@ def run_robot(args: argparse.Namespace, source: str) -> int:
 
 def _motion_file(source: str, out: Path) -> Path:
     """The motion in a video; the longest, where there are several. What was reconstructed before is used again."""
-    from diffmocap.cli.main import main
-
     folder, stem = out / "motions", Path(source).stem
-    with contextlib.redirect_stdout(sys.stderr):
-        if main(["reconstruct", source, "--out", str(folder)]) != 0:
-            raise RobotError(f"no motion could be reconstructed from {source}; see above")
+    command = [sys.executable, "-m", "diffmocap.cli.main", "reconstruct", source, "--out", str(folder)]
+    # Beside this process, so that the memory of the networks is free again for the rest.
+    if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
+        raise RobotError(f"no motion could be reconstructed from {source}; see above")
     files = [*folder.glob(f"{stem}.npz"), *folder.glob(f"{stem}_part*.npz")]
     return max(files, key=lambda path: path.stat().st_size)
