@@ -44,6 +44,7 @@ OPTIONAL = {
     "usd": ["usd-core>=24.11"],  # export --format usd
     "bags": ["rosbags>=0.10"],  # reconstruct BAG
     "ray": ["ray>=2.30"],  # reconstruct --ray
+    "robots": ["daqp>=0.8", "mink>=1.3,<2", "mujoco>=3.10"],  # retarget, and the robot's node; docs/robots.md
     "train": ["tensorboard>=2.21"],
     "examples": ["scikit-learn>=1.5"],
     "test": [
