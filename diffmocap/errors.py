@@ -51,6 +51,10 @@ class MotionFileError(DiffmocapError):
     """A motion-capture file is missing, corrupt or of the wrong kind."""
 
 
+class RobotError(DiffmocapError):
+    """A robot's description or model cannot be used, or a pose that it is to follow."""
+
+
 class SetupError(DiffmocapError):
     """Something the command needs is not installed (ROS 2, message packages)."""
 

@@ -19,7 +19,7 @@ MOST_FILES = 23
 ORDER = (
     "errors", "settings", "files", "timing", "compiler", "types", "resources", "device", "body", "motion", "camera",
     "keypoints", "lifting", "optim", "physics", "refinement", "output", "pipeline", "evaluation", "reconstruct",
-    "viewer", "middleware", "graph", "nodes", "cli",
+    "robots", "viewer", "middleware", "graph", "nodes", "cli",
 )  # fmt: skip
 
 #: ROS-free parts that must run anywhere torch runs: what they may import when they are loaded.
