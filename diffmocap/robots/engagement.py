@@ -121,6 +121,11 @@ class Engagement:
         elif not self.commanding and self.state is not State.STOPPED:
             self._wait(now)
 
+    def hold(self, reason: str) -> None:
+        """The robot holds, if it follows, for a reason that passes at once."""
+        if self.following:
+            self._hold(reason)
+
     def request(self, request: Request, now: Conditions, by_joy: bool = False) -> Answer:
         """Somebody asks for something; ``by_joy``: with the Joy button."""
         followed = self.following
