@@ -36,6 +36,11 @@ class Blend:
     began_s: float
     duration_s: float
 
+    @property
+    def end_s(self) -> float:
+        """When it ends."""
+        return self.began_s + self.duration_s
+
     def share(self, now_s: float) -> float:
         """Of the time, 0 to 1."""
         return min(max((now_s - self.began_s) / self.duration_s, 0.0), 1.0)

@@ -22,12 +22,15 @@ from diffmocap.robots.frames import HumanFrame
 
 _JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
 _PELVIS, _NECK = _JOINT["pelvis"], _JOINT["neck"]
-_ANKLES = [_JOINT["left_ankle"], _JOINT["right_ankle"]]
+_HIPS, _ANKLES = ([_JOINT[f"{side}_{name}"] for side in ("left", "right")] for name in ("hip", "ankle"))
 #: Left and right joints whose lines say where the person looks.
 _SIDES = ([_JOINT["left_hip"], _JOINT["left_shoulder"]], [_JOINT["right_hip"], _JOINT["right_shoulder"]])
 _LEGS = [[_JOINT[f"{side}_{name}"] for name in ("hip", "knee", "ankle")] for side in ("left", "right")]
 #: Height of an ankle above the sole, as a share of the person's height; that of the shipped body.
 ANKLE_HEIGHT = 0.0421
+#: How far forward of upright the lines from ankles to hips and from pelvis to neck are in SMPL's zero pose, which stands
+#: [rad]; of the shipped body.
+LEGS_FORWARD, TORSO_FORWARD = 0.0524, 0.0846
 #: The largest bend of a knee of somebody who stands [rad].
 _STRAIGHT = 0.6
 #: How far the pelvis may wander, in the picture's depth the most, and joints from their place beside it [m].
@@ -56,9 +59,9 @@ class Stand:
     Attributes:
         rotation: [3, 3] and translation: [3] m take points of the upright frame to the stage's.
         torso: [3, 3] turn of the pelvis, in its own axes, that holds the torso upright.
-        lean: of the torso forward over what the body leans, which is taken out [rad].
-        tilt: of the body over its feet against the upright frame, which is taken out [rad].
-        floor: where the floor is along the body's line, above the origin of the upright frame [m].
+        lean: of the torso over the legs, forward, which is taken out [rad].
+        tilt: of the legs against the upright frame, which is taken out [rad].
+        floor: where the floor is along the legs, above the origin of the upright frame [m].
     """
 
     rotation: np.ndarray
@@ -97,6 +100,7 @@ class StandWatch:
         self.stand: Stand | None = None
         self.wrong = "nobody has stood yet: stand upright and still"
         self.share = 0.0
+        self._leant = ""
         self._frames: deque[tuple[float, HumanFrame]] = deque()
 
     def observe(self, frame: HumanFrame, now_s: float) -> None:
@@ -115,13 +119,13 @@ class StandWatch:
             return
         stand = stand_of([frame for _, frame in self._frames])
         if max(abs(stand.tilt), abs(stand.lean)) > lean:
-            what, angle = ("body", stand.tilt) if abs(stand.tilt) > lean else ("torso", stand.lean)
+            what, angle = ("legs lean", stand.tilt) if abs(stand.tilt) > lean else ("torso leans", stand.lean)
             self._frames.clear()
-            self._tell(
-                f"the {what} leans by {np.degrees(angle):.0f} degrees: stand upright, and set the camera's pitch and "
-                "roll where they are not those of the launch",
-                0.0,
+            self._leant = (
+                f"the {what} by {np.degrees(angle):.0f} degrees: stand upright, and give the camera's pitch and roll "
+                "where it does not look level; "
             )
+            self._tell("stand upright and still", 0.0)
             return
         self.stand, self.wrong, self.share = stand, "", 1.0
         self._frames.clear()
@@ -139,21 +143,20 @@ class StandWatch:
 
     def _tell(self, wrong: str, share: float) -> None:
         self.share = share
-        self.wrong = f"{wrong} ({share * self._settings.stand_time:.1f} of {self._settings.stand_time:g} s)"
+        self.wrong = f"{self._leant}{wrong} ({share * self._settings.stand_time:.1f} of {self._settings.stand_time:g} s)"
 
 
 def stand_of(frames: list[HumanFrame]) -> Stand:
     """What the mean of poses of somebody who stands tells."""
     positions = np.mean([frame.positions for frame in frames], axis=0)
-    between = positions[_ANKLES].mean(0)
-    body = positions[_NECK] - between
-    level = _turn(body, _UP)
+    legs = positions[_HIPS].mean(0) - positions[_ANKLES].mean(0)
+    level = _turn(legs, _UP)
     turned = positions @ level.T
     left = (turned[_SIDES[0]] - turned[_SIDES[1]]).sum(0)
     forward = np.cross(left, _UP)
     forward /= np.linalg.norm(forward)
     heading = np.array([forward, np.cross(_UP, forward), _UP])  # rows: the stage's axes
-    rotation = heading @ level
+    rotation = _turn(_UP, _forward(LEGS_FORWARD)) @ heading @ level
     staged = positions @ rotation.T
     floor = staged[_ANKLES, 2].min() - ANKLE_HEIGHT * frames[-1].height
     pelvis = staged[_PELVIS]
@@ -162,9 +165,9 @@ def stand_of(frames: list[HumanFrame]) -> Stand:
     return Stand(
         rotation=rotation,
         translation=np.array([-pelvis[0], -pelvis[1], -floor]),
-        torso=mean.T @ _turn(torso, _UP) @ mean,
-        lean=float(np.arctan2(torso[0], torso[2])),
-        tilt=float(np.arccos(np.clip(body @ _UP / np.linalg.norm(body), -1.0, 1.0))),
+        torso=mean.T @ _turn(torso, _forward(TORSO_FORWARD)) @ mean,
+        lean=float(np.arctan2(torso[0], torso[2])) - TORSO_FORWARD,
+        tilt=float(np.arccos(np.clip(rotation[2, 2], -1.0, 1.0))),
         floor=float(floor),
     )
 
@@ -182,3 +185,8 @@ def _not_standing(frame: HumanFrame) -> str:
 def _turn(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """[3, 3] smallest rotation from one direction to another."""
     return Rotation.align_vectors(end[None], start[None])[0].as_matrix()
+
+
+def _forward(angle: float) -> np.ndarray:
+    """[3] upright, turned forward by an angle [rad]."""
+    return np.array([np.sin(angle), 0.0, np.cos(angle)])

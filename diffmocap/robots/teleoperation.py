@@ -34,6 +34,8 @@ GAIN_S = 1.0 / 30.0
 _AHEAD_S = 0.04
 #: No command for so long is a robot that has braked by itself [s].
 STALL_S = 0.25
+#: A blend that has not arrived so long after its end never will [s].
+_LATE_S = 3.0
 #: The robot has reached the person's pose when no joint is farther from it [rad]; and it rests below this [rad/s].
 _REACHED, _RESTS = 0.15, 1e-3
 
@@ -155,7 +157,7 @@ class Teleoperation:
     def conditions(self, now_s: float) -> Conditions:
         """What holds now."""
         person = self.person.fault(now_s) or self._broken
-        if not person and self.engagement.following and self._followed != self.person.track_id:
+        if not person and self.engagement.following and (self._goal is None or self._followed != self.person.track_id):
             person = "another track has begun: this may be another person"
         goal = None if self._goal is None else self._goal.command.positions
         return Conditions(
@@ -190,6 +192,8 @@ class Teleoperation:
         dt_s, self._commanded_s = now_s - self._commanded_s, now_s
         if dt_s > STALL_S:
             self.engagement.hold(f"no command was sent for {dt_s:.2f} s: is the computer busy?")
+        if self.engagement.state is State.BLENDING and now_s > self._blend.end_s + _LATE_S:
+            self.engagement.hold("the robot does not reach the person's pose: its limbs would touch on the way")
         command = None
         if self.engagement.following:
             before = self._limits.state()
