@@ -126,6 +126,12 @@ class Engagement:
         if self.following:
             self._hold(reason)
 
+    def leave(self, reason: str) -> None:
+        """No more commands come from here, whatever the state; a stop stays."""
+        self.commanding = self.by_joy = False
+        if self.state is not State.STOPPED:
+            self._go(State.DISENGAGED, reason)
+
     def request(self, request: Request, now: Conditions, by_joy: bool = False) -> Answer:
         """Somebody asks for something; ``by_joy``: with the Joy button."""
         followed = self.following

@@ -168,8 +168,20 @@ class Teleoperation:
             or self.joints.keeps_from_beginning(goal),
             held=self._is_held(now_s),
             blended=self._has_blended(now_s),
-            at_rest=self._command is None or float(np.abs(self._command.velocities).max(initial=0.0)) < _RESTS,
+            at_rest=self.at_rest,
         )  # fmt: skip
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the last command moves nothing, or there is none."""
+        return self._command is None or float(np.abs(self._command.velocities).max(initial=0.0)) < _RESTS
+
+    def leave(self, reason: str) -> None:
+        """The robot gets no more commands, whatever it does; a stop stays."""
+        self.engagement.leave(reason)
+        self._command = None
+        self.joints.left_alone()
+        self.forget_person()
 
     def blend_share(self, now_s: float) -> float:
         """Of the blend, 0 to 1; 0 while nobody is followed."""
