@@ -1,0 +1,100 @@
+"""The arm's joints that a person's arm asks for, whatever was before: where an arm is to go when it lags behind.
+
+Inverse kinematics goes downhill. An arm whose limits held it back while the person's went on may find itself at a pose
+from which every step is worse, twisted against the end of a joint, and stays. So the joints of each arm are found by
+themselves, without limits of speed, and the robot's arm is drawn towards them joint by joint, which never gets stuck.
+Where even they miss the person's arm, they are sought anew from other starts.
+"""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from diffmocap.robots.model import RobotModel
+
+#: Steps a frame, and from another start.
+STEPS, STEPS_ANEW = 3, 8
+#: An elbow or a wrist that misses by more than this share of the arm makes another start worth trying ...
+MISSES = 0.08
+#: ... which is gone to where it costs less by this share.
+BETTER = 0.7
+#: Draws the joints to those of the frame before, and to the rest pose [per rad, beside costs of 1 per m].
+DAMPING, POSTURE = 0.03, 0.015
+
+
+class Arm:
+    """One arm's joints.
+
+    Attributes:
+        joints: [J] of the robot's joints that lie between chest and wrist.
+        positions: [J] rad of them, as the person's arm asks for.
+    """
+
+    def __init__(self, robot: RobotModel, side: str, length: float) -> None:
+        model = robot.model
+        self._model, self._data = model, mujoco.MjData(model)
+        self._sites = [robot.sites[f"{side}_{key}"] for key in ("shoulder", "elbow", "wrist")]
+        chest = model.site_bodyid[robot.sites["chest"]]
+        body, joints = model.site_bodyid[self._sites[2]], []
+        while body not in (0, chest):
+            first = model.body_jntadr[body]
+            joints += range(first, first + model.body_jntnum[body])
+            body = model.body_parentid[body]
+        free = int(robot.description.floating)
+        self.joints = np.array(sorted(joints), dtype=int) - free
+        self._at, self._dofs = robot.first + self.joints, robot.first_dof + self.joints
+        self._low, self._high = robot.low[self.joints], robot.high[self.joints]
+        self._rest = robot.rest[self._at]
+        self._starts = [robot.rest[self._at], robot.t_pose[self._at], 0.5 * (self._low + self._high)]
+        self._next = 0
+        self._missing = MISSES * length
+        self._jacobians = np.zeros((3, 3, model.nv))
+        self._eye = np.eye(len(self.joints))
+        self.positions = self._rest.copy()
+
+    def follow(self, configuration: np.ndarray, elbow: np.ndarray, wrist: np.ndarray) -> None:
+        """Finds the joints for places [3] m of elbow and wrist from the shoulder, of a robot's configuration."""
+        self._data.qpos[:] = configuration
+        positions, cost, off = self._descend(self.positions, elbow, wrist, STEPS)
+        if off > self._missing:
+            start = self._starts[self._next]
+            self._next = (self._next + 1) % len(self._starts)
+            other, less, _ = self._descend(start, elbow, wrist, STEPS_ANEW)
+            if less < BETTER * cost:
+                positions = other
+        self.positions = positions
+
+    def _descend(
+        self, start: np.ndarray, elbow: np.ndarray, wrist: np.ndarray, steps: int
+    ) -> tuple[np.ndarray, float, float]:
+        """Joints after some steps, the squared error of both places, and the larger error [m]."""
+        q = start.copy()
+        wanted = np.concatenate([elbow, wrist])
+        error = self._errors(q, wanted)
+        for _ in range(steps):
+            for i, site in enumerate(self._sites):
+                mujoco.mj_jacSite(self._model, self._data, self._jacobians[i], None, site)
+            moved = self._jacobians[:, :, self._dofs]
+            jacobian = (moved[1:] - moved[:1]).reshape(6, -1)
+            normal = jacobian.T @ jacobian + (DAMPING**2 + POSTURE**2) * self._eye
+            slope = jacobian.T @ error + POSTURE**2 * (self._rest - q)
+            step = np.linalg.solve(normal, slope)
+            # Joints that would leave their range stay at its end, and the others make up for them.
+            out = (q + step < self._low) | (q + step > self._high)
+            if out.any() and not out.all():
+                held = np.clip(q + step, self._low, self._high) - q
+                inner = ~out
+                right = slope[inner] - normal[np.ix_(inner, out)] @ held[out]
+                step = held
+                step[inner] = np.linalg.solve(normal[np.ix_(inner, inner)], right)
+            q = np.clip(q + step, self._low, self._high)
+            error = self._errors(q, wanted)
+        return q, float(error @ error), float(np.sqrt((error.reshape(2, 3) ** 2).sum(1)).max())
+
+    def _errors(self, q: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        self._data.qpos[self._at] = q
+        mujoco.mj_kinematics(self._model, self._data)
+        mujoco.mj_comPos(self._model, self._data)
+        at = self._data.site_xpos[self._sites]
+        return wanted - (at[1:] - at[0]).ravel()

@@ -1,0 +1,167 @@
+"""Where a robot's feet and hips are to be: soles that rest stay, and the hips move as the person's do seen from them.
+
+The person's way through the room is taken from the feet that stand, not from the camera: what a camera sees of a
+person's distance errs by more than the person moves, and a robot that followed it would creep over its standing feet.
+
+A sole rests once the person's is in contact and still, and is let go once it is not, or once the person's foot has moved
+or turned too far from it: people slide and pivot on a foot, and a robot takes a step instead.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from diffmocap.robots.scaling import ROBOT_FROM_BODY, Scaling, Targets
+
+#: A foot comes to rest below this speed of the person's ankle along the floor, and is let go above the other [m/s].
+REST_SPEED, MOVE_SPEED = 0.25, 0.5
+#: Time over which that speed is a mean [s].
+SPEED_S = 0.07
+#: A sole that has come to rest is let go once the person's has not been in contact for this long [s]: contacts flicker.
+LET_GO_S = 0.05
+#: Within this time a foot is led to where it rests, and back to the person's way once it is let go [s].
+BLEND_S = 0.12
+#: The hips are drawn within this time to where the person's are, seen from the feet [s].
+CENTRE_S = 0.3
+#: A resting foot this far from where the person's legs would have it is let go: over the leg's length, and turned [rad].
+FARTHEST, MOST_TURNED = 0.14, 0.5
+#: A foot that is let go comes to rest again within this share of those, or after so long at rest [s].
+NEAR_AGAIN, WAIT_S = 0.35, 0.3
+#: How high a sole is lifted over a step that the person slides, at most, and over the way to go [m, m/m].
+LIFT, LIFT_SHARE = 0.05, 0.6
+
+
+@dataclass
+class Foot:
+    """One foot: whether it rests, where its sole is to be, and how it is turned.
+
+    Attributes:
+        rests: whether it is kept where it is.
+        settled: 0 while it follows the person's leg, 1 once it rests; between them while it is led.
+        place: [3] m where the sole rests, or last did. yaw: about the vertical, from the T-pose [rad].
+        speed: of the person's ankle along the floor, as a mean [m/s].
+        free_s: how long the person's sole has not been in contact. still_s: how long it could have rested.
+    """
+
+    rests: bool = False
+    settled: float = 0.0
+    place: np.ndarray | None = None
+    yaw: float = 0.0
+    speed: float = 0.0
+    free_s: float = math.inf
+    still_s: float = 0.0
+
+
+class Stance:
+    """Feet and hips of a robot that follows a person; places are those of the robot's world, floor at z = 0."""
+
+    def __init__(self, scaling: Scaling) -> None:
+        self._scaling = scaling
+        self._pelvis = scaling.turned.index("pelvis")
+        self._soles = [scaling.turned.index(f"{side}_sole") for side in ("left", "right")]
+        self._leg = scaling.leg.mean()
+        self.start(np.zeros(2))
+
+    def start(self, hips: np.ndarray) -> None:
+        """With the hips above a place [2] m, and no foot at rest."""
+        self.hips = np.array(hips, dtype=float)
+        self.feet = (Foot(), Foot())
+        self._before: Targets | None = None
+        self._wanted = np.zeros((2, 3))
+
+    def follow(self, targets: Targets, contacts: np.ndarray, soles: np.ndarray, yaws: np.ndarray, dt_s: float) -> None:
+        """Takes the next pose.
+
+        Args:
+            targets: what the person does.
+            contacts: [2] whether their soles are in contact.
+            soles: [2, 3] m, where the robot's soles are, and yaws: [2] rad, how they are turned.
+            dt_s: since the last pose.
+        """
+        self._move_hips(targets, dt_s)
+        self._wanted = np.array([self._led_by_leg(targets, side) for side in range(2)])
+        for side, foot in enumerate(self.feet):
+            self._decide(foot, side, targets, bool(contacts[side]), soles[side], float(yaws[side]), dt_s)
+            step = dt_s / BLEND_S
+            foot.settled = min(foot.settled + step, 1.0) if foot.rests else max(foot.settled - step, 0.0)
+        self._before = targets
+
+    def sole(self, side: int, now: np.ndarray) -> np.ndarray:
+        """Where a sole that is ``now`` at [3] m is to be [3] m."""
+        foot, free = self.feet[side], self._wanted[side]
+        if foot.rests:
+            return foot.place
+        way = math.dist(free[:2], now[:2])
+        lifted = np.array([free[0], free[1], max(free[2], min(LIFT, LIFT_SHARE * way) if way > 0.02 else 0.0)])
+        if foot.place is None or foot.settled == 0.0:
+            return lifted
+        return lifted + _smooth(foot.settled) * (foot.place - lifted)
+
+    def pelvis(self, targets: Targets) -> np.ndarray:
+        """Where the pelvis link is to be [3] m."""
+        middle = targets.rotations[self._pelvis] @ self._scaling.hip_offset.mean(0)
+        return np.array([self.hips[0], self.hips[1], targets.hip_height]) - middle
+
+    def _decide(
+        self, foot: Foot, side: int, targets: Targets, contact: bool, sole: np.ndarray, yaw: float, dt_s: float
+    ) -> None:
+        """Whether a foot rests."""
+        before = self._before
+        speed = 0.0 if before is None else math.dist(targets.ankles[side], before.ankles[side]) / dt_s
+        foot.speed += min(dt_s / SPEED_S, 1.0) * (speed - foot.speed)
+        foot.free_s = 0.0 if contact else foot.free_s + dt_s
+        row = self._soles[side]
+        theirs = yaw_of(targets.rotations[row], self._scaling.at_rest[row])
+        kept = foot.yaw if foot.rests else yaw
+        turned = abs(math.remainder(theirs - kept, math.tau)) / MOST_TURNED
+        place = foot.place if foot.rests else sole
+        far = math.dist(place[:2], self._wanted[side, :2]) / (FARTHEST * self._leg)
+        off = max(far, turned)
+        if foot.rests:
+            if foot.free_s >= LET_GO_S or foot.speed > MOVE_SPEED or off > 1.0:
+                foot.rests, foot.still_s = False, 0.0
+            return
+        foot.still_s = foot.still_s + dt_s if contact and foot.speed < REST_SPEED else 0.0
+        if foot.still_s > 0.0 and (off < NEAR_AGAIN or foot.still_s > WAIT_S):
+            foot.rests = True
+            foot.place = np.array([sole[0], sole[1], 0.0])
+            foot.yaw = yaw
+
+    def _led_by_leg(self, targets: Targets, side: int) -> np.ndarray:
+        """Where the person's leg would have the sole [3] m: not below the floor."""
+        scaling = self._scaling
+        hip = self.pelvis(targets) + targets.rotations[self._pelvis] @ scaling.hip_offset[side]
+        sole = hip + targets.ankle[side] + targets.rotations[self._soles[side]] @ scaling.sole_offset[side]
+        sole[2] = max(sole[2], 0.0)
+        return sole
+
+    def _move_hips(self, targets: Targets, dt_s: float) -> None:
+        before = self._before
+        if before is None:
+            return
+        resting = [side for side, foot in enumerate(self.feet) if foot.rests]
+        step = targets.hips - before.hips
+        if resting:
+            step = step - (targets.ankles[resting] - before.ankles[resting]).mean(0)
+        self.hips = self.hips + step
+        if resting:
+            missing = np.mean([self.feet[s].place[:2] - self._led_by_leg(targets, s)[:2] for s in resting], axis=0)
+            self.hips = self.hips + min(dt_s / CENTRE_S, 1.0) * missing
+
+
+def yaw_of(rotation: np.ndarray, at_rest: np.ndarray) -> float:
+    """Turn about the vertical [rad] from one rotation [3, 3] to another."""
+    turned = rotation @ at_rest.T
+    return math.atan2(turned[1, 0] - turned[0, 1], turned[0, 0] + turned[1, 1])
+
+
+def heading(rotation: np.ndarray) -> float:
+    """Where a person's pelvis [3, 3] looks [rad], from the world's x axis."""
+    return yaw_of(rotation, ROBOT_FROM_BODY)
+
+
+def _smooth(share: float) -> float:
+    return share * share * (3.0 - 2.0 * share)
