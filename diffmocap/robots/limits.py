@@ -92,6 +92,7 @@ class CommandLimits:
         base_velocity: np.ndarray,
         dt_s: float,
         stamp_ns: int = 0,
+        gain_s: float = 0.0,
     ) -> RobotCommand:
         """The command ``dt_s`` after the last one, next to what is wanted.
 
@@ -100,6 +101,7 @@ class CommandLimits:
             base_position, base_rotation: [3] m and unit quaternion x, y, z, w [4] wanted of the base.
             base_velocity: [6] m/s and rad/s of the base in the world's axes.
             dt_s: positive; longer than ``LONGEST_S`` counts as that.
+            gain_s: deviations are met within this time where it is longer than ``dt_s``.
         """
         dt_s = min(max(dt_s, SHORTEST_S), LONGEST_S)
         self._target[self._joints] = np.clip(positions, self._robot.low, self._robot.high)
@@ -108,7 +110,7 @@ class CommandLimits:
         # The turn is reckoned from where the base is turned to now, so that it never winds.
         self._target[self._turn] = (Rotation.from_quat(base_rotation) * self._rotation.inv()).as_rotvec()
         self._speed[self._place.start :] = base_velocity
-        self._motion.follow(self._target, self._speed, dt_s, dt_s, self._limits)
+        self._motion.follow(self._target, self._speed, dt_s, max(dt_s, gain_s), self._limits)
         return self._command(stamp_ns)
 
     def rest(self, dt_s: float, left_s: float, stamp_ns: int = 0) -> RobotCommand:

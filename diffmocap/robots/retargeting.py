@@ -251,17 +251,17 @@ class Retargeter:
         command = self.limits.follow(
             q[robot.first :], self._velocity[robot.first_dof :], position, rotation, velocity, dt_s, stamp_ns
         )
-        if self._gap(command) < 0.0:
+        if self.gap(command.positions) < 0.0:
             self.limits.restore(state)
             command = self.limits.rest(dt_s, 0.0, stamp_ns)
         return command
 
-    def _gap(self, command: RobotCommand) -> float:
-        """Least distance of two guarded capsules [m]; negative where they meet."""
+    def gap(self, positions: np.ndarray) -> float:
+        """Least distance of two guarded capsules with the joints at [N] positions [m]; negative where they meet."""
         if self._apart is None:
             return math.inf
         robot, data = self.robot, self._touching
-        data.qpos[robot.first :] = command.positions
+        data.qpos[robot.first :] = positions
         mujoco.mj_kinematics(robot.model, data)
         return min(
             (mujoco.mj_geomDistance(robot.model, data, int(a), int(b), NEAR, None) for a, b in self._near(data)),
