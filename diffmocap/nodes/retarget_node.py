@@ -22,7 +22,7 @@ from diffmocap.nodes.health.input_watch import InputWatch, PlainSubscription, Wo
 from diffmocap.nodes.health.output_watch import OutputWatch
 from diffmocap.nodes.node_clock import steady_timer
 from diffmocap.nodes.retarget.camera_knowledge import CameraKnowledge
-from diffmocap.nodes.retarget.command_messages import base_pose, joint_command, joint_trajectory
+from diffmocap.nodes.retarget.command_messages import SteadyStamps, base_pose, joint_command, joint_trajectory
 from diffmocap.nodes.retarget.engagement_report import EngagementReport
 from diffmocap.nodes.retarget.joystick import Joystick
 from diffmocap.nodes.retarget.person_reading import PersonReader
@@ -108,6 +108,7 @@ class RetargetNode(ManagedNode):
             self.create_subscription(TFMessage, "/tf_static", self._reader.frames.receive, STATIC_FRAMES),
         ]
         self._newest_ns = self._commanded_ns = 0
+        self._stamps = SteadyStamps(d.clock.now_ns)
         self._timer = steady_timer(self, 1.0 / p["rate"], self._tick)
 
     def deactivate(self) -> None:
@@ -212,8 +213,7 @@ class RetargetNode(ManagedNode):
         self._report.tell(machine, now_s)
         if command is None:
             return
-        stamp = self.get_clock().now().to_msg()
-        robot = self._robot
+        stamp, robot = self._stamps.at(now_s), self._robot
         self._joint_command.publish(joint_command(command, stamp))
         if self._trajectory.get_subscription_count():
             self._trajectory.publish(

@@ -61,6 +61,13 @@ class EngagementSettings:
     start_velocity: float = setting(
         0.15, "The robot begins to follow only where none of its joints moves faster.", 0.001, 6.0, "rad/s"
     )
+    max_stall: float = setting(
+        0.25,
+        "The robot holds when this computer could not send a command for so long: it has braked by itself meanwhile.",
+        0.05,
+        5.0,
+        "s",
+    )
     joy_timeout: float = setting(
         0.25,
         "The Joy button counts as let go when nothing has come from the joystick for so long; joy_node repeats what it "

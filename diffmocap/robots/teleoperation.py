@@ -22,7 +22,7 @@ from diffmocap.robots.blend import Blend, blend_time_s
 from diffmocap.robots.engagement import Answer, Conditions, Engagement, Request, State
 from diffmocap.robots.engagement_settings import EngagementSettings
 from diffmocap.robots.frames import HumanFrame, RobotCommand
-from diffmocap.robots.limits import CommandLimits
+from diffmocap.robots.limits import SHORTEST_S, CommandLimits
 from diffmocap.robots.model import RobotModel
 from diffmocap.robots.person_watch import PersonWatch, Sighting
 from diffmocap.robots.robot_watch import RobotWatch
@@ -32,8 +32,6 @@ from diffmocap.robots.stand import StandWatch
 GAIN_S = 1.0 / 30.0
 #: A pose leads on for so long at most [s].
 _AHEAD_S = 0.04
-#: No command for so long is a robot that has braked by itself [s].
-STALL_S = 0.25
 #: A blend that has not arrived so long after its end never will [s].
 _LATE_S = 3.0
 #: The robot has reached the person's pose when no joint is farther from it [rad]; and it rests below this [rad/s].
@@ -196,13 +194,16 @@ class Teleoperation:
     # --- commands -----------------------------------------------------------------------------------------------------
 
     def tick(self, now_s: float) -> RobotCommand | None:
-        """The command for now; None where the robot gets none."""
+        """The command for now; None where the robot gets none, or got one just before."""
         self.update(now_s)
         if not self.engagement.commanding:
             self._command = None
             return None
-        dt_s, self._commanded_s = now_s - self._commanded_s, now_s
-        if dt_s > STALL_S:
+        dt_s = now_s - self._commanded_s
+        if dt_s < SHORTEST_S:
+            return None
+        self._commanded_s = now_s
+        if dt_s > self.settings.max_stall:
             self.engagement.hold(f"no command was sent for {dt_s:.2f} s: is the computer busy?")
         if self.engagement.state is State.BLENDING and now_s > self._blend.end_s + _LATE_S:
             self.engagement.hold("the robot does not reach the person's pose: its limbs would touch on the way")

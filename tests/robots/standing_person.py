@@ -29,15 +29,20 @@ class Person:
         self.offsets = rest - np.where(np.arange(24)[:, None] > 0, rest[np.maximum(PARENTS, 0)], 0.0)
         self.pelvis_m = ANKLE_M - rest[JOINT_NAMES.index("left_ankle"), 1]
 
-    def frame(
-        self, turns: dict[str, tuple[float, float, float]] | None = None, yaw: float = 0.0,
-        place: tuple[float, float] = (0.0, 0.0), stamp_ns: int = 0,
-    ) -> HumanFrame:  # fmt: skip
-        """Standing, arms down, with joints turned by rotation vectors in their own axes [rad]."""
+    def local(self, turns: dict[str, tuple[float, float, float]] | None = None) -> np.ndarray:
+        """[24, 3, 3] standing, arms down, with joints turned by rotation vectors in their own axes [rad]."""
         given = {"left_shoulder": (0.0, 0.0, -1.3), "right_shoulder": (0.0, 0.0, 1.3)} | (turns or {})
         local = np.tile(np.eye(3), (24, 1, 1))
         for name, vector in given.items():
             local[JOINT_NAMES.index(name)] = Rotation.from_rotvec(vector).as_matrix()
+        return local
+
+    def frame(
+        self, turns: dict[str, tuple[float, float, float]] | None = None, yaw: float = 0.0,
+        place: tuple[float, float] = (0.0, 0.0), stamp_ns: int = 0,
+    ) -> HumanFrame:  # fmt: skip
+        """A pose of :meth:`local` on the floor."""
+        local = self.local(turns)
         rotations, positions = np.empty((24, 3, 3)), np.empty((24, 3))
         rotations[0] = Rotation.from_euler("z", yaw).as_matrix() @ WORLD_FROM_BODY @ local[0]
         positions[0] = (*place, self.pelvis_m)

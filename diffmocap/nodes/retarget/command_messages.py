@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -11,11 +12,33 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from diffmocap.nodes.messages import stamp_from_ns
 from diffmocap.robots.braking import braking_points
 from diffmocap.robots.frames import RobotCommand
 
 #: The frame of the base: where the person stood for the calibration, x forward as they looked, z up from the floor.
 STAGE_FRAME = "stage"
+#: A clock that differs by so much from what it said was set [ns].
+_ELSEWHERE_NS = 100_000_000
+
+
+class SteadyStamps:
+    """ROS times that go by the steady clock which the commands are made by, so that velocities fit the stamps.
+
+    ``now_ns``: ROS time [ns]; where it is elsewhere, because it was set or is simulated, the stamps follow.
+    """
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        self._now_ns = now_ns
+        self._ahead_ns: int | None = None
+
+    def at(self, now_s: float) -> Time:
+        """The stamp of a time of the steady clock [s], which is now."""
+        steady_ns = round(now_s * 1e9)
+        ahead_ns = self._now_ns() - steady_ns
+        if self._ahead_ns is None or abs(ahead_ns - self._ahead_ns) > _ELSEWHERE_NS:
+            self._ahead_ns = ahead_ns
+        return stamp_from_ns(steady_ns + self._ahead_ns)
 
 
 def joint_command(command: RobotCommand, stamp: Time) -> JointState:

@@ -47,10 +47,17 @@ class EngagementReport:
         else:
             d.solved("engagement")
         if new:
-            log = self._node.get_logger()
-            (log.warning if level == WARN else log.info)(f"{state.name}: {message.reason}")
+            self._log(f"{state.name}: {message.reason}", level == WARN)
             d.publish()
         self._told, self._told_s = (state, message.reason), now_s
+
+    def _log(self, text: str, warning: bool) -> None:
+        """rclpy refuses another severity of the same line."""
+        log = self._node.get_logger()
+        if warning:
+            log.warning(text)
+        else:
+            log.info(text)
 
     def _message(self, machine: Teleoperation, now_s: float) -> Engagement:
         conditions, stand = machine.conditions(now_s), machine.stand.stand
