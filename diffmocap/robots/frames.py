@@ -81,8 +81,7 @@ class HumanFrame:
 class RobotCommand:
     """Where a robot's joints are to be at one time, inside all limits of its description.
 
-    Between two commands each joint has one acceleration, so that ``p' = p + (v + v') dt / 2`` and
-    ``a' = (v' - v) / dt`` hold of consecutive ones.
+    Velocities and accelerations are differences of consecutive commands: ``v' = (p' - p) / dt``, ``a' = (v' - v) / dt``.
 
     Attributes:
         joint_names: [N] as the robot's model has them.

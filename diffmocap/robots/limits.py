@@ -1,9 +1,15 @@
-"""A robot's limits twice: what the solver may reach in a frame, and the law that every command passes at last.
+"""A robot's limits: the box that its joints may reach by the next command, and the law by which a command stays in it.
 
-The solver's pose of the next frame lies in a box: velocity and acceleration from the frame before, and no faster towards
-an end of the range than can be braked there. The box is never empty. The commands follow the solver's poses by the law of
-:mod:`diffmocap.output.joint_motion`, which keeps position, velocity and acceleration limits whatever it is asked to
-follow and whenever it is asked: a solver that fails, or a stream that jumps, cannot break them.
+Commands are positions p at times that need not be even, with
+
+    v' = (p' - p) / dt,    a' = (v' - v) / dt
+
+so that whoever takes differences of what was sent finds what is promised here. With b = a_max dt, a joint that is d from
+the end of its range may move towards it with at most sqrt(b^2 + 2 a_max d) - b: then d' = v'^2 / (2 a_max) is left, from
+where braking keeps the same condition, whatever the next dt is. So a command inside all limits always exists, and the box
+is never empty. The solver looks for its pose in that box, and every command passes it once more.
+
+A target that lies outside of the box is approached on the curve from which the joint can stop at it, or move on with it.
 """
 
 from __future__ import annotations
@@ -11,77 +17,108 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from diffmocap.output.joint_motion import JointMotion
 from diffmocap.robots.frames import RobotCommand
 from diffmocap.robots.model import RobotModel
 
-#: Share of a velocity or acceleration limit that is used, so that no rounding leaves it.
+#: Share of a velocity or acceleration limit that is used, so that no rounding of a message leaves it.
 USED = 0.999
-#: Robots have no jerk limit here; the law wants a number [rad/s^3].
-NO_JERK_LIMIT = 1e9
-#: Shortest and longest time from one frame to the next that is reckoned with [s].
+#: Share of the acceleration that the approach to a target counts on; the rest corrects.
+APPROACH = 0.8
+#: Shortest and longest time from one command to the next that is reckoned with [s].
 SHORTEST_S, LONGEST_S = 1e-3, 0.5
 
 
-def reachable(
-    position: np.ndarray,
-    velocity: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    most: tuple[np.ndarray, np.ndarray],
-    dt_s: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where each joint may be ``dt_s`` later: lower and upper ends [N] of its way from ``position``.
+class MotionBox:
+    """Joint positions, and the base's, that may be reached from one command to the next.
 
-    Args:
-        position, velocity: [N] now; inside the range.
-        low, high: [N] the range.
-        most: limits [N] of velocity and acceleration.
-        dt_s: time until then.
-    """
-    speed, strength = most
-    # From v the joint stops within v^2 / 2a, and one step more passes before the brake begins.
-    brake = strength * dt_s
-    to_high = np.sqrt(brake * brake + 2.0 * strength * np.maximum(high - position, 0.0)) - brake
-    to_low = np.sqrt(brake * brake + 2.0 * strength * np.maximum(position - low, 0.0)) - brake
-    upper = np.minimum(np.minimum(velocity + brake, speed), to_high)
-    lower = np.maximum(np.maximum(velocity - brake, -speed), -to_low)
-    # Where a joint is too fast for its range or its limit, it brakes as hard as it can.
-    upper = np.maximum(upper, np.minimum(velocity - brake, speed))
-    lower = np.minimum(lower, np.maximum(velocity + brake, -speed))
-    lower, upper = np.minimum(lower, upper), np.maximum(lower, upper)
-    return np.maximum(lower * dt_s, np.minimum(low - position, 0.0)), np.minimum(
-        upper * dt_s, np.maximum(high - position, 0.0)
-    )
+    All arrays have one entry for each velocity of the model [nv]: of a floating base first its position and turn, which
+    have no range, then the joints.
 
-
-class CommandLimits:
-    """The last word on commands: inside the limits of a robot, one after the other.
-
-    Use one for all that a robot is sent, with what blends, holds or stops in front of it.
+    Attributes:
+        low, high: range [rad, m]; speed, strength: limits of velocity and acceleration.
     """
 
     def __init__(self, robot: RobotModel) -> None:
-        self._robot = robot
-        count = len(robot.joint_names)
-        of_base = robot.description.base_velocity, robot.description.base_acceleration
-        everywhere = np.full(6, np.inf)
-        self._motion = JointMotion(
-            np.concatenate([robot.low, -everywhere]), np.concatenate([robot.high, everywhere])
-        )
-        velocity, acceleration = (
-            USED * np.concatenate([joints, np.repeat(base, 3)])
-            for joints, base in zip((robot.velocity, robot.acceleration), of_base, strict=True)
-        )
-        self._limits = velocity, acceleration, np.full(count + 6, NO_JERK_LIMIT)
-        self._target, self._speed = np.zeros(count + 6), np.zeros(count + 6)
-        self._joints, self._place, self._turn = slice(count), slice(count, count + 3), slice(count + 3, count + 6)
-        self._rotation = Rotation.identity()
+        base, of = robot.first_dof, robot.description
+        everywhere = np.full(base, np.inf)
+        self.low = np.concatenate([-everywhere, robot.low])
+        self.high = np.concatenate([everywhere, robot.high])
+        self.speed = USED * np.concatenate([np.repeat(of.base_velocity, 3)[:base], robot.velocity])
+        self.strength = USED * np.concatenate([np.repeat(of.base_acceleration, 3)[:base], robot.acceleration])
 
-    def start(self, positions: np.ndarray, base_position: np.ndarray, base_rotation: np.ndarray) -> None:
-        """At rest at joint positions [N], with the base at [3] m, turned by the unit quaternion x, y, z, w [4]."""
-        self._rotation = Rotation.from_quat(base_rotation)
-        self._motion.start(np.concatenate([positions, base_position, np.zeros(3)]))
+    def ends(self, position: np.ndarray, velocity: np.ndarray, dt_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """Least and largest way [nv] that each may go in ``dt_s``, from a position inside the range."""
+        brake = self.strength * dt_s
+        to_high = _stopping_speed(self.high - position, self.strength, brake)
+        to_low = _stopping_speed(position - self.low, self.strength, brake)
+        upper = np.minimum(np.minimum(velocity + brake, self.speed), to_high)
+        lower = np.maximum(np.maximum(velocity - brake, -self.speed), -to_low)
+        # Faster than allowed, as rounding or a start from outside may leave it: it brakes as hard as it can.
+        upper = np.maximum(upper, np.minimum(velocity - brake, self.speed))
+        lower = np.minimum(lower, np.maximum(velocity + brake, -self.speed))
+        upper = np.minimum(upper * dt_s, np.maximum(self.high - position, 0.0))
+        return np.minimum(np.maximum(lower * dt_s, np.minimum(self.low - position, 0.0)), upper), upper
+
+    def towards(
+        self, ends: tuple[np.ndarray, np.ndarray], way: np.ndarray, velocity: np.ndarray, dt_s: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The part of a box from which each can still stop at its target, or go on with it.
+
+        Args:
+            ends: the box. way: [nv] to the target. velocity: [nv] of the target.
+            dt_s: time of the step.
+        """
+        lower, upper = ends
+        brake = self.strength * dt_s
+        velocity = np.clip(velocity, -self.speed, self.speed)
+        missing = way - velocity * dt_s
+        size = np.abs(missing)
+        closing = np.maximum(_stopping_speed(size, APPROACH * self.strength, brake), np.minimum(size / dt_s, brake))
+        most = (velocity + np.sign(missing) * np.minimum(closing, size / dt_s)) * dt_s
+        rises = missing >= 0.0
+        return (
+            np.where(rises, lower, np.clip(most, lower, upper)),
+            np.where(rises, np.clip(most, lower, upper), upper),
+        )
+
+
+def _stopping_speed(way: np.ndarray, strength: np.ndarray, brake: np.ndarray) -> np.ndarray:
+    """Speed [nv] of a step after which what is left of a way can be stopped in."""
+    return np.sqrt(brake * brake + 2.0 * strength * np.maximum(way, 0.0)) - brake
+
+
+class CommandLimits:
+    """The last word on commands: each inside the limits of a robot, seen from the one before.
+
+    One of these belongs behind all that makes commands, with whatever blends, holds or stops in front of it.
+
+    Attributes:
+        box: the limits.
+        velocity: [nv] of the last command; of a floating base first that of its origin in the world's axes, and that of
+            its turn in the root link's own.
+    """
+
+    def __init__(self, robot: RobotModel) -> None:
+        self.box = MotionBox(robot)
+        self._robot, self._base = robot, robot.first_dof
+        self.velocity = np.zeros(len(self.box.low))
+        self._position = np.zeros(len(self.box.low))
+        self._place, self._turn = np.zeros(3), Rotation.identity()
+
+    def start(
+        self, positions: np.ndarray, base_position: np.ndarray, base_rotation: np.ndarray, stamp_ns: int = 0
+    ) -> RobotCommand:
+        """The command of a robot at rest.
+
+        Args:
+            positions: [N] of the joints; where one is outside its range, the end of it is taken.
+            base_position, base_rotation: [3] m and unit quaternion x, y, z, w [4] of the root link.
+        """
+        self.velocity = np.zeros(len(self.box.low))
+        self._position = np.zeros(len(self.box.low))
+        self._position[self._base :] = np.clip(positions, self._robot.low, self._robot.high)
+        self._place, self._turn = np.array(base_position, dtype=float), Rotation.from_quat(base_rotation)
+        return self._command(np.zeros(len(self.box.low)), stamp_ns)
 
     def follow(
         self,
@@ -92,60 +129,76 @@ class CommandLimits:
         base_velocity: np.ndarray,
         dt_s: float,
         stamp_ns: int = 0,
-        gain_s: float = 0.0,
     ) -> RobotCommand:
-        """The command ``dt_s`` after the last one, next to what is wanted.
+        """The command ``dt_s`` after the last one: what is wanted, or what comes next to it.
 
         Args:
-            positions, velocities: [N] wanted of the joints; any finite values.
-            base_position, base_rotation: [3] m and unit quaternion x, y, z, w [4] wanted of the base.
-            base_velocity: [6] m/s and rad/s of the base in the world's axes.
-            dt_s: positive; longer than ``LONGEST_S`` counts as that.
-            gain_s: deviations are met within this time where it is longer than ``dt_s``.
+            positions, velocities: [N] wanted of the joints, any finite values.
+            base_position, base_rotation: [3] m and unit quaternion x, y, z, w [4] wanted of the root link.
+            base_velocity: [6] m/s of its origin in the world's axes, and rad/s of its turn in its own.
+            dt_s: time since the last command, taken as ``SHORTEST_S`` to ``LONGEST_S``.
         """
         dt_s = min(max(dt_s, SHORTEST_S), LONGEST_S)
-        self._target[self._joints] = np.clip(positions, self._robot.low, self._robot.high)
-        self._speed[self._joints] = velocities
-        self._target[self._place] = base_position
-        # The turn is reckoned from where the base is turned to now, so that it never winds.
-        self._target[self._turn] = (Rotation.from_quat(base_rotation) * self._rotation.inv()).as_rotvec()
-        self._speed[self._place.start :] = base_velocity
-        self._motion.follow(self._target, self._speed, dt_s, max(dt_s, gain_s), self._limits)
-        return self._command(stamp_ns)
+        way = self._way(positions, base_position, base_rotation)
+        lower, upper = ends = self.box.ends(self._position, self.velocity, dt_s)
+        out = (way < lower) | (way > upper)
+        if out.any():
+            moving = np.concatenate([base_velocity[: self._base], velocities])
+            gentle = self.box.towards(ends, way, moving, dt_s)
+            lower, upper = np.where(out, gentle[0], lower), np.where(out, gentle[1], upper)
+        return self._step(np.clip(way, lower, upper), dt_s, stamp_ns)
 
-    def rest(self, dt_s: float, left_s: float, stamp_ns: int = 0) -> RobotCommand:
-        """The command ``dt_s`` after the last one, on the way to rest ``left_s`` after the last one, or as soon as
+    def keep(
+        self, positions: np.ndarray, base_position: np.ndarray, base_rotation: np.ndarray, dt_s: float,
+        stamp_ns: int = 0,
+    ) -> RobotCommand:  # fmt: skip
+        """As :meth:`follow`, of what has been made to keep the limits: the nearest that does, with no thought of the
+        next."""
+        dt_s = min(max(dt_s, SHORTEST_S), LONGEST_S)
+        way = self._way(positions, base_position, base_rotation)
+        return self._step(np.clip(way, *self.box.ends(self._position, self.velocity, dt_s)), dt_s, stamp_ns)
+
+    def rest(self, dt_s: float, left_s: float = 0.0, stamp_ns: int = 0) -> RobotCommand:
+        """The command ``dt_s`` after the last one on the way to rest: ``left_s`` after the last command, or as soon as
         the limits allow."""
         dt_s = min(max(dt_s, SHORTEST_S), LONGEST_S)
-        self._motion.rest(dt_s, left_s, self._limits)
-        return self._command(stamp_ns)
+        way = self.velocity * dt_s * (max(1.0 - dt_s / left_s, 0.0) if left_s > 0 else 0.0)
+        return self._step(np.clip(way, *self.box.ends(self._position, self.velocity, dt_s)), dt_s, stamp_ns)
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing moves."""
-        return not self._motion.velocity.any()
+        return not self.velocity.any()
 
-    def state(self) -> tuple:
-        """What :meth:`restore` takes back."""
-        motion = self._motion
-        return motion.position, motion.velocity, motion.acceleration, self._rotation
+    def _way(self, positions: np.ndarray, base_position: np.ndarray, base_rotation: np.ndarray) -> np.ndarray:
+        """From the last command to a pose [nv]."""
+        way = np.empty_like(self.velocity)
+        way[self._base :] = np.clip(positions, self._robot.low, self._robot.high) - self._position[self._base :]
+        if self._base:
+            way[:3] = base_position - self._place
+            # The turn is reckoned from where the base is turned to, so that it never winds.
+            way[3:6] = (self._turn.inv() * Rotation.from_quat(base_rotation)).as_rotvec()
+        return way
 
-    def restore(self, state: tuple) -> None:
-        """Undoes what was commanded since ``state`` was asked for."""
-        motion = self._motion
-        motion.position, motion.velocity, motion.acceleration, self._rotation = state
+    def _step(self, way: np.ndarray, dt_s: float, stamp_ns: int) -> RobotCommand:
+        velocity = way / dt_s
+        acceleration = (velocity - self.velocity) / dt_s
+        self.velocity = velocity
+        self._position[self._base :] += way[self._base :]
+        np.clip(self._position, self.box.low, self.box.high, out=self._position)
+        if self._base:
+            self._place = self._place + way[:3]
+            self._turn = self._turn * Rotation.from_rotvec(way[3:6])
+        return self._command(acceleration, stamp_ns)
 
-    def _command(self, stamp_ns: int) -> RobotCommand:
-        motion = self._motion
-        self._rotation = Rotation.from_rotvec(motion.position[self._turn]) * self._rotation
-        motion.position = motion.position.copy()
-        motion.position[self._turn] = 0.0
+    def _command(self, acceleration: np.ndarray, stamp_ns: int) -> RobotCommand:
+        base = self._base
         return RobotCommand(
             self._robot.joint_names,
-            motion.position[self._joints].copy(),
-            motion.velocity[self._joints].copy(),
-            motion.acceleration[self._joints].copy(),
-            motion.position[self._place].copy(),
-            self._rotation.as_quat(),
+            self._position[base:].copy(),
+            self.velocity[base:].copy(),
+            acceleration[base:],
+            self._place.copy(),
+            self._turn.as_quat(),
             stamp_ns,
         )

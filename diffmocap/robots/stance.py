@@ -4,7 +4,7 @@ The person's way through the room is taken from the feet that stand, not from th
 person's distance errs by more than the person moves, and a robot that followed it would creep over its standing feet.
 
 A sole rests once the person's is in contact and still, and is let go once it is not, or once the person's foot has moved
-or turned too far from it: people slide and pivot on a foot, and a robot takes a step instead.
+or turned too far since: people slide and pivot on a foot, and a robot takes a step instead, with one foot at a time.
 """
 
 from __future__ import annotations
@@ -26,12 +26,16 @@ LET_GO_S = 0.05
 BLEND_S = 0.12
 #: The hips are drawn within this time to where the person's are, seen from the feet [s].
 CENTRE_S = 0.3
-#: A resting foot this far from where the person's legs would have it is let go: over the leg's length, and turned [rad].
+#: A resting foot is let go once the person's has moved this far since, over the leg's length, or turned so far [rad].
 FARTHEST, MOST_TURNED = 0.14, 0.5
-#: A foot that is let go comes to rest again within this share of those, or after so long at rest [s].
-NEAR_AGAIN, WAIT_S = 0.35, 0.3
+#: Or once it is this far from where the person's leg would have it, over the leg's length.
+OUT_OF_REACH = 0.4
+#: A foot comes to rest within this share of those from where the person's leg would have it, or after so long still [s].
+NEAR_ENOUGH, WAIT_S = 0.35, 0.2
 #: How high a sole is lifted over a step that the person slides, at most, and over the way to go [m, m/m].
 LIFT, LIFT_SHARE = 0.05, 0.6
+#: Shortest such step; height from which it is gone at once, and the share that is gone from the floor [m, m, 1].
+STEP, CLEAR, CREEP = 0.02, 0.015, 0.05
 
 
 @dataclass
@@ -42,6 +46,7 @@ class Foot:
         rests: whether it is kept where it is.
         settled: 0 while it follows the person's leg, 1 once it rests; between them while it is led.
         place: [3] m where the sole rests, or last did. yaw: about the vertical, from the T-pose [rad].
+        theirs: [2] m and rad, where the person's ankle was and how it was turned as the foot came to rest.
         speed: of the person's ankle along the floor, as a mean [m/s].
         free_s: how long the person's sole has not been in contact. still_s: how long it could have rested.
     """
@@ -50,6 +55,7 @@ class Foot:
     settled: float = 0.0
     place: np.ndarray | None = None
     yaw: float = 0.0
+    theirs: tuple[np.ndarray, float] | None = None
     speed: float = 0.0
     free_s: float = math.inf
     still_s: float = 0.0
@@ -83,8 +89,15 @@ class Stance:
         """
         self._move_hips(targets, dt_s)
         self._wanted = np.array([self._led_by_leg(targets, side) for side in range(2)])
+        turned = [self._yaw_of_theirs(targets, side) for side in range(2)]
+        off = np.array([self._moved(targets, side, turned[side]) for side in range(2)])
         for side, foot in enumerate(self.feet):
-            self._decide(foot, side, targets, bool(contacts[side]), soles[side], float(yaws[side]), dt_s)
+            worse = off[side] >= off[1 - side] or not self.feet[1 - side].rests
+            self._decide(foot, side, targets, bool(contacts[side]), off[side] > 1.0 and worse, dt_s)
+            if not foot.rests and self._may_rest(foot, side, soles[side], float(yaws[side]), turned[side]):
+                foot.rests, foot.yaw = True, float(yaws[side])
+                foot.place = np.array([soles[side, 0], soles[side, 1], 0.0])
+                foot.theirs = targets.ankles[side], turned[side]
             step = dt_s / BLEND_S
             foot.settled = min(foot.settled + step, 1.0) if foot.rests else max(foot.settled - step, 0.0)
         self._before = targets
@@ -95,7 +108,11 @@ class Stance:
         if foot.rests:
             return foot.place
         way = math.dist(free[:2], now[:2])
-        lifted = np.array([free[0], free[1], max(free[2], min(LIFT, LIFT_SHARE * way) if way > 0.02 else 0.0)])
+        lifted = free.copy()
+        if foot.free_s == 0.0 and way > STEP:
+            # The person's foot touches the floor all the way; the robot's is lifted first, and then goes.
+            lifted[2] = max(free[2], min(LIFT, LIFT_SHARE * way))
+            lifted[:2] = now[:2] + min(max(now[2] / CLEAR, CREEP), 1.0) * (free[:2] - now[:2])
         if foot.place is None or foot.settled == 0.0:
             return lifted
         return lifted + _smooth(foot.settled) * (foot.place - lifted)
@@ -105,30 +122,39 @@ class Stance:
         middle = targets.rotations[self._pelvis] @ self._scaling.hip_offset.mean(0)
         return np.array([self.hips[0], self.hips[1], targets.hip_height]) - middle
 
-    def _decide(
-        self, foot: Foot, side: int, targets: Targets, contact: bool, sole: np.ndarray, yaw: float, dt_s: float
-    ) -> None:
-        """Whether a foot rests."""
+    def _decide(self, foot: Foot, side: int, targets: Targets, contact: bool, moved: bool, dt_s: float) -> None:
+        """Keeps count of how a person's foot rests, and lets the robot's go."""
         before = self._before
         speed = 0.0 if before is None else math.dist(targets.ankles[side], before.ankles[side]) / dt_s
         foot.speed += min(dt_s / SPEED_S, 1.0) * (speed - foot.speed)
         foot.free_s = 0.0 if contact else foot.free_s + dt_s
-        row = self._soles[side]
-        theirs = yaw_of(targets.rotations[row], self._scaling.at_rest[row])
-        kept = foot.yaw if foot.rests else yaw
-        turned = abs(math.remainder(theirs - kept, math.tau)) / MOST_TURNED
-        place = foot.place if foot.rests else sole
-        far = math.dist(place[:2], self._wanted[side, :2]) / (FARTHEST * self._leg)
-        off = max(far, turned)
-        if foot.rests:
-            if foot.free_s >= LET_GO_S or foot.speed > MOVE_SPEED or off > 1.0:
-                foot.rests, foot.still_s = False, 0.0
-            return
         foot.still_s = foot.still_s + dt_s if contact and foot.speed < REST_SPEED else 0.0
-        if foot.still_s > 0.0 and (off < NEAR_AGAIN or foot.still_s > WAIT_S):
-            foot.rests = True
-            foot.place = np.array([sole[0], sole[1], 0.0])
-            foot.yaw = yaw
+        if foot.rests and (foot.free_s >= LET_GO_S or foot.speed > MOVE_SPEED or moved):
+            foot.rests, foot.still_s = False, 0.0
+
+    def _moved(self, targets: Targets, side: int, turned: float) -> float:
+        """How far the person's foot has moved since the robot's rests; above 1 it is let go."""
+        foot, other = self.feet[side], self.feet[1 - side]
+        if not foot.rests:
+            return 0.0
+        way = targets.ankles[side] - foot.theirs[0]
+        if other.rests:  # what both feet move is the camera's error
+            way = way - 0.5 * (way + targets.ankles[1 - side] - other.theirs[0])
+        far = math.hypot(*way) / (FARTHEST * self._leg)
+        reach = math.dist(foot.place[:2], self._wanted[side, :2]) / (OUT_OF_REACH * self._leg)
+        return max(far, reach, abs(math.remainder(turned - foot.theirs[1], math.tau)) / MOST_TURNED)
+
+    def _may_rest(self, foot: Foot, side: int, sole: np.ndarray, yaw: float, theirs: float) -> bool:
+        """Whether a foot that does not rest comes to rest where it is."""
+        if foot.still_s <= 0.0:
+            return False
+        far = math.dist(sole[:2], self._wanted[side, :2]) / (FARTHEST * self._leg)
+        turned = abs(math.remainder(theirs - yaw, math.tau)) / MOST_TURNED
+        return max(far, turned) < NEAR_ENOUGH or foot.still_s > WAIT_S
+
+    def _yaw_of_theirs(self, targets: Targets, side: int) -> float:
+        row = self._soles[side]
+        return yaw_of(targets.rotations[row], self._scaling.at_rest[row])
 
     def _led_by_leg(self, targets: Targets, side: int) -> np.ndarray:
         """Where the person's leg would have the sole [3] m: not below the floor."""

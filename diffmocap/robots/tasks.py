@@ -20,6 +20,7 @@ class SiteTask(BaseTask):
         places: [P, 3] m, wanted of each place: in the world, or from its root site in the world's axes.
         rotations: [R, 3, 3] wanted of each rotation.
         place_costs: [P, 3], rotation_costs: [R, 3], along and about the world's axes; 0 asks for nothing.
+        helped_by: [P, nv], 1 where a velocity of the model may help a place; all may, unless said otherwise.
 
     Args:
         model: MuJoCo's.
@@ -42,6 +43,7 @@ class SiteTask(BaseTask):
         self.places = np.zeros((len(tips), 3))
         self.rotations = np.tile(np.eye(3), (len(turned), 1, 1))
         self.place_costs = np.zeros((len(tips), 3))
+        self.helped_by = np.ones((len(tips), model.nv))
         self.rotation_costs = np.zeros((len(turned), 3))
 
     def errors(self, configuration: mink.Configuration) -> tuple[np.ndarray, np.ndarray]:
@@ -60,6 +62,7 @@ class SiteTask(BaseTask):
         places, rotations = self.errors(configuration)
         moved = self._moved[self._tip]
         moved[self._rooted] -= self._moved[self._root]
+        moved *= self.helped_by[:, None]
         cost = np.concatenate([self.place_costs, self.rotation_costs]).ravel()
         jacobian = np.concatenate([moved, self._spun[self._turned]]).reshape(len(cost), -1)
         return jacobian * cost[:, None], np.concatenate([places, rotations]).ravel() * cost, 0.0
