@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from diffmocap.errors import RobotError
 from diffmocap.output.tracking_state import TrackingState
@@ -28,8 +29,10 @@ from diffmocap.robots.person_watch import PersonWatch, Sighting
 from diffmocap.robots.robot_watch import RobotWatch
 from diffmocap.robots.stand import StandWatch
 
-#: Deviations of a pose from where its motion led are met within this time, which is an image's at 30 Hz [s].
-GAIN_S = 1.0 / 30.0
+#: Rate with which deviations of a pose from where its motion led are met [1/s]: half of one is met in an image's time.
+_RATE = 60.0
+#: Time between two poses that is reckoned with where their stamps say none [s].
+_USUAL_S = 1.0 / 30.0
 #: A pose leads on for so long at most [s].
 _AHEAD_S = 0.04
 #: A blend that has not arrived so long after its end never will [s].
@@ -50,9 +53,10 @@ class Follows(Protocol):
 
 @dataclass(frozen=True)
 class Goal:
-    """The person's pose as the robot's, since ``since_s``."""
+    """The person's pose as the robot's, since ``since_s``; ``base_velocity`` [6] as of :class:`CommandLimits`."""
 
     command: RobotCommand
+    base_velocity: np.ndarray
     since_s: float
 
 
@@ -207,32 +211,33 @@ class Teleoperation:
             self.engagement.hold(f"no command was sent for {dt_s:.2f} s: is the computer busy?")
         if self.engagement.state is State.BLENDING and now_s > self._blend.end_s + _LATE_S:
             self.engagement.hold("the robot does not reach the person's pose: its limbs would touch on the way")
-        command = None
-        if self.engagement.following:
-            before = self._limits.state()
-            command = self._limits.follow(*self._wanted(now_s), dt_s, self._stamp_ns, gain_s=GAIN_S)
-            gap = self._retargeter.gap(command.positions)
-            if gap < min(self._gap, 0.0):  # limbs that touch may part, and no others may meet
-                self._limits.restore(before)
-                command = None
-            else:
-                self._gap = gap
-        self._command = self._limits.rest(dt_s, 0.0, self._stamp_ns) if command is None else command
-        self.joints.commanded(self._command.positions, now_s)
+        limits, before = self._limits, self._command
+        wanted = self._wanted(now_s, dt_s) if self.engagement.following else None
+        if wanted is None or self._would_touch(wanted[0], dt_s):
+            self._command = limits.rest(dt_s, 0.0, self._stamp_ns)
+        else:
+            self._command = limits.follow(*wanted, dt_s, self._stamp_ns)
+        self.joints.commanded(before.positions, now_s)
         return self._command
+
+    def _would_touch(self, positions: np.ndarray, dt_s: float) -> bool:
+        """Whether limbs would meet where the robot comes to rest after a step to [N] positions. Such that touch already
+        may part."""
+        velocity = np.clip((positions - self._command.positions) / dt_s, -self._robot.velocity, self._robot.velocity)
+        gap = self._retargeter.gap(positions + 0.5 * velocity * np.abs(velocity) / self._robot.acceleration)
+        if gap < min(self._gap, 0.0):
+            return True
+        self._gap = gap
+        return False
 
     def _begin(self, now_s: float) -> None:
         """From where the robot is: where it was told to be, or where it says it is."""
         goal = self._goal.command
         if self._command is None:
             positions = np.clip(self.joints.positions, self._robot.low, self._robot.high)
-            still = np.zeros_like(positions)
             # Where its base is is not known: it is where the person's pose has it.
-            start = RobotCommand(
-                goal.joint_names, positions, still, still, goal.base_position, goal.base_rotation, goal.stamp_ns
-            )
-            self._limits.start(positions, start.base_position, start.base_rotation)
-            self._command, self._commanded_s = start, now_s
+            self._command = self._limits.start(positions, goal.base_position, goal.base_rotation, goal.stamp_ns)
+            self._commanded_s = now_s
         start, robot = self._command, self._robot
         duration_s = blend_time_s(
             goal.positions - start.positions, robot.velocity, robot.acceleration, self.settings.blend_time
@@ -241,15 +246,34 @@ class Teleoperation:
         self._followed = self.person.track_id
         self._gap = self._retargeter.gap(start.positions)
 
-    def _wanted(self, now_s: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _wanted(self, now_s: float, dt_s: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Where the joints and the base are to be now, and how fast."""
-        goal, since_s = self._goal.command, now_s - self._goal.since_s
+        goal, since_s = self._goal, now_s - self._goal.since_s
         ahead_s = min(since_s, _AHEAD_S)
-        velocities = goal.velocities if since_s < _AHEAD_S else np.zeros_like(goal.velocities)
-        positions = goal.positions + ahead_s * goal.velocities
-        place, turn = goal.base_position, goal.base_rotation
-        positions, velocities, place, turn = self._blend.towards(positions, velocities, place, turn, now_s)
-        return positions, velocities, place, turn, np.zeros(6)
+        moves = 1.0 if since_s < _AHEAD_S else 0.0
+        command, base = goal.command, moves * goal.base_velocity
+        positions, velocities, place, turn = self._blend.towards(
+            command.positions + ahead_s * command.velocities,
+            moves * command.velocities,
+            command.base_position + ahead_s * goal.base_velocity[:3],
+            command.base_rotation,
+            now_s,
+        )
+        if self._blend.share(now_s) < 1.0:
+            base = np.zeros(6)
+        last, floats = self._command, self._robot.first_dof > 0
+        way, speeds = positions - last.positions, velocities
+        turned = Rotation.from_quat(last.base_rotation)
+        if floats:
+            rotation = (turned.inv() * Rotation.from_quat(turn)).as_rotvec()
+            way = np.concatenate([place - last.base_position, rotation, way])
+            speeds = np.concatenate([base, speeds])
+        # A critically damped spring to the poses, which come at another rate: one implicit step of it.
+        w = _RATE * dt_s
+        step = dt_s * (self._limits.velocity + (w * w / dt_s) * way + 2.0 * w * speeds) / (1.0 + w) ** 2
+        if floats:
+            place, turn = last.base_position + step[:3], (turned * Rotation.from_rotvec(step[3:6])).as_quat()
+        return last.positions + step[-len(positions) :], velocities, place, turn, base
 
     def _has_blended(self, now_s: float) -> bool:
         if self._blend is None or self._command is None or self._goal is None or self._blend.share(now_s) < 1.0:
@@ -260,7 +284,7 @@ class Teleoperation:
 
     def _retarget(self, frame: HumanFrame, now_s: float) -> None:
         since_ns = frame.stamp_ns - self._stamp_ns
-        dt_s = 1e-9 * since_ns if 0 < since_ns < 1_000_000_000 else GAIN_S
+        dt_s = 1e-9 * since_ns if 0 < since_ns < 1_000_000_000 else _USUAL_S
         self._stamp_ns = frame.stamp_ns
         try:
             command = self._retargeter.follow(self.stand.stand.corrected(frame), dt_s)
@@ -271,7 +295,15 @@ class Teleoperation:
             self._broken = f"the robot's pose cannot be found: {error}"
             return
         self._broken = ""
-        self._goal = Goal(command, now_s)
+        self._goal = Goal(command, self._base_velocity(command, dt_s), now_s)
+
+    def _base_velocity(self, command: RobotCommand, dt_s: float) -> np.ndarray:
+        """[6] since the goal before."""
+        if self._goal is None:
+            return np.zeros(6)
+        before = self._goal.command
+        turn = Rotation.from_quat(before.base_rotation).inv() * Rotation.from_quat(command.base_rotation)
+        return np.concatenate([command.base_position - before.base_position, turn.as_rotvec()]) / dt_s
 
     def _is_held(self, now_s: float) -> bool:
         return self._held_s is not None and now_s - self._held_s <= self.settings.joy_timeout

@@ -74,7 +74,7 @@ class ArmsRobot:
         self.description = SimpleNamespace(
             name="arms", base_velocity=(2.5, 4.0), base_acceleration=(30.0, 60.0), floating=False
         )  # fmt: skip
-        self.first = 7
+        self.first, self.first_dof = 7, 6
         self.rest = np.zeros(13)
         self.rest[[7, 10]] = 1.4
         self.resets = 0
