@@ -81,6 +81,7 @@ setup(
             "camera_node = diffmocap.nodes.start:camera_node",
             "keypoint_node = diffmocap.nodes.start:keypoint_node",
             "pose_node = diffmocap.nodes.start:pose_node",
+            "retarget_node = diffmocap.nodes.start:retarget_node",
             "viewer_node = diffmocap.nodes.start:viewer_node",
         ],
     },

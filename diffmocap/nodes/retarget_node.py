@@ -35,7 +35,9 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: Of poses only the newest is followed.
 NEWEST = QoSProfile(depth=1)
 #: What the robot is told of, and what tells of it; the launch arguments give them other names.
-COMMAND, TRAJECTORY, BASE, STATE = (f"robot/{x}" for x in ("joint_command", "joint_trajectory", "base_pose", "engagement"))
+COMMAND, TRAJECTORY, BASE, STATE = (
+    f"robot/{x}" for x in ("joint_command", "joint_trajectory", "base_pose", "engagement")
+)
 ROBOT_STATES = "/joint_states"
 #: A robot that is let go brakes for so long at most [s].
 _LONGEST_BRAKE_S = 1.0

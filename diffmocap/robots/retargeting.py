@@ -15,7 +15,6 @@ import daqp
 import mink
 import mujoco
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from diffmocap.errors import RobotError
 from diffmocap.robots.arms import Arm

@@ -143,7 +143,9 @@ class StandWatch:
 
     def _tell(self, wrong: str, share: float) -> None:
         self.share = share
-        self.wrong = f"{self._leant}{wrong} ({share * self._settings.stand_time:.1f} of {self._settings.stand_time:g} s)"
+        self.wrong = (
+            f"{self._leant}{wrong} ({share * self._settings.stand_time:.1f} of {self._settings.stand_time:g} s)"
+        )
 
 
 def stand_of(frames: list[HumanFrame]) -> Stand:
