@@ -73,8 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--robot",
         default="",
         metavar="ROBOT",
-        help="start retarget_node, too: commands for this robot, by the short name of one that ships, such as g1, or the "
-        "path of its YAML file (see docs/teleoperation.md for how it begins to follow)",
+        help="start retarget_node, too: commands for this robot, by the short name of one that ships, such as g1, or "
+        "the path of its YAML file (docs/teleoperation.md says how it begins to follow)",
     )
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the nodes' logs in this folder")
     parser.add_argument("--respawn", action="store_true", help="start a node that has died again instead of ending")

@@ -295,8 +295,8 @@ def _robot_arguments() -> tuple[Argument, ...]:
         Argument(
             "retarget",
             "",
-            "Start retarget_node for this robot: the short name of one whose description ships, such as g1, or the path "
-            "of a YAML file; empty: none.",
+            "Start retarget_node for this robot: the short name of one whose description ships, such as g1, or the "
+            "path of a YAML file; empty: none.",
         ),
         Argument("retarget_joint_states", "", "Topic of the robot's joint states; empty: /joint_states."),
         Argument(

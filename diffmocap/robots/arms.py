@@ -19,6 +19,8 @@ STEPS, STEPS_ANEW = 3, 8
 MISSES = 0.08
 #: ... which is gone to where it costs less by this share.
 BETTER = 0.7
+#: Cost of the elbow's place beside that of the wrist, which is 1: where both cannot be reached, the hand counts.
+ELBOW = 0.4
 #: Draws the joints to those of the frame before, and to the rest pose [per rad, beside costs of 1 per m].
 DAMPING, POSTURE = 0.03, 0.015
 
@@ -50,6 +52,7 @@ class Arm:
         self._next = 0
         self._missing = MISSES * length
         self._jacobians = np.zeros((3, 3, model.nv))
+        self._cost = np.repeat([ELBOW, 1.0], 3)
         self._eye = np.eye(len(self.joints))
         self.positions = self._rest.copy()
 
@@ -76,9 +79,9 @@ class Arm:
             for i, site in enumerate(self._sites):
                 mujoco.mj_jacSite(self._model, self._data, self._jacobians[i], None, site)
             moved = self._jacobians[:, :, self._dofs]
-            jacobian = (moved[1:] - moved[:1]).reshape(6, -1)
+            jacobian = (moved[1:] - moved[:1]).reshape(6, -1) * self._cost[:, None]
             normal = jacobian.T @ jacobian + (DAMPING**2 + POSTURE**2) * self._eye
-            slope = jacobian.T @ error + POSTURE**2 * (self._rest - q)
+            slope = jacobian.T @ (self._cost * error) + POSTURE**2 * (self._rest - q)
             step = np.linalg.solve(normal, slope)
             # Joints that would leave their range stay at its end, and the others make up for them.
             out = (q + step < self._low) | (q + step > self._high)
@@ -90,7 +93,8 @@ class Arm:
                 step[inner] = np.linalg.solve(normal[np.ix_(inner, inner)], right)
             q = np.clip(q + step, self._low, self._high)
             error = self._errors(q, wanted)
-        return q, float(error @ error), float(np.sqrt((error.reshape(2, 3) ** 2).sum(1)).max())
+        cost = self._cost * error
+        return q, float(cost @ cost), float(np.sqrt((error.reshape(2, 3) ** 2).sum(1)).max())
 
     def _errors(self, q: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         self._data.qpos[self._at] = q

@@ -265,7 +265,9 @@ class _Reader:
             where = f"limits.joints.{joint}"
             of = self.mapping(of, where, (), ("low", "high", "velocity", "acceleration"))
             lows = {"velocity": 1e-3, "acceleration": 1e-3}
-            made[joint] = JointLimits(**{key: self.number(x, f"{where}.{key}", lows.get(key)) for key, x in of.items()})
+            made[joint] = JointLimits(
+                **{key: self.number(x, f"{where}.{key}", lows.get(key)) for key, x in of.items()}
+            )
         return made
 
     def capsules(self, value: Any) -> tuple[Capsule, ...]:

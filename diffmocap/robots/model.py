@@ -19,6 +19,8 @@ from diffmocap.robots.frames import SIDES
 
 #: Larger files are no robots.
 MAX_MODEL_BYTES = 20_000_000
+#: Links of a chain that so many joints or fewer connect are neighbours: a hip or a wrist has three.
+NEIGHBOURS = 3
 #: Meshes that MuJoCo reads.
 _MESHES = (".stl", ".obj", ".msh")
 
@@ -203,9 +205,8 @@ def _assembled(description: RobotDescription, model: mujoco.MjModel, of_urdf: di
                 f"{', '.join(names)}"
             )
     limited = model.jnt_limited[free:].astype(bool)
-    low, high = (
-        np.where(limited, model.jnt_range[free:, 0], -np.inf),
-        np.where(limited, model.jnt_range[free:, 1], np.inf),
+    low, high = np.where(limited, model.jnt_range[free:, 0], -np.inf), np.where(
+        limited, model.jnt_range[free:, 1], np.inf
     )
     count = len(names)
     velocity = np.full(count, description.velocity)
@@ -256,7 +257,8 @@ def _standing(model: mujoco.MjModel, first: int, joints: np.ndarray, sites: dict
 
 
 def _guarded(model: mujoco.MjModel, capsules: np.ndarray, poses: list[np.ndarray], distance: float) -> np.ndarray:
-    """Pairs of capsules [P, 2] that keep their distance; those near each other in both poses are neighbours."""
+    """Pairs of capsules [P, 2] that keep their distance: all but neighbours, which few joints connect or which are
+    nearer in both poses."""
     data = mujoco.MjData(model)
     apart = np.zeros((len(capsules), len(capsules)), dtype=bool)
     for pose in poses:
@@ -266,8 +268,18 @@ def _guarded(model: mujoco.MjModel, capsules: np.ndarray, poses: list[np.ndarray
             for j in range(i):
                 gap = mujoco.mj_geomDistance(model, data, int(capsules[i]), int(capsules[j]), 1.0, None)
                 apart[i, j] |= gap > distance
-    same = model.geom_bodyid[capsules][:, None] == model.geom_bodyid[capsules][None]
-    return np.array([(capsules[j], capsules[i]) for i, j in np.argwhere(apart & ~same)], dtype=int).reshape(-1, 2)
+    bodies = model.body_weldid[model.geom_bodyid[capsules]]
+    joined = np.array([[b in _chain(model, a) or a in _chain(model, b) for b in bodies] for a in bodies])
+    return np.array([(capsules[j], capsules[i]) for i, j in np.argwhere(apart & ~joined)], dtype=int).reshape(-1, 2)
+
+
+def _chain(model: mujoco.MjModel, body: int) -> list[int]:
+    """A link, and those that ``NEIGHBOURS`` joints or fewer lead to on the way to the root."""
+    links = [body]
+    while body and len(links) <= NEIGHBOURS:
+        body = model.body_weldid[model.body_parentid[body]]
+        links.append(body)
+    return links
 
 
 def _add_room(spec: mujoco.MjSpec) -> None:

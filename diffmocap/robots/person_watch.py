@@ -90,8 +90,8 @@ class PersonWatch:
             if self._late is not None:
                 what = "late" if self._late > 0.0 else "of the future"
                 return (
-                    f"poses come {abs(self._late):.2f} s {what} by their stamps, and max_age is {s.max_age:g} s: is the "
-                    "computer busy, or is the clock of the camera's another one?"
+                    f"poses come {abs(self._late):.2f} s {what} by their stamps, and max_age is {s.max_age:g} s: is "
+                    "the computer busy, or is the clock of the camera's another one?"
                 )
             return "no pose has come" if age_s is None else f"no pose has come for {age_s:.2f} s (max_gap)"
         if self._predicted_since_s is not None and now_s - self._predicted_since_s > s.max_predicted:

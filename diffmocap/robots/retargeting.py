@@ -15,6 +15,7 @@ import daqp
 import mink
 import mujoco
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from diffmocap.errors import RobotError
 from diffmocap.robots.arms import Arm
@@ -35,6 +36,8 @@ INSIDE, OTHERS = 1.0, 0.3
 LONGEST_STEP = 0.5
 #: Steps end once none is longer [rad, m].
 ENOUGH = 1e-4
+#: Less than this outside of a box is inside [rad, m].
+ROUNDING = 1e-9
 #: Damping of all directions, so that straight limbs do not leap.
 DAMPING = 1e-2
 #: Gaps between capsules that are looked at: of the pose that is asked for, and of the commanded one, which has a speed [m].
@@ -231,7 +234,7 @@ class Retargeter:
         position[base:] = self._commanded.data.qpos[self.robot.first :]
         lower, upper = ends = limits.box.ends(position, limits.velocity, dt_s)
         way = self._way(self._commanded.data.qpos, self._wanted)
-        if ((way >= lower) & (way <= upper)).all():
+        if ((way >= lower - ROUNDING) & (way <= upper + ROUNDING)).all():
             self._commanded.update(self._wanted.data.qpos)
             return
         # Each joint by itself would come as near as it can and still stop there; resting feet have them do otherwise.

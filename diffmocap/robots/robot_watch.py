@@ -1,4 +1,4 @@
-"""The robot as its joint states tell: where its joints are, whether it is heard of, and whether it does as it is told."""
+"""The robot as its joint states tell: where its joints are, whether it is heard of, whether it does as it is told."""
 
 from __future__ import annotations
 

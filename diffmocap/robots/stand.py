@@ -28,8 +28,8 @@ _SIDES = ([_JOINT["left_hip"], _JOINT["left_shoulder"]], [_JOINT["right_hip"], _
 _LEGS = [[_JOINT[f"{side}_{name}"] for name in ("hip", "knee", "ankle")] for side in ("left", "right")]
 #: Height of an ankle above the sole, as a share of the person's height; that of the shipped body.
 ANKLE_HEIGHT = 0.0421
-#: How far forward of upright the lines from ankles to hips and from pelvis to neck are in SMPL's zero pose, which stands
-#: [rad]; of the shipped body.
+#: How far forward of upright the lines from ankles to hips and from pelvis to neck are in SMPL's zero pose, which
+#: stands [rad]; of the shipped body.
 LEGS_FORWARD, TORSO_FORWARD = 0.0524, 0.0846
 #: The largest bend of a knee of somebody who stands [rad].
 _STRAIGHT = 0.6

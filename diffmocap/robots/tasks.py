@@ -4,9 +4,9 @@ how they are turned."""
 from __future__ import annotations
 
 import mink
+from mink.tasks.task import BaseTask
 import mujoco
 import numpy as np
-from mink.tasks.task import BaseTask
 from scipy.spatial.transform import Rotation
 
 
