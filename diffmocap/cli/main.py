@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from diffmocap import __version__
 from diffmocap.cli import calibrate, demo, doctor, evaluate, live, models
-from diffmocap.cli.motions import export, reconstruct, view
+from diffmocap.cli.motions import export, reconstruct, retarget, view
 from diffmocap.errors import DiffmocapError
 
 DESCRIPTION = """\
@@ -29,7 +29,8 @@ Errors say what to do; exit codes: 0 success, 1 an error, 2 a wrong command line
 
 #: Module -> package on PyPI, of all that the commands need.
 PACKAGES = {
-    "PIL": "pillow", "cv2": "opencv-contrib-python", "mediapipe": "mediapipe", "numba": "numba", "numpy": "numpy",
+    "PIL": "pillow", "cv2": "opencv-contrib-python", "daqp": "daqp", "mediapipe": "mediapipe", "mink": "mink",
+    "mujoco": "mujoco", "numba": "numba", "numpy": "numpy",
     "psutil": "psutil", "pybullet": "pybullet", "pygltflib": "pygltflib", "roma": "roma", "safetensors": "safetensors",
     "scipy": "scipy", "smplx": "smplx", "torch": "torch", "tqdm": "tqdm", "viser": "viser",
     "websockets": "websockets", "yaml": "pyyaml",
@@ -42,7 +43,7 @@ ADVICE = {
     errno.EACCES: "; choose a folder that can be written",
     errno.EPERM: "; choose a folder that can be written",
 }
-COMMANDS = (demo, live, reconstruct, export, view, calibrate, evaluate, models, doctor)
+COMMANDS = (demo, live, reconstruct, export, retarget, view, calibrate, evaluate, models, doctor)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,97 @@
+"""Puts a motion on a robot: joint positions inside the robot's limits, in a file.
+
+MOTION.npz is a file that this package wrote, an AMASS file, or a clip collection (--clip names one of its clips). The
+robot's limbs point as the person's do, soles that rest stay flat and where they are, and the hips are as high as the
+length of the legs says. Limits of position, velocity and acceleration hold in every frame, and links keep apart.
+
+--robot names a robot that ships, or the YAML file of your own: docs/robots.md shows how to write one. The robots' models
+come from packages of their own; the error of a model that is missing names the command that installs it.
+
+  .csv   a row a frame: time, root, each joint by its name
+  .npz   fps, root_pos, root_rot (x, y, z, w), dof_pos, dof_vel, dof_acc, joint_names
+
+examples:
+  diffmocap retarget walk.npz --robot g1
+  diffmocap retarget walk.npz --robot h1 --out walk_h1.npz --fps 50
+  diffmocap retarget walk.npz --robot my_robot.yaml --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from diffmocap.errors import MotionFileError, SettingsError
+
+SUMMARY = "a motion as a robot's joint positions"
+#: Rate of commands where the motion's is lower: joints cannot follow what comes in leaps [Hz].
+LEAST_FPS = 30.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("motion", type=Path, metavar="MOTION.npz", help="motion file")
+    parser.add_argument(
+        "--robot", required=True, metavar="ROBOT", help="g1, h1, t1, talos, tiago_pro, or the YAML file of your own"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="ends in .csv or .npz (default: beside MOTION.npz, NAME_ROBOT.csv)"
+    )
+    parser.add_argument(
+        "--fps", type=float, metavar="HZ", help=f"commands a second (default: the motion's, at least {LEAST_FPS:g})"
+    )
+    parser.add_argument("--clip", metavar="NAME", help="which clip of a collection")
+    parser.add_argument("--body-model", metavar="FILE", help="SMPL body, .npz (default: the shipped body)")
+    parser.add_argument(
+        "--json", action="store_true", help="end with one line of JSON on stdout, all else on stderr"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Reads motion and robot, follows, writes the file; says what was written and how well the robot follows."""
+    if not args.motion.exists():
+        raise MotionFileError(f"there is no file '{args.motion}' (looked in {Path.cwd()}); check the path")
+    if args.fps is not None and not 1.0 <= args.fps <= 1000.0:
+        raise SettingsError(f"--fps must lie in [1, 1000] Hz, got {args.fps:g}")
+    out = args.out or args.motion.with_name(f"{args.motion.stem}_{Path(args.robot).stem}.csv")
+
+    from diffmocap.robots.robot_files import FORMATS, write_commands
+
+    if out.suffix not in FORMATS:
+        raise SettingsError(f"--out {out} ends in {out.suffix or 'nothing'}; expected {' or '.join(FORMATS)}")
+
+    from tqdm import tqdm
+
+    from diffmocap.body.model import BodyModel
+    from diffmocap.motion.motion_npz import read_motion
+    from diffmocap.robots.description import read_description
+    from diffmocap.robots.following import Judge
+    from diffmocap.robots.human_frames import human_frames
+    from diffmocap.robots.model import load_model
+    from diffmocap.robots.retargeting import Retargeter
+
+    robot = load_model(read_description(args.robot))
+    body = BodyModel.load(args.body_model)
+    motion = read_motion(args.motion, body, args.clip)
+    fps = args.fps or max(motion.fps, LEAST_FPS)
+    frames = human_frames(motion, body, fps)
+    retargeter, judge = Retargeter(robot), Judge(robot)
+    commands = []
+    for frame in tqdm(frames, unit="frame", file=sys.stderr, dynamic_ncols=True, leave=False):
+        commands.append(retargeter.follow(frame, 1.0 / fps))
+        judge.see(frame, commands[-1], 1.0 / fps)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_commands(out, commands, fps, robot.description.name)
+    figures = judge.figures()
+    said = sys.stderr if args.json else sys.stdout
+    print(
+        f"{out}  {out.stat().st_size / 1e6:.2f} MB  {robot.description.name}, {len(commands)} commands at {fps:g} Hz",
+        file=said,
+    )
+    for line in judge.lines():
+        print(f"  {line}", file=said)
+    if args.json:
+        print(json.dumps({"file": str(out), "robot": robot.description.name, "fps": fps, **figures}))
+    return 0
