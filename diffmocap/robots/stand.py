@@ -31,8 +31,8 @@ ANKLE_HEIGHT = 0.0421
 #: How far forward of upright the lines from ankles to hips and from pelvis to neck are in SMPL's zero pose, which
 #: stands [rad]; of the shipped body.
 LEGS_FORWARD, TORSO_FORWARD = 0.0524, 0.0846
-#: The largest bend of a knee of somebody who stands [rad].
-_STRAIGHT = 0.6
+#: The largest bend of a knee of somebody who stands; motion capture of people who do has up to 0.65 [rad].
+_STRAIGHT = 0.9
 #: How far the pelvis may wander, in the picture's depth the most, and joints from their place beside it [m].
 _WANDERS_M, _MOVES_M = 0.15, 0.07
 #: Joints that have to keep their place beside the pelvis.

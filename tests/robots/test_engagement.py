@@ -171,6 +171,24 @@ def test_from_every_state_the_robot_can_be_had_again(steps):
         assert machine.state is State.ENGAGED, memory
 
 
+def test_a_node_that_leaves_sends_nothing_more_and_forgets_no_stop(steps):
+    for memory in {s.after for s in steps}:
+        machine = Engagement()
+        machine.state, machine.commanding, machine.by_joy = memory
+        machine.leave("over")
+        assert not machine.commanding and not machine.by_joy
+        assert machine.state is (State.STOPPED if memory.state is State.STOPPED else State.DISENGAGED)
+
+
+def test_a_hold_is_for_a_robot_that_follows(steps):
+    for memory in {s.after for s in steps}:
+        machine = Engagement()
+        machine.state, machine.commanding, machine.by_joy = memory
+        machine.hold("stalled")
+        assert machine.state is (State.HOLDING if memory.state in FOLLOWING else memory.state)
+        assert machine.commanding is memory.commanding
+
+
 def test_who_takes_the_button_of_a_robot_that_was_engaged_by_service_has_to_hold_it():
     machine = Engagement()
     machine.request(Request.ENGAGE, FINE)

@@ -89,7 +89,7 @@ def test_a_torso_that_leans_in_the_stand_is_upright_then_and_bends_as_the_person
 @pytest.mark.parametrize(
     "turns, words",
     [
-        ({"left_knee": (0.9, 0.0, 0.0)}, "a knee is bent"),
+        ({"left_knee": (1.2, 0.0, 0.0)}, "a knee is bent"),
         ({"pelvis": (0.9, 0.0, 0.0), "left_hip": (-0.9, 0, 0), "right_hip": (-0.9, 0, 0)}, "torso leans by"),
         ({"pelvis": (0.7, 0.0, 0.0)}, "legs lean by"),
     ],

@@ -159,7 +159,7 @@ def test_nobody_is_followed_who_has_not_asked() -> None:
         (lambda s: setattr(s, "heard", False), "joint states of left_lift have not come for"),
         (lambda s: setattr(s, "pose", lambda t: s.seen({}, state=TrackingState.PREDICTED)), "no image"),
         (lambda s: setattr(s, "pose", lambda t: Sighting(TrackingState.LOST, 1)), "was lost"),
-        (lambda s: setattr(s, "pose", lambda t: s.seen({"left_knee": (0.9, 0, 0)}, track_id=2)), "a knee is bent"),
+        (lambda s: setattr(s, "pose", lambda t: s.seen({"left_knee": (1.2, 0, 0)}, track_id=2)), "a knee is bent"),
         (lambda s: setattr(s, "pose", lambda t: None), "no pose has come for"),
         (lambda s: setattr(s, "pose", lambda t: s.seen({}, age_s=0.9)), "0.90 s late"),
         (lambda s: setattr(s, "pose", lambda t: s.seen({}, age_s=-3.0)), "3.00 s of the future"),

@@ -44,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--clip", metavar="NAME", help="which clip of a collection")
     parser.add_argument("--body-model", metavar="FILE", help="SMPL body, .npz (default: the shipped body)")
-    parser.add_argument(
-        "--json", action="store_true", help="end with one line of JSON on stdout, all else on stderr"
-    )
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout, all else on stderr")
 
 
 def run(args: argparse.Namespace) -> int:
