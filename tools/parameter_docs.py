@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from diffmocap.nodes import camera_node, keypoint_node
+from diffmocap.nodes.hri import hri_settings
 from diffmocap.nodes.parameters import NodeParameter
 from diffmocap.nodes.pose import pose_settings
 from diffmocap.nodes.retarget import retarget_settings
@@ -34,6 +35,7 @@ NODES: dict[str, Mapping[str, Sequence[NodeParameter]]] = {
     "keypoint_node": {"": keypoint_node.PARAMETERS},
     "pose_node": pose_settings.GROUPS,
     "retarget_node": {"": retarget_settings.PARAMETERS},
+    "hri_node": {"": hri_settings.PARAMETERS},
     "viewer_node": {"": viewer_settings.PARAMETERS},
 }
 #: Where comments begin, and how long lines become.

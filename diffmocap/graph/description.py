@@ -278,6 +278,7 @@ def _common_arguments() -> tuple[Argument, ...]:
             default_with=(When("publish_link_tf", ""), "false"),
             in_file=InFile("pose_node", "publish_link_tf"),
         ),
+        Argument("hri", "false", "Start hri_node, which tells of the person as REP-155 (ROS4HRI) does.", BOOLEANS),
         *_robot_arguments(),
         *_viewing_arguments(beside_pose_node=True),
     )
@@ -360,6 +361,14 @@ def _pipeline_nodes() -> tuple[NodeProcess, ...]:
                 *_IMAGE_TOPICS[1:],
             ),
             when=(When("retarget", None),),
+        ),
+        NodeProcess(
+            "hri_node",
+            "hri_node",
+            reads_params_file=True,
+            parameters=SIM_TIME,
+            when=(When("hri"),),
+            may_end=True,
         ),
     )
 

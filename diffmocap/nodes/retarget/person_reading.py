@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 from diffmocap_msgs.msg import BodyPose
-from scipy.spatial.transform import Rotation
 
 from diffmocap.errors import RobotError
-from diffmocap.nodes.messages import ns_from_stamp
+from diffmocap.nodes.person_frames import person_frame
 from diffmocap.nodes.static_frames import StaticFrames
 from diffmocap.output.tracking_state import TrackEvent, TrackingState
-from diffmocap.robots.frames import HumanFrame, resting_soles
+from diffmocap.robots.frames import HumanFrame
 from diffmocap.robots.person_watch import Sighting
 
 #: A level camera that looks along x, in an upright frame: columns are the optical axes.
 LEVEL_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-#: Lengths of quaternions that are rotations, but for rounding.
-_SHORTEST, _LONGEST = 0.9, 1.1
 
 
 class PersonReader:
@@ -51,16 +48,7 @@ class PersonReader:
         return Sighting(state, message.track_id, events, frame, age_s)
 
     def _frame(self, message: BodyPose) -> HumanFrame:
-        xyzw = np.array([(q.x, q.y, q.z, q.w) for q in message.rotations])
-        lengths = np.linalg.norm(xyzw, axis=1)
-        if not ((lengths > _SHORTEST) & (lengths < _LONGEST)).all():  # also where they are NaN
-            raise RobotError("body_pose has rotations that are none: quaternions need the length 1")
-        joints = np.array([(p.x, p.y, p.z) for p in message.joint_positions])
-        T = self._placement(message.header.frame_id)
-        return HumanFrame.from_local(
-            Rotation.from_quat(xyzw).as_matrix(), joints, T[:3, :3], T[:3, 3], resting_soles(message.contacts),
-            message.height, ns_from_stamp(message.header.stamp),
-        )  # fmt: skip
+        return person_frame(message, self._placement(message.header.frame_id))
 
     def _placement(self, frame: str) -> np.ndarray:
         """``T_upright_frame`` [4, 4]."""
