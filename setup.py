@@ -42,6 +42,7 @@ OPTIONAL = {
     "smpl": ["smplx>=0.1.28"],  # your own SMPL model
     "render": ["pybullet>=3.2.6; python_version < '3.12'"],  # the demo's video
     "usd": ["usd-core>=24.11"],  # export --format usd
+    "robots": ["daqp>=0.8", "mink>=1.3,<2", "mujoco>=3.10"],  # retarget, and the robot's node; docs/robots.md
     "train": ["tensorboard>=2.21"],
     "examples": ["scikit-learn>=1.5"],
     "test": [

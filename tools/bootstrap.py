@@ -218,7 +218,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "render": (),
     "ros": ("--no-deps", "--require-hashes", "--no-build-isolation"),
 }
-TEST_PARTS: dict[str, tuple[str, ...]] = {"train": (), "examples": (), "test": (), "export": ()}
+TEST_PARTS: dict[str, tuple[str, ...]] = {"train": (), "examples": (), "test": (), "export": (), "robots": ()}
 
 
 def install(steps: Steps, parts: dict[str, tuple[str, ...]]) -> None:

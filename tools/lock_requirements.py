@@ -19,7 +19,7 @@ from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
 #: Each file goes on top of those before it.
-FILES = ("base", "render", "train", "examples", "test", "export", "body")
+FILES = ("base", "render", "train", "examples", "test", "export", "body", "robots")
 OLDEST_PYTHON = "3.11"
 BROUGHT = "# What these bring with them:"
 #: Comes with torch, see torch.txt; what pip finds for it depends on the build of torch.

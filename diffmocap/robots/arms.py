@@ -14,7 +14,7 @@ import numpy as np
 from diffmocap.robots.model import RobotModel
 
 #: Steps a frame, and from another start.
-STEPS, STEPS_ANEW = 3, 8
+STEPS, STEPS_ANEW = 2, 5
 #: An elbow or a wrist that misses by more than this share of the arm makes another start worth trying ...
 MISSES = 0.08
 #: ... which is gone to where it costs less by this share.
@@ -30,7 +30,7 @@ class Arm:
 
     Attributes:
         joints: [J] of the robot's joints that lie between chest and wrist.
-        positions: [J] rad of them, as the person's arm asks for.
+        at: where they are in a configuration. positions: [J] rad of them, as the person's arm asks for.
     """
 
     def __init__(self, robot: RobotModel, side: str, length: float) -> None:
@@ -45,10 +45,10 @@ class Arm:
             body = model.body_parentid[body]
         free = int(robot.description.floating)
         self.joints = np.array(sorted(joints), dtype=int) - free
-        self._at, self._dofs = robot.first + self.joints, robot.first_dof + self.joints
+        self.at, self._dofs = robot.first + self.joints, robot.first_dof + self.joints
         self._low, self._high = robot.low[self.joints], robot.high[self.joints]
-        self._rest = robot.rest[self._at]
-        self._starts = [robot.rest[self._at], robot.t_pose[self._at], 0.5 * (self._low + self._high)]
+        self._rest = robot.rest[self.at]
+        self._starts = [robot.rest[self.at], robot.t_pose[self.at], 0.5 * (self._low + self._high)]
         self._next = 0
         self._missing = MISSES * length
         self._jacobians = np.zeros((3, 3, model.nv))
@@ -97,7 +97,7 @@ class Arm:
         return q, float(cost @ cost), float(np.sqrt((error.reshape(2, 3) ** 2).sum(1)).max())
 
     def _errors(self, q: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        self._data.qpos[self._at] = q
+        self._data.qpos[self.at] = q
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_comPos(self._model, self._data)
         at = self._data.site_xpos[self._sites]

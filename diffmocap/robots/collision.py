@@ -1,7 +1,7 @@
 """Capsules of a robot that come near each other: how far apart they are, and how steps change that.
 
-mink's limit of the same kind stops two bodies that already meet, and closes a share of a gap in each step, however fast.
-Here they are led apart again, and come no nearer than they can still brake.
+mink's limit of the same kind stops two bodies that already meet, and closes a share of a gap in each step, however
+fast. Here they are led apart again, and come no nearer than they can still brake.
 """
 
 from __future__ import annotations

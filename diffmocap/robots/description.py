@@ -77,7 +77,7 @@ class RobotDescription:
         rest: joint positions the robot rests and starts in; those left out are 0.
         t_pose: joint positions in which the robot stands as a person in a T-pose.
         velocity, acceleration: of all joints [rad/s, rad/s^2].
-        base_velocity, base_acceleration: of the floating base along and about each axis [m/s, rad/s and m/s^2, rad/s^2].
+        base_velocity, base_acceleration: of the floating base along and about each axis [m, rad, s].
         joint_limits: of single joints.
         range_margin: kept from the ends of each joint's range [rad].
         collision_distance: kept between capsules [m]. capsules: that must not touch.
@@ -252,7 +252,8 @@ class _Reader:
             command = value.get("install", f"pip install {package}")
             raise RobotError(
                 f"the model of {self.path.stem} comes with the package {package}, which is not installed or has no "
-                f"{file}; run `{command}`, or name a file of your own as `model: {{file: ...}}` in a copy of {self.path}"
+                f"{file}; run `{command}`, or name a file of your own as `model: {{file: ...}}` in a copy of "
+                f"{self.path}"
             )
         return found
 
@@ -265,9 +266,7 @@ class _Reader:
             where = f"limits.joints.{joint}"
             of = self.mapping(of, where, (), ("low", "high", "velocity", "acceleration"))
             lows = {"velocity": 1e-3, "acceleration": 1e-3}
-            made[joint] = JointLimits(
-                **{key: self.number(x, f"{where}.{key}", lows.get(key)) for key, x in of.items()}
-            )
+            made[joint] = JointLimits(**{key: self.number(x, f"{where}.{key}", lows.get(key)) for key, x in of.items()})
         return made
 
     def capsules(self, value: Any) -> tuple[Capsule, ...]:

@@ -81,7 +81,8 @@ class HumanFrame:
 class RobotCommand:
     """Where a robot's joints are to be at one time, inside all limits of its description.
 
-    Velocities and accelerations are differences of consecutive commands: ``v' = (p' - p) / dt``, ``a' = (v' - v) / dt``.
+    Velocities and accelerations are differences of consecutive commands: ``v' = (p' - p) / dt``, ``a' = (v' - v) /
+    dt``.
 
     Attributes:
         joint_names: [N] as the robot's model has them.

@@ -41,9 +41,7 @@ def human_frames(motion: Motion, body: BodyModel, fps: float) -> list[HumanFrame
     rotations, positions = turned.double().numpy(), placed.double().numpy()
     height = standing_height(body, motion.betas)
     stamps = np.round(np.arange(len(world)) * (1e9 / world.fps)).astype(np.int64)
-    return [
-        HumanFrame(positions[i], rotations[i], contacts[i], height, int(stamps[i])) for i in range(len(world))
-    ]
+    return [HumanFrame(positions[i], rotations[i], contacts[i], height, int(stamps[i])) for i in range(len(world))]
 
 
 def standing_height(body: BodyModel, betas: torch.Tensor) -> float:

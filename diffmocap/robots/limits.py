@@ -4,18 +4,19 @@ Commands are positions p at times that need not be even, with
 
     v' = (p' - p) / dt,    a' = (v' - v) / dt
 
-so that whoever takes differences of what was sent finds what is promised here. With b = a_max dt, a joint that is d from
-the end of its range may move towards it with at most sqrt(b^2 + 2 a_max d) - b: then d' = v'^2 / (2 a_max) is left, from
-where braking keeps the same condition, whatever the next dt is. So a command inside all limits always exists, and the box
-is never empty. The solver looks for its pose in that box, and every command passes it once more.
+so that whoever takes differences of what was sent finds what is promised here. With b = a_max dt, a joint that is d
+from the end of its range may move towards it with at most sqrt(b^2 + 2 a_max d) - b: then d' = v'^2 / (2 a_max) is
+left, from where braking keeps the same condition, whatever the next dt is. So a command inside all limits always
+exists, and the box is never empty. The solver looks for its pose in that box, and every command passes it once more.
 
-A target that lies outside of the box is approached on the curve from which the joint can stop at it, or move on with it.
+A target that lies outside of the box is approached on the curve from which the joint can stop at it, or move on with
+it.
 """
 
 from __future__ import annotations
 
+import mujoco
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from diffmocap.robots.frames import RobotCommand
 from diffmocap.robots.model import RobotModel
@@ -103,7 +104,7 @@ class CommandLimits:
         self._robot, self._base = robot, robot.first_dof
         self.velocity = np.zeros(len(self.box.low))
         self._position = np.zeros(len(self.box.low))
-        self._place, self._turn = np.zeros(3), Rotation.identity()
+        self._place, self._turn = np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0])  # w, x, y, z, as MuJoCo has it
 
     def start(
         self, positions: np.ndarray, base_position: np.ndarray, base_rotation: np.ndarray, stamp_ns: int = 0
@@ -117,7 +118,7 @@ class CommandLimits:
         self.velocity = np.zeros(len(self.box.low))
         self._position = np.zeros(len(self.box.low))
         self._position[self._base :] = np.clip(positions, self._robot.low, self._robot.high)
-        self._place, self._turn = np.array(base_position, dtype=float), Rotation.from_quat(base_rotation)
+        self._place, self._turn = np.array(base_position, dtype=float), np.roll(base_rotation, 1)
         return self._command(np.zeros(len(self.box.low)), stamp_ns)
 
     def follow(
@@ -177,7 +178,7 @@ class CommandLimits:
         if self._base:
             way[:3] = base_position - self._place
             # The turn is reckoned from where the base is turned to, so that it never winds.
-            way[3:6] = (self._turn.inv() * Rotation.from_quat(base_rotation)).as_rotvec()
+            mujoco.mju_subQuat(way[3:6], np.roll(base_rotation, 1), self._turn)
         return way
 
     def _step(self, way: np.ndarray, dt_s: float, stamp_ns: int) -> RobotCommand:
@@ -188,7 +189,9 @@ class CommandLimits:
         np.clip(self._position, self.box.low, self.box.high, out=self._position)
         if self._base:
             self._place = self._place + way[:3]
-            self._turn = self._turn * Rotation.from_rotvec(way[3:6])
+            self._turn = self._turn.copy()
+            mujoco.mju_quatIntegrate(self._turn, way[3:6], 1.0)
+            mujoco.mju_normalize4(self._turn)
         return self._command(acceleration, stamp_ns)
 
     def _command(self, acceleration: np.ndarray, stamp_ns: int) -> RobotCommand:
@@ -199,6 +202,6 @@ class CommandLimits:
             self.velocity[base:].copy(),
             acceleration[base:],
             self._place.copy(),
-            self._turn.as_quat(),
+            np.roll(self._turn, -1),
             stamp_ns,
         )

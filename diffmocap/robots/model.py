@@ -205,8 +205,9 @@ def _assembled(description: RobotDescription, model: mujoco.MjModel, of_urdf: di
                 f"{', '.join(names)}"
             )
     limited = model.jnt_limited[free:].astype(bool)
-    low, high = np.where(limited, model.jnt_range[free:, 0], -np.inf), np.where(
-        limited, model.jnt_range[free:, 1], np.inf
+    low, high = (
+        np.where(limited, model.jnt_range[free:, 0], -np.inf),
+        np.where(limited, model.jnt_range[free:, 1], np.inf),
     )
     count = len(names)
     velocity = np.full(count, description.velocity)

@@ -1,9 +1,9 @@
 """A robot's pose for a person's: inverse kinematics inside the robot's limits, a few steps a frame.
 
 What is asked stands in :mod:`diffmocap.robots.scaling` and :mod:`diffmocap.robots.stance`; mink makes a quadratic
-program of it, and daqp solves that with capsules kept apart. First the pose that is asked for is found, inside the range
-of each joint alone. Where it cannot be reached by the next command, the nearest pose that can is found inside the box of
-:mod:`diffmocap.robots.limits`: the feet that rest then stay, and what matters less comes later.
+program of it, and daqp solves that with capsules kept apart. First the pose that is asked for is found, inside the
+range of each joint alone. Where it cannot be reached by the next command, the nearest pose that can is found inside
+the box of :mod:`diffmocap.robots.limits`: the feet that rest then stay, and what matters less comes later.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import daqp
 import mink
 import mujoco
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from diffmocap.errors import RobotError
 from diffmocap.robots.arms import Arm
@@ -29,9 +28,11 @@ from diffmocap.robots.tasks import SiteTask
 
 #: Steps to the pose that is asked for in a frame, and to the first pose of a motion.
 STEPS, FIRST_STEPS = 2, 60
-#: Where the pose that is asked for is out of reach: cost of each joint's own way, and the share of all costs but those of
-#: resting feet that is left beside it.
+#: Where the pose that is asked for is out of reach: cost of each joint's own way, and the share of all costs but those
+#: of resting feet that is left beside it.
 INSIDE, OTHERS = 1.0, 0.3
+#: An arm of the wanted pose that is farther from what the person's arm asks for goes there at once [rad].
+LEAP = 0.6
 #: Longest step of a joint [rad], so that a step is where its linear model holds.
 LONGEST_STEP = 0.5
 #: Steps end once none is longer [rad, m].
@@ -40,7 +41,8 @@ ENOUGH = 1e-4
 ROUNDING = 1e-9
 #: Damping of all directions, so that straight limbs do not leap.
 DAMPING = 1e-2
-#: Gaps between capsules that are looked at: of the pose that is asked for, and of the commanded one, which has a speed [m].
+#: Gaps between capsules that are looked at: of the pose that is asked for, and of the commanded one, which has a speed
+#: [m].
 NEAR, NEAR_MOVING = 0.04, 0.15
 #: A soft constraint of daqp: the box holds, and of the gaps as many as can.
 _SOFT = 8
@@ -80,6 +82,7 @@ class Retargeter:
         self._gaps, self._gaps_moving = (Gaps(robot, near) for near in (NEAR, NEAR_MOVING))
         self._posed = mujoco.MjData(robot.model)
         self._range = np.full(robot.model.nv, LONGEST_STEP)
+        self._gap = math.inf
         self._started = False
 
     def reset(self) -> None:
@@ -103,9 +106,7 @@ class Retargeter:
         dt_s = min(max(dt_s, SHORTEST_S), LONGEST_S)
         before = self._wanted.data.qpos.copy()
         self._ask(targets, frame.contacts, dt_s)
-        for arm in self._arms:
-            self._wanted.data.qpos[self.robot.first + arm.joints] = arm.positions
-        self._wanted.update()
+        self._follow_leaps()
         self._find(STEPS)
         self._command_within(self._way(before, self._wanted) / dt_s, dt_s)
         return self._limited(dt_s, frame.stamp_ns)
@@ -177,7 +178,7 @@ class Retargeter:
             self._ask(targets, np.zeros(2, dtype=bool), 1.0)
             self._find(STEPS)
             self._commanded.update(self._wanted.data.qpos)
-        self._started = True
+        self._started, self._gap = True, math.inf
         joints, place, turned = self._parts(self._wanted.data.qpos)
         return self.limits.start(joints, place, turned, frame.stamp_ns)
 
@@ -188,7 +189,7 @@ class Retargeter:
         task.rotations[:] = targets.rotations
         for side, arm in enumerate(self._arms):
             arm.follow(self._commanded.data.qpos, targets.elbow[side], targets.wrist[side])
-            self._drawn_to[self.robot.first + arm.joints] = arm.positions
+            self._drawn_to[arm.at] = arm.positions
         self._posture.set_target(self._drawn_to)
         stance = self._stance
         if stance is None:
@@ -210,6 +211,15 @@ class Retargeter:
                 task.rotations[row] = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ at_rest[side]
             task.place_costs[self._foot.start + side] = _between(weights["foot"], weights["resting_foot"], share)
             task.rotation_costs[row] = _between(weights["foot_rotation"], weights["resting_foot_rotation"], share)
+
+    def _follow_leaps(self) -> None:
+        """Puts the arms of the wanted pose where the person's arms ask for, once those have found another way."""
+        q = self._wanted.data.qpos
+        leapt = [arm for arm in self._arms if np.abs(q[arm.at] - arm.positions).max() > LEAP]
+        for arm in leapt:
+            q[arm.at] = arm.positions
+        if leapt:
+            self._wanted.update()
 
     def _find(self, steps: int) -> None:
         """Moves the wanted pose towards what is asked, inside the range of each joint."""
@@ -234,7 +244,8 @@ class Retargeter:
         position[base:] = self._commanded.data.qpos[self.robot.first :]
         lower, upper = ends = limits.box.ends(position, limits.velocity, dt_s)
         way = self._way(self._commanded.data.qpos, self._wanted)
-        if ((way >= lower - ROUNDING) & (way <= upper + ROUNDING)).all():
+        within = ((way >= lower - ROUNDING) & (way <= upper + ROUNDING)).all()
+        if within and self._gaps.least(self._wanted.data) >= 0.0:
             self._commanded.update(self._wanted.data.qpos)
             return
         # Each joint by itself would come as near as it can and still stop there; resting feet have them do otherwise.
@@ -288,12 +299,17 @@ class Retargeter:
 
     def _limited(self, dt_s: float, stamp_ns: int) -> RobotCommand:
         """The command of the commanded pose, after the limits had the last word."""
-        command = self.limits.keep(*self._parts(self._commanded.data.qpos), dt_s, stamp_ns)
+        gap = self._gaps.least(self._commanded.data)
+        if gap < 0.0 and gap < self._gap:
+            command = self.limits.rest(dt_s, 0.0, stamp_ns)  # rather late than through itself
+        else:
+            command = self.limits.keep(*self._parts(self._commanded.data.qpos), dt_s, stamp_ns)
         q = self._commanded.data.qpos.copy()
         q[self.robot.first :] = command.positions
         if self.robot.first:
             q[:3], q[3:7] = command.base_position, np.roll(command.base_rotation, 1)
         self._commanded.update(q)
+        self._gap = gap
         return command
 
     def _way(self, start: np.ndarray, end: mink.Configuration) -> np.ndarray:

@@ -1,8 +1,8 @@
 """A robot's motion in files: a table for people and scripts, arrays for programs.
 
 ``.csv`` has a header, and a row for each command: ``time`` [s], ``root_x`` to ``root_z`` [m], the quaternion
-``root_qx`` to ``root_qw``, and each joint by its name [rad, or m of a slide]. ``.npz`` has ``fps``, ``root_pos`` [T, 3],
-``root_rot`` [T, 4] as x, y, z, w, ``dof_pos`` [T, N] (the keys of GMR's files), ``dof_vel``, ``dof_acc``,
+``root_qx`` to ``root_qw``, and each joint by its name [rad, or m of a slide]. ``.npz`` has ``fps``, ``root_pos`` [T,
+3], ``root_rot`` [T, 4] as x, y, z, w, ``dof_pos`` [T, N] (the keys of GMR's files), ``dof_vel``, ``dof_acc``,
 ``joint_names`` and ``robot``; it holds no pickle.
 """
 

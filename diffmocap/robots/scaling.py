@@ -2,8 +2,8 @@
 
 Every limb of the robot is to point as the person's does, and keeps its own length; links are turned as the person's
 body parts are, from the pose in which both stand with arms spread. Heights of the hips are scaled by the length of the
-legs above the ankles. (GMR, "General Motion Retargeting", scales positions by a table of factors for each robot; lengths
-read off both bodies need no table.)
+legs above the ankles. (GMR, "General Motion Retargeting", scales positions by a table of factors for each robot;
+lengths read off both bodies need no table.)
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from diffmocap.robots.model import RobotModel
 ROBOT_FROM_BODY = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 #: Height of the ankle joint above the floor, of a person standing, over their height: that of the shipped body.
 ANKLE_HEIGHT = 0.045
+#: Legs that are shorter are no legs: a scale by them would lead nowhere [m].
+SHORTEST_LEG = 0.2
 
 
 def _both(joint: str) -> list[int]:
@@ -113,7 +115,7 @@ class Scaling:
             none = np.zeros((2, 3))
             return Targets(elbow, wrist, none, none, 0.0, np.zeros(2), np.zeros((2, 2)), rotations)
         thigh, shank = p[KNEE] - p[HIP], p[ANKLE] - p[KNEE]
-        scale = self.leg.mean() / float((_length(thigh) + _length(shank)).mean())
+        scale = self.leg.mean() / max(float((_length(thigh) + _length(shank)).mean()), SHORTEST_LEG)
         knee = self._thigh * _unit(thigh)
         height = self.ankle_height + scale * (p[HIP, 2].mean() - ANKLE_HEIGHT * frame.height)
         hips, ankles = scale * p[HIP, :2].mean(0), scale * p[ANKLE, :2]

@@ -3,8 +3,9 @@
 The person's way through the room is taken from the feet that stand, not from the camera: what a camera sees of a
 person's distance errs by more than the person moves, and a robot that followed it would creep over its standing feet.
 
-A sole rests once the person's is in contact and still, and is let go once it is not, or once the person's foot has moved
-or turned too far since: people slide and pivot on a foot, and a robot takes a step instead, with one foot at a time.
+A sole rests once the person's is in contact and still, and is let go once it is not, or once the person's foot has
+moved or turned too far since: people slide and pivot on a foot, and a robot takes a step instead, with one foot at a
+time.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ CENTRE_S = 0.3
 FARTHEST, MOST_TURNED = 0.14, 0.5
 #: Or once it is this far from where the person's leg would have it, over the leg's length.
 OUT_OF_REACH = 0.4
-#: A foot comes to rest within this share of those from where the person's leg would have it, or after so long still [s].
+#: A foot comes to rest within this share of those from where the person's leg would have it, or after so long still
+#: [s].
 NEAR_ENOUGH, WAIT_S = 0.35, 0.2
 #: How high a sole is lifted over a step that the person slides, at most, and over the way to go [m, m/m].
 LIFT, LIFT_SHARE = 0.05, 0.6

@@ -4,10 +4,9 @@ how they are turned."""
 from __future__ import annotations
 
 import mink
-from mink.tasks.task import BaseTask
 import mujoco
 import numpy as np
-from scipy.spatial.transform import Rotation
+from mink.tasks.task import BaseTask
 
 
 class SiteTask(BaseTask):
@@ -40,6 +39,7 @@ class SiteTask(BaseTask):
         # mj_jacSite writes whole rows of each; a view for each site saves slicing in the loop.
         self._moved, self._spun = np.zeros((2, len(used), 3, model.nv))
         self._views = [(site, self._moved[i], self._spun[i]) for i, site in enumerate(used)]
+        self._wanted, self._is, self._left = np.zeros(4), np.zeros(4), np.zeros((len(turned), 3))
         self.places = np.zeros((len(tips), 3))
         self.rotations = np.tile(np.eye(3), (len(turned), 1, 1))
         self.place_costs = np.zeros((len(tips), 3))
@@ -53,7 +53,11 @@ class SiteTask(BaseTask):
         now = at[self._tip]
         now[self._rooted] -= at[self._root]
         turned = data.site_xmat[self._ids[self._turned]].reshape(-1, 3, 3)
-        return self.places - now, Rotation.from_matrix(self.rotations @ turned.transpose(0, 2, 1)).as_rotvec()
+        for row, (wanted, is_now) in enumerate(zip(self.rotations, turned, strict=True)):
+            mujoco.mju_mat2Quat(self._wanted, wanted.ravel())
+            mujoco.mju_mat2Quat(self._is, is_now.ravel())
+            mujoco.mju_subQuat(self._left[row], self._wanted, self._is)
+        return self.places - now, np.einsum("rij,rj->ri", turned, self._left)
 
     def compute_qp_residual(self, configuration: mink.Configuration) -> tuple[np.ndarray, np.ndarray, float]:
         """Weighted Jacobian [3 (P + R), nv], weighted error, and no damping of its own."""

@@ -4,8 +4,8 @@ MOTION.npz is a file that this package wrote, an AMASS file, or a clip collectio
 robot's limbs point as the person's do, soles that rest stay flat and where they are, and the hips are as high as the
 length of the legs says. Limits of position, velocity and acceleration hold in every frame, and links keep apart.
 
---robot names a robot that ships, or the YAML file of your own: docs/robots.md shows how to write one. The robots' models
-come from packages of their own; the error of a model that is missing names the command that installs it.
+--robot names a robot that ships, or the YAML file of your own: docs/robots.md shows how to write one. The robots'
+models come from packages of their own; the error of a model that is missing names the command that installs it.
 
   .csv   a row a frame: time, root, each joint by its name
   .npz   fps, root_pos, root_rot (x, y, z, w), dof_pos, dof_vel, dof_acc, joint_names
