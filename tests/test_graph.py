@@ -497,6 +497,12 @@ def test_the_viewer_gets_the_images_that_keypoints_are_found_in():
 
 
 @pytest.mark.parametrize("name", ["webcam", "replay"])
+def test_rep_155_is_told_where_it_is_asked_for(name):
+    assert "hri_node" not in by_name(GRAPHS[name]().resolve(COMPLETE[name]))
+    assert by_name(GRAPHS[name]().resolve(COMPLETE[name] | {"hri": "true"}))["hri_node"].may_end
+
+
+@pytest.mark.parametrize("name", ["webcam", "replay"])
 def test_a_robot_follows_where_it_is_asked_for(name):
     assert "retarget_node" not in by_name(GRAPHS[name]().resolve(COMPLETE[name]))
     given = {

@@ -12,10 +12,10 @@ from hri_msgs.msg import IdsList
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
-from diffmocap.body.rep155 import body_id
 from diffmocap.errors import KeypointError, RobotError
 from diffmocap.nodes.health.diagnostics import ERROR, Diagnostics
 from diffmocap.nodes.hri.hri_settings import PARAMETERS
+from diffmocap.nodes.hri.rep155 import body_id
 from diffmocap.nodes.hri.tracked_body import TrackedBody
 from diffmocap.nodes.messages import keypoints_from_message
 from diffmocap.nodes.node_clock import steady_timer

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2: run `make test`, or source a ROS 2 install")
 pytest.importorskip("hri_msgs", reason="needs hri_msgs: run `make test`, or install ros-<distro>-hri-msgs")
 
-from diffmocap.body.rep155 import joint_names  # noqa: E402
+from diffmocap.nodes.hri.rep155 import joint_names  # noqa: E402
 from tests.robots.standing_person import Person  # noqa: E402
 
 OPTICAL_FROM_WORLD = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
@@ -120,6 +122,17 @@ def test_a_person_is_a_body_of_rep_155(graph) -> None:
     assert transform.header.frame_id == "camera_optical_frame" and transform.child_frame_id == f"body_{body}"
     t = transform.transform.translation
     assert np.allclose((t.x, t.y, t.z), seen.hips, atol=1e-6)
+
+    # What pyhri, the Python library of ROS4HRI, told of this body when it listened to this node.
+    view = json.loads((Path(__file__).parents[1] / "data/pyhri_view.json").read_text())
+    assert view["frame"].replace("<id>", body) == transform.child_frame_id
+    assert view["ns"].replace("<id>", body) == f"/humans/bodies/{body}"
+    assert view["source"] == transform.header.frame_id
+    assert np.allclose(view["skeleton2d"], [(p.x, p.y, p.c) for p in skeleton])
+    assert np.allclose(view["roi"], (roi.xmin, roi.ymin, roi.xmax, roi.ymax, roi.c))
+    q = transform.transform.rotation
+    assert np.allclose(view["translation"], (t.x, t.y, t.z), atol=1e-6)
+    assert abs(np.dot(view["rotation"], (q.x, q.y, q.z, q.w))) == pytest.approx(1.0)
 
     # Another track is another body; a lost one is none.
     seen.show(track_id=2)

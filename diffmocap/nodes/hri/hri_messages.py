@@ -10,8 +10,8 @@ from std_msgs.msg import Header
 
 from diffmocap.types import Keypoints2D
 
-#: For each of Skeleton2D's points the one of BODY_25: nose, neck, right and left arm, right and left leg, then left eye,
-#: right eye, left ear, right ear.
+#: For each of Skeleton2D's points the one of BODY_25: nose, neck, right and left arm, right and left leg, then left
+#: eye, right eye, left ear, right ear.
 FROM_BODY25 = np.array([0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 16, 15, 18, 17])
 
 

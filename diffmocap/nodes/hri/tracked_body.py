@@ -12,8 +12,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header, String
 
-from diffmocap.body.rep155 import SMPL_FROM_LINK, BodyAngles, Proportions, human_urdf, joint_names
 from diffmocap.nodes.hri.hri_messages import region, skeleton2d, transform
+from diffmocap.nodes.hri.rep155 import SMPL_FROM_LINK, BodyAngles, Proportions, human_urdf, joint_names
 from diffmocap.robots.frames import HumanFrame
 from diffmocap.types import Keypoints2D
 

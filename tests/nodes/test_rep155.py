@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from diffmocap.body.rep155 import SMPL_FROM_LINK, BodyAngles, Proportions, body_id, human_urdf, joint_names
 from diffmocap.body.skeleton import JOINT_NAMES
+from diffmocap.nodes.hri.rep155 import SMPL_FROM_LINK, BodyAngles, Proportions, body_id, human_urdf, joint_names
 from tests.robots.standing_person import Person
 
 #: As the standard's model names them, in any order.
