@@ -185,7 +185,9 @@ class RetargetNode(ManagedNode):
 
     def _held(self, held: bool) -> None:
         was = self._machine.engagement.state
-        self._machine.joystick(held, time.monotonic())
+        answer = self._machine.joystick(held, time.monotonic())
+        if answer is not None and not answer.granted:
+            self.get_logger().warning(f"the Joy button engages nothing: {answer.text}")
         if self._machine.engagement.state is not was:
             self._tick()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -79,6 +80,7 @@ class ArmsRobot:
         self.rest[[7, 10]] = 1.4
         self.resets = 0
         self.fails = ""
+        self.gap_of: Callable[[np.ndarray], float] = lambda positions: 1.0
         self._last: np.ndarray | None = None
 
     def reset(self) -> None:
@@ -86,7 +88,7 @@ class ArmsRobot:
         self._last = None
 
     def gap(self, positions: np.ndarray) -> float:
-        return 1.0
+        return self.gap_of(positions)
 
     def angles(self, frame: HumanFrame) -> np.ndarray:
         """[6] wanted of a person's pose."""

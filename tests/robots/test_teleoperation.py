@@ -9,6 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+pytest.importorskip("mujoco", reason="robots need MuJoCo: pip install 'diffmocap[robots]', or run `make test`")
+
 from diffmocap.errors import RobotError
 from diffmocap.output.tracking_state import TrackEvent, TrackingState
 from diffmocap.robots.engagement import Request, State
@@ -341,6 +343,38 @@ def test_from_any_pose_of_the_robot_the_blend_is_within_its_limits(seed) -> None
     session.require_limits()
 
 
+def test_a_g1_is_engaged_from_poses_near_the_persons_within_its_limits() -> None:
+    """The shipped description and the real retargeter, from twenty poses."""
+    pytest.importorskip("mink", reason="robots need mink: pip install 'diffmocap[robots]', or run `make test`")
+    from diffmocap.robots.description import read_description
+    from diffmocap.robots.model import load_model
+    from diffmocap.robots.retargeting import Retargeter
+
+    try:
+        robot = load_model(read_description("g1"))
+    except RobotError as error:  # its model is a package of its own
+        pytest.skip(str(error))
+    g = np.random.default_rng(5)
+    target = Retargeter(robot).follow(PERSON.frame(), POSE_S).positions
+    session = Session()
+    session.robot, session.machine = robot, Teleoperation(robot, Retargeter(robot), QUICK)
+    session.machine.camera_fault = ""
+    engaged = 0
+    for _ in range(20):
+        session.commands, session.times = [], []
+        session.at = np.clip(target + g.uniform(-0.55, 0.55, len(target)), robot.low, robot.high)
+        session.run(0.1 if engaged else STOOD_S)
+        answer = session.ask(Request.ENGAGE)
+        assert answer.granted, answer.text
+        session.run(1.25)
+        engaged += session.state is State.ENGAGED
+        session.ask(Request.RELEASE)
+        session.run(0.1)
+        session.require_limits()
+        assert session.ask(Request.DISENGAGE).granted
+    assert engaged >= 15, "some are poses in which limbs touch, from which the way may be barred"
+
+
 def test_a_blend_of_a_robot_that_is_near_takes_the_time_that_is_asked() -> None:
     session = Session(replace(QUICK, blend_time=1.0))
     session.at = session.at + 0.3
@@ -419,7 +453,7 @@ def test_limbs_that_would_touch_stop_the_robot() -> None:
     session.at = session.at + 0.4
     session.run(session.machine.settings.stand_time + 0.2)
     start = session.at
-    session.robot.gap = lambda positions: float(positions[0] - start[0] + 0.2)
+    session.robot.gap_of = lambda positions: float(positions[0] - start[0] + 0.2)
     session.ask(Request.ENGAGE)
     session.run(6.0)
     assert session.state is State.HOLDING and "limbs would touch" in session.machine.engagement.reason

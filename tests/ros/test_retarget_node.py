@@ -12,6 +12,7 @@ pytest.importorskip("mujoco", reason="robots need MuJoCo: pip install 'diffmocap
 pytest.importorskip("mink", reason="robots need mink: pip install 'diffmocap[robots]', or run `make test`")
 pytest.importorskip("rclpy", reason="needs ROS 2: run `make test`, or source a ROS 2 install")
 
+from diffmocap.errors import RobotError  # noqa: E402
 from diffmocap.robots.description import read_description  # noqa: E402
 from diffmocap.robots.model import load_model  # noqa: E402
 from tests.robots.standing_person import Person  # noqa: E402
@@ -123,9 +124,12 @@ class Stage:
         return when
 
     def engage(self) -> None:
-        self.graph.spin_until(lambda: self._ready(), 30.0, "that nothing speaks against engaging")
-        answer = self.ask("engage")
-        assert answer.success, answer.message
+        """Asks until it is granted: what is said a moment before may be old."""
+        deadline_s, answer = time.monotonic() + 60.0, None
+        while answer is None or not answer.success:
+            assert time.monotonic() < deadline_s, answer
+            self.graph.spin_until(self._ready, 30.0, "that nothing speaks against engaging")
+            answer = self.ask("engage")
         self.until("ENGAGED")
 
     def _ready(self) -> bool:
@@ -153,7 +157,10 @@ class Stage:
 
 @pytest.fixture
 def stage(graph) -> Stage:
-    return Stage(graph)
+    try:
+        return Stage(graph)
+    except RobotError as error:  # the G1's model is a package of its own
+        pytest.skip(str(error))
 
 
 def started(graph, **parameters):
@@ -258,7 +265,7 @@ def test_silence_loss_and_another_track_hold_the_robot(graph, stage) -> None:
 
 
 def test_the_joystick_lets_the_robot_follow_while_its_button_is_held(graph, stage) -> None:
-    started(graph, allow_assumed_fov=True)
+    node = started(graph, allow_assumed_fov=True)
     stage.button = -1
     graph.spin_until(stage._ready, 30.0, "that nothing speaks against engaging")
     stage.button = 4
@@ -275,6 +282,16 @@ def test_the_joystick_lets_the_robot_follow_while_its_button_is_held(graph, stag
     stage.button = 4
     graph.spin_for(0.3)
     stage.until("STOPPED")
+
+    # A node that is ended brakes the robot first.
+    stage.button = -1
+    assert stage.ask("reset").success
+    stage.engage()
+    stage.turns = lambda t: waving(t, 0.6)
+    graph.spin_until(lambda: np.abs(stage.commands[-1][1].velocity).max() > 0.5, 30.0, "that the robot moves")
+    assert node.end() == 0, node.log
+    graph.spin_for(0.3)
+    assert np.abs(stage.commands[-1][1].velocity).max() < 1e-3
     stage.require_limits()
 
 
