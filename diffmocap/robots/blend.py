@@ -54,7 +54,7 @@ class Blend:
         t = self.share(now_s)
         if t >= 1.0:
             return positions, velocities, base_position, base_rotation
-        done = t**3 * (10.0 - 15.0 * t + 6.0 * t * t)
+        done = min(t**3 * (10.0 - 15.0 * t + 6.0 * t * t), 1.0)  # not a rounding more
         rate = 30.0 * t * t * (1.0 - t) ** 2 / self.duration_s
         way, start = positions - self.start.positions, self.start
         place = start.base_position + done * (base_position - start.base_position)

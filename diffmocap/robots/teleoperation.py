@@ -69,7 +69,6 @@ class Teleoperation:
         self._was_up = False
         self._goal: Goal | None = None
         self._stamp_ns = 0
-        self._followed = 0
         self._broken = ""
         self._commanded_s = 0.0
 
@@ -105,7 +104,7 @@ class Teleoperation:
     def forget_person(self) -> None:
         """What was known of the person or of the camera's place is not true any more; whoever is followed is not."""
         self.stand.restart()
-        self._goal, self._followed, self._broken = None, 0, ""
+        self._goal, self._broken = None, ""
         self._retargeter.reset()
 
     def joystick(self, held: bool, now_s: float) -> Answer | None:
@@ -141,7 +140,7 @@ class Teleoperation:
     def conditions(self, now_s: float) -> Conditions:
         """What holds now."""
         person = self.person.fault(now_s) or self._broken
-        if not person and self.engagement.following and (self._goal is None or self._followed != self.person.track_id):
+        if not person and self.engagement.following and self._goal is None:
             person = "another track has begun: this may be another person"
         goal = None if self._goal is None else self._goal.command.positions
         return Conditions(
@@ -207,7 +206,6 @@ class Teleoperation:
             self._pursuit.start(self.joints.positions, self._goal)
             self._commanded_s = now_s
         self._pursuit.begin(self._goal, now_s, self.settings.blend_time)
-        self._followed = self.person.track_id
 
     # --- what is known ------------------------------------------------------------------------------------------------
 
