@@ -52,6 +52,7 @@ SIZES = {
     "examples": Size("scikit-learn", 10, 56),
     "test": Size("what tests need", 29, 138),
     "export": Size("USD, and readers of exported files", 35, 225),
+    "robots": Size("mink and MuJoCo, for robots", 30, 105),
 }
 #: Beside all that: pip's temporary copies, the compiled physics, generated messages.
 MARGIN_MB = 400

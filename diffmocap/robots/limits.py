@@ -141,12 +141,9 @@ class CommandLimits:
         """
         dt_s = min(max(dt_s, SHORTEST_S), LONGEST_S)
         way = self._way(positions, base_position, base_rotation)
-        lower, upper = ends = self.box.ends(self._position, self.velocity, dt_s)
-        out = (way < lower) | (way > upper)
-        if out.any():
-            moving = np.concatenate([base_velocity[: self._base], velocities])
-            gentle = self.box.towards(ends, way, moving, dt_s)
-            lower, upper = np.where(out, gentle[0], lower), np.where(out, gentle[1], upper)
+        ends = self.box.ends(self._position, self.velocity, dt_s)
+        moving = np.concatenate([base_velocity[: self._base], velocities])
+        lower, upper = self.box.towards(ends, way, moving, dt_s)
         return self._step(np.clip(way, lower, upper), dt_s, stamp_ns)
 
     def keep(

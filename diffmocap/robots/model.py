@@ -270,7 +270,8 @@ def _guarded(model: mujoco.MjModel, capsules: np.ndarray, poses: list[np.ndarray
                 gap = mujoco.mj_geomDistance(model, data, int(capsules[i]), int(capsules[j]), 1.0, None)
                 apart[i, j] |= gap > distance
     bodies = model.body_weldid[model.geom_bodyid[capsules]]
-    joined = np.array([[b in _chain(model, a) or a in _chain(model, b) for b in bodies] for a in bodies])
+    joined = np.array([[b in _chain(model, a) or a in _chain(model, b) for b in bodies] for a in bodies], dtype=bool)
+    joined = joined.reshape(apart.shape)  # also where there is none
     return np.array([(capsules[j], capsules[i]) for i, j in np.argwhere(apart & ~joined)], dtype=int).reshape(-1, 2)
 
 

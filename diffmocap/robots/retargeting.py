@@ -244,12 +244,12 @@ class Retargeter:
         position[base:] = self._commanded.data.qpos[self.robot.first :]
         lower, upper = ends = limits.box.ends(position, limits.velocity, dt_s)
         way = self._way(self._commanded.data.qpos, self._wanted)
-        within = ((way >= lower - ROUNDING) & (way <= upper + ROUNDING)).all()
+        gentle = limits.box.towards(ends, way, velocity, dt_s)
+        within = ((way >= gentle[0] - ROUNDING) & (way <= gentle[1] + ROUNDING)).all()
         if within and self._gaps.least(self._wanted.data) >= 0.0:
             self._commanded.update(self._wanted.data.qpos)
             return
         # Each joint by itself would come as near as it can and still stop there; resting feet have them do otherwise.
-        gentle = limits.box.towards(ends, way, velocity, dt_s)
         near = np.clip(way, *gentle)
         lower[:base], upper[:base] = gentle[0][:base], gentle[1][:base]
         self._inside.set_target(self._commanded.integrate(near, 1.0))

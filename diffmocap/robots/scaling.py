@@ -23,6 +23,8 @@ ROBOT_FROM_BODY = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 ANKLE_HEIGHT = 0.045
 #: Legs that are shorter are no legs: a scale by them would lead nowhere [m].
 SHORTEST_LEG = 0.2
+#: Gaps between capsules that are no wider are looked at [m].
+FAR = 0.5
 
 
 def _both(joint: str) -> list[int]:
@@ -71,6 +73,7 @@ class Scaling:
         hip_offset: [2, 3] from the pelvis link to the hips, in its axes.
         sole_offset: [2, 3] from the ankle to the sole, in the sole's axes.
         ankle_height: of the robot's ankles when its soles stand on the floor [m].
+        least_apart: of parallel legs that do not touch, from sole to sole [m].
     """
 
     def __init__(self, robot: RobotModel) -> None:
@@ -98,6 +101,8 @@ class Scaling:
             soles = np.array([data.site_xmat[robot.sites[f"{side}_sole"]].reshape(3, 3) for side in SIDES])
             self.sole_offset = np.einsum("sji,sj->si", soles, at("sole") - at("ankle"))
             self.ankle_height = float((at("ankle") - at("sole"))[:, 2].mean())
+            across = float((at("sole")[0] - at("sole")[1])[1])
+            self.least_apart = max(across - _room_between_legs(robot, data), 0.0)
         self._chest = self.turned.index("chest")
 
     def targets(self, frame: HumanFrame) -> Targets:
@@ -120,6 +125,16 @@ class Scaling:
         height = self.ankle_height + scale * (p[HIP, 2].mean() - ANKLE_HEIGHT * frame.height)
         hips, ankles = scale * p[HIP, :2].mean(0), scale * p[ANKLE, :2]
         return Targets(elbow, wrist, knee, knee + self._shank * _unit(shank), height, hips, ankles, rotations)
+
+
+def _room_between_legs(robot: RobotModel, data: mujoco.MjData) -> float:
+    """By how much the legs may come together from a pose in which they hang side by side [m]."""
+    gaps = [
+        mujoco.mj_geomDistance(robot.model, data, int(a), int(b), FAR, None)
+        for a, b in robot.pairs
+        if {robot.model.geom(int(x)).name.removeprefix("capsule_").split("_")[0] for x in (a, b)} == set(SIDES)
+    ]
+    return max(min(gaps, default=FAR) - 2.0 * robot.description.collision_distance, 0.0)
 
 
 def _length(vectors: np.ndarray) -> np.ndarray:

@@ -90,7 +90,7 @@ class Stance:
             dt_s: since the last pose.
         """
         self._move_hips(targets, dt_s)
-        self._wanted = np.array([self._led_by_leg(targets, side) for side in range(2)])
+        self._wanted = self._side_by_side(targets)
         turned = [self._yaw_of_theirs(targets, side) for side in range(2)]
         off = np.array([self._moved(targets, side, turned[side]) for side in range(2)])
         for side, foot in enumerate(self.feet):
@@ -166,6 +166,19 @@ class Stance:
         sole[2] = max(sole[2], 0.0)
         return sole
 
+    def _side_by_side(self, targets: Targets) -> np.ndarray:
+        """Where the person's legs would have the soles [2, 3] m, but no nearer to each other than the robot's may be:
+        a person's feet may touch."""
+        soles = np.array([self._led_by_leg(targets, side) for side in range(2)])
+        row = self._pelvis
+        yaw = yaw_of(targets.rotations[row], self._scaling.at_rest[row])
+        across = np.array([-math.sin(yaw), math.cos(yaw)])
+        missing = self._scaling.least_apart - float((soles[0, :2] - soles[1, :2]) @ across)
+        if missing > 0.0:
+            soles[0, :2] += 0.5 * missing * across
+            soles[1, :2] -= 0.5 * missing * across
+        return soles
+
     def _move_hips(self, targets: Targets, dt_s: float) -> None:
         before = self._before
         if before is None:
@@ -176,7 +189,8 @@ class Stance:
             step = step - (targets.ankles[resting] - before.ankles[resting]).mean(0)
         self.hips = self.hips + step
         if resting:
-            missing = np.mean([self.feet[s].place[:2] - self._led_by_leg(targets, s)[:2] for s in resting], axis=0)
+            wanted = self._side_by_side(targets)
+            missing = np.mean([self.feet[s].place[:2] - wanted[s, :2] for s in resting], axis=0)
             self.hips = self.hips + min(dt_s / CENTRE_S, 1.0) * missing
 
 

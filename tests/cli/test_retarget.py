@@ -1,0 +1,65 @@
+"""``diffmocap retarget`` on the bundled clip."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diffmocap.body.model import BodyModel
+from diffmocap.cli.main import main
+from diffmocap.motion.motion_npz import read_motion, write_motion
+from diffmocap.resources import share_path
+
+ROBOT = Path(__file__).parent.parent / "robots" / "small.yaml"
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of the bundled clip's true motion."""
+    from dataclasses import replace
+
+    body = BodyModel.load(None)
+    motion = read_motion(share_path("media", "demo.npz"), body)
+    short = replace(motion, rotations=motion.rotations[:60], pelvis=motion.pelvis[:60], keypoints=None)
+    path = tmp_path_factory.mktemp("walk") / "walk.npz"
+    write_motion(path, short, body)
+    return path
+
+
+def test_a_table_and_arrays_of_the_same_motion(walk: Path, tmp_path: Path, capsys) -> None:
+    pytest.importorskip("mink")
+    table, arrays = tmp_path / "walk.csv", tmp_path / "made" / "walk.npz"
+    assert main(["retarget", str(walk), "--robot", str(ROBOT), "--out", str(table)]) == 0
+    assert "limits broken: 0 of 60 commands" in capsys.readouterr().out
+    assert main(["retarget", str(walk), "--robot", str(ROBOT), "--out", str(arrays), "--fps", "30", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said["frames"] == 60 and said["limits_broken"] == 0 and said["robot"] == "Small"
+    with np.load(arrays) as data:  # no pickle is needed
+        assert data["dof_pos"].shape == (60, 21) and float(data["fps"]) == 30.0
+        names, positions, root = data["joint_names"].tolist(), data["dof_pos"], data["root_pos"]
+        np.testing.assert_allclose(np.linalg.norm(data["root_rot"], axis=1), 1.0, atol=1e-9)
+    with open(table, newline="") as f:
+        rows = list(csv.reader(f))
+    assert rows[0][8:] == names and rows[0][:4] == ["time", "root_x", "root_y", "root_z"]
+    values = np.array(rows[1:], dtype=float)
+    np.testing.assert_allclose(values[:, 8:], positions, atol=1e-6)
+    np.testing.assert_allclose(values[:, 1:4], root, atol=1e-6)
+    assert values[-1, 0] == pytest.approx(59 / 30, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--robot", "nobody"], "name one of g1"),
+        (["--robot", str(ROBOT), "--out", "x.bvh"], "expected .csv or .npz"),
+        (["--robot", str(ROBOT), "--fps", "0"], "must lie in"),
+    ],
+)
+def test_what_is_wrong_is_said(walk: Path, options: list[str], said: str, capsys) -> None:
+    pytest.importorskip("mink")
+    assert main(["retarget", str(walk), *options]) == 1
+    assert said in capsys.readouterr().err
