@@ -17,7 +17,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from diffmocap.errors import RobotError, SettingsError
 from diffmocap.nodes.arrivals import Arrivals
-from diffmocap.nodes.health.diagnostics import ERROR, WARN, Diagnostics
+from diffmocap.nodes.health.diagnostics import ERROR, OK, Diagnostics
 from diffmocap.nodes.health.input_watch import InputWatch, PlainSubscription, Words
 from diffmocap.nodes.health.output_watch import OutputWatch
 from diffmocap.nodes.node_clock import steady_timer
@@ -236,7 +236,7 @@ class RetargetNode(ManagedNode):
     def _tell_camera(self) -> None:
         if not self._reader.placed:
             text = f"the camera is taken to be level: no static transform leads from {self._reader.map_frame} to it"
-            self._diagnostics.problem("camera", text, WARN)
+            self._diagnostics.problem("camera", text, OK)  # the stand finds how it is tilted
         self._diagnostics.set("camera", self._camera.fault or "calibrated")
 
     def _busy(self) -> tuple[str, str]:
