@@ -11,7 +11,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from diffmocap.robots.model import RobotModel
+from diffmocap.robots.model import RobotModel, joints_between
 
 #: Steps a frame, and from another start.
 STEPS, STEPS_ANEW = 2, 5
@@ -37,15 +37,9 @@ class Arm:
         model = robot.model
         self._model, self._data = model, mujoco.MjData(model)
         self._sites = [robot.sites[f"{side}_{key}"] for key in ("shoulder", "elbow", "wrist")]
-        chest = model.site_bodyid[robot.sites["chest"]]
-        body, joints = model.site_bodyid[self._sites[2]], []
-        while body not in (0, chest):
-            first = model.body_jntadr[body]
-            joints += range(first, first + model.body_jntnum[body])
-            body = model.body_parentid[body]
-        free = int(robot.description.floating)
-        self.joints = np.array(sorted(joints), dtype=int) - free
-        self.at, self._dofs = robot.first + self.joints, robot.first_dof + self.joints
+        self._dofs = joints_between(robot, self._sites[2], model.site_bodyid[robot.sites["chest"]])
+        self.joints = self._dofs - robot.first_dof
+        self.at = robot.first + self.joints
         self._low, self._high = robot.low[self.joints], robot.high[self.joints]
         self._rest = robot.rest[self.at]
         self._starts = [robot.rest[self.at], robot.t_pose[self.at], 0.5 * (self._low + self._high)]

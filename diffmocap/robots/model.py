@@ -98,6 +98,17 @@ def load_model(description: RobotDescription, drawn: bool = False) -> RobotModel
     return _assembled(description, model, of_urdf)
 
 
+def joints_between(robot: RobotModel, site: int, ancestor: int) -> np.ndarray:
+    """Velocities [J] of the model that move a site against a link above it."""
+    model = robot.model
+    body, dofs = model.site_bodyid[site], []
+    while body not in (0, ancestor):
+        first = model.body_dofadr[body]
+        dofs += range(first, first + model.body_dofnum[body])
+        body = model.body_parentid[body]
+    return np.array(sorted(dofs), dtype=int)
+
+
 def _points(description: RobotDescription) -> dict[str, Point]:
     points = {"pelvis": description.pelvis, "chest": description.chest, "head": description.head}
     made = {name: Point(link) for name, link in points.items() if link is not None}

@@ -21,7 +21,7 @@ from diffmocap.robots.arms import Arm
 from diffmocap.robots.collision import Gaps
 from diffmocap.robots.frames import SIDES, HumanFrame, RobotCommand
 from diffmocap.robots.limits import LONGEST_S, SHORTEST_S, CommandLimits
-from diffmocap.robots.model import RobotModel
+from diffmocap.robots.model import RobotModel, joints_between
 from diffmocap.robots.scaling import Scaling, Targets
 from diffmocap.robots.stance import Stance, heading, yaw_of
 from diffmocap.robots.tasks import SiteTask
@@ -31,6 +31,8 @@ STEPS, FIRST_STEPS = 2, 60
 #: Where the pose that is asked for is out of reach: cost of each joint's own way, and the share of all costs but those
 #: of resting feet that is left beside it.
 INSIDE, OTHERS = 1.0, 0.3
+#: The same of the legs' joints: they carry the hips, and must move together.
+INSIDE_LEGS = 0.03
 #: An arm of the wanted pose that is farther from what the person's arm asks for goes there at once [rad].
 LEAP = 0.6
 #: Longest step of a joint [rad], so that a step is where its linear model holds.
@@ -77,6 +79,8 @@ class Retargeter:
                 task.helped_by[[self._elbow.start + side, self._wrist.start + side]] = own
         self._drawn_to = robot.rest.copy()
         every = np.full(robot.model.nv, INSIDE)
+        for sole in self._soles:
+            every[joints_between(robot, sole, robot.model.site_bodyid[robot.sites["pelvis"]])] = INSIDE_LEGS
         self._inside = mink.PostureTask(robot.model, every)
         self._tasks = [self._task, self._posture]
         self._gaps, self._gaps_moving = (Gaps(robot, near) for near in (NEAR, NEAR_MOVING))
@@ -272,6 +276,9 @@ class Retargeter:
                 if foot.rests:
                     within.place_costs[self._foot.start + side] = task.place_costs[self._foot.start + side]
                     within.rotation_costs[self._sole_rows[side]] = task.rotation_costs[self._sole_rows[side]]
+            within.place_costs[self._hips] = task.place_costs[self._hips]
+            pelvis = self._scaling.turned.index("pelvis")
+            within.rotation_costs[pelvis] = task.rotation_costs[pelvis]
         # Arms have their joints' own ways alone: in space they might go another.
         within.place_costs[self._elbow.start : self._wrist.stop] = 0.0
         return [within, self._inside]

@@ -84,6 +84,7 @@ def test_what_the_camera_errs_does_not_move_a_standing_robot(small, body) -> Non
     start, end = places(small, commands[19]), [places(small, command) for command in commands[19:]]
     for sole in ("left_sole", "right_sole"):
         assert max(np.linalg.norm(at[sole] - start[sole]) for at in end) < 0.005
+    assert max(np.linalg.norm(at["pelvis"] - start["pelvis"]) for at in end) < 0.01, "nor does it lean"
     assert figures["sole_slip_cm_s"] < 0.5
 
 
