@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from diffmocap_msgs.msg import BodyPose
 from diffmocap_msgs.msg import Keypoints2D as Keypoints2DMsg
-from hri_msgs.msg import IdsList
-from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from diffmocap.errors import KeypointError, RobotError
 from diffmocap.nodes.health.diagnostics import ERROR, Diagnostics
+from diffmocap.nodes.hri.hri_messages import IdsList, ids_list
 from diffmocap.nodes.hri.hri_settings import PARAMETERS
 from diffmocap.nodes.hri.rep155 import body_id
 from diffmocap.nodes.hri.tracked_body import TrackedBody
@@ -106,7 +105,7 @@ class HriNode(PlainNode):
         self._told_s = time.monotonic()
         ids = [] if self._body is None else [self._body.id]
         self._diagnostics.set("body", ids[0] if ids else "none")
-        self._tracked.publish(IdsList(header=Header(stamp=self.get_clock().now().to_msg()), ids=ids))
+        self._tracked.publish(ids_list(ids, self.get_clock().now().to_msg()))
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -19,8 +19,8 @@ from tests.robots.standing_person import Person  # noqa: E402
 
 #: A short stand, so that the tests are; and patience with a busy computer.
 QUICK = {
-    "stand_time": 0.5, "robot_timeout": 5.0, "joy_timeout": 5.0, "max_gap": 5.0, "max_stall": 5.0, "max_age": 0.0,
-    "following_error": 6.3,
+    "stand_time": 0.5, "blend_time": 0.4, "robot_timeout": 5.0, "joy_timeout": 5.0, "max_gap": 5.0, "max_stall": 5.0,
+    "max_age": 0.0, "following_error": 6.3,
 }  # fmt: skip
 OPTICAL_FROM_WORLD = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
 

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
-from hri_msgs.msg import NormalizedPointOfInterest2D, NormalizedRegionOfInterest2D, Skeleton2D
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
 from diffmocap.types import Keypoints2D
 
+try:
+    from hri_msgs.msg import IdsList, NormalizedPointOfInterest2D, NormalizedRegionOfInterest2D, Skeleton2D
+except ImportError as error:
+    raise ImportError(
+        "hri_node needs hri_msgs: apt install ros-$ROS_DISTRO-hri-msgs, or `make setup` where there is no ROS 2"
+    ) from error
+
 #: For each of Skeleton2D's points the one of BODY_25: nose, neck, right and left arm, right and left leg, then left
 #: eye, right eye, left ear, right ear.
 FROM_BODY25 = np.array([0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 16, 15, 18, 17])
+
+
+def ids_list(ids: list[str], stamp: Time) -> IdsList:
+    """The bodies that are tracked."""
+    return IdsList(header=Header(stamp=stamp), ids=ids)
 
 
 def skeleton2d(keypoints: Keypoints2D, header: Header) -> Skeleton2D:
