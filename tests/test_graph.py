@@ -511,7 +511,8 @@ def test_a_robot_follows_where_it_is_asked_for(name):
     }  # fmt: skip
     node = by_name(GRAPHS[name]().resolve(COMPLETE[name] | given))["retarget_node"]
     assert node.lifecycle and node.reads_params_file
-    assert node.parameters["robot"] == "g1" and node.parameters["map_frame"] == "alice/map"
+    assert node.parameters["robot"] == "g1"
+    assert (node.parameters["map_frame"], node.parameters["stage_frame"]) == ("alice/map", "alice/stage")
     assert dict(node.remappings) == {
         "/joint_states": "/g1/joint_states", "camera_info": "/cam/info",
         "robot/joint_trajectory": "/joint_trajectory_controller/joint_trajectory",

@@ -353,7 +353,12 @@ def _pipeline_nodes() -> tuple[NodeProcess, ...]:
             "retarget_node",
             lifecycle=True,
             reads_params_file=True,
-            parameters={"robot": Given("retarget"), "map_frame": _frame(MAP_FRAME, or_none=True), **SIM_TIME},
+            parameters={
+                "robot": Given("retarget"),
+                "map_frame": _frame(MAP_FRAME, or_none=True),
+                "stage_frame": _frame("stage", or_none=True),
+                **SIM_TIME,
+            },
             remappings=(
                 ("/joint_states", Given("retarget_joint_states")),
                 ("robot/joint_command", Given("retarget_joint_command")),

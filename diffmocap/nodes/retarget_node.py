@@ -27,6 +27,7 @@ from diffmocap.nodes.retarget.engagement_report import EngagementReport
 from diffmocap.nodes.retarget.joystick import Joystick
 from diffmocap.nodes.retarget.person_reading import PersonReader
 from diffmocap.nodes.retarget.retarget_settings import PARAMETERS, engagement_settings
+from diffmocap.nodes.retarget.stage_frame import StageFrame
 from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.nodes.static_frames import STATIC_FRAMES
 from diffmocap.robots.engagement import Answer, Request
@@ -82,6 +83,7 @@ class RetargetNode(ManagedNode):
         self._diagnostics = d = Diagnostics(self, hardware_id=self._robot.description.name)
         for counter in ("poses", "bad_poses", "commands"):
             d.count(counter, 0)
+        self._stage = StageFrame(self, p["stage_frame"])
         self._report = EngagementReport(self, d, self._state, self._robot.description.name)
         self._services_ = [
             self.create_service(Trigger, f"~/{request.value}", partial(self._asked, request)) for request in Request
@@ -134,6 +136,7 @@ class RetargetNode(ManagedNode):
             for publisher in self._publishers_:
                 self.destroy_lifecycle_publisher(publisher)
             self.destroy_publisher(self._state)
+            self._stage.close()
         self._machine = None
 
     def _let_go(self) -> None:
@@ -174,6 +177,8 @@ class RetargetNode(ManagedNode):
             d.count("poses")
             d.latency("retarget", 1e3 * (time.monotonic() - now_s))
             self._newest_ns = arrival.stamp_ns
+            stand, placement = machine.stand.stand, self._reader.placement
+            self._stage.tell(stand, placement, message.header.frame_id, message.header.stamp)
         self._tell_camera()
         self._report.tell(machine, time.monotonic())
 
@@ -224,7 +229,7 @@ class RetargetNode(ManagedNode):
                 joint_trajectory(command, 1.0 / self.parameters["rate"], robot.acceleration, robot.low, robot.high)
             )
         if robot.description.floating and self._base.get_subscription_count():
-            self._base.publish(base_pose(command, stamp))
+            self._base.publish(base_pose(command, stamp, self.parameters["stage_frame"]))
         d = self._diagnostics
         d.tick("command")
         d.count("commands")

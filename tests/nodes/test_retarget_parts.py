@@ -140,7 +140,7 @@ def test_a_trajectory_ends_at_rest() -> None:
     assert times == pytest.approx([0.01, 0.21]) and moving.points[-1].positions[0] == pytest.approx(0.7)
     resting = joint_trajectory(command(1e-7), 0.01, *limits)
     assert len(resting.points) == 1 and not any(resting.points[0].velocities)
-    pose = base_pose(command(0.0), Time(sec=3))
+    pose = base_pose(command(0.0), Time(sec=3), "stage")
     assert pose.header.frame_id == "stage" and pose.pose.orientation.w == 1.0
 
 

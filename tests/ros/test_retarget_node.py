@@ -172,8 +172,13 @@ def started(graph, **parameters):
 def test_a_robot_follows_holds_and_stops(graph, stage) -> None:
     """One session as a user would have it."""
     from diffmocap_msgs.msg import Engagement
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from scipy.spatial.transform import Rotation
+    from tf2_msgs.msg import TFMessage
 
     diagnostics = graph.diagnostics()
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    frames = graph.collect(TFMessage, "/tf_static", latched)
     node = started(graph)
     graph.spin_until(lambda: stage.said and "field of view is assumed" in stage.said[-1][1].refusal, 30.0, "the word")
     refused = stage.ask("engage")
@@ -181,6 +186,15 @@ def test_a_robot_follows_holds_and_stops(graph, stage) -> None:
     stage.engage()
     first = stage.commands[0][1]
     assert np.allclose(first.position, stage.robot.rest[stage.robot.first :], atol=0.02), "it begins where it is"
+
+    # Where the person stood, three metres before the camera and one below it, looking at it.
+    graph.spin_until(lambda: frames, 30.0, "the stage's frame")
+    (told,) = frames[-1].transforms
+    assert (told.header.frame_id, told.child_frame_id) == ("camera_optical_frame", "stage")
+    t, q = told.transform.translation, told.transform.rotation
+    assert np.allclose((t.x, t.y, t.z), (0.0, 1.0, 3.0), atol=0.02)
+    axes = Rotation.from_quat((q.x, q.y, q.z, q.w)).as_matrix()
+    assert np.allclose(axes, [[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]], atol=0.02)
 
     stage.turns = lambda t: waving(t, 0.6)
     graph.spin_for(1.5)

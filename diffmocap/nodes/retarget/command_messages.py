@@ -17,8 +17,6 @@ from diffmocap.nodes.messages import stamp_from_ns
 from diffmocap.robots.braking import braking_points
 from diffmocap.robots.frames import RobotCommand
 
-#: The frame of the base: where the person stood for the calibration, x forward as they looked, z up from the floor.
-STAGE_FRAME = "stage"
 #: A clock that differs by so much from what it said was set [ns], where it does so often in a row.
 _ELSEWHERE_NS, _SURELY = 100_000_000, 3
 
@@ -80,12 +78,12 @@ def joint_trajectory(
     )  # fmt: skip
 
 
-def base_pose(command: RobotCommand, stamp: Time) -> PoseStamped:
+def base_pose(command: RobotCommand, stamp: Time, stage_frame: str) -> PoseStamped:
     """Where the robot's root link is to be, on the stage."""
     x, y, z = command.base_position.tolist()
     a, b, c, w = command.base_rotation.tolist()
     pose = Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=a, y=b, z=c, w=w))
-    return PoseStamped(header=Header(stamp=stamp, frame_id=STAGE_FRAME), pose=pose)
+    return PoseStamped(header=Header(stamp=stamp, frame_id=stage_frame), pose=pose)
 
 
 def _duration(seconds: float) -> Duration:

@@ -32,6 +32,11 @@ class PersonReader:
         self._known: tuple[int, str, str] | None = None
         self._T: np.ndarray | None = None
 
+    @property
+    def placement(self) -> np.ndarray:
+        """``T_upright_frame`` [4, 4] of the poses' frame, as the last pose was read."""
+        return np.eye(4) if self._T is None else self._T
+
     def sighting(self, message: BodyPose, age_s: float | None) -> Sighting:
         """What a message says; ``age_s``: see :class:`Sighting`.
 

@@ -27,6 +27,11 @@ PARAMETERS = (
         "map_frame", MAP_FRAME,
         "Upright frame of static transforms that the camera is placed in; without it the camera is taken to be level.",
     ),
+    own(
+        "stage_frame", "stage",
+        "Frame that begins where the person stood, x forward as they looked, z up from the floor; that of the robot's "
+        "base.", live=False,
+    ),
 )  # fmt: skip
 
 
