@@ -193,9 +193,13 @@ class Teleoperation:
         if self.engagement.state is State.BLENDING and now_s > self._pursuit.blend.end_s + _LATE_S:
             self.engagement.hold("the robot does not reach the person's pose: its limbs would touch on the way")
         before, pursuit = self._pursuit.command, self._pursuit
+        command = None
         if self.engagement.following:
-            command = pursuit.follow(self._goal, now_s, dt_s, self._stamp_ns)
-        else:
+            try:
+                command = pursuit.follow(self._goal, now_s, dt_s, self._stamp_ns)
+            except Exception as error:  # whatever it is, the robot brakes
+                self.engagement.hold(f"no command can be made: {error}")
+        if command is None:
             command = pursuit.rest(dt_s, self._stamp_ns)
         self.joints.commanded(before.positions, now_s)
         return command

@@ -466,6 +466,22 @@ def test_a_robot_that_tells_nothing_is_assumed_to_rest_and_to_follow() -> None:
         session.machine.settings = QUICK
 
 
+def test_a_robot_brakes_where_no_command_can_be_made() -> None:
+    session = Session().engaged()
+    session.pose = lambda t: session.seen(waving(t))
+    session.run(1.0)
+
+    def broken(positions: np.ndarray) -> float:
+        raise FloatingPointError("no distance")
+
+    session.robot.gap_of = broken
+    session.run(0.5)
+    assert session.state is State.HOLDING and "no distance" in session.machine.engagement.reason
+    assert session.speed() < 1e-3
+    session.require_limits()
+    assert session.ask(Request.STOP).granted
+
+
 def test_limbs_that_would_touch_stop_the_robot() -> None:
     """The retargeter knows of collisions; the way of a blend is not one of its poses."""
     session = Session()
