@@ -339,6 +339,24 @@ def test_what_is_no_pose_leads_nowhere(graph, stage) -> None:
     stage.require_limits()
 
 
+def test_the_command_line_asks_and_is_answered(graph, ros_env, capsys) -> None:
+    """`diffmocap robot`, in this process: the node answers from its own."""
+    from diffmocap.cli.main import main
+
+    started(graph)
+    assert main(["robot", "stop", "--namespace", "/"]) == 0
+    assert "stopped" in capsys.readouterr().out
+    assert main(["robot", "engage", "--namespace", "/"]) == 1
+    assert "engage is refused: the software stop is on" in capsys.readouterr().err
+
+    from diffmocap.nodes.retarget.asking import Asking
+
+    lines: list[str] = []
+    with Asking("/") as asking:
+        asking.watch(lines.append, lambda: bool(lines))
+    assert lines[0].startswith("STOPPED: the software stop is on")
+
+
 def test_a_robot_that_is_not_there_is_told(graph) -> None:
     node = graph.start("retarget_node", {"robot": "r2d2"})
     assert not graph.transition("retarget_node", "configure")
