@@ -83,7 +83,7 @@ class Robot:
     @property
     def state(self) -> str:
         """Of the engagement, by its name."""
-        from diffmocap.robots.engagement import State
+        from diffmocap.robots.live.engagement import State
 
         return State(self.said[-1][1].state).name if self.said else ""
 

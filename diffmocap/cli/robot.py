@@ -22,7 +22,7 @@ from diffmocap.cli.options.pose_options import add_graph_arguments
 from diffmocap.graph.description import NAMESPACE
 
 SUMMARY = "tell a robot that follows to engage, release or stop"
-#: Those of :class:`diffmocap.robots.engagement.Request`, and looking.
+#: Those of :class:`diffmocap.robots.live.engagement.Request`, and looking.
 ACTIONS = ("watch", "engage", "release", "disengage", "stop", "reset")
 
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     prepare_process()
 
     from diffmocap.nodes.retarget.asking import Asking
-    from diffmocap.robots.engagement import Request
+    from diffmocap.robots.live.engagement import Request
 
     with Asking(args.namespace) as asking:
         if args.action == "watch":

@@ -30,7 +30,7 @@ from diffmocap.nodes.retarget.retarget_settings import PARAMETERS, engagement_se
 from diffmocap.nodes.retarget.stage_frame import StageFrame
 from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.nodes.static_frames import STATIC_FRAMES
-from diffmocap.robots.engagement import Answer, Request
+from diffmocap.robots.live.engagement import Answer, Request
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: Of poses only the newest is followed.
@@ -252,9 +252,9 @@ def _loaded(robot: str, settings: Any) -> tuple[Any, Any]:
     """A robot's model and its teleoperation; what they need is imported here, so that its lack is told as an error."""
     try:
         from diffmocap.robots.description import read_description
+        from diffmocap.robots.live.teleoperation import Teleoperation
         from diffmocap.robots.model import load_model
         from diffmocap.robots.retargeting import Retargeter
-        from diffmocap.robots.teleoperation import Teleoperation
     except ImportError as error:
         raise RobotError(f"retargeting needs {error.name}: pip install 'diffmocap[robots]'") from error
     model = load_model(read_description(robot))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicHermiteSpline
 
-from diffmocap.robots.braking import braking_points
+from diffmocap.robots.live.braking import braking_points
 
 
 def drawn(seed: int) -> tuple[np.ndarray, ...]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from diffmocap.robots.engagement import FOLLOWING, Answer, Conditions, Engagement, Request, State
+from diffmocap.robots.live.engagement import FOLLOWING, Answer, Conditions, Engagement, Request, State
 
 CONDITIONS = [
     Conditions(*("wrong" * w for w in wrong), *facts)

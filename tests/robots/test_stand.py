@@ -9,8 +9,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from diffmocap.body.skeleton import JOINT_NAMES
-from diffmocap.robots.engagement_settings import EngagementSettings
-from diffmocap.robots.stand import StandWatch, stand_of
+from diffmocap.robots.live.engagement_settings import EngagementSettings
+from diffmocap.robots.live.stand import StandWatch, stand_of
 from tests.robots.standing_person import Person, moved
 
 SETTINGS = EngagementSettings()

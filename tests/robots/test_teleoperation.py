@@ -13,10 +13,10 @@ pytest.importorskip("mujoco", reason="robots need MuJoCo: pip install 'diffmocap
 
 from diffmocap.errors import RobotError
 from diffmocap.output.tracking_state import TrackEvent, TrackingState
-from diffmocap.robots.engagement import Request, State
-from diffmocap.robots.engagement_settings import ASSUMED, EngagementSettings
-from diffmocap.robots.person_watch import Sighting
-from diffmocap.robots.teleoperation import Teleoperation
+from diffmocap.robots.live.engagement import Request, State
+from diffmocap.robots.live.engagement_settings import ASSUMED, EngagementSettings
+from diffmocap.robots.live.person_watch import Sighting
+from diffmocap.robots.live.teleoperation import Teleoperation
 from tests.robots.standing_person import ArmsRobot, Person
 
 TICK_S, POSE_S = 0.01, 1 / 30

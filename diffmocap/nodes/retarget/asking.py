@@ -15,7 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
 from diffmocap.errors import GraphError
-from diffmocap.robots.engagement import Request, State
+from diffmocap.robots.live.engagement import Request, State
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: Nodes find each other within this time [s].

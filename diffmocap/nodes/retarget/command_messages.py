@@ -14,8 +14,8 @@ from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from diffmocap.nodes.messages import stamp_from_ns
-from diffmocap.robots.braking import braking_points
 from diffmocap.robots.frames import RobotCommand
+from diffmocap.robots.live.braking import braking_points
 
 #: A clock that differs by so much from what it said was set [ns], where it does so often in a row.
 _ELSEWHERE_NS, _SURELY = 100_000_000, 3

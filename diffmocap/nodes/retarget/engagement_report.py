@@ -11,10 +11,10 @@ from rclpy.publisher import Publisher
 from std_msgs.msg import Header
 
 from diffmocap.nodes.health.diagnostics import OK, WARN, Diagnostics
-from diffmocap.robots.engagement import State
+from diffmocap.robots.live.engagement import State
 
 if TYPE_CHECKING:
-    from diffmocap.robots.teleoperation import Teleoperation
+    from diffmocap.robots.live.teleoperation import Teleoperation
 
 #: How often what lasts is said again [s].
 REPEAT_S = 0.1

@@ -10,7 +10,7 @@ from diffmocap.nodes.person_frames import person_frame
 from diffmocap.nodes.static_frames import StaticFrames
 from diffmocap.output.tracking_state import TrackEvent, TrackingState
 from diffmocap.robots.frames import HumanFrame
-from diffmocap.robots.person_watch import Sighting
+from diffmocap.robots.live.person_watch import Sighting
 
 #: A level camera that looks along x, in an upright frame: columns are the optical axes.
 LEVEL_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])

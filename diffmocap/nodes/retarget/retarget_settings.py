@@ -6,7 +6,7 @@ from typing import Any
 
 from diffmocap.graph.frames import MAP_FRAME
 from diffmocap.nodes.parameters import from_settings, own
-from diffmocap.robots.engagement_settings import EngagementSettings
+from diffmocap.robots.live.engagement_settings import EngagementSettings
 from diffmocap.settings import settings_of, with_values
 
 _DEFAULTS = EngagementSettings()

@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from diffmocap.nodes.static_frames import STATIC_FRAMES
-from diffmocap.robots.stand import Stand
+from diffmocap.robots.live.stand import Stand
 
 
 class StageFrame:

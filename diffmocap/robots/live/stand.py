@@ -17,8 +17,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from diffmocap.body.skeleton import JOINT_NAMES, PARENTS
-from diffmocap.robots.engagement_settings import EngagementSettings
 from diffmocap.robots.frames import HumanFrame
+from diffmocap.robots.live.engagement_settings import EngagementSettings
 
 _JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
 _PELVIS, _NECK = _JOINT["pelvis"], _JOINT["neck"]

@@ -17,15 +17,15 @@ import numpy as np
 
 from diffmocap.errors import RobotError
 from diffmocap.output.tracking_state import TrackingState
-from diffmocap.robots.engagement import Answer, Conditions, Engagement, Request, State
-from diffmocap.robots.engagement_settings import EngagementSettings
 from diffmocap.robots.frames import HumanFrame, RobotCommand
 from diffmocap.robots.limits import SHORTEST_S
+from diffmocap.robots.live.engagement import Answer, Conditions, Engagement, Request, State
+from diffmocap.robots.live.engagement_settings import EngagementSettings
+from diffmocap.robots.live.person_watch import PersonWatch, Sighting
+from diffmocap.robots.live.pursuit import Goal, Pursuit
+from diffmocap.robots.live.robot_watch import RobotWatch
+from diffmocap.robots.live.stand import StandWatch
 from diffmocap.robots.model import RobotModel
-from diffmocap.robots.person_watch import PersonWatch, Sighting
-from diffmocap.robots.pursuit import Goal, Pursuit
-from diffmocap.robots.robot_watch import RobotWatch
-from diffmocap.robots.stand import StandWatch
 
 #: Time between two poses that is reckoned with where their stamps say none [s].
 _USUAL_S = 1.0 / 30.0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from diffmocap.robots.engagement_settings import MEASURED, EngagementSettings
+from diffmocap.robots.live.engagement_settings import MEASURED, EngagementSettings
 
 #: So long a robot may be off its command before it counts: a controller that catches up [s].
 _PATIENCE_S = 0.2

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from diffmocap.robots.blend import Blend, blend_time_s
 from diffmocap.robots.frames import RobotCommand
 from diffmocap.robots.limits import CommandLimits
+from diffmocap.robots.live.blend import Blend, blend_time_s
 from diffmocap.robots.model import RobotModel
 
 #: Rate with which deviations of a pose from where its motion led are met [1/s]: half of one is met in an image's time.

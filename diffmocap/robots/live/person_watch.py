@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from diffmocap.output.tracking_state import TrackEvent, TrackingState
-from diffmocap.robots.engagement_settings import EngagementSettings
 from diffmocap.robots.frames import HumanFrame
+from diffmocap.robots.live.engagement_settings import EngagementSettings
 
 _WITH_POSE = (TrackingState.TRACKED, TrackingState.PREDICTED)
 _WITHOUT = {
