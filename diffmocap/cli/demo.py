@@ -8,6 +8,9 @@ joint states describe.
 
 The video is played as fast as the graph keeps up and every frame is processed; --realtime plays it at its own rate.
 
+With --robot a robot in MuJoCo follows the motion in the video instead, by position and driven by torques:
+docs/robots.md.
+
 Figures of --json: fps (joint states a second from the first to the last), latency_p50_ms and latency_p99_ms (from the
 image to the receipt of its joint state), frames, poses, dropped (frames after the first pose that got no joint state:
 no_person, where too few keypoints were visible, plus lost, where the graph did not keep up), refined_frames,
@@ -62,12 +65,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("out"), metavar="DIR", help="folder for video, picture and logs (default: out)"
     )
     parser.add_argument("--no-video", action="store_true", help="do not draw the video and the picture")
+    parser.add_argument(
+        "--robot", metavar="ROBOT",
+        help="instead, have a simulated robot follow the motion in the video, reconstructed offline: g1, h1, t1, "
+        "talos, tiago_pro, or the YAML file of your own (docs/robots.md)",
+    )  # fmt: skip
     add_pose_arguments(parser)
     add_run_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the graph on a video, prints the figures, writes video and picture; returns the exit code."""
+    if args.robot is not None:
+        from diffmocap.cli.robot_demo import run_robot
+
+        return run_robot(args, args.source or str(bundled_clip()))
     from diffmocap.camera.devices import hidden_source
     from diffmocap.cli.ground_truth import beside
     from diffmocap.cli.play import Play, free_domain_id, play

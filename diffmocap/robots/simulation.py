@@ -1,8 +1,8 @@
 """A robot that is driven by torques, in MuJoCo: do its joints keep up with the commands, or does it fall?
 
 Each joint has a motor with proportional and derivative gain (PD) and gravity compensation, limited to the effort that
-the model allows. The pelvis hangs on a soft support, a spring and a damper that carry its weight to the commanded place:
-balance is the work of a controller of its own, which this is not. A fixed robot needs none.
+the model allows. The pelvis hangs on a soft support, a spring and a damper that carry its weight to the commanded
+place: balance is the work of a controller of its own, which this is not. A fixed robot needs none.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def drive(robot: RobotModel, commands: Sequence[RobotCommand], fps: float) -> It
     model.opt.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     first, dofs = robot.first, slice(robot.first_dof, model.nv)
     model.dof_armature[dofs] = ARMATURE
-    data.qpos[:] = _configuration(robot, commands[0])
+    data.qpos[:] = configuration_of(robot, commands[0])
     mujoco.mj_forward(model, data)
     inertia = np.zeros((model.nv, model.nv))
     mujoco.mj_fullM(model, data, inertia)
@@ -72,7 +72,7 @@ def drive(robot: RobotModel, commands: Sequence[RobotCommand], fps: float) -> It
     way, wanted = np.zeros(model.nv), before.copy()
     left = np.zeros(model.nv)
     for command in commands:
-        target = _configuration(robot, command)
+        target = configuration_of(robot, command)
         mujoco.mj_differentiatePos(model, way, 1.0, before, target)
         saturated = np.zeros(len(robot.joint_names), dtype=bool)
         for step in range(steps):
@@ -90,7 +90,8 @@ def drive(robot: RobotModel, commands: Sequence[RobotCommand], fps: float) -> It
             return
 
 
-def _configuration(robot: RobotModel, command: RobotCommand) -> np.ndarray:
+def configuration_of(robot: RobotModel, command: RobotCommand) -> np.ndarray:
+    """The model's configuration for a command."""
     q = np.empty(robot.model.nq)
     if robot.first:
         q[:3], q[3:7] = command.base_position, np.roll(command.base_rotation, 1)

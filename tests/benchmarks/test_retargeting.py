@@ -1,0 +1,30 @@
+"""The benchmark of retargeting on a small robot and a second of motion: its figures and its page."""
+
+from __future__ import annotations
+
+import pytest
+
+from diffmocap.body.model import BodyModel
+from diffmocap.motion.motion_npz import read_motion
+from diffmocap.resources import share_path
+from tests.robots.conftest import robot_of
+
+
+def test_figures_and_page(monkeypatch) -> None:
+    pytest.importorskip("mink", reason="mink is not installed; pip install 'diffmocap[robots]'")
+    from benchmarks.retargeting import __main__ as benchmark
+    from benchmarks.retargeting import adversarial
+    from diffmocap.robots.human_frames import human_frames
+
+    monkeypatch.setattr(adversarial, "FRAMES", 8)
+    body = BodyModel.load(None)
+    frames = human_frames(read_motion(share_path("media", "demo.npz"), body), body, 30.0)[:30]
+    figures, rows = benchmark.measure(robot_of("small"), {"one": [frames], "two": [frames[:10], frames[10:]]})
+    assert set(benchmark.ASKED) <= set(figures)
+    assert figures["limits_broken"] == 0 and figures["frames"] == 60 and figures["adversarial_frames"] >= 80
+    assert figures["frame_ms_p99"] > 0.0 and figures["wrist_error_pct"] < 5.0
+    text = benchmark.page({"small": figures}, rows, ["- date: today"])
+    lines = text.splitlines()
+    assert any(line.startswith("| small | ") for line in lines) and sum("| one |" in line for line in lines) == 1
+    head = next(line for line in lines if line.startswith("| robot | frame_ms_p99"))
+    assert head.count("|") == next(line for line in lines if line.startswith("| small | ")).count("|")
