@@ -82,8 +82,10 @@ setup(
         "console_scripts": [
             "diffmocap = diffmocap.cli.start:main",
             "camera_node = diffmocap.nodes.start:camera_node",
+            "hri_node = diffmocap.nodes.start:hri_node",
             "keypoint_node = diffmocap.nodes.start:keypoint_node",
             "pose_node = diffmocap.nodes.start:pose_node",
+            "retarget_node = diffmocap.nodes.start:retarget_node",
             "viewer_node = diffmocap.nodes.start:viewer_node",
         ],
     },

@@ -494,3 +494,28 @@ def test_the_viewer_gets_the_images_that_keypoints_are_found_in():
     nodes = by_name(description.webcam().resolve(given))
     assert ("image_raw", "/usb_cam/image_raw") in nodes["viewer_node"].remappings
     assert set(nodes["pose_node"].remappings) < set(nodes["viewer_node"].remappings)
+
+
+@pytest.mark.parametrize("name", ["webcam", "replay"])
+def test_rep_155_is_told_where_it_is_asked_for(name):
+    assert "hri_node" not in by_name(GRAPHS[name]().resolve(COMPLETE[name]))
+    assert by_name(GRAPHS[name]().resolve(COMPLETE[name] | {"hri": "true"}))["hri_node"].may_end
+
+
+@pytest.mark.parametrize("name", ["webcam", "replay"])
+def test_a_robot_follows_where_it_is_asked_for(name):
+    assert "retarget_node" not in by_name(GRAPHS[name]().resolve(COMPLETE[name]))
+    given = {
+        "retarget": "g1", "retarget_joint_states": "/g1/joint_states", "frame_prefix": "alice/",
+        "retarget_joint_trajectory": "/joint_trajectory_controller/joint_trajectory", "camera_info_topic": "/cam/info",
+    }  # fmt: skip
+    node = by_name(GRAPHS[name]().resolve(COMPLETE[name] | given))["retarget_node"]
+    assert node.lifecycle and node.reads_params_file
+    assert node.parameters["robot"] == "g1"
+    assert (node.parameters["map_frame"], node.parameters["stage_frame"]) == ("alice/map", "alice/stage")
+    assert dict(node.remappings) == {
+        "/joint_states": "/g1/joint_states", "camera_info": "/cam/info",
+        "robot/joint_trajectory": "/joint_trajectory_controller/joint_trajectory",
+    }  # fmt: skip
+    own = by_name(GRAPHS[name]().resolve(COMPLETE[name] | {"retarget": "g1"}))["retarget_node"]
+    assert not own.remappings, "the names in the node stand"

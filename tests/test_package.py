@@ -19,7 +19,7 @@ from diffmocap.body.skeleton import JOINT_NAMES, KEYPOINT_NAMES
 from diffmocap.output.tracking_state import TrackEvent, TrackingState
 
 ROOT = Path(__file__).resolve().parents[1]
-NODES = ("camera_node", "keypoint_node", "pose_node", "viewer_node")
+NODES = ("camera_node", "hri_node", "keypoint_node", "pose_node", "retarget_node", "viewer_node")
 MESSAGE_FIELDS = {
     "Keypoints2D": [
         ("std_msgs/Header", "header"), ("uint32", "id"), ("uint32", "width"), ("uint32", "height"),
@@ -34,6 +34,12 @@ MESSAGE_FIELDS = {
         ("float64[10]", "betas"), ("float64[216]", "rotation_covariance"), ("string[]", "contacts"),
         ("geometry_msgs/Point[]", "contact_points"), ("geometry_msgs/Vector3[]", "contact_forces"),
         ("float32", "loss_before"), ("float32", "loss_after"), ("float32", "score"), ("uint8", "hypotheses"),
+    ],
+    "Engagement": [
+        ("std_msgs/Header", "header"), ("uint8", "state"), ("string", "reason"), ("string", "refusal"),
+        ("string", "robot"), ("bool", "commanding"), ("bool", "held_by_joy"), ("uint32", "track_id"),
+        ("float32", "pose_age"), ("float32", "stood"), ("float32", "torso_lean"), ("float32", "height_offset"),
+        ("float32", "blend"), ("string", "farthest_joint"), ("float32", "distance"),
     ],
 }  # fmt: skip
 
@@ -53,6 +59,7 @@ def manifests() -> list[Path]:
     return [
         ROOT / "package.xml",
         *sorted((ROOT / "ros_ws/src").rglob("package.xml")),
+        ROOT / "tools/hri_msgs/package.xml",
         ROOT / "tools/tf2_msgs/package.xml",
     ]
 

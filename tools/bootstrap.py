@@ -36,8 +36,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 REQUIREMENTS = REPOSITORY / "requirements"
 PYTHON_VERSION = (3, 11)  # the ROS 2 wheels are built for this one
 
-#: Our messages, and the one of tf2_msgs that no wheel provides.
-MESSAGE_PACKAGES = (REPOSITORY / "ros_ws/src/diffmocap_msgs", REPOSITORY / "tools/tf2_msgs")
+#: Our messages, and those of tf2_msgs and hri_msgs that no wheel provides.
+MESSAGE_PACKAGES = (
+    REPOSITORY / "ros_ws/src/diffmocap_msgs", REPOSITORY / "tools/tf2_msgs", REPOSITORY / "tools/hri_msgs",
+)  # fmt: skip
 
 
 class BootstrapError(Exception):

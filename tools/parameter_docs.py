@@ -21,8 +21,10 @@ from typing import Any
 import yaml
 
 from diffmocap.nodes import camera_node, keypoint_node
+from diffmocap.nodes.hri import hri_settings
 from diffmocap.nodes.parameters import NodeParameter
 from diffmocap.nodes.pose import pose_settings
+from diffmocap.nodes.retarget import retarget_settings
 from diffmocap.nodes.viewer import viewer_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +34,8 @@ NODES: dict[str, Mapping[str, Sequence[NodeParameter]]] = {
     "camera_node": {"": camera_node.PARAMETERS},
     "keypoint_node": {"": keypoint_node.PARAMETERS},
     "pose_node": pose_settings.GROUPS,
+    "retarget_node": {"": retarget_settings.PARAMETERS},
+    "hri_node": {"": hri_settings.PARAMETERS},
     "viewer_node": {"": viewer_settings.PARAMETERS},
 }
 #: Where comments begin, and how long lines become.

@@ -69,6 +69,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep the session in this folder as it goes: keypoints, and the motion as published (DIR/motion.npz); "
         "`diffmocap reconstruct DIR` makes the best of it",
     )  # fmt: skip
+    parser.add_argument(
+        "--robot",
+        default="",
+        metavar="ROBOT",
+        help="start retarget_node, too: commands for this robot, by the short name of one that ships, such as g1, or "
+        "the path of its YAML file (docs/teleoperation.md says how it begins to follow)",
+    )
+    parser.add_argument(
+        "--hri",
+        action="store_true",
+        help="start hri_node, too: the person on /humans/bodies, as REP-155 (ROS4HRI) does",
+    )
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the nodes' logs in this folder")
     parser.add_argument("--respawn", action="store_true", help="start a node that has died again instead of ending")
     add_pose_arguments(parser)
@@ -95,6 +107,11 @@ def run(args: argparse.Namespace) -> int:
     arguments |= {"frame_prefix": args.frame_prefix, **camera_arguments(args)}
     if args.link_tf:
         arguments["publish_link_tf"] = True
+    if args.hri:
+        arguments["hri"] = True
+    if args.robot:
+        # Of a file the nodes need to know where it is.
+        arguments["retarget"] = str(Path(args.robot).resolve()) if Path(args.robot).is_file() else args.robot
     if args.view:
         arguments["view"] = True
         parameters["viewer_node"] = viewer_parameters(args)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from diffmocap import __version__
-from diffmocap.cli import calibrate, demo, doctor, evaluate, live, models
+from diffmocap.cli import calibrate, demo, doctor, evaluate, live, models, robot
 from diffmocap.cli.motions import export, reconstruct, retarget, view
 from diffmocap.errors import DiffmocapError
 
@@ -43,7 +43,7 @@ ADVICE = {
     errno.EACCES: "; choose a folder that can be written",
     errno.EPERM: "; choose a folder that can be written",
 }
-COMMANDS = (demo, live, reconstruct, export, retarget, view, calibrate, evaluate, models, doctor)
+COMMANDS = (demo, live, robot, reconstruct, export, retarget, view, calibrate, evaluate, models, doctor)
 
 
 def build_parser() -> argparse.ArgumentParser:

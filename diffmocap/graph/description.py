@@ -278,6 +278,8 @@ def _common_arguments() -> tuple[Argument, ...]:
             default_with=(When("publish_link_tf", ""), "false"),
             in_file=InFile("pose_node", "publish_link_tf"),
         ),
+        Argument("hri", "false", "Start hri_node, which tells of the person as REP-155 (ROS4HRI) does.", BOOLEANS),
+        *_robot_arguments(),
         *_viewing_arguments(beside_pose_node=True),
     )
 
@@ -287,6 +289,29 @@ _IMAGE_TOPICS = (
     ("image_raw", Given("image_topic")),
     ("camera_info", Given("camera_info_topic", otherwise=Given("image_topic", camera_info_beside))),
 )
+
+
+def _robot_arguments() -> tuple[Argument, ...]:
+    return (
+        Argument(
+            "retarget",
+            "",
+            "Start retarget_node for this robot: the short name of one whose description ships, such as g1, or the "
+            "path of a YAML file; empty: none.",
+        ),
+        Argument("retarget_joint_states", "", "Topic of the robot's joint states; empty: /joint_states."),
+        Argument(
+            "retarget_joint_command",
+            "",
+            "Topic of the commands as JointState; empty: robot/joint_command in the namespace.",
+        ),
+        Argument(
+            "retarget_joint_trajectory",
+            "",
+            "Topic of the commands as JointTrajectory, such as /joint_trajectory_controller/joint_trajectory; empty: "
+            "robot/joint_trajectory in the namespace.",
+        ),
+    )
 
 
 def _pipeline_nodes() -> tuple[NodeProcess, ...]:
@@ -322,6 +347,33 @@ def _pipeline_nodes() -> tuple[NodeProcess, ...]:
             parameters={"mirror": Given("mirror", bool), **SIM_TIME},
             # It reads a calibration of mirrored pictures only, beside the images unless told otherwise.
             remappings=(("image_raw", Given("image_topic")), ("camera_info", Given("camera_info_topic"))),
+        ),
+        NodeProcess(
+            "retarget_node",
+            "retarget_node",
+            lifecycle=True,
+            reads_params_file=True,
+            parameters={
+                "robot": Given("retarget"),
+                "map_frame": _frame(MAP_FRAME, or_none=True),
+                "stage_frame": _frame("stage", or_none=True),
+                **SIM_TIME,
+            },
+            remappings=(
+                ("/joint_states", Given("retarget_joint_states")),
+                ("robot/joint_command", Given("retarget_joint_command")),
+                ("robot/joint_trajectory", Given("retarget_joint_trajectory")),
+                *_IMAGE_TOPICS[1:],
+            ),
+            when=(When("retarget", None),),
+        ),
+        NodeProcess(
+            "hri_node",
+            "hri_node",
+            reads_params_file=True,
+            parameters=SIM_TIME,
+            when=(When("hri"),),
+            may_end=True,
         ),
     )
 

@@ -14,12 +14,17 @@ from diffmocap.middleware.heaps import limit_heaps
 from diffmocap.middleware.shared_memory import close_inherited_locks, remove_owned
 from diffmocap.nodes.interruption import take_signals
 
-NODES = ("camera_node", "keypoint_node", "pose_node", "viewer_node")
+NODES = ("camera_node", "hri_node", "keypoint_node", "pose_node", "retarget_node", "viewer_node")
 
 
 def camera_node() -> int:
     """Runs camera_node."""
     return start("camera_node")
+
+
+def hri_node() -> int:
+    """Runs hri_node."""
+    return start("hri_node")
 
 
 def keypoint_node() -> int:
@@ -30,6 +35,11 @@ def keypoint_node() -> int:
 def pose_node() -> int:
     """Runs pose_node."""
     return start("pose_node")
+
+
+def retarget_node() -> int:
+    """Runs retarget_node."""
+    return start("retarget_node")
 
 
 def viewer_node() -> int:

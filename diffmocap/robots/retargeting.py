@@ -84,6 +84,7 @@ class Retargeter:
         self._inside = mink.PostureTask(robot.model, every)
         self._tasks = [self._task, self._posture]
         self._gaps, self._gaps_moving = (Gaps(robot, near) for near in (NEAR, NEAR_MOVING))
+        self._posed = mujoco.MjData(robot.model)
         self._range = np.full(robot.model.nv, LONGEST_STEP)
         self._gap = math.inf
         self._started = False
@@ -113,6 +114,16 @@ class Retargeter:
         self._find(STEPS)
         self._command_within(self._way(before, self._wanted) / dt_s, dt_s)
         return self._limited(dt_s, frame.stamp_ns)
+
+    def gap(self, positions: np.ndarray) -> float:
+        """Least distance of two guarded capsules with the joints at [N] positions [m]; negative where they meet.
+
+        Farther than ``NEAR`` counts as that.
+        """
+        data = self._posed
+        data.qpos[self.robot.first :] = positions
+        mujoco.mj_kinematics(self.robot.model, data)
+        return self._gaps.least(data)
 
     def errors(self) -> tuple[np.ndarray, np.ndarray]:
         """What the command misses of what was asked: [P, 3] m of places, [R, 3] rad of rotations."""

@@ -15,7 +15,7 @@ from diffmocap.cli import calibrate, demo, doctor, evaluate, live
 from diffmocap.cli.main import COMMANDS, build_parser, main
 from diffmocap.errors import CameraError
 
-NAMES = ("demo", "live", "calibrate", "evaluate", "doctor")
+NAMES = ("demo", "live", "robot", "calibrate", "evaluate", "doctor")
 
 
 def help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

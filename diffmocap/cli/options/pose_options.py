@@ -73,11 +73,17 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     FPS.add(parser)
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """How the graph runs and what is printed."""
+def add_graph_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Where the graph is; returns their group."""
     group = parser.add_argument_group("run")
     group.add_argument("--domain-id", type=_domain_id, metavar="N", help="ROS domain (see the ROS_DOMAIN_ID of ROS 2)")
     group.add_argument("--network", choices=NETWORKS, default=LOCAL, help=f"{NETWORK_DESCRIPTION} Default: {LOCAL}")
+    return group
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the graph runs and what is printed."""
+    group = add_graph_arguments(parser)
     group.add_argument("--verbose", action="store_true", help="show all that the nodes log, not their warnings alone")
     group.add_argument("--json", action="store_true", help="end with one line of JSON on stdout, all else on stderr")
 

@@ -22,7 +22,8 @@ from diffmocap.resources import share_path
 
 #: Where the parameters of each node are listed.
 PARAMETER_MODULES = {
-    "camera_node": "camera_node", "keypoint_node": "keypoint_node", "pose_node": "pose.pose_settings",
+    "camera_node": "camera_node", "hri_node": "hri.hri_settings", "keypoint_node": "keypoint_node",
+    "pose_node": "pose.pose_settings", "retarget_node": "retarget.retarget_settings",
     "viewer_node": "viewer.viewer_settings",
 }  # fmt: skip
 _WILDCARDS = ("*", "**")
