@@ -6,8 +6,8 @@ import numpy as np
 from diffmocap_msgs.msg import BodyPose
 from scipy.spatial.transform import Rotation
 
+from diffmocap.camera.message_images import ns_from_stamp
 from diffmocap.errors import RobotError
-from diffmocap.nodes.messages import ns_from_stamp
 from diffmocap.robots.frames import HumanFrame, resting_soles
 
 #: Lengths of quaternions that are rotations, but for rounding.
