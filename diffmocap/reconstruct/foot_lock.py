@@ -24,9 +24,9 @@ from diffmocap.refinement.window.body_points import BodyPoints
 
 #: Standard deviations of what the problem is made of [m]: the pelvis across and along the viewing direction, and a foot
 #: beside it, as if frames were independent, though their errors go together for a good half second; a standing foot;
-#: its height above the floor; a sole that was below the floor, a foot that is out of reach.
+#: its height above the floor; a sole that was below the floor, a foot that is out of reach; the height of one that steps.
 PELVIS_ACROSS_M, PELVIS_ALONG_M, FOOT_M = 0.02, 0.05, 0.1
-HOLD_M, FLOOR_M, SUNK_M = 0.004, 0.01, 0.002
+HOLD_M, FLOOR_M, SUNK_M, STEP_M = 0.004, 0.01, 0.002, 0.02
 #: Accelerations of the moves of pelvis and feet [m/s^2].
 PELVIS_M_S2, FOOT_M_S2 = 1.0, 10.0
 #: Rounds in which feet that are below the floor are lifted onto it, and those that legs do not reach come nearer.
@@ -114,6 +114,10 @@ def solve_moves(
     problem.add([(0, bend / PELVIS_M_S2)], zeros)
     for foot in (1, 2):
         problem.add([(3 * frames * foot, sparse.identity(3 * frames) / FOOT_M)], np.zeros(3 * frames))
+        if floor is not None:  # a foot that steps keeps its height
+            up, steps = sparse.csr_matrix(floor.ground.up.double().numpy()[None]), ~standing[:, foot - 1]
+            kept = sparse.kron(sparse.diags(steps / STEP_M), up)
+            problem.add([(3 * frames * foot, kept)], np.zeros(frames))
         problem.add([(3 * frames * foot, bend / FOOT_M_S2)], zeros)
     for number, (foot, first, stop) in enumerate(stances):
         count = stop - first
