@@ -24,7 +24,7 @@ from diffmocap.refinement.window.body_points import BodyPoints
 
 #: Standard deviations of what the problem is made of [m]: the pelvis across and along the viewing direction, and a foot
 #: beside it, as if frames were independent, though their errors go together for a good half second; a standing foot;
-#: its height above the floor; a sole that was below the floor, a foot that is out of reach; the height of one that steps.
+#: its height above the floor; a sole that was below the floor, or a foot out of reach; the height of one that steps.
 PELVIS_ACROSS_M, PELVIS_ALONG_M, FOOT_M = 0.02, 0.05, 0.1
 HOLD_M, FLOOR_M, SUNK_M, STEP_M = 0.004, 0.01, 0.002, 0.02
 #: Accelerations of the moves of pelvis and feet [m/s^2].
