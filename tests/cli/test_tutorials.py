@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -34,7 +35,7 @@ def commands(text: str) -> list[str]:
 def python_of(text: str) -> str:
     """The indented lines of Python."""
     lines = [line[4:] for line in text.splitlines() if line.startswith("    ") and PREFIX not in line]
-    return "\n".join(line for line in lines if not line.startswith("ros2 "))
+    return "\n".join(line for line in lines if not line.startswith(("ros2 ", "pip ")))
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,9 @@ def test_the_researcher_gets_numbers(page, folder, repo_root, monkeypatch):
 def test_the_roboticist_gets_joint_angles(page, folder, repo_root, ros_env):
     pytest.importorskip("rclpy", reason="needs ROS 2")
     given = [c for c in commands(page["Roboticist"]) if not any(word in c for word in ELSEWHERE)]
-    assert [c.split()[1] for c in given] == ["live", "reconstruct", "export"]
+    assert [c.split()[1] for c in given] == ["live", "reconstruct", "export", "retarget"]
+    if find_spec("example_robot_data") is None or find_spec("mink") is None:
+        given = given[:-1]  # the robot's model is in a package that tests do without
     for command in given:
         run(command, folder, repo_root, ros_env)
     made = {path.name for path in (folder / "motions").iterdir()}
