@@ -135,7 +135,8 @@ def held(what: str, robot_name: str, film: Path, gap_s: float, folder: Path) -> 
     os.environ["ROS_DOMAIN_ID"] = str(free_domain_id())
     nodes = {
         "camera_node": {"pacing": "realtime"}, "pose_node": {"max_gap": gap_s, "profile": "robot"},
-        "retarget_node": {"max_gap": gap_s, "allow_assumed_fov": True, "engage_distance": 1.0, "robot_timeout": 1.0,
+        "retarget_node": {"pose_timeout": gap_s, "allow_assumed_fov": True, "engage_distance": 1.0,
+                          "robot_timeout": 1.0,
                           "following_error": 2.0},
     }  # fmt: skip
     arguments = {"video": str(film), "on_end": "loop", "rviz": False, "retarget": robot_name}

@@ -211,7 +211,7 @@ HOLDS = {
     "restarted": (
         lambda s: setattr(s, "pose", lambda t: s.seen(waving(t), events=TrackEvent.STARTED)), POSE_S, "another track",
     ),
-    "silent": (lambda s: setattr(s, "pose", lambda t: None), 0.5, "max_gap"),
+    "silent": (lambda s: setattr(s, "pose", lambda t: None), 0.5, "pose_timeout"),
     "late": (lambda s: setattr(s, "pose", lambda t: s.seen(waving(t), age_s=0.7)), 0.5, "late"),
     "predicted": (
         lambda s: setattr(s, "pose", lambda t: s.seen(waving(t), state=TrackingState.PREDICTED)), 0.25 + POSE_S,

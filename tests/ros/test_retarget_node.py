@@ -19,7 +19,8 @@ from tests.robots.standing_person import Person  # noqa: E402
 
 #: A short stand, so that the tests are; and patience with a busy computer.
 QUICK = {
-    "stand_time": 0.5, "blend_time": 0.4, "robot_timeout": 5.0, "joy_timeout": 5.0, "max_gap": 5.0, "max_stall": 5.0,
+    "stand_time": 0.5, "blend_time": 0.4, "robot_timeout": 5.0, "joy_timeout": 5.0, "pose_timeout": 5.0,
+    "max_stall": 5.0,
     "max_age": 0.0, "following_error": 6.3,
 }  # fmt: skip
 OPTICAL_FROM_WORLD = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
@@ -251,13 +252,13 @@ def test_a_robot_follows_holds_and_stops(graph, stage) -> None:
 def test_silence_loss_and_another_track_hold_the_robot(graph, stage) -> None:
     from diffmocap_msgs.msg import BodyPose
 
-    started(graph, max_gap=0.4, allow_assumed_fov=True)
+    started(graph, pose_timeout=0.4, allow_assumed_fov=True)
     stage.engage()
     stage.sends = False  # as a pose_node that was killed
     silent_s = time.monotonic()
     held_s = stage.until("HOLDING")
     assert held_s - silent_s > 0.3
-    assert "max_gap" in stage.said[-1][1].reason
+    assert "pose_timeout" in stage.said[-1][1].reason
     stage.sends = True
     graph.spin_for(1.0)
     stage.until("HOLDING")  # nobody asked
@@ -339,7 +340,7 @@ def test_what_is_no_pose_leads_nowhere(graph, stage) -> None:
     stage.require_limits()
 
 
-def test_the_command_line_asks_and_is_answered(graph, ros_env, capsys) -> None:
+def test_the_command_line_asks_and_is_answered(graph, stage, ros_env, capsys) -> None:
     """`diffmocap robot`, in this process: the node answers from its own."""
     from diffmocap.cli.main import main
 

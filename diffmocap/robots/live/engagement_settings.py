@@ -14,7 +14,7 @@ MEASURED, ASSUMED = ROBOT_STATES = ("measured", "assumed")
 class EngagementSettings:
     """Times in seconds, angles in radians; joints that slide count in metres."""
 
-    max_gap: float = setting(0.5, "The robot holds when no pose has come for so long.", 0.05, 5.0, "s")
+    pose_timeout: float = setting(0.5, "The robot holds when no pose has come for so long.", 0.05, 5.0, "s")
     max_age: float = setting(
         0.5,
         "A pose whose stamp differs by more from the time of its arrival is late and not followed; 0: stamps are not "

@@ -84,7 +84,7 @@ class PersonWatch:
         if self._state not in _WITH_POSE:
             return _WITHOUT[self._state]
         age_s, s = self.pose_age_s(now_s), self.settings
-        if age_s is None or age_s >= s.max_gap:
+        if age_s is None or age_s >= s.pose_timeout:
             if self._bad:
                 return self._bad
             if self._late is not None:
@@ -93,7 +93,7 @@ class PersonWatch:
                     f"poses come {abs(self._late):.2f} s {what} by their stamps, and max_age is {s.max_age:g} s: is "
                     "the computer busy, or is the clock of the camera's another one?"
                 )
-            return "no pose has come" if age_s is None else f"no pose has come for {age_s:.2f} s (max_gap)"
+            return "no pose has come" if age_s is None else f"no pose has come for {age_s:.2f} s (pose_timeout)"
         if self._predicted_since_s is not None and now_s - self._predicted_since_s > s.max_predicted:
             return f"no image has shown the person for {now_s - self._predicted_since_s:.2f} s (max_predicted)"
         return ""
