@@ -1,7 +1,7 @@
 """Distances of people of other sizes, their height given and not: ``python -m benchmarks.body_height``.
 
-Ten bodies: shape coefficients of standard deviation 0.8, moved along the gradient of the height until that is one of
-ten between 1.5 and 2.0 m. Each makes the motion of the bundled clip's first seconds, with their pelvis where the
+Ten bodies: shape coefficients of standard deviation 0.8, moved to the nearest shape whose height is one of ten between
+1.5 and 2.0 m. Each makes the motion of the bundled clip's first seconds, with their pelvis where the
 clip's is; its exact keypoints are reconstructed by ``diffmocap reconstruct``'s default quality, once as if nothing were
 known (*not given*), once with the height (*given*). *Distance error*: of the pelvis from the camera, the mean over
 frames of its relative error; *size error*: of the distances between neighbouring joints, the mean of their relative
@@ -23,7 +23,7 @@ from benchmarks.page.report import REPOSITORY, Page, page_arguments, provenance
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import PARENTS
 from diffmocap.lifting.lifter import Lifter
-from diffmocap.reconstruct.body_size import standing_height
+from diffmocap.reconstruct.body_size import betas_of_height, standing_height
 from diffmocap.reconstruct.footage import Footage
 from diffmocap.reconstruct.reconstruction import reconstruct
 from diffmocap.reconstruct.settings import QUALITIES
@@ -48,16 +48,6 @@ class Person:
     joints: np.ndarray
 
 
-def betas_of(body: BodyModel, height_m: float, generator: torch.Generator) -> torch.Tensor:
-    """[10] drawn shape, moved along the gradient of the height until the body is so high."""
-    betas = SHAPE_DEVIATION * torch.randn(10, generator=generator)
-    for _ in range(20):
-        y = (body.template + body.shape_dirs @ betas)[:, 1]
-        slope = body.shape_dirs[y.argmax(), 1] - body.shape_dirs[y.argmin(), 1]
-        betas = betas + slope * (height_m - float(y.max() - y.min())) / slope.square().sum()
-    return betas
-
-
 def persons(body: BodyModel) -> list[Person]:
     """The ten."""
     with np.load(CLIP) as data:
@@ -67,7 +57,8 @@ def persons(body: BodyModel) -> list[Person]:
     generator = torch.Generator().manual_seed(SEED)
     found = []
     for height_m in HEIGHTS_M:
-        betas = betas_of(body, float(height_m), generator)[None].expand(FRAMES, -1)
+        drawn = SHAPE_DEVIATION * torch.randn(10, generator=generator)
+        betas = betas_of_height(body, float(height_m), near=drawn)[None].expand(FRAMES, -1)
         joints, points = body.joints_and_keypoints(rotations, pelvis, betas)
         image = points @ torch.from_numpy(K).float().T
         px = (image[..., :2] / image[..., 2:]).numpy()
@@ -125,9 +116,7 @@ def main() -> None:
         mean = [figures[k][x] for x in ("distance", "size") for k in ("not_given", "given")]
         lines += [f"| mean | {' | '.join(f'{100 * c:.1f} %' for c in mean)} |", ""]
         lines += [f"No image: {100 * still:.1f} %. Asked with the height given: at most {100 * ASKED:.0f} %."]
-        page = Page.of_today("body-height", args.out)
-        page.path.write_text("\n".join(lines) + "\n")
-        print(page.path)
+        print(Page.of_today("body-height", args.out).write(lines))
     end_with_json(args, figures)
 
 

@@ -263,8 +263,7 @@ def main() -> None:
             f"Seam ratio: {figures['seam_ratio']:.3f}. Minutes for a minute of video: "
             f"{', '.join(f'{row} {x:.2f}' for row, x in figures['minutes_per_minute'].items()) or 'not measured'}.",
         ]
-        page.path.write_text("\n".join(lines) + "\n")
-        print(page.path)
+        print(page.write(lines))
     end_with_json(args, figures)
 
 

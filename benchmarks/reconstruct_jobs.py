@@ -91,9 +91,7 @@ def main() -> None:
             f"{threaded / both:.2f} times as fast as one that has both. Files: {len(names)}, "
             f"{'the same to the byte' if same else 'NOT the same'}.",
         ]
-        page = Page.of_today("reconstruct-jobs", args.out)
-        page.path.write_text("\n".join(lines) + "\n")
-        print(page.path)
+        print(Page.of_today("reconstruct-jobs", args.out).write(lines))
     end_with_json(args, figures)
 
 

@@ -137,8 +137,3 @@ class BagVideo:
         if len(once) > 1:
             raise CameraError(f"the bag '{self._path}' has images of several topics; name one with --topic: {told}")
         return once[0]
-
-
-def is_bag(source: str) -> bool:
-    """Whether a source is a bag."""
-    return bag_at(Path(source))

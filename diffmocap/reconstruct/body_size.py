@@ -22,20 +22,21 @@ def standing_height(body: BodyModel, betas: torch.Tensor) -> float:
     return float(y.max() - y.min())
 
 
-def betas_of_height(body: BodyModel, height_m: float) -> torch.Tensor:
-    """[10] the least shape, by the sum of squares, of a body that is so high.
+def betas_of_height(body: BodyModel, height_m: float, near: torch.Tensor | None = None) -> torch.Tensor:
+    """[10] the shape of a body that is so high, nearest by the sum of squares to ``near`` [10], None: the mean shape.
 
     Raises:
         SettingsError: the height is outside of :data:`HEIGHT`.
     """
     HEIGHT.check("height", height_m)
-    betas = torch.zeros(body.shape_dirs.shape[-1])
+    near = torch.zeros(body.shape_dirs.shape[-1]) if near is None else near
+    betas = near
     for _ in range(_ITERATIONS):
         y = (body.template + body.shape_dirs @ betas)[:, 1]
         slope = body.shape_dirs[y.argmax(), 1] - body.shape_dirs[y.argmin(), 1]
         # The nearest point of the plane on which the linearised height is the one asked for.
-        missing = height_m - float(y.max() - y.min()) + float(slope @ betas)
-        betas = slope * missing / slope.square().sum()
+        missing = height_m - float(y.max() - y.min()) + float(slope @ (betas - near))
+        betas = near + slope * missing / slope.square().sum()
     return betas
 
 

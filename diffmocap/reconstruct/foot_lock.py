@@ -105,6 +105,7 @@ def solve_moves(
     problem = _Problem(unknown)
     sight = pelvis / np.linalg.norm(pelvis, axis=1, keepdims=True)
     along = sight[:, :, None] * sight[:, None]
+    up = None if floor is None else floor.ground.up.double().numpy()
     firm = (np.eye(3) - along) / PELVIS_ACROSS_M + along / PELVIS_ALONG_M
     problem.add([(0, sparse.bsr_matrix((firm, np.arange(frames), np.arange(frames + 1))))], np.zeros(3 * frames))
     ones = np.ones(frames - 2) / dt_s**2
@@ -115,8 +116,7 @@ def solve_moves(
     for foot in (1, 2):
         problem.add([(3 * frames * foot, sparse.identity(3 * frames) / FOOT_M)], np.zeros(3 * frames))
         if floor is not None:  # a foot that steps keeps its height
-            up, steps = sparse.csr_matrix(floor.ground.up.double().numpy()[None]), ~standing[:, foot - 1]
-            kept = sparse.kron(sparse.diags(steps / STEP_M), up)
+            kept = sparse.kron(sparse.diags(~standing[:, foot - 1] / STEP_M), up[None])
             problem.add([(3 * frames * foot, kept)], np.zeros(frames))
         problem.add([(3 * frames * foot, bend / FOOT_M_S2)], zeros)
     for number, (foot, first, stop) in enumerate(stances):
@@ -126,22 +126,19 @@ def solve_moves(
         at = 9 * frames + 3 * number
         moved = [(3 * first, own), (3 * (frames * (1 + foot) + first), own), (at, place)]
         problem.add(moved, -toes[first:stop, foot].reshape(-1) / HOLD_M)
-        if floor is not None:
-            up, height = floor.ground.up.double().numpy(), float(floor.ground.height)
-            if float(np.median(rest[first:stop, foot])) < RESTS_M:
-                above = float(np.median(toes[first:stop, foot] @ up - height - rest[first:stop, foot]))
-                firm_m = FLOOR_M / np.sqrt(count)  # as if every frame said so
-                problem.add([(at, sparse.csr_matrix(up[None]) / firm_m)], np.array([(height + above) / firm_m]))
+        if floor is not None and np.median(rest[first:stop, foot]) < RESTS_M:
+            # Where the toes are once the foot's lowest point lies on the floor.
+            height = np.median(toes[first:stop, foot] @ up - rest[first:stop, foot])
+            firm_m = FLOOR_M / np.sqrt(count)  # as if every frame said so
+            problem.add([(at, up[None] / firm_m)], np.array([height / firm_m]))
     if onto is not None and floor is not None:
-        up = sparse.csr_matrix(floor.ground.up.double().numpy()[None]) / SUNK_M
-        for foot in (0, 1):
-            for frame in np.flatnonzero(np.isfinite(onto[:, foot])):
-                parts = [(3 * frame, up), (3 * (frames * (1 + foot) + frame), up)]
-                problem.add(parts, np.array([onto[frame, foot] / SUNK_M]))
+        for frame, foot in np.argwhere(np.isfinite(onto)):
+            parts = [(3 * frame, up[None] / SUNK_M), (3 * (frames * (1 + foot) + frame), up[None] / SUNK_M)]
+            problem.add(parts, onto[frame, foot, None] / SUNK_M)
     if near is not None:
         for frame, foot in np.argwhere(np.isfinite(near[..., 3])):
-            row = sparse.csr_matrix(near[frame, foot, None, :3]) / SUNK_M
-            problem.add([(3 * (frames * (1 + foot) + frame), row)], near[frame, foot, 3:] / SUNK_M)
+            row = near[frame, foot, None] / SUNK_M
+            problem.add([(3 * (frames * (1 + foot) + frame), row[:, :3])], row[0, 3:])
     found = problem.solve()[: 9 * frames].reshape(3, frames, 3)
     return Moves(found[0], np.stack([found[1], found[2]], 1))
 
@@ -152,7 +149,7 @@ def reach(turned: torch.Tensor, joints: torch.Tensor, ankles: torch.Tensor) -> t
     Args:
         turned: global rotations, and joints: [T, 24, 3] m under them.
     """
-    hip, knee, ankle = (joints[:, list(j)] for j in (_HIPS, _KNEES, ANKLES))
+    hip, knee, ankle = (joints[:, j] for j in (_HIPS, _KNEES, ANKLES))
     thigh, shank, line, wanted = knee - hip, ankle - knee, ankle - hip, ankles - hip
     upper, lower, before = (v.norm(dim=-1) for v in (thigh, shank, line))
     length = torch.minimum(wanted.norm(dim=-1), torch.maximum(_REACH * (upper + lower), before))
@@ -161,7 +158,7 @@ def reach(turned: torch.Tensor, joints: torch.Tensor, ankles: torch.Tensor) -> t
     # The knee's axis: perpendicular to both bones, its hinge where they are in one line.
     axis = torch.linalg.cross(thigh, shank)
     flexed = axis.norm(dim=-1, keepdim=True) > _STRAIGHT * (upper * lower)[..., None]
-    axis = torch.where(flexed, axis, turned[:, list(_HIPS), :, 0])
+    axis = torch.where(flexed, axis, turned[:, _HIPS, :, 0])
     new_axis = (swing(line / before[..., None], ahead) @ axis[..., None])[..., 0]
     new_axis = torch.nn.functional.normalize(new_axis - (new_axis * ahead).sum(-1, keepdim=True) * ahead, dim=-1)
     forth = (upper.square() - lower.square() + length.square()) / (2.0 * length)
@@ -171,7 +168,7 @@ def reach(turned: torch.Tensor, joints: torch.Tensor, ankles: torch.Tensor) -> t
     one = torch.ones_like(length)
     result = turned.clone()
     for bones, old, new in ((_HIPS, thigh, new_thigh), (_KNEES, shank, new_shank)):
-        result[:, list(bones)] = two_vector_turns(old, new, axis, new_axis, one) @ turned[:, list(bones)]
+        result[:, bones] = two_vector_turns(old, new, axis, new_axis, one) @ turned[:, bones]
     return result
 
 
@@ -183,7 +180,7 @@ class _Problem:
         self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._right: list[np.ndarray] = []
 
-    def add(self, blocks: list[tuple[int, sparse.spmatrix]], right: np.ndarray) -> None:
+    def add(self, blocks: list[tuple[int, sparse.spmatrix | np.ndarray]], right: np.ndarray) -> None:
         """Rows with blocks that begin at the given unknowns, and their right side."""
         for column, block in blocks:
             part = sparse.coo_matrix(block)
@@ -209,5 +206,5 @@ def _local(rotations: torch.Tensor, turned: torch.Tensor) -> torch.Tensor:
     """Local rotations, those of the legs from global ones."""
     result = rotations.clone()
     for joints, parents in ((_HIPS, (0, 0)), (_KNEES, _HIPS), (ANKLES, _KNEES)):
-        result[:, list(joints)] = (turned[:, list(parents)].mT @ turned[:, list(joints)]).to(rotations)
+        result[:, joints] = (turned[:, parents].mT @ turned[:, joints]).to(rotations)
     return result

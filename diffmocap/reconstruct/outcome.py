@@ -45,7 +45,9 @@ class Outcome:
         return told | ({"error": self.error} if self.error else {"seconds": self.seconds, "motions": self.motions})
 
 
-def attempt(work: Reconstructor, video: str, name: str, told: Told) -> Outcome:
+def attempt(
+    work: Reconstructor, video: str, name: str, told: Told = lambda stage, done, total: None
+) -> Outcome:  # fmt: skip
     """Reconstructs a video; what a video can do wrong is an outcome, too."""
     begin = time.monotonic()
     try:

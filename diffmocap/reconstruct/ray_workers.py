@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from diffmocap.errors import SettingsError
 from diffmocap.reconstruct.outcome import Outcome, attempt
 from diffmocap.reconstruct.recipe import Recipe
-from diffmocap.reconstruct.workers import Worker
+from diffmocap.reconstruct.workers import Worker, ready
 
 
 class RayWorker:
@@ -70,15 +70,8 @@ class _Actor:
     """In the worker's process."""
 
     def __init__(self, recipe: Recipe) -> None:
-        import torch
-
-        from diffmocap.camera.threads import limit_threads
-        from diffmocap.reconstruct.work import Reconstructor
-
-        limit_threads(1)
-        torch.set_num_threads(1)
-        self._work = Reconstructor(recipe)
+        self._work = ready(recipe, 1)
 
     def reconstruct(self, video: str, name: str) -> Outcome:
         """One video."""
-        return attempt(self._work, video, name, lambda stage, done, total: None)
+        return attempt(self._work, video, name)

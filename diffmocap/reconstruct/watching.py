@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from diffmocap.camera.bag_video import BagVideo, is_bag
+from diffmocap.camera.bag_video import BagVideo
+from diffmocap.camera.bags import bag_at
 from diffmocap.camera.calibration.calibration_file import load_calibration
 from diffmocap.camera.capture import Capture
 from diffmocap.camera.devices import parse_source
@@ -49,7 +50,7 @@ def detected(
 
 
 def _video(source: str, capture: CaptureSettings, topic: str) -> Capture | BagVideo:
-    if is_bag(source):
+    if bag_at(Path(source)):
         return BagVideo(Path(source), topic, capture.mirror)
     video = Capture(source, capture, realtime=False)
     if video.live:
@@ -77,7 +78,7 @@ def camera_of(
         return mirrored(calibrated) if mirror else calibrated
     if vertical_fov_deg:
         return CameraIntrinsics.from_fov(*size, vertical_fov_deg)
-    if is_bag(source):
+    if bag_at(Path(source)):
         with BagVideo(Path(source), topic, mirror) as bag:
             return bag.intrinsics(*size) or CameraIntrinsics.from_fov(*size)
     focal_mm = focal_length_35mm(parse_source(source))

@@ -11,10 +11,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from diffmocap.reconstruct.outcome import Outcome, attempt
 from diffmocap.reconstruct.recipe import Recipe
+
+if TYPE_CHECKING:
+    from diffmocap.reconstruct.work import Reconstructor
 
 #: How often a video is begun whose worker dies.
 ATTEMPTS = 2
@@ -121,20 +124,25 @@ def outcomes_of(videos: Sequence[tuple[str, str]], workers: Sequence[Worker]) ->
             worker.close()
 
 
+def ready(recipe: Recipe, threads: int) -> Reconstructor:
+    """Who works in a worker's process, where libraries may use so many threads."""
+    import torch
+
+    from diffmocap.camera.threads import limit_threads
+    from diffmocap.reconstruct.work import Reconstructor
+
+    limit_threads(threads)
+    torch.set_num_threads(threads)
+    return Reconstructor(recipe)
+
+
 def _begin(recipe: Recipe, cores: set[int]) -> None:
     """In the worker's process, before its first video."""
     global _work
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     os.sched_setaffinity(0, cores)  # before libraries look how many there are
     try:
-        import torch
-
-        from diffmocap.camera.threads import limit_threads
-        from diffmocap.reconstruct.work import Reconstructor
-
-        limit_threads(len(cores))
-        torch.set_num_threads(len(cores))
-        _work = Reconstructor(recipe)
+        _work = ready(recipe, len(cores))
     except Exception as error:
         _work = error
 
@@ -148,4 +156,4 @@ def _end_with_the_parent() -> None:
 def _reconstruct(video: str, name: str) -> Outcome:
     if isinstance(_work, Exception):
         raise _work
-    return attempt(_work, video, name, lambda stage, done, total: None)
+    return attempt(_work, video, name)

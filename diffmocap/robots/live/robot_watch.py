@@ -58,7 +58,7 @@ class RobotWatch:
             return
         found = np.array([positions[index] for index in there], float)
         if not np.isfinite(found).all():
-            self._bad = "the robot's joint states have positions that are no numbers"
+            self._bad = "the robot's joint states have positions that are NaN or infinite"
             return
         speeds = np.full(len(here), np.nan)
         if len(velocities) == len(names):
