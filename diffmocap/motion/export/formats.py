@@ -22,6 +22,14 @@ from diffmocap.motion.motion import Motion
 
 
 @dataclass(frozen=True)
+class Means:
+    """What some formats need beside the motion: Blender, and what computes the forces of the ground."""
+
+    blender: str | None = None
+    forces: Callable[[Motion, BodyModel], GroundForces] | None = None
+
+
+@dataclass(frozen=True)
 class Format:
     """One kind of file.
 
@@ -31,51 +39,65 @@ class Format:
         fixed: options that the format itself decides, with their values.
         fitting: values of options that it takes where nothing else is asked for.
         ignores: options that mean nothing in it.
-        write: takes the path, the prepared motion, the body, the options, the name and Blender.
+        write: takes the path, the prepared motion, the body, the options, the name and the means.
+        refused: why a motion cannot be written with these options, in words; empty where it can.
     """
 
     suffix: str
     what: str
-    write: Callable[[Path, Motion, BodyModel, ExportOptions, str, str | None], None]
+    write: Callable[[Path, Motion, BodyModel, ExportOptions, str, Means], None]
     fixed: dict[str, str]
     fitting: dict[str, str]
     ignores: tuple[str, ...] = ()
+    refused: Callable[[Motion, ExportOptions], str] = lambda motion, options: ""
 
 
-def _bvh(path, motion, body, options, name, blender) -> None:
+def _bvh(path, motion, body, options, name, means) -> None:
     skeleton = animated_skeleton(motion, body, options)
     write_bvh(path, skeleton, skin_of(skeleton, motion, body))
 
 
-def _glb(path, motion, body, options, name, blender) -> None:
+def _glb(path, motion, body, options, name, means) -> None:
     skeleton = animated_skeleton(motion, body, options)
     write_glb(path, skeleton, skin_of(skeleton, motion, body), name)
 
 
-def _csv(path, motion, body, options, name, blender) -> None:
+def _csv(path, motion, body, options, name, means) -> None:
     tracked = None if motion.tracked is None else motion.tracked.numpy()
     write_csv(path, animated_skeleton(motion, body, options), tracked, options.unit)
 
 
-def _trc(path, motion, body, options, name, blender) -> None:
+def _trc(path, motion, body, options, name, means) -> None:
     write_trc(path, motion, body, options.unit, 1.0 / UNITS[options.unit], f"{name}.trc")
 
 
-def _mot(path, motion, body, options, name, blender) -> None:
+def _mot(path, motion, body, options, name, means) -> None:
     write_mot(path, motion, name)
 
 
-def _grf(path, motion, body, options, name, blender) -> None:
-    raise SettingsError("grf needs forces; give `export_motion` what computes them")
+def _grf(path, motion, body, options, name, means) -> None:
+    if means.forces is None:
+        raise SettingsError("grf needs forces; give `export_motion` what computes them")
+    write_ground_forces(path, means.forces(motion, body), motion.fps, name)
 
 
-def _fbx(path, motion, body, options, name, blender) -> None:
-    command = blender_command(blender)
+def _refused_as_grf(motion: Motion, options: ExportOptions) -> str:
+    if options.in_place:
+        return "ground forces come from the way through the room; export grf without in_place"
+    if options.fps is not None and abs(options.fps - motion.fps) > 1e-6:
+        return f"forces follow accelerations, which no other rate keeps; export grf at {motion.fps:g} Hz"
+    if motion.frame == "optical":
+        return "forces need gravity: the motion is in the camera's frame; reconstruct with --frame world"
+    return ""
+
+
+def _fbx(path, motion, body, options, name, means) -> None:
+    command = blender_command(means.blender)
     skeleton = animated_skeleton(motion, body, replace(options, up="y"))
     write_fbx(path, skeleton, skin_of(skeleton, motion, body), options.up, UNITS[options.unit], name, command)
 
 
-def _usd(path, motion, body, options, name, blender) -> None:
+def _usd(path, motion, body, options, name, means) -> None:
     skeleton = animated_skeleton(motion, body, options)
     write_usd(path, skeleton, skin_of(skeleton, motion, body), options.up, UNITS[options.unit])
 
@@ -90,7 +112,7 @@ FORMATS = {
     "mot": Format(".mot", "joint angles in degrees, as OpenSim's coordinates", _mot, {"up": "y", "unit": "m"}, {},
                   _OPENSIM),
     "grf": Format(".grf.mot", "forces of the ground on both feet, as OpenSim's external loads", _grf,
-                  {"up": "y", "unit": "m"}, {}, _OPENSIM),
+                  {"up": "y", "unit": "m"}, {}, _OPENSIM, _refused_as_grf),
     "fbx": Format(".fbx", "skinned body with animation: Unreal, Unity, Maya (needs Blender)", _fbx, {},
                   {"unit": "cm"}),
     "usd": Format(".usd", "skinned body with animation (needs the package usd-core)", _usd, {}, {}),
@@ -145,17 +167,8 @@ def export_motion(
         MotionFileError: the file could not be made.
         OSError: it cannot be written.
     """
-    if name == "grf" and options.in_place:
-        raise SettingsError("ground forces come from the way through the room; export grf without in_place")
-    if name == "grf" and options.fps is not None and abs(options.fps - motion.fps) > 1e-6:
-        raise SettingsError(f"forces follow accelerations, which no other rate keeps; export grf at {motion.fps:g} Hz")
-    if name == "grf" and motion.frame == "optical":
-        raise SettingsError("forces need gravity: the motion is in the camera's frame; reconstruct with --frame world")
+    if why := FORMATS[name].refused(motion, options):
+        raise SettingsError(why)
     ready = prepared(motion, body, options.fps, options.in_place)
-    if name == "grf" and forces is not None:
-        found = forces(ready, body)
-        with whole_file(path) as partial:
-            write_ground_forces(partial, found, ready.fps, Path(path).stem)
-        return
     with whole_file(path) as partial:
-        FORMATS[name].write(partial, ready, body, options, Path(path).stem, blender)
+        FORMATS[name].write(partial, ready, body, options, Path(path).stem, Means(blender, forces))
