@@ -26,7 +26,7 @@ from tqdm import tqdm
 from benchmarks.page.command import benchmark_parser
 from benchmarks.page.report import RESULTS, Page, mocap_file, page_arguments, provenance
 from benchmarks.refinement.filters import OneEuro, at_equal_jitter
-from benchmarks.refinement.live_streams import FPS, UP, LiveStream, live_stream
+from training.motions.live_streams import FPS, UP, LiveStream, live_stream
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.body.urdf import read_urdf

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.refinement.live_streams import UP, LiveStream, live_stream
+from training.motions.live_streams import UP, LiveStream, live_stream
 from diffmocap.body.mocap import load_split
 from diffmocap.evaluation.motion_metrics import acceleration_variation, excess_foot_skate_percent
 from diffmocap.physics.tree import global_poses

@@ -28,7 +28,7 @@ import torch
 
 from benchmarks.page.command import benchmark_parser
 from benchmarks.page.report import REPOSITORY, RESULTS, Page, mocap_file, page_arguments, provenance
-from benchmarks.refinement.live_streams import UP, live_stream
+from training.motions.live_streams import UP, live_stream
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.physics.ground import Ground

@@ -64,7 +64,7 @@ def stream(clips: str, name: str, frames: int) -> None:
     """
     import torch
 
-    from benchmarks.refinement.live_streams import UP, live_stream
+    from training.motions.live_streams import UP, live_stream
     from diffmocap.body.mocap import load_split
     from diffmocap.body.model import BodyModel
     from diffmocap.refinement.physics_refiner import points_of

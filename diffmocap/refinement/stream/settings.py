@@ -11,6 +11,7 @@ from diffmocap.settings import check_settings, setting
 
 if TYPE_CHECKING:
     from diffmocap.optim.optimizer import Optimizer
+    from diffmocap.refinement.stream.stream_optimus import StreamOptimus
 
 #: Longest window, and longest time that a frame may take where there is a limit [ms].
 MOST_FRAMES, MOST_BUDGET_MS = 256, 1000.0
@@ -39,7 +40,7 @@ class LiveSettings:
         12.0, "Time that the refinement may take of a frame; 0: all its iterations.", 0.0, MOST_BUDGET_MS, "ms"
     )
     iterations: int = setting(4, "Steps of the refinement a frame at most.", 0, 1000)
-    optimizer: Optimizer | None = None
+    optimizer: Optimizer | StreamOptimus | None = None
     hypotheses: int = setting(5, "The heaviest hypotheses of each frame that are kept.", 1, 64)
     spacing: int = setting(4, "Frames between knots of the motion.", 1, 32)
     most_change_m: float = setting(
@@ -74,7 +75,8 @@ class LiveSettings:
             raise SettingsError(f"lag_frames must be below window_frames, {self.window_frames}; got {self.lag_frames}")
         if self.optimizer is None:
             return
-        from diffmocap.optim.optimizer import Optimizer  # needs torch, the settings do not
+        from diffmocap.optim.optimizer import Optimizer  # these need torch, the settings do not
+        from diffmocap.refinement.stream.stream_optimus import StreamOptimus
 
-        if not isinstance(self.optimizer, Optimizer):
+        if not isinstance(self.optimizer, Optimizer | StreamOptimus):
             raise SettingsError(f"the optimizer must be one of diffmocap.optim, got {type(self.optimizer).__name__}")
