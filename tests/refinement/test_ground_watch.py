@@ -215,3 +215,14 @@ def test_the_plane_is_least_squares_where_nothing_is_odd():
     normal = torch.nn.functional.normalize(torch.stack([line[0], -torch.ones(()).double(), line[1]]), dim=0)
     assert degrees(plane[:3], normal) < 0.05
     assert max(turned) < 4 * math.degrees(doubt)
+
+
+def test_who_walks_all_over_a_room_is_followed_on_and_old_places_are_forgotten():
+    """Feet rest at more places than are remembered, and come back to the first of them on the way."""
+    g, up, watch = torch.Generator().manual_seed(0), camera_up(0.1), GroundWatch()
+    for k in range(120):
+        watch.observe(*window((0.0, 2.0), up, -1.4, g), DT_S)
+        watch.observe(*window((0.35 * (k % 10) - 1.6, 2.5 + 0.35 * (k // 10)), up, -1.4, g), DT_S)
+    assert degrees(watch.ground.up, up) < 3.0
+    soles, _ = window((0.0, 4.0), up, -1.4, g, tilt=0.0, noise=0.0)
+    assert float((soles[0] @ watch.ground.up - watch.ground.height).abs().max()) < 0.05

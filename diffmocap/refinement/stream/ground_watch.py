@@ -45,7 +45,7 @@ _MOVED_M, _TURNED, _LESS_CERTAIN = 0.01, 1.0 - 0.5 * 0.01**2, 1.2
 NOT_KNOWN = "unknown: feet have not rested in places far enough apart"
 
 
-@dataclass
+@dataclass(eq=False)
 class _Place:
     """A place where feet have rested: position [3] m, number of rests, and the last window with one."""
 
@@ -149,7 +149,8 @@ class GroundWatch:
                 return
         self._places.append(_Place(rest, 1, self._windows))
         if len(self._places) > _MOST_PLACES:
-            self._places.remove(min(self._places, key=lambda place: place.window))
+            oldest = min(range(len(self._places)), key=lambda i: self._places[i].window)
+            del self._places[oldest]
 
     def _is_news(self, found: Ground, doubt: float, rests: torch.Tensor) -> bool:
         current = self.ground
