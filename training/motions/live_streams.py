@@ -14,13 +14,13 @@ import numpy as np
 import roma
 import torch
 
-from training.lifting.noisy_keypoints import CAMERA, NOISE, observe
 from diffmocap.body.mocap import retarget
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.pipeline import PipelineSettings, PosePipeline
 from diffmocap.refinement.stream.window_buffer import LiveFrame
 from diffmocap.timing.track_clock import ClockSettings, TrackClock
+from training.lifting.noisy_keypoints import CAMERA, NOISE, observe
 
 #: Against gravity, in the optical frame of a level camera.
 UP = (0.0, -1.0, 0.0)

@@ -114,9 +114,7 @@ def run(
         for name, value in figures.items():
             means[name] = means.get(name, value) + 0.02 * (value - means.get(name, value))
         bar.update()
-        bar.set_postfix(
-            {**{n: f"{v:.3f}" for n, v in means.items()}, "done": f"{trainer.progress:.1%}"}, refresh=False
-        )
+        bar.set_postfix({**{n: f"{v:.3f}" for n, v in means.items()}, "done": f"{trainer.progress:.1%}"}, refresh=False)
         if ranks.any(stop.signal is not None):
             break
         last = ranks.clock()

@@ -6,6 +6,7 @@ import torch
 
 from diffmocap.physics.ground import Ground
 from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.stream.descent import SHORT, metric_of
 from diffmocap.refinement.stream.metric_descent import MetricDescent
 from diffmocap.refinement.stream.reference import live_reference
@@ -15,7 +16,6 @@ from diffmocap.refinement.stream.task import LiveTask, live_window, without_grou
 from diffmocap.refinement.stream.window_buffer import WindowBuffer
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.metric import WindowMetric
-from diffmocap.refinement.kernels.units import KNOT_SIZE
 from training.motions.live_streams import FPS, UP, LiveStream
 
 #: Share of the episodes in which nothing is known of a ground, and of the frames that are lost on the way.

@@ -197,7 +197,11 @@ class StreamTrainer:
 
 @torch.no_grad()
 def walked(
-    network: StreamOptimus, streams: list[LiveStream], points: BodyPoints, settings: LiveSettings, frames: int,
+    network: StreamOptimus,
+    streams: list[LiveStream],
+    points: BodyPoints,
+    settings: LiveSettings,
+    frames: int,
     steps: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Losses [F, B] after the last step and errors [F, B] m of the newest frame, over the frames of a full window."""

@@ -105,6 +105,4 @@ def step_of(
     s, gate, momentum = network.gates(seen, encoded)
     learned = metric(s * seen.scale / spread) + spread * seen.scale * through_factors(s, factors, weights)
     step = bounded(learned - lengths * encoded.share * gate * newton + momentum * memory.last)
-    return step, replace(
-        memory, last=step, factors=factors, weights=weights, encoded=encoded, steps=memory.steps + 1
-    )
+    return step, replace(memory, last=step, factors=factors, weights=weights, encoded=encoded, steps=memory.steps + 1)

@@ -1,0 +1,267 @@
+"""What takes the steps of the live refinement, at equal evaluations and at equal time: ``python -m
+benchmarks.stream_optimizers``.
+
+Every row runs through the whole live refinement, frame by frame, with 1 to 8 steps a frame and no time limit; how long
+its steps take is measured in CPU time of one thread. The loss is that of the window's motion after the steps, a
+geometric mean over frames and clips; at equal milliseconds it is read off each row's own curve of loss over time, at
+what the metric's default number of steps takes. TV, skate and MPJPE-G are of what is published, at the default number
+of steps.
+
+"no_steps" is the window without a step. "lbfgs_step" is limited-memory BFGS without a metric and without line search,
+its pairs carried along as the knots move. "optimus_b0" is Optimus with all outputs of its network zero, which leaves
+the metric with its pairs: its row is the metric's but for what the network costs. "adafactor_mlp" and "optimus_paper"
+are the learned optimizers of whole windows, begun anew in every frame.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
+from benchmarks.page.report import RESULTS, Page, mocap_file, page_arguments, provenance
+from benchmarks.refinement.filters import OneEuro
+from benchmarks.refinement.live_refinement import Judge, one_euro, unrefined
+from diffmocap.body.mocap import load_split
+from diffmocap.body.model import BodyModel
+from diffmocap.body.motion_clip import MotionClip
+from diffmocap.evaluation.bootstrap import interval
+from diffmocap.optim.weights import load_shipped
+from diffmocap.pipeline import PosePipeline
+from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
+from diffmocap.refinement.stream.metric_descent import MetricDescent
+from diffmocap.refinement.stream.settings import LiveSettings
+from diffmocap.refinement.stream.stream_optimus import StreamOptimus
+from diffmocap.refinement.stream.stream_optimus_weights import load_stream_optimus
+from diffmocap.refinement.window.metric import WindowMetric
+from training.held_out import UNEVEN_SUBJECTS
+from training.motions.live_streams import UP, LiveStream, live_stream
+
+#: Steps a frame that the curves have.
+STEPS = (1, 2, 3, 4, 6, 8)
+IN_DOMAIN, OUT_OF_DOMAIN = "Walks, as it was trained on", "Everything else"
+METRIC, PLAIN, B0, OPTIMUS = "metric", "lbfgs_step", "optimus_b0", "optimus"
+
+
+class PlainDescent(MetricDescent):
+    """Limited-memory BFGS whose first matrix is the identity times the largest inverse curvature of its pairs."""
+
+    def direction(self, metric: WindowMetric, gradient: np.ndarray) -> np.ndarray:
+        curvatures = [(s @ y) / (y @ y) for s, y in self._pairs if y @ y > 0]
+        scale = max([c for c in curvatures if c > 0], default=0.1 / max(float(np.abs(gradient).max()), 1e-12))
+        return super().direction(_Scaled(scale), gradient)
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    scale: float
+
+    def solve(self, gradient: np.ndarray) -> np.ndarray:
+        return self.scale * gradient
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row on one stream: published figures, ``losses`` of the windows, CPU ms of their steps, steps taken."""
+
+    figures: dict[str, float]
+    losses: np.ndarray
+    step_ms: np.ndarray
+    steps: np.ndarray
+
+
+def run(judge: Judge, stream: LiveStream, settings: LiveSettings, plain: bool = False) -> Run:
+    """The live refinement over a stream; frames of a window that is not full do not count."""
+    live = FixedLagRefiner(judge.points, settings, torch.tensor(UP), stream.ground_height)
+    descent = live._descent
+    if plain:
+        descent._steps = PlainDescent()
+    descend, taken = descent.descend, []
+
+    def timed(*arguments):
+        started = time.thread_time()
+        found = descend(*arguments)
+        taken.append(1e3 * (time.thread_time() - started))
+        return found
+
+    descent.descend = timed
+    results = [live.step(*step) for step in stream.steps()]
+    found = [r for r in results if r is not None]
+    first = results.index(found[0]) - found[0].age
+    poses = torch.stack([r.rotations for r in found]), torch.stack([r.pelvis for r in found])
+    full = slice(settings.window_frames, None)
+    return Run(
+        judge.figures(poses, stream, first), np.array([r.loss_of_window for r in found])[full],
+        np.array(taken[-len(found) :])[full], np.array([r.iterations for r in found])[full],
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A row over a group of streams: log of the mean loss of each stream [steps, S], and ms of the steps [steps]."""
+
+    logs: np.ndarray
+    ms: np.ndarray
+    figures: dict[str, float]
+
+    def at(self, ms: float) -> np.ndarray:
+        """Log of the loss of each stream [S] after so long, between the numbers of steps that were run."""
+        return np.array([np.interp(ms, self.ms, logs) for logs in self.logs.T])
+
+
+def rows(weights: Path | None) -> dict[str, Callable[[], object]]:
+    """Names of the rows that take steps, and what makes their optimizer."""
+    network = load_stream_optimus(weights)
+    return {
+        PLAIN: lambda: None, METRIC: lambda: None, "adafactor_mlp": lambda: load_shipped("adafactor_mlp_window"),
+        "optimus_paper": lambda: load_shipped("optimus_window"),
+        B0: lambda: StreamOptimus(network.settings).requires_grad_(False), OPTIMUS: lambda: network,
+    }  # fmt: skip
+
+
+def curve(judge: Judge, streams: list[LiveStream], name: str, optimizer: object, steps: tuple[int, ...]) -> Curve:
+    """A row, with a progress bar."""
+    default, logs, ms, figures = LiveSettings().iterations, [], [], {}
+    for count in tqdm(steps, desc=name, unit="steps"):
+        settings = LiveSettings(budget_ms=0.0, iterations=count, optimizer=optimizer)
+        runs = [run(judge, stream, settings, plain=name == PLAIN) for stream in streams]
+        logs.append([float(np.log(one.losses).mean()) for one in runs])
+        ms.append(float(np.median(np.concatenate([one.step_ms for one in runs]))))
+        if count == default:
+            figures = {key: float(np.mean([one.figures[key] for one in runs])) for key in runs[0].figures}
+    return Curve(np.array(logs), np.array(ms), figures)
+
+
+def without_steps(judge: Judge, streams: list[LiveStream]) -> dict[str, dict[str, float]]:
+    """Rows that descend nothing."""
+
+    def mean(found: list[dict[str, float]]) -> dict[str, float]:
+        return {key: float(np.mean([one[key] for one in found])) for key in found[0]}
+
+    still = LiveSettings(budget_ms=0.0, iterations=0)
+    return {
+        "lifted": mean([judge.figures(unrefined(s), s, 0) for s in streams]),
+        "one_euro": mean([judge.figures(one_euro(s, OneEuro()), s, 0) for s in streams]),
+        "no_steps": mean([run(judge, s, still).figures for s in streams]),
+    }  # fmt: skip
+
+
+def compared(curves: dict[str, Curve], steps: tuple[int, ...]) -> tuple[float, dict[str, dict[str, float]]]:
+    """The time that the metric's default number of steps takes [ms], and of each row the loss then, the ratio of
+    Optimus's loss to it with its interval, the same at the default number of steps, and ms a step."""
+    default = steps.index(LiveSettings().iterations)
+    ms, ours, found = float(curves[METRIC].ms[default]), curves[OPTIMUS], {}
+    for name, row in curves.items():
+        at_ms, at_steps = ours.at(ms) - row.at(ms), ours.logs[default] - row.logs[default]
+        _, low, high = interval([at_ms], [str(i) for i in range(len(at_ms))])
+        found[name] = {
+            "loss_at_equal_ms": float(np.exp(row.at(ms).mean())), "loss": float(np.exp(row.logs[default].mean())),
+            "ratio_ms": float(np.exp(at_ms.mean())), "ratio_low": float(np.exp(low)), "ratio_high": float(np.exp(high)),
+            "ratio_steps": float(np.exp(at_steps.mean())), "step_ms": float(row.ms[default] / steps[default]),
+        }  # fmt: skip
+    return ms, found
+
+
+def page(
+    groups: dict[str, tuple[float, dict, dict[str, Curve], dict]], steps: tuple[int, ...], head: list[str]
+) -> list[str]:
+    """The Markdown page."""
+    lines = ["# Optimizers of the live refinement", "", *head, ""]
+    lines += [" ".join(part.split()) + "\n" for part in __doc__.split("\n\n")[1:]]
+    for group, (ms, found, curves, still) in groups.items():
+        default = LiveSettings().iterations
+        lines += [
+            f"## {group}", "",
+            f"| | loss after {ms:.2f} ms of steps | Optimus's beside it (95 % interval) | loss after {default} steps "
+            "| Optimus's beside it | ms a step | TV [m/s²] | skate excess [points] | MPJPE-G [mm] |",
+            "|---" + "|---:" * 8 + "|",
+        ]  # fmt: skip
+        for name, of in still.items():
+            lines.append(f"| {name} | | | | | | {of['tv']:.0f} | {of['excess']:.1f} | {of['mpjpe_g']:.1f} |")
+        for name, of in found.items():
+            now = curves[name].figures
+            lines.append(
+                f"| {name} | {of['loss_at_equal_ms']:.2f} | {of['ratio_ms']:.3f} ({of['ratio_low']:.3f} to "
+                f"{of['ratio_high']:.3f}) | {of['loss']:.2f} | {of['ratio_steps']:.3f} | {of['step_ms']:.2f} "
+                f"| {now['tv']:.0f} | {now['excess']:.1f} | {now['mpjpe_g']:.1f} |"
+            )
+        lines += ["", "Loss, and ms of the steps, for each number of steps a frame:", ""]
+        lines += ["| | " + " | ".join(map(str, steps)) + " |", "|---" + "|---:" * len(steps) + "|"]
+        for name, row in curves.items():
+            cells = [f"{np.exp(logs.mean()):.2f}, {ms:.1f}" for logs, ms in zip(row.logs, row.ms, strict=True)]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append("")
+    return lines
+
+
+def groups_of(clips: list[MotionClip], most: int, shortest: int) -> dict[str, list[tuple[MotionClip, float]]]:
+    """Walks, and what else there is: at most so many clips of each, of as many subjects as possible, and the side that
+    each is seen from [rad]."""
+    generator, found = np.random.default_rng(0), {}
+    for group, walks in ((IN_DOMAIN, True), (OUT_OF_DOMAIN, False)):
+        fitting = [
+            c for c in clips
+            if ("walk" in c.action.lower()) == walks and c.subject not in UNEVEN_SUBJECTS and len(c) >= shortest
+        ]  # fmt: skip
+        rank: dict[str, int] = {}
+        for clip in fitting:  # the first of each subject, then the second of each
+            rank[clip.name] = sum(other.subject == clip.subject for other in fitting if other.name in rank)
+        chosen = sorted(fitting, key=lambda c: (rank[c.name], c.name))[:most]
+        found[group] = [(clip, float(generator.uniform(-np.pi, np.pi))) for clip in chosen]
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = benchmark_parser(__doc__)
+    parser.add_argument("--data", type=Path, help="clip collection of the motions; default: the validation split")
+    parser.add_argument("--frames", type=int, default=80, help="of each clip at the most")
+    parser.add_argument("--weights", type=Path, help="of the stream's Optimus; default: the shipped ones")
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="these alone, the metric and Optimus among them")
+    parser.add_argument("--clips", type=int, default=10, help="of each group at the most")
+    parser.add_argument("--quick", action="store_true", help="two clips of each group, three numbers of steps")
+    parser.add_argument("--out", type=Path, help="page to write; default: benchmarks/results, dated")
+    shared_options(parser, "json")
+    options = page_arguments(parser, arguments)
+    torch.set_num_threads(1)
+    steps = (1, 2, LiveSettings().iterations) if options.quick else STEPS
+    body = BodyModel.load()
+    judge, clips = Judge(body), load_split(mocap_file("val", options.data))
+    pipeline, groups, figures = PosePipeline.load(), {}, {}
+    makers = {n: make for n, make in rows(options.weights).items() if not options.rows or n in options.rows}
+    chosen = groups_of(clips, 2 if options.quick else options.clips, LiveSettings().window_frames + 20)
+    for group, members in chosen.items():
+        streams = [
+            live_stream(clip, body, "lifting", options.frames, side, seed, pipeline)
+            for seed, (clip, side) in enumerate(members)
+        ]
+        curves = {name: curve(judge, streams, name, make(), steps) for name, make in makers.items()}
+        ms, found = compared(curves, steps)
+        still = without_steps(judge, streams)
+        groups[group] = ms, found, curves, still
+        published = still | {name: row.figures for name, row in curves.items()}
+        figures[group] = {
+            "loss_at_equal_ms": {n: of["loss_at_equal_ms"] for n, of in found.items()},
+            "ratio_at_equal_ms": {n: [of["ratio_ms"], of["ratio_low"], of["ratio_high"]] for n, of in found.items()},
+            "step_ms": {n: of["step_ms"] for n, of in found.items()},
+            **{
+                key: {n: of[name] for n, of in published.items()}
+                for key, name in (("mpjpe_g_mm", "mpjpe_g"), ("tv", "tv"), ("skate_excess", "excess"))
+            },
+        }  # fmt: skip
+    names = "; ".join(", ".join(clip.name for clip, _ in members) for members in chosen.values())
+    data = f"{'subset: ' if options.quick else ''}{options.frames} frames each of {names} (validation)"
+    text = "\n".join(page(groups, steps, provenance("benchmarks.stream_optimizers", data)))
+    out = options.out or Page.of_today("stream-optimizers" + ("-quick" if options.quick else ""), RESULTS).path
+    out.write_text(text)
+    print(text)
+    end_with_json(options, figures)
+
+
+if __name__ == "__main__":
+    main()
