@@ -16,6 +16,8 @@ from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.stream.stream_optimus import StreamOptimus, StreamOptimusSettings, through_factors
 from diffmocap.refinement.stream.stream_optimus_weights import load_stream_optimus, save_stream_optimus
 from training.motions.live_streams import UP, live_stream
+from training.stream.episodes import Episode
+from training.stream.walk import Walk
 
 SMALL = StreamOptimusSettings(width=8, heads=2, encoders=2, feedforward=8, mlp_width=4, factors=3)
 
@@ -62,6 +64,20 @@ def test_another_optimizer_in_the_middle_of_a_stream_takes_over(points, stream):
         live.settings = replace(settings, optimizer=network(scale=0.1) if number % 8 >= 4 else None)
         result = live.step(*step)
         assert result.loss_after <= result.loss_before
+
+
+def test_the_live_step_is_the_one_that_training_goes_through(points, stream):
+    """From the same stream, frame by frame, with several steps in each."""
+    settings = LiveSettings(budget_ms=0.0, iterations=3, window_frames=12)
+    made = network(scale=0.3)
+    live = FixedLagRefiner(points, replace(settings, optimizer=made), torch.tensor(UP), stream.ground_height)
+    found = [live.step(*step).loss_of_window for step in stream.steps()][:20]
+    walk = Walk(
+        lambda: Episode(stream, points.to(dtype=torch.float32), settings, 0, 30, with_ground=True), 1, SMALL.factors
+    )
+    with torch.no_grad():
+        walked = [float(walk.frame(made, 3).losses.min()) for _ in range(20)]
+    assert found == pytest.approx(walked, rel=0.01)
 
 
 def test_memory_moves_on_with_the_knots_of_those_rows_alone():

@@ -77,7 +77,7 @@ class Walk:
             metric = [e.metric.solve for e in self.episodes]
             quasi = [_direction(e) for e in self.episodes]
             lengths = [e.steps.length for e in self.episodes]
-            facts = facts_of(best_loss, tasks, lengths, number)
+            facts = best.new_tensor(facts_of(best_loss.tolist(), tasks, lengths, number))
             step, memory = step_of(
                 network, memory, best, best_gradient, spread, facts, places, best.new_tensor(lengths)[:, None],
                 lambda v, m=metric: Symmetric.apply(v, m), lambda v, q=quasi: Symmetric.apply(v, q),

@@ -14,7 +14,7 @@ from diffmocap.refinement.window.metric import WindowMetric
 #: Pairs of steps and changes of the gradient that correct the metric.
 PAIRS = 6
 #: Longest entry of a step, in units of the unknowns.
-_LONGEST = 0.5
+LONGEST = 0.5
 _SHORTER, _LONGER, _SHORTEST = 0.4, 1.6, 0.02
 #: Largest fraction of the metric's own step, as the metric is a mean over poses: on streams half lowers the loss most.
 FULL = 0.5
@@ -88,4 +88,4 @@ class MetricDescent:
 
 def bounded(step: torch.Tensor) -> torch.Tensor:
     """A step without entries that are longer than any sensible one."""
-    return step.clamp(-_LONGEST, _LONGEST)
+    return step.clamp(-LONGEST, LONGEST)

@@ -1,15 +1,44 @@
-"""Steps of Optimus in the live refinement: memory, pairs and step length carry over from frame to frame."""
+"""Steps of Optimus in the live refinement: memory, pairs and step length carry over from frame to frame.
+
+The same step as :func:`diffmocap.refinement.stream.optimus_steps.step_of`, which trains the network, for one stream and
+without autograd: the encoders run as tensors once a frame, the rest as arrays and machine code.
+"""
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from diffmocap.refinement.stream.metric_descent import MetricDescent
-from diffmocap.refinement.stream.optimus_steps import StreamMemory, facts_of, places_of, step_of
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus
+from diffmocap.refinement.stream.metric_descent import LONGEST, MetricDescent
+from diffmocap.refinement.stream.optimus_steps import StreamMemory, facts_of, places_of
+from diffmocap.refinement.stream.stream_optimus import FEATURES, MOST_EXPONENT, Encoded, Seen, StreamOptimus
 from diffmocap.refinement.stream.task import LiveTask
 from diffmocap.refinement.window.metric import WindowMetric
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """The per-parameter network as arrays, inputs first."""
+
+    of_vectors: np.ndarray
+    of_facts: np.ndarray
+    hidden: np.ndarray
+    hidden_bias: np.ndarray
+    out: np.ndarray
+    out_bias: np.ndarray
+
+    @classmethod
+    def of(cls, network: StreamOptimus) -> _Weights:
+        def array(x: torch.Tensor) -> np.ndarray:
+            return np.ascontiguousarray(x.detach().numpy())
+
+        return cls(
+            array(network.vectors.weight.T), array(network.facts.weight.T), array(network.hidden.weight.T),
+            array(network.hidden.bias), array(network.out.weight.T), array(network.out.bias),
+        )  # fmt: skip
 
 
 class OptimusDescent(MetricDescent):
@@ -17,7 +46,10 @@ class OptimusDescent(MetricDescent):
 
     def __init__(self, network: StreamOptimus) -> None:
         super().__init__()
-        self._network, self._memory, self._task = network, None, None
+        self._network, self._weights = network, _Weights.of(network)
+        self._memory: StreamMemory | None = None
+        self._encoded: Encoded | None = None
+        self._task: LiveTask | None = None
 
     def forget(self) -> None:
         super().forget()
@@ -32,20 +64,57 @@ class OptimusDescent(MetricDescent):
         if self._memory is None or self._memory.last.shape != x.shape:
             self._memory = StreamMemory.empty(x, self._network.settings.factors)
         self._memory = self._memory.next_frame(x, self._network.fade)
-        self._task, self._places = task, places_of(task)[None]
+        self._task, self._encoded, self._taken = task, None, 0
+        self._last, self._way = self._memory.last[0].numpy(), self._memory.way[0].numpy()
 
     def step(self, metric: WindowMetric, x: torch.Tensor, loss: float, gradient: torch.Tensor) -> torch.Tensor:
         if self._memory is None:  # forgotten within the frame
             self.begin_frame(self._task, x)
-        spread = torch.from_numpy(metric.spread).to(x)[None]
-        facts = facts_of(x.new_tensor([loss]), [self._task], [self.length], self._memory.steps)
-        step, self._memory = step_of(
-            self._network, self._memory, x, gradient[None], spread, facts, self._places,
-            x.new_tensor([[self.length]]), _times(metric.solve, x), _times(lambda v: self.direction(metric, v), x),
+        g, spread = gradient.numpy().astype(np.float64), metric.spread
+        newton, quasi = metric.solve(g), self.direction(metric, g)
+        scale = math.sqrt(max(float(g @ newton) / len(g), 1e-12))
+        inverse = 1.0 / (spread * scale)
+        vectors = np.empty((FEATURES, len(g)), np.float32)
+        vectors[0] = g * (spread / scale)
+        for row, part in enumerate((newton, quasi, self._last, self._way, x[0].numpy()), 1):
+            np.multiply(part, inverse, out=vectors[row], casting="same_kind")
+        facts = self._facts(loss, scale, g)
+        if self._encoded is None:
+            self._encode(vectors, scale, facts)
+        s, gate, momentum = self._gates(vectors, facts)
+        learned = metric.solve(s * (scale / spread)) + (spread * scale) * self._through_factors(s)
+        step = learned - self.length * self._share * gate * quasi + momentum * self._last
+        self._last = np.clip(step, -LONGEST, LONGEST).astype(np.float32)
+        self._taken += 1
+        self._memory = self._memory.after(torch.from_numpy(self._last)[None])
+        return self._memory.last[0]
+
+    def _facts(self, loss: float, scale: float, g: np.ndarray) -> np.ndarray:
+        known = facts_of([loss], [self._task], [self.length], self._taken)[0]
+        size = np.linalg.norm(g) * np.linalg.norm(self._last)
+        cosine = float(g @ self._last) / size if size > 0 else 0.0
+        return np.array([*known, math.log(scale), cosine], np.float32)
+
+    def _encode(self, vectors: np.ndarray, scale: float, facts: np.ndarray) -> None:
+        """Once a frame: what the encoders say of the window, and the factors that they add."""
+        seen = Seen(
+            torch.from_numpy(vectors.T)[None], torch.tensor([[scale]], dtype=torch.float32),
+            torch.from_numpy(facts)[None], places_of(self._task)[None],
         )  # fmt: skip
-        return step[0]
+        self._encoded = self._network.encode(seen)
+        self._memory = self._memory.with_factors(self._encoded.factors)
+        self._context = np.ascontiguousarray(self._encoded.context[0].T.numpy())
+        self._share = float(self._encoded.share)
+        self._factors, self._of_factors = self._memory.factors[0].numpy(), self._memory.weights[0].numpy()
 
+    def _gates(self, vectors: np.ndarray, facts: np.ndarray) -> np.ndarray:
+        from diffmocap.refinement.stream.optimus_kernel import gates  # compiling may take a while
 
-def _times(product, like: torch.Tensor):
-    """A product with a vector [N] of float64 as one with a batch [1, N] of tensors."""
-    return lambda v: torch.from_numpy(product(v[0].numpy().astype(np.float64))).to(like)[None]
+        w, c = self._weights, self._network.settings
+        return gates(
+            vectors, self._context, facts @ w.of_facts, w.of_vectors, w.hidden, w.hidden_bias, w.out, w.out_bias,
+            np.float32(c.lambda_a), np.float32(c.lambda_b), np.float32(MOST_EXPONENT),
+        )  # fmt: skip
+
+    def _through_factors(self, s: np.ndarray) -> np.ndarray:
+        return ((self._factors @ s) * (self._of_factors / len(s))) @ self._factors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -63,18 +64,32 @@ class StreamMemory:
             weights=torch.where(here, fresh.weights, self.weights),
         )  # fmt: skip
 
+    def with_factors(self, new: torch.Tensor) -> StreamMemory:
+        """The factors ``new`` [B, L, N] have come; as many as before are kept."""
+        kept = self.factors.shape[1]
+        factors = torch.cat([self.factors, new], 1)[:, -kept:]
+        weights = torch.cat([self.weights, torch.ones_like(new[..., 0])], 1)[:, -kept:]
+        return replace(self, factors=factors, weights=weights)
+
+    def after(self, step: torch.Tensor) -> StreamMemory:
+        """A step [B, N] was taken."""
+        return replace(self, last=step, steps=self.steps + 1)
+
     def next_frame(self, x: torch.Tensor, fade: torch.Tensor) -> StreamMemory:
         """A frame begins at ``x`` [B, N]; what was before fades."""
         return replace(self, start=x, way=x - self.start, weights=self.weights * fade, encoded=None, steps=0)
 
 
-def facts_of(losses: torch.Tensor, tasks: list[LiveTask], lengths: list[float], steps: int) -> torch.Tensor:
-    """[B, 5] what a step is told of its windows beside vectors; see :class:`~.stream_optimus.Seen`."""
-    rows = [
-        (steps / 4.0, task.window.frames / 32.0, float(task.physics.weighs_forces), length / FULL)
-        for task, length in zip(tasks, lengths, strict=True)
-    ]
-    return torch.cat([losses.detach()[:, None].clamp_min(1e-3).log10(), losses.new_tensor(rows)], -1)
+def facts_of(losses: list[float], tasks: list[LiveTask], lengths: list[float], steps: int) -> list[list[float]]:
+    """What a step is told of its windows beside vectors, five numbers each; see :class:`~.stream_optimus.Seen`, where
+    two more follow from the vectors."""
+    return [
+        [
+            math.log10(max(loss, 1e-3)), steps / 4.0, task.window.frames / 32.0, float(task.physics.weighs_forces),
+            length / FULL,
+        ]
+        for loss, task, length in zip(losses, tasks, lengths, strict=True)
+    ]  # fmt: skip
 
 
 def places_of(task: LiveTask) -> torch.Tensor:

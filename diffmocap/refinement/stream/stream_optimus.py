@@ -42,7 +42,7 @@ PLACES = 3
 #: the last step.
 _OUTPUTS = 5
 #: Bound of the exponent of a step's length, and of gates.
-_MOST_EXPONENT = 6.0
+MOST_EXPONENT = 6.0
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class StreamOptimus(nn.Module):
         """Once a frame, at its first gradient."""
         vectors = seen.vectors.asinh()
         batch, knots = len(vectors), seen.places.shape[1]
-        own = vectors.view(batch, knots, TOKENS, SIZE * FEATURES)
+        own = vectors.reshape(batch, knots, TOKENS, SIZE * FEATURES)
         of_knot = torch.cat([seen.places, seen.facts[:, None].expand(-1, knots, -1)], -1)
         of_knot = of_knot[:, :, None].expand(-1, -1, TOKENS, -1)
         tokens, factors = self.inlet(torch.cat([own, of_knot], -1)) + self.joints, []
@@ -176,7 +176,7 @@ class StreamOptimus(nn.Module):
         """In every step: s [B, N] in spreads and over the scale, and the gates 1 + gamma and delta [B, N]."""
         hidden = encoded.context + self.vectors(seen.vectors.asinh()) + self.facts(seen.facts)[:, None]
         out = self.out(self.hidden(hidden.relu()).relu())
-        alpha, beta, direction, gamma, delta = out.clamp(-_MOST_EXPONENT, _MOST_EXPONENT).unbind(-1)
+        alpha, beta, direction, gamma, delta = out.clamp(-MOST_EXPONENT, MOST_EXPONENT).unbind(-1)
         c = self.settings
         s = -alpha * seen.vectors[..., 0] + c.lambda_a * (c.lambda_b * beta).exp() * direction
         return s, 1.0 + gamma, delta
