@@ -13,7 +13,7 @@ from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.stream.optimus_steps import StreamMemory
 from diffmocap.refinement.stream.settings import LiveSettings
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus, StreamOptimusSettings, through_factors
+from diffmocap.refinement.stream.stream_optimus import Encoded, StreamOptimus, StreamOptimusSettings, through_factors
 from diffmocap.refinement.stream.stream_optimus_weights import load_stream_optimus, save_stream_optimus
 from training.motions.live_streams import UP, live_stream
 from training.stream.episodes import Episode
@@ -94,8 +94,28 @@ def test_memory_moves_on_with_the_knots_of_those_rows_alone():
         assert not bool(after[0, ..., -KNOT_SIZE:].any())
         assert torch.equal(after[1], before[1])
     assert torch.equal(moved.start[0, -KNOT_SIZE:], memory.start[0, -KNOT_SIZE:])  # the new knot repeats the last one
-    later = moved.next_frame(x, torch.tensor(0.25))
+    assert moved.stale.tolist() == [True, True]  # the encoders have not run yet
+    later = moved.next_frame(x, torch.tensor(0.25), torch.zeros(2, dtype=torch.bool))
     assert torch.equal(later.way, x - moved.start) and bool((later.weights == 0.25).all())
+
+
+def test_the_encoders_are_heard_where_the_knots_have_moved_on():
+    g = torch.Generator().manual_seed(0)
+    x = torch.zeros(2, KNOT_SIZE)
+
+    def said() -> Encoded:
+        return Encoded(*(torch.randn(2, *shape, generator=g) for shape in ((KNOT_SIZE, 4), (1, KNOT_SIZE), (1,))))
+
+    first, second = said(), said()
+    memory = StreamMemory.empty(x, 3).told(first)
+    assert not bool(memory.stale.any()) and torch.equal(memory.encoded.context, first.context)
+    again = memory.moved_on(torch.tensor([False, True])).told(second)
+    assert torch.equal(again.encoded.context[0], first.context[0])
+    assert torch.equal(again.encoded.context[1], second.context[1])
+    assert torch.equal(again.factors[0], memory.factors[0]) and torch.equal(again.factors[1, -1], second.factors[1, 0])
+    assert again.weights.tolist() == [[0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]
+    short = memory.next_frame(x, torch.tensor(1.0), torch.tensor([True, False]))
+    assert short.stale.tolist() == [True, False]
 
 
 def test_the_product_with_factors_is_that_with_their_matrix():

@@ -21,10 +21,11 @@ from tqdm import tqdm
 
 from diffmocap.body.model import BodyModel
 from diffmocap.body.urdf import read_urdf
-from diffmocap.errors import SettingsError
+from diffmocap.errors import ModelFileError, SettingsError
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.segments import BodySegments
 from diffmocap.refinement.stream.stream_optimus import StreamOptimus, StreamOptimusSettings
+from diffmocap.refinement.stream.stream_optimus_weights import load_stream_optimus
 from diffmocap.refinement.window.body_points import BodyPoints
 from training.commit import git_commit
 from training.ranks import Ranks
@@ -38,6 +39,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", type=Path, required=True, help="folder of the run; an existing run is resumed")
     p.add_argument("--data", type=Path, nargs="+", required=True, help="motion capture of the training split")
+    p.add_argument("--init", type=Path, help="start from these weights and their settings")
     p.add_argument("--everything", action="store_true", help="all motions on flat ground instead of walks alone")
     p.add_argument("--views", type=int, default=2, help="cameras a clip is lifted from (default %(default)s)")
     p.add_argument("--frames", type=int, default=120, help="of a stream at the most (default %(default)s)")
@@ -77,10 +79,10 @@ def main(arguments: list[str] | None = None) -> None:
     body = BodyModel.load()
     points = BodyPoints.from_body(body, BodySegments.from_urdf(read_urdf()), ContactPoints.from_body(body))
     try:
-        network = StreamOptimus(settings)
+        network = load_stream_optimus(args.init).requires_grad_(True) if args.init else StreamOptimus(settings)
         trainer = StreamTrainer(recipe, network, made["train"], points.to(dtype=torch.float32), args.out, ranks)
         resumed = trainer.resume()
-    except SettingsError as e:
+    except (SettingsError, ModelFileError) as e:
         raise SystemExit(str(e)) from e
     if ranks.first:
         with (args.out / "starts.jsonl").open("a") as log:

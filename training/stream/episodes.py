@@ -7,8 +7,8 @@ import torch
 from diffmocap.physics.ground import Ground
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.kernels.units import KNOT_SIZE
-from diffmocap.refinement.stream.descent import SHORT, metric_of
-from diffmocap.refinement.stream.metric_descent import MetricDescent
+from diffmocap.refinement.stream.descent import metric_of
+from diffmocap.refinement.stream.metric_descent import SHORT, MetricDescent
 from diffmocap.refinement.stream.reference import live_reference
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.stream.sliding_unknowns import SlidingKnots

@@ -39,8 +39,8 @@ class StreamRecipe:
     """
 
     minutes: float = 180.0
-    batch: int = 12
-    piece: int = 2
+    batch: int = 8
+    piece: int = 4
     shortest: int = 30
     longest: int = 90
     most_steps: int = 6

@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields, replace
 import torch
 
 from diffmocap.refinement.kernels.units import KNOT_SIZE
+from diffmocap.refinement.stream.metric_descent import SHORT
 from diffmocap.refinement.stream.optimus_steps import StreamMemory, facts_of, places_of, step_of
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus
+from diffmocap.refinement.stream.stream_optimus import Encoded, StreamOptimus
 from diffmocap.refinement.stream.task import LiveTask
 from training.stream.differentiable import LossAndGradient, Symmetric
 from training.stream.episodes import Episode
@@ -48,7 +49,10 @@ class Walk:
             f.name: value.detach()
             for f in fields(self.memory) if isinstance(value := getattr(self.memory, f.name), torch.Tensor)
         }  # fmt: skip
-        self.memory = replace(self.memory, **tensors, encoded=None)
+        encoded = self.memory.encoded
+        if encoded is not None:
+            encoded = Encoded(*(getattr(encoded, f.name).detach() for f in fields(encoded)))
+        self.memory = replace(self.memory, **tensors, encoded=encoded)
 
     def restart_ended(self) -> None:
         """Replaces episodes that have ended."""
@@ -67,7 +71,8 @@ class Walk:
             self.x = _advanced(self.x, rows)
             self.memory = self.memory.moved_on(rows)
             gone = [g - 1 for g in gone]
-        memory = self.memory.next_frame(self.x, network.fade)
+        short = torch.tensor([task.window.frames <= SHORT for task in tasks])
+        memory = self.memory.next_frame(self.x, network.fade, short)
         places = torch.stack([places_of(task) for task in tasks])
         spread = torch.stack([torch.from_numpy(e.metric.spread).float() for e in self.episodes])
         best = self.x

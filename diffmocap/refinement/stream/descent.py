@@ -7,7 +7,7 @@ import torch
 from diffmocap.optim.optimizer import Optimizer, StepOptimizer
 from diffmocap.optim.stopping import Budget
 from diffmocap.refinement.kernels.units import KNOT_SIZE
-from diffmocap.refinement.stream.metric_descent import MetricDescent
+from diffmocap.refinement.stream.metric_descent import SHORT, MetricDescent
 from diffmocap.refinement.stream.optimus_descent import OptimusDescent
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.stream.stream_optimus import StreamOptimus
@@ -15,9 +15,6 @@ from diffmocap.refinement.stream.task import LiveTask
 from diffmocap.refinement.stream.time_budget import TimeBudget
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.metric import WindowMetric
-
-#: Windows up to this length have a metric of their own in every frame, longer ones when their knots move on.
-SHORT = 8
 
 
 class LiveDescent:

@@ -13,6 +13,8 @@ from diffmocap.refinement.window.metric import WindowMetric
 
 #: Pairs of steps and changes of the gradient that correct the metric.
 PAIRS = 6
+#: Windows up to this length have a metric of their own in every frame, longer ones when their knots move on.
+SHORT = 8
 #: Longest entry of a step, in units of the unknowns.
 LONGEST = 0.5
 _SHORTER, _LONGER, _SHORTEST = 0.4, 1.6, 0.02

@@ -1,7 +1,7 @@
 """Steps of Optimus in the live refinement: memory, pairs and step length carry over from frame to frame.
 
 The same step as :func:`diffmocap.refinement.stream.optimus_steps.step_of`, which trains the network, for one stream and
-without autograd: the encoders run as tensors once a frame, the rest as arrays and machine code.
+without autograd: the encoders run as tensors when the knots move on, the rest as arrays and machine code.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from diffmocap.refinement.stream.metric_descent import LONGEST, MetricDescent
+from diffmocap.refinement.stream.metric_descent import LONGEST, SHORT, MetricDescent
 from diffmocap.refinement.stream.optimus_steps import StreamMemory, facts_of, places_of
-from diffmocap.refinement.stream.stream_optimus import FEATURES, MOST_EXPONENT, Encoded, Seen, StreamOptimus
+from diffmocap.refinement.stream.stream_optimus import FEATURES, MOST_EXPONENT, Seen, StreamOptimus
 from diffmocap.refinement.stream.task import LiveTask
 from diffmocap.refinement.window.metric import WindowMetric
 
@@ -48,7 +48,6 @@ class OptimusDescent(MetricDescent):
         super().__init__()
         self._network, self._weights = network, _Weights.of(network)
         self._memory: StreamMemory | None = None
-        self._encoded: Encoded | None = None
         self._task: LiveTask | None = None
 
     def forget(self) -> None:
@@ -63,8 +62,9 @@ class OptimusDescent(MetricDescent):
     def begin_frame(self, task: LiveTask, x: torch.Tensor) -> None:
         if self._memory is None or self._memory.last.shape != x.shape:
             self._memory = StreamMemory.empty(x, self._network.settings.factors)
-        self._memory = self._memory.next_frame(x, self._network.fade)
-        self._task, self._encoded, self._taken = task, None, 0
+        short = torch.tensor([task.window.frames <= SHORT])
+        self._memory, self._task = self._memory.next_frame(x, self._network.fade, short), task
+        self._hold_factors()
         self._last, self._way = self._memory.last[0].numpy(), self._memory.way[0].numpy()
 
     def step(self, metric: WindowMetric, x: torch.Tensor, loss: float, gradient: torch.Tensor) -> torch.Tensor:
@@ -79,32 +79,34 @@ class OptimusDescent(MetricDescent):
         for row, part in enumerate((newton, quasi, self._last, self._way, x[0].numpy()), 1):
             np.multiply(part, inverse, out=vectors[row], casting="same_kind")
         facts = self._facts(loss, scale, g)
-        if self._encoded is None:
+        if bool(self._memory.stale):
             self._encode(vectors, scale, facts)
         s, gate, momentum = self._gates(vectors, facts)
         learned = metric.solve(s * (scale / spread)) + (spread * scale) * self._through_factors(s)
         step = learned - self.length * self._share * gate * quasi + momentum * self._last
         self._last = np.clip(step, -LONGEST, LONGEST).astype(np.float32)
-        self._taken += 1
         self._memory = self._memory.after(torch.from_numpy(self._last)[None])
         return self._memory.last[0]
 
     def _facts(self, loss: float, scale: float, g: np.ndarray) -> np.ndarray:
-        known = facts_of([loss], [self._task], [self.length], self._taken)[0]
+        known = facts_of([loss], [self._task], [self.length], self._memory.steps)[0]
         size = np.linalg.norm(g) * np.linalg.norm(self._last)
         cosine = float(g @ self._last) / size if size > 0 else 0.0
         return np.array([*known, math.log(scale), cosine], np.float32)
 
     def _encode(self, vectors: np.ndarray, scale: float, facts: np.ndarray) -> None:
-        """Once a frame: what the encoders say of the window, and the factors that they add."""
+        """What the encoders say of the window, and the factors that they add."""
         seen = Seen(
             torch.from_numpy(vectors.T)[None], torch.tensor([[scale]], dtype=torch.float32),
             torch.from_numpy(facts)[None], places_of(self._task)[None],
         )  # fmt: skip
-        self._encoded = self._network.encode(seen)
-        self._memory = self._memory.with_factors(self._encoded.factors)
-        self._context = np.ascontiguousarray(self._encoded.context[0].T.numpy())
-        self._share = float(self._encoded.share)
+        self._memory = self._memory.told(self._network.encode(seen))
+        self._hold_factors()
+        encoded = self._memory.encoded
+        self._context, self._share = np.ascontiguousarray(encoded.context[0].T.numpy()), float(encoded.share)
+        self._factors, self._of_factors = self._memory.factors[0].numpy(), self._memory.weights[0].numpy()
+
+    def _hold_factors(self) -> None:
         self._factors, self._of_factors = self._memory.factors[0].numpy(), self._memory.weights[0].numpy()
 
     def _gates(self, vectors: np.ndarray, facts: np.ndarray) -> np.ndarray:

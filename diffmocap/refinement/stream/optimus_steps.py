@@ -24,7 +24,8 @@ class StreamMemory:
     Attributes:
         last: [B, N] the last step. start: [B, N] where the frame began. way: [B, N] what the last frame moved by.
         factors: [B, F, N] u_j in spreads, weights: [B, F]; the newest last.
-        encoded: of this frame, None before its first step. steps: taken in this frame.
+        encoded: what the encoders said when the knots moved on the last time, None before they ran. stale: [B] bool
+            where they are to run again. steps: taken in this frame.
     """
 
     last: torch.Tensor
@@ -32,6 +33,7 @@ class StreamMemory:
     way: torch.Tensor
     factors: torch.Tensor
     weights: torch.Tensor
+    stale: torch.Tensor
     encoded: Encoded | None = None
     steps: int = 0
 
@@ -40,7 +42,8 @@ class StreamMemory:
         """Of streams that begin at ``x`` [B, N]."""
         nothing = torch.zeros_like(x)
         many = nothing[:, None].expand(-1, factors, -1).clone()
-        return cls(nothing, x, nothing, many, nothing[:, :factors].clone())
+        every = torch.ones(len(x), dtype=torch.bool)
+        return cls(nothing, x, nothing, many, nothing[:, :factors].clone(), every)
 
     def moved_on(self, rows: torch.Tensor) -> StreamMemory:
         """The windows of ``rows`` [B] bool have lost their first knot and gained one, which nothing is known of."""
@@ -52,8 +55,9 @@ class StreamMemory:
             return torch.where(here, after, vectors)
 
         return replace(
-            self, last=shifted(self.last), start=shifted(self.start, repeat=True), factors=shifted(self.factors)
-        )
+            self, last=shifted(self.last), start=shifted(self.start, repeat=True), factors=shifted(self.factors),
+            stale=self.stale | rows,
+        )  # fmt: skip
 
     def forgotten(self, rows: torch.Tensor, x: torch.Tensor) -> StreamMemory:
         """The streams of ``rows`` [B] bool begin anew at ``x`` [B, N]."""
@@ -61,23 +65,34 @@ class StreamMemory:
         return replace(
             self, last=torch.where(here, fresh.last, self.last), start=torch.where(here, x, self.start),
             factors=torch.where(here[..., None], fresh.factors, self.factors),
-            weights=torch.where(here, fresh.weights, self.weights),
+            weights=torch.where(here, fresh.weights, self.weights), stale=self.stale | rows,
         )  # fmt: skip
 
-    def with_factors(self, new: torch.Tensor) -> StreamMemory:
-        """The factors ``new`` [B, L, N] have come; as many as before are kept."""
-        kept = self.factors.shape[1]
-        factors = torch.cat([self.factors, new], 1)[:, -kept:]
-        weights = torch.cat([self.weights, torch.ones_like(new[..., 0])], 1)[:, -kept:]
-        return replace(self, factors=factors, weights=weights)
+    def told(self, new: Encoded) -> StreamMemory:
+        """The encoders have run: what they say holds for the streams that were stale, and their factors come to those;
+        as many as before are kept."""
+        here, kept = self.stale[:, None], self.factors.shape[1]
+        factors = torch.cat([self.factors, new.factors], 1)[:, -kept:]
+        weights = torch.cat([self.weights, torch.ones_like(new.factors[..., 0])], 1)[:, -kept:]
+        old = self.encoded or new
+        encoded = Encoded(
+            torch.where(here[..., None], new.context, old.context), new.factors,
+            torch.where(here, new.share, old.share),
+        )  # fmt: skip
+        return replace(
+            self, factors=torch.where(here[..., None], factors, self.factors),
+            weights=torch.where(here, weights, self.weights), encoded=encoded, stale=torch.zeros_like(self.stale),
+        )  # fmt: skip
 
     def after(self, step: torch.Tensor) -> StreamMemory:
         """A step [B, N] was taken."""
         return replace(self, last=step, steps=self.steps + 1)
 
-    def next_frame(self, x: torch.Tensor, fade: torch.Tensor) -> StreamMemory:
-        """A frame begins at ``x`` [B, N]; what was before fades."""
-        return replace(self, start=x, way=x - self.start, weights=self.weights * fade, encoded=None, steps=0)
+    def next_frame(self, x: torch.Tensor, fade: torch.Tensor, short: torch.Tensor) -> StreamMemory:
+        """A frame begins at ``x`` [B, N]; what was before fades. ``short``: [B] bool windows that are so short that
+        each is another problem."""
+        way, weights = x - self.start, self.weights * fade
+        return replace(self, start=x, way=way, weights=weights, stale=self.stale | short, steps=0)
 
 
 def facts_of(losses: list[float], tasks: list[LiveTask], lengths: list[float], steps: int) -> list[list[float]]:
@@ -112,12 +127,11 @@ def step_of(
     """
     newton = quasi(gradient)
     seen = Seen.of(gradient, metric(gradient), newton, memory.last, memory.way, x, spread, facts, places)
-    encoded, factors, weights = memory.encoded, memory.factors, memory.weights
-    if encoded is None:
-        encoded, kept = network.encode(seen), factors.shape[1]
-        factors = torch.cat([factors, encoded.factors], 1)[:, -kept:]
-        weights = torch.cat([weights, torch.ones_like(encoded.factors[..., 0])], 1)[:, -kept:]
+    if bool(memory.stale.any()):
+        memory = memory.told(network.encode(seen))
+    encoded = memory.encoded
     s, gate, momentum = network.gates(seen, encoded)
-    learned = metric(s * seen.scale / spread) + spread * seen.scale * through_factors(s, factors, weights)
+    from_factors = through_factors(s, memory.factors, memory.weights)
+    learned = metric(s * seen.scale / spread) + spread * seen.scale * from_factors
     step = bounded(learned - lengths * encoded.share * gate * newton + momentum * memory.last)
-    return step, replace(memory, last=step, factors=factors, weights=weights, encoded=encoded, steps=memory.steps + 1)
+    return step, memory.after(step)

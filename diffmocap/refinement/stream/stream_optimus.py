@@ -11,8 +11,8 @@ with what a sliding window asks for. H is the window's metric (:mod:`diffmocap.r
 starts where the metric ends, and q the step of limited-memory BFGS on it, l its length; with all outputs zero this is
 :class:`~diffmocap.refinement.stream.metric_descent.MetricDescent`. p is the last step. A token is one joint at one
 knot, three parameters, and encoders attend along the knots and along the joints in turn, so that a token meets 35
-others instead of 750. They run once a frame; each step then costs a small network for each parameter. Factors u move on
-with the knots and fade by f in every frame.
+others instead of 750. Like the metric, they run when the knots have moved on; each step costs a small network for each
+parameter. Factors u move on with the knots and fade by f in every frame.
 
 All vectors are in spreads: what a parameter moves by where the metric's curvature alone holds it, the root of the
 diagonal of H^-1. So numbers have no units and the network knows no scale.
@@ -158,7 +158,7 @@ class StreamOptimus(nn.Module):
         return self.fading.sigmoid()
 
     def encode(self, seen: Seen) -> Encoded:
-        """Once a frame, at its first gradient."""
+        """What the encoders make of a window, at a gradient."""
         vectors = seen.vectors.asinh()
         batch, knots = len(vectors), seen.places.shape[1]
         own = vectors.reshape(batch, knots, TOKENS, SIZE * FEATURES)
