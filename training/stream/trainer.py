@@ -15,14 +15,14 @@ from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.stream.stream_optimus import StreamOptimus, StreamOptimusSettings
 from diffmocap.refinement.stream.stream_optimus_weights import save_stream_optimus
 from diffmocap.refinement.window.body_points import BodyPoints
-from training.motions.live_streams import LiveStream
+from training.motions.live_streams import FPS, LiveStream
 from training.optim.descent import Descent
 from training.ranks import Ranks
 from training.stream.episodes import LOST, WITHOUT_GROUND, Episode
 from training.stream.walk import Walk
 
-#: Added to a loss and to an error [m] before their logarithm.
-_LEAST, _LEAST_M = 0.1, 0.005
+#: Added to a loss, to an error [m] and to its acceleration [m/s^2] before their logarithm.
+_LEAST, _LEAST_M, _LEAST_M_S2 = 0.1, 0.005, 1.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class StreamRecipe:
         most_steps: of a frame; how many is drawn at random, for all episodes of a batch alike.
         early: weight of the losses after steps that are not a frame's last, beside 1 of that.
         truth: weight of the logarithm of the newest frame's error, which is what is published, beside that of the loss.
+        smooth: weight of the logarithm of that error's acceleration, which is jitter.
         decay_share: over this last share of the run the learning rate falls to zero along a cosine.
     """
 
@@ -45,7 +46,8 @@ class StreamRecipe:
     longest: int = 90
     most_steps: int = 6
     early: float = 0.3
-    truth: float = 0.3
+    truth: float = 1.0
+    smooth: float = 0.2
     learning_rate: float = 1e-3
     clip_norm: float = 1.0
     decay_share: float = 0.4
@@ -101,7 +103,7 @@ class StreamTrainer:
 
     def train_step(self) -> dict[str, float]:
         """A piece of every episode, and a step of the weights."""
-        c, figures, total = self.recipe, [], 0.0
+        c, figures, total, errors = self.recipe, [], 0.0, []
         self.walk.detach()
         for _ in range(c.piece):
             self.walk.restart_ended()
@@ -112,12 +114,14 @@ class StreamTrainer:
             weights[-1] = 1.0
             fall = logs[1:] - logs[0].detach()
             loss = ((weights / weights.sum()) @ fall).mean()
-            error = frame.x.new_zeros(())
-            if c.truth:
-                rows = zip(self.walk.episodes, frame.tasks, frame.x, strict=True)
-                error = torch.stack([e.error_m(task, x).add(_LEAST_M).log() for e, task, x in rows]).mean()
+            rows = zip(self.walk.episodes, frame.tasks, frame.x, strict=True)
+            errors.append((list(self.walk.episodes), torch.stack([e.error_m(task, x) for e, task, x in rows])))
+            error = size_m(errors[-1][1]).add(_LEAST_M).log().mean()
             total = total + (loss + c.truth * error) / c.piece
             figures.append((float(fall[-1].detach().mean()), float(error.detach())))
+        jitter = accelerations(errors).add(_LEAST_M_S2).log()
+        if c.smooth and len(jitter):
+            total = total + c.smooth * jitter.mean()
         total.backward()
         self.ranks.average_gradients(self.network.parameters())
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), c.clip_norm)
@@ -128,8 +132,9 @@ class StreamTrainer:
             for kept, new in zip(self.ema.parameters(), self.network.parameters(), strict=True):
                 kept.lerp_(new, 1.0 - min(c.ema_decay, (1.0 + self.step) / (10.0 + self.step)))
         self.step += 1
-        falls, errors = zip(*figures, strict=True)
-        return {"fall": sum(falls) / len(falls), "log_error": sum(errors) / len(errors), "norm": float(norm)}
+        falls, logs = zip(*figures, strict=True)
+        found = {"fall": sum(falls) / len(falls), "log_error": sum(logs) / len(logs), "norm": float(norm)}
+        return found | ({"jitter": float(jitter.detach().mean())} if len(jitter) else {})
 
     @torch.no_grad()
     def validate(self, streams: list[LiveStream], frames: int = 60, budgets: tuple[int, ...] = (1, 2, 4)) -> dict:
@@ -195,6 +200,20 @@ class StreamTrainer:
         return True
 
 
+def size_m(errors: torch.Tensor) -> torch.Tensor:
+    """[...] mean length of errors [..., 24, 3] m, differentiable at zero."""
+    return errors.square().sum(-1).add(1e-8).sqrt().mean(-1)
+
+
+def accelerations(errors: list[tuple[list[Episode], torch.Tensor]]) -> torch.Tensor:
+    """Accelerations [R] m/s^2 of errors [B, 24, 3] m over three frames in a row, where an episode went on over them."""
+    found = []
+    for (a, first), (_, second), (b, third) in zip(errors, errors[1:], errors[2:], strict=False):
+        same = torch.tensor([x is y for x, y in zip(a, b, strict=True)])
+        found.append(size_m(first - 2.0 * second + third)[same] * FPS**2)
+    return torch.cat(found) if found else torch.zeros(0)
+
+
 @torch.no_grad()
 def walked(
     network: StreamOptimus,
@@ -216,5 +235,5 @@ def walked(
         if number >= settings.window_frames:
             losses.append(frame.losses.min(0).values)
             rows = zip(walk.episodes, frame.tasks, frame.x, strict=True)
-            errors.append(torch.stack([e.error_m(task, x) for e, task, x in rows]))
+            errors.append(size_m(torch.stack([e.error_m(task, x) for e, task, x in rows])))
     return torch.stack(losses), torch.stack(errors)
