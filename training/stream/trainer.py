@@ -36,6 +36,8 @@ class StreamRecipe:
         early: weight of the losses after steps that are not a frame's last, beside 1 of that.
         truth: weight of the logarithm of the newest frame's error, which is what is published, beside that of the loss.
         smooth: weight of the logarithm of that error's acceleration, which is jitter.
+        clip_norm: of gradients. skip_ratio: beyond this many times the geometric mean of the norms of late a gradient is
+            left out, since what explodes on its way back through several frames points nowhere.
         decay_share: over this last share of the run the learning rate falls to zero along a cosine.
     """
 
@@ -50,6 +52,7 @@ class StreamRecipe:
     smooth: float = 0.2
     learning_rate: float = 1e-3
     clip_norm: float = 1.0
+    skip_ratio: float = 8.0
     decay_share: float = 0.4
     ema_decay: float = 0.995
     seed: int = 0
@@ -74,6 +77,7 @@ class StreamTrainer:
         self.ema = copy.deepcopy(network).requires_grad_(False)
         self.descent = Descent("adam", network, recipe.learning_rate)
         self.step, self.seconds, self.best, self.history = 0, 0.0, math.inf, []
+        self.usual_norm = 0.0
         self.restart()
 
     def restart(self) -> None:
@@ -125,7 +129,7 @@ class StreamTrainer:
         total.backward()
         self.ranks.average_gradients(self.network.parameters())
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), c.clip_norm)
-        if bool(torch.isfinite(norm)):
+        if self._trusted(float(norm)):
             self.descent.step(self.learning_rate())
         self.network.zero_grad(set_to_none=True)
         with torch.no_grad():
@@ -133,8 +137,17 @@ class StreamTrainer:
                 kept.lerp_(new, 1.0 - min(c.ema_decay, (1.0 + self.step) / (10.0 + self.step)))
         self.step += 1
         falls, logs = zip(*figures, strict=True)
-        found = {"fall": sum(falls) / len(falls), "log_error": sum(logs) / len(logs), "norm": float(norm)}
+        found = {"fall": sum(falls) / len(falls), "log_error": sum(logs) / len(logs), "norm": min(float(norm), 1e3)}
         return found | ({"jitter": float(jitter.detach().mean())} if len(jitter) else {})
+
+    def _trusted(self, norm: float) -> bool:
+        """Whether a gradient of that norm is a usual one."""
+        if not math.isfinite(norm):
+            return False
+        usual = self.usual_norm
+        kept = max(min(norm, self.recipe.skip_ratio * usual), 1e-12) if usual else max(norm, 1e-12)
+        self.usual_norm = kept if not usual else math.exp(0.98 * math.log(usual) + 0.02 * math.log(kept))
+        return not usual or norm <= self.recipe.skip_ratio * usual
 
     @torch.no_grad()
     def validate(self, streams: list[LiveStream], frames: int = 60, budgets: tuple[int, ...] = (1, 2, 4)) -> dict:
@@ -162,6 +175,7 @@ class StreamTrainer:
         state = {
             "network": self.network.state_dict(), "ema": self.ema.state_dict(), "descent": self.descent.state_dict(),
             "step": self.step, "seconds": self.seconds, "best": self.best, "history": self.history,
+            "usual_norm": self.usual_norm,
         }  # fmt: skip
         partial = self.out / "checkpoint.partial"
         torch.save(state, partial)
@@ -195,7 +209,7 @@ class StreamTrainer:
             ) from e
         self.descent.load_state_dict(state["descent"])
         self.step, self.seconds = state["step"], state["seconds"]
-        self.best, self.history = state["best"], state["history"]
+        self.best, self.history, self.usual_norm = state["best"], state["history"], state["usual_norm"]
         self.restart()
         return True
 
