@@ -36,7 +36,7 @@ from diffmocap.optim.weights import load_shipped
 from diffmocap.pipeline import PosePipeline
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.stream.metric_descent import MetricDescent
-from diffmocap.refinement.stream.settings import LiveSettings
+from diffmocap.refinement.stream.settings import METRIC, OPTIMUS, LiveSettings
 from diffmocap.refinement.stream.stream_optimus import StreamOptimus
 from diffmocap.refinement.stream.stream_optimus_weights import load_stream_optimus
 from diffmocap.refinement.window.metric import WindowMetric
@@ -46,7 +46,7 @@ from training.motions.live_streams import UP, LiveStream, live_stream
 #: Steps a frame that the curves have.
 STEPS = (1, 2, 3, 4, 6, 8)
 IN_DOMAIN, OUT_OF_DOMAIN = "Walks, as it was trained on", "Everything else"
-METRIC, PLAIN, B0, OPTIMUS = "metric", "lbfgs_step", "optimus_b0", "optimus"
+PLAIN, B0 = "lbfgs_step", "optimus_b0"
 
 
 class PlainDescent(MetricDescent):
@@ -119,7 +119,7 @@ def rows(weights: Path | None) -> dict[str, Callable[[], object]]:
     """Names of the rows that take steps, and what makes their optimizer."""
     network = load_stream_optimus(weights)
     return {
-        PLAIN: lambda: None, METRIC: lambda: None, "adafactor_mlp": lambda: load_shipped("adafactor_mlp_window"),
+        PLAIN: lambda: METRIC, METRIC: lambda: METRIC, "adafactor_mlp": lambda: load_shipped("adafactor_mlp_window"),
         "optimus_paper": lambda: load_shipped("optimus_window"),
         B0: lambda: StreamOptimus(network.settings).requires_grad_(False), OPTIMUS: lambda: network,
     }  # fmt: skip

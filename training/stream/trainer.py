@@ -36,8 +36,8 @@ class StreamRecipe:
         early: weight of the losses after steps that are not a frame's last, beside 1 of that.
         truth: weight of the logarithm of the newest frame's error, which is what is published, beside that of the loss.
         smooth: weight of the logarithm of that error's acceleration, which is jitter.
-        clip_norm: of gradients. skip_ratio: beyond this many times the geometric mean of the norms of late a gradient is
-            left out, since what explodes on its way back through several frames points nowhere.
+        clip_norm: of gradients. skip_ratio: beyond this many times the geometric mean of the norms of late a gradient
+            is left out, since what explodes on its way back through several frames points nowhere.
         decay_share: over this last share of the run the learning rate falls to zero along a cosine.
     """
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from diffmocap.errors import SettingsError
 from diffmocap.graph.frames import MAP_FRAME
 from diffmocap.nodes.parameters import NodeParameter, from_settings, own
-from diffmocap.optim.optimizer import Optimizer
-from diffmocap.optim.weights import load_shipped
 from diffmocap.pipeline import PipelineSettings
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.known_ground import CameraPlacement
+from diffmocap.refinement.stream.settings import METRIC, OPTIMUS
 from diffmocap.refinement.window.weights import TERMS
 
 #: The settings that the paths of pose_node's parameters lead through.
 DEFAULTS = PipelineSettings(refinement=PhysicsSettings())
 WEIGHT = "physics_weights."
-METRIC, OPTIMUS = "metric", "optimus"
 AUTO, TF, PARAMETERS, MOTION = GROUND_SOURCES = ("auto", "tf", "parameters", "motion")
 _LIVE, _USUAL = "refinement.live.", DEFAULTS.refinement.live.weights
 
@@ -35,9 +32,9 @@ PHYSICS = (
     from_settings(DEFAULTS, _LIVE + "iterations", "refinement_iterations"),
     own(
         "refinement_optimizer",
-        METRIC,
-        "What takes the steps: metric, made for sliding windows; optimus, the learned optimizer, which wants 30 ms for "
-        "one: refinement_budget_ms of 40 and budget_ms of 100.",
+        DEFAULTS.refinement.live.optimizer,
+        "What takes the steps: optimus, the learned optimizer for streams; metric, limited-memory BFGS on the "
+        "curvature of the loss, which Optimus begins with.",
         choices=(METRIC, OPTIMUS),
     ),
     from_settings(
@@ -108,11 +105,5 @@ def physics_changes(values: dict[str, Any]) -> dict[str, Any]:
     changes: dict[str, Any] = {
         f"{_LIVE}weights.{term}": values[WEIGHT + term] * getattr(_USUAL, term) for term in TERMS
     }
-    changes[_LIVE + "optimizer"] = _optimus() if values["refinement_optimizer"] == OPTIMUS else None
+    changes[_LIVE + "optimizer"] = values["refinement_optimizer"]
     return changes
-
-
-@lru_cache(maxsize=1)
-def _optimus() -> Optimizer:
-    """Trained on windows; read once."""
-    return load_shipped("optimus_window").requires_grad_(False)

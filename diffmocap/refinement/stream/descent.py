@@ -9,8 +9,9 @@ from diffmocap.optim.stopping import Budget
 from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.stream.metric_descent import SHORT, MetricDescent
 from diffmocap.refinement.stream.optimus_descent import OptimusDescent
-from diffmocap.refinement.stream.settings import LiveSettings
+from diffmocap.refinement.stream.settings import OPTIMUS, LiveSettings
 from diffmocap.refinement.stream.stream_optimus import StreamOptimus
+from diffmocap.refinement.stream.stream_optimus_weights import shipped_stream_optimus
 from diffmocap.refinement.stream.task import LiveTask
 from diffmocap.refinement.stream.time_budget import TimeBudget
 from diffmocap.refinement.window.body_points import BodyPoints
@@ -54,14 +55,19 @@ class LiveDescent:
     ) -> tuple[torch.Tensor, torch.Tensor, float, int]:
         """From x [1, N]: the next trial point, the best point evaluated and its loss, and the number of steps taken."""
         self._budget.start_iterations()
-        optimus = settings.optimizer if isinstance(settings.optimizer, StreamOptimus) else None
-        if optimus is not self._optimus:
-            self._optimus, self._steps = optimus, OptimusDescent(optimus) if optimus else MetricDescent()
+        self._choose(settings.optimizer)
         if isinstance(settings.optimizer, StepOptimizer):
             return self._stepped(settings.optimizer, task, x)
         if isinstance(settings.optimizer, Optimizer):
             return self._minimized(settings.optimizer, task, x, settings.iterations)
         return self._along_metric(task, x, settings.spacing)
+
+    def _choose(self, optimizer: Optimizer | StreamOptimus | str) -> None:
+        """Steps that begin with the metric are the metric's own or the network's; others have no use for them."""
+        optimus = shipped_stream_optimus() if optimizer == OPTIMUS else optimizer
+        optimus = optimus if isinstance(optimus, StreamOptimus) else None
+        if optimus is not self._optimus:
+            self._optimus, self._steps = optimus, OptimusDescent(optimus) if optimus else MetricDescent()
 
     def _along_metric(
         self, task: LiveTask, x: torch.Tensor, spacing: int

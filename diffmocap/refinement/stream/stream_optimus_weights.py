@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -43,3 +44,9 @@ def load_stream_optimus(path: str | Path | None = None) -> StreamOptimus:
     except (KeyError, TypeError, ValueError, RuntimeError) as e:
         raise ModelFileError(f"{path} does not fit this version's optimizers: {e}") from e
     return network.eval().requires_grad_(False)
+
+
+@lru_cache(maxsize=1)
+def shipped_stream_optimus() -> StreamOptimus:
+    """The shipped network, read once."""
+    return load_stream_optimus()
