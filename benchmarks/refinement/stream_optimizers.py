@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +26,15 @@ from tqdm import tqdm
 
 from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
 from benchmarks.page.report import RESULTS, Page, mocap_file, page_arguments, provenance
+from benchmarks.protocols.clip_poses import clip_pipeline
+from benchmarks.protocols.real_clip import CACHE, Clip, clip_folder, lifted_clip
 from benchmarks.refinement.filters import OneEuro
 from benchmarks.refinement.live_refinement import Judge, one_euro, unrefined
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.evaluation.bootstrap import interval
+from diffmocap.lifting.lifter import Lifter
 from diffmocap.optim.weights import load_shipped
 from diffmocap.pipeline import PosePipeline
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
@@ -168,9 +171,27 @@ def compared(curves: dict[str, Curve], steps: tuple[int, ...]) -> tuple[float, d
     return ms, found
 
 
+def on_real_clip(folder: Path, cache: Path, optimizers: dict[str, object]) -> dict[str, dict[str, float]]:
+    """The whole pipeline on the real clip with truth (:mod:`benchmarks.protocols.real_clip`), views 1, 3 and 4, without
+    a given ground; its own script's figures for each optimizer and for no step."""
+    clip, lifter, found = Clip.load(folder, cache), Lifter.load(), {}
+    views = {v: view for v, view in clip.views.items() if v != "2"}
+    clip = replace(clip, views=views)
+    for name, optimizer in {"no_steps": METRIC, **optimizers}.items():
+        pipeline = clip_pipeline(lifter, refined=True)
+        live = replace(pipeline.settings.refinement.live, optimizer=optimizer)
+        live = replace(live, iterations=0) if name == "no_steps" else live
+        refinement = replace(pipeline.settings.refinement, live=live)
+        pipeline.settings = replace(pipeline.settings, refinement=refinement)
+        joints = {v: x[:, clip.scorer.SMPL] for v, x in lifted_clip(clip, pipeline).items()}
+        found[name] = clip.score(joints)["mean"]
+    return found
+
+
 def page(
-    groups: dict[str, tuple[float, dict, dict[str, Curve], dict]], steps: tuple[int, ...], head: list[str]
-) -> list[str]:
+    groups: dict[str, tuple[float, dict, dict[str, Curve], dict]], real: dict[str, dict[str, float]],
+    steps: tuple[int, ...], head: list[str],
+) -> list[str]:  # fmt: skip
     """The Markdown page."""
     lines = ["# Optimizers of the live refinement", "", *head, ""]
     lines += [" ".join(part.split()) + "\n" for part in __doc__.split("\n\n")[1:]]
@@ -197,7 +218,14 @@ def page(
             cells = [f"{np.exp(logs.mean()):.2f}, {ms:.1f}" for logs, ms in zip(row.logs, row.ms, strict=True)]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
         lines.append("")
-    return lines
+    if real:
+        columns = ("pa_mpjpe_mm", "mpjpe_mm", "acceleration", "acceleration_true", "still_ankle", "still_ankle_true")
+        lines += [
+            "## A real man, views 1, 3 and 4", "",
+            "| | " + " | ".join(columns) + " |", "|---" + "|---:" * len(columns) + "|",
+        ]  # fmt: skip
+        lines += [f"| {n} | " + " | ".join(f"{of[c]:.3g}" for c in columns) + " |" for n, of in real.items()]
+    return [*lines, ""]
 
 
 def groups_of(clips: list[MotionClip], most: int, shortest: int) -> dict[str, list[tuple[MotionClip, float]]]:
@@ -221,6 +249,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = benchmark_parser(__doc__)
     parser.add_argument("--data", type=Path, help="clip collection of the motions; default: the validation split")
     parser.add_argument("--frames", type=int, default=80, help="of each clip at the most")
+    parser.add_argument("--clip", metavar="FOLDER", help="of the real clip (default: shared/real beside the checkout)")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of its landmarks (default: %(default)s)")
     parser.add_argument("--weights", type=Path, help="of the stream's Optimus; default: the shipped ones")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="these alone, the metric and Optimus among them")
     parser.add_argument("--clips", type=int, default=10, help="of each group at the most")
@@ -256,7 +286,14 @@ def main(arguments: list[str] | None = None) -> None:
         }  # fmt: skip
     names = "; ".join(", ".join(clip.name for clip, _ in members) for members in chosen.values())
     data = f"{'subset: ' if options.quick else ''}{options.frames} frames each of {names} (validation)"
-    text = "\n".join(page(groups, steps, provenance("benchmarks.stream_optimizers", data)))
+    real: dict[str, dict[str, float]] = {}
+    try:
+        taken = {n: make() for n, make in makers.items() if n in (METRIC, OPTIMUS)}
+        real = on_real_clip(clip_folder(options.clip), options.cache, taken)
+    except FileNotFoundError as error:
+        print(f"without the real clip: {error}")
+    figures["real"] = real
+    text = "\n".join(page(groups, real, steps, provenance("benchmarks.stream_optimizers", data)))
     out = options.out or Page.of_today("stream-optimizers" + ("-quick" if options.quick else ""), RESULTS).path
     out.write_text(text)
     print(text)

@@ -40,7 +40,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--out", type=Path, required=True, help="folder of the run; an existing run is resumed")
     p.add_argument("--data", type=Path, nargs="+", required=True, help="motion capture of the training split")
     p.add_argument("--init", type=Path, help="start from these weights and their settings")
-    p.add_argument("--everything", action="store_true", help="all motions on flat ground instead of walks alone")
+    p.add_argument("--everything", action="store_true", help="every motion on flat ground from one side, too")
     p.add_argument("--views", type=int, default=2, help="cameras a clip is lifted from (default %(default)s)")
     p.add_argument("--frames", type=int, default=120, help="of a stream at the most (default %(default)s)")
     p.add_argument("--validation-streams", type=int, default=12, help="default %(default)s")

@@ -23,6 +23,8 @@ from training.motions.live_streams import LiveStream, live_stream
 
 #: Fewer frames make no stream.
 SHORTEST = 30
+#: Frames of a motion that is one of many.
+SHORT_FRAMES = 80
 
 
 def clips_of(path: str | Path, held_out: bool, everything: bool = False) -> list[MotionClip]:
@@ -104,9 +106,14 @@ def _stream(i: int, tensors: dict[str, torch.Tensor]) -> LiveStream:
 def kept_streams(
     path: Path, data: list[Path], held_out: bool, views: int, frames: int, everything: bool = False
 ) -> list[LiveStream]:
-    """The streams of a folder; made first, with a progress bar, where they are not there."""
+    """The streams of a folder; made first, with a progress bar, where they are not there: walks from ``views`` sides,
+    and with ``everything`` before them every motion from one, :data:`SHORT_FRAMES` of it."""
     if not path.is_file():
-        body, pipeline = BodyModel.load(), PosePipeline.load()
-        clips = [clip for file in data for clip in clips_of(file, held_out, everything)]
-        save_streams(make_streams(clips, body, pipeline, views, frames, int(held_out)), path)
+        body, pipeline, made = BodyModel.load(), PosePipeline.load(), []
+        if everything and not held_out:
+            clips = [clip for file in data for clip in clips_of(file, held_out, everything)]
+            made = make_streams(clips, body, pipeline, 1, SHORT_FRAMES, 0)
+        clips = [clip for file in data for clip in clips_of(file, held_out)]
+        made += make_streams(clips, body, pipeline, views, frames, int(held_out))
+        save_streams(made, path)
     return load_streams(path)
