@@ -299,9 +299,10 @@ class PosePipeline:
         past, up = self._past.before(seen.stamp_ns), settings.up
 
         # A track that starts has no past.
-        def lift(previous: PoseHypotheses | None) -> PoseHypotheses | None:
+        def lift(previous: PoseHypotheses | None, continued: bool = False) -> PoseHypotheses | None:
             known = None if previous is None else past
-            poses = self._lifter.lift(seen, intrinsics, settings.lifting, previous, past=known, up=up)
+            lifting = replace(settings.lifting, warm_start=True, use_previous=True) if continued else settings.lifting
+            poses = self._lifter.lift(seen, intrinsics, lifting, previous, past=known, up=up)
             if poses is not None:
                 self._require_finite(poses)
             return poses

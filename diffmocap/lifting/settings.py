@@ -21,8 +21,9 @@ class LiftingSettings:
     ``use_previous`` is steadier (lifting alone, without filter and physics: acceleration on the real clip 33 instead
     of 94, depth flips of the person who balances 1 instead of 8) and, on the bundled clip, more accurate (PA-MPJPE
     41.5 instead of 44.2 mm, MPJPE 54.8 instead of 55.2), but less accurate on the real clip (68.7 instead of 66.4,
-    96.8 instead of 93.6), so both are off. Temperature 0 starts from the distribution's centre, which gave the most
-    accurate and steadiest pose on the validation split (``benchmarks/lifting/live_sampling.py``). With
+    96.8 instead of 93.6), so both are off, and asked only where a pose leaps
+    (:mod:`diffmocap.lifting.tracking.leap_guard`). Temperature 0 starts from the distribution's centre, which gave the
+    most accurate and steadiest pose on the validation split (``benchmarks/lifting/live_sampling.py``). With
     ``fresh_noise`` False every frame starts from the same noise, and poses change only as the keypoints do.
     """
 

@@ -12,6 +12,7 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.errors import SettingsError
+from diffmocap.lifting.tracking.leap_guard import LeapGuard, LeapSettings
 from diffmocap.lifting.tracking.track import HypothesisTrack, TrackSettings
 from diffmocap.lifting.tracking.track_break import BreakDetector, BreakSettings
 from diffmocap.types import Keypoints2D, PoseHypotheses
@@ -196,6 +197,70 @@ def test_a_jump_of_the_person_starts_again_at_once(body, count):
     assert not tracked.restarted
 
 
+def leaps_of(body, sampler: TwoModes, settings: TrackSettings, frames: int = 60, **kwargs) -> tuple[np.ndarray, int]:
+    """Modes of a single hypothesis from images alone, and how often the pose that continues the last was asked for."""
+    track, asked, tracked = HypothesisTrack(body, settings), 0, []
+
+    def lift(previous: PoseHypotheses | None, continued: bool = False) -> PoseHypotheses:
+        nonlocal asked
+        asked += continued
+        return sampler.lift(previous if continued else None, 1)
+
+    for sampler.frame in range(frames):
+        tracked.append(step(track, lift, count=1, continues=False, **kwargs))
+    return modes(tracked), asked
+
+
+def test_a_single_hypothesis_does_not_leap_there_and_back(body):
+    """One image in ten shows the other pose."""
+    believed = TrackSettings(leaps=LeapSettings(enabled=False))
+    kept, asked = leaps_of(body, TwoModes(share=0.1, stay=1.0, seed=2), TrackSettings())
+    wild, never = leaps_of(body, TwoModes(share=0.1, stay=1.0, seed=2), believed)
+    assert len(set(kept)) == 1 and asked >= 2
+    assert len(set(wild)) == 2 and never == 0
+
+
+def test_a_leap_that_lasts_is_believed_after_its_time(body):
+    """From image 20 on every image shows the other pose, and what continues the last explains it as well."""
+    sampler = TwoModes(stay=1.0)
+    sampler.share = 0.0
+    track, found = HypothesisTrack(body), []
+
+    def lift(previous: PoseHypotheses | None, continued: bool = False) -> PoseHypotheses:
+        sampler.share = float(sampler.frame >= 20)
+        return sampler.lift(previous if continued else None, 1)
+
+    for sampler.frame in range(60):
+        found.append(step(track, lift, count=1, continues=False))
+    left = int(np.argmax(modes(found) != modes(found)[0]))
+    assert left - 20 == pytest.approx(LeapSettings().patience_s / FRAME_S, abs=1)
+    assert (modes(found)[left:] == BACK).all()
+
+
+def test_a_continuing_pose_that_explains_the_image_worse_is_not_taken(body):
+    errors = TwoModes(lambda frame: (0.03, 0.03) if frame < 20 else (0.06, 0.03), stay=1.0)
+    track, found = HypothesisTrack(body), []
+
+    def lift(previous: PoseHypotheses | None, continued: bool = False) -> PoseHypotheses:
+        errors.share = float(errors.frame >= 20)
+        return errors.lift(previous if continued else None, 1)
+
+    for errors.frame in range(30):
+        found.append(step(track, lift, count=1, continues=False))
+    assert list(modes(found)) == [FRONT] * 20 + [BACK] * 10
+
+
+def test_what_was_held_off_before_an_image_that_is_undone_counts_again(body):
+    guard = LeapGuard(body)
+    a, b = (TwoModes(share=share).lift(None, 1) for share in (0.0, 1.0))
+    settings = LeapSettings(patience_s=0.1)
+    assert guard.asks(a, b, 0.06, settings)
+    assert not guard.asks(a, b, 0.06, settings)  # believed
+    assert guard.asks(a, b, 0.06, settings)  # another one
+    assert not guard.asks(a, a, 0.06, settings) and guard.asks(a, b, 0.06, settings)
+    assert not guard.asks(a, b, 0.6, LeapSettings(speed_m_s=20.0))  # there was time to go there
+
+
 class Cut(TwoModes):
     """From frame 20 on what continues the past explains nothing, and what starts from the image alone does."""
 
@@ -252,8 +317,8 @@ def test_a_new_start_that_failed_is_tried_again_after_the_time_of_the_settings()
 @pytest.mark.parametrize("count", [1, 8])
 def test_a_sampler_without_memory_is_not_asked_twice(body, count):
     """Samples of the image alone: all of them vote, and a new start could give nothing else."""
-    sampler, track = TwoModes(lambda frame: (0.03, 0.03) if frame < 20 else (0.2, 0.2), stay=0.0), HypothesisTrack(body)
-    tracked = []
+    sampler = TwoModes(lambda frame: (0.03, 0.03) if frame < 20 else (0.2, 0.2), stay=0.0)
+    track, tracked = HypothesisTrack(body, TrackSettings(leaps=LeapSettings(enabled=False))), []
     for sampler.frame in range(40):
         tracked.append(step(track, lambda previous: sampler.lift(None, count), count=count, continues=False))
     assert len(sampler.calls) == 40
@@ -265,7 +330,7 @@ def test_a_sampler_without_memory_is_not_asked_twice(body, count):
 @pytest.mark.parametrize("count", [1, 8])
 def test_samples_that_have_heard_the_past_are_lifted_anew_where_they_are_lost(body, count):
     """They continue no hypothesis, but earlier keypoints may be what spoils them."""
-    sampler, track = Cut(), HypothesisTrack(body)
+    sampler, track = Cut(), HypothesisTrack(body, TrackSettings(leaps=LeapSettings(enabled=False)))
 
     def follow(frames: int) -> list:
         out = []

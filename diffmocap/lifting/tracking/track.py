@@ -8,10 +8,9 @@ one is left only for another that explains the images better, by a margin, for s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from diffmocap.lifting.tracking.hypothesis_weights import (
     strongest_rival,
     votes,
 )
+from diffmocap.lifting.tracking.leap_guard import LeapGuard, LeapSettings
 from diffmocap.lifting.tracking.track_break import BreakDetector, BreakSettings
 from diffmocap.settings import check_settings, setting
 from diffmocap.types import Keypoints2D, PoseHypotheses
@@ -38,7 +38,12 @@ DEGENERATE = 10.0
 #: The first sample is drawn to continue the followed hypothesis; another has to be nearer to it by this much [m].
 FIRST_SAMPLE_BONUS_M = 0.05
 
-Lift = Callable[[PoseHypotheses | None], PoseHypotheses | None]
+
+class Lift(Protocol):
+    """Gives hypotheses for one image's keypoints, or None."""
+
+    def __call__(self, previous: PoseHypotheses | None, continued: bool = False) -> PoseHypotheses | None:
+        """``previous``: what samples may begin from. ``continued``: they do so, whatever the settings say."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ class TrackSettings:
     ``m <= switch_margin``.
 
     Two samples count as one pose up to ``same_pose_m``. Where ``fresh_share`` is above 0, at least one hypothesis of
-    several is drawn from the image alone. ``lost`` says when to start again.
+    several is drawn from the image alone. ``lost`` says when to start again, ``leaps`` what a single hypothesis that
+    owes nothing to the last pose may do.
     """
 
     enabled: bool = setting(
@@ -74,6 +80,7 @@ class TrackSettings:
     )
     same_pose_m: float = setting(0.12, "Distance up to which two samples count as one pose.", 0.01, 1.0, "m")
     lost: BreakSettings = field(default_factory=BreakSettings)
+    leaps: LeapSettings = field(default_factory=LeapSettings)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -122,6 +129,7 @@ class HypothesisTrack:
         self.settings = settings or TrackSettings()
         self._body = body
         self._break = BreakDetector()
+        self._leaps = LeapGuard(body)
         self._tracked: TrackedPoses | None = None
         self._joints: torch.Tensor | None = None  # [K, 24, 3] m about the pelvis, of several hypotheses
         self._distances: torch.Tensor | None = None  # [K, K] m among them
@@ -129,12 +137,13 @@ class HypothesisTrack:
     def reset(self) -> None:
         """Forget the track."""
         self._break.reset()
+        self._leaps.reset()
         self._tracked = self._joints = self._distances = None
 
     def memory(self) -> dict[str, Any]:
         """What is known of the person, for :meth:`restore`."""
         # All else is replaced by a step, not changed.
-        return vars(self) | {"_break": copy(self._break)}
+        return vars(self) | {"_break": copy(self._break), "_leaps": copy(self._leaps)}
 
     def restore(self, memory: dict[str, Any]) -> None:
         """As if nothing had come since :meth:`memory` was asked, which serves for one restoring."""
@@ -174,6 +183,8 @@ class HypothesisTrack:
         poses = lift(seeds)
         if poses is None:
             return None
+        if seeds is not None and count == 1 and not continues:
+            poses = self._without_leap(lift, seeds, poses, dt_s)
         self._break.advance(dt_s)
         if seeds is None:
             tracked = self._start(poses, lost)
@@ -186,6 +197,15 @@ class HypothesisTrack:
         self._tracked = tracked
         self._break.follow(_error(tracked), dt_s)
         return tracked
+
+    def _without_leap(self, lift: Lift, last: PoseHypotheses, poses: PoseHypotheses, dt_s: float) -> PoseHypotheses:
+        """The single pose of this image, or where it leaps the one that continues the last, if that is as good."""
+        settings = self.settings.leaps
+        if not self._leaps.asks(last, poses, dt_s, settings):
+            return poses
+        steady = lift(last, continued=True)
+        better = steady is not None and self._leaps.prefers(steady, last, poses, dt_s, settings)
+        return steady if better else poses
 
     def _best_of_each(self, lift: Lift) -> TrackedPoses | None:
         poses = lift(None if self._tracked is None else self._tracked.poses)

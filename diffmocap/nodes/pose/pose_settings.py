@@ -52,6 +52,9 @@ GROUPS = {
         from_settings(DEFAULTS, "track.switch_margin"),
         from_settings(DEFAULTS, "track.fresh_share"),
         from_settings(DEFAULTS, "track.lost.error", "lost_error"),
+        from_settings(DEFAULTS, "track.leaps.enabled", "hold_leaps"),
+        from_settings(DEFAULTS, "track.leaps.distance_m", "leap_distance"),
+        from_settings(DEFAULTS, "track.leaps.patience_s", "leap_patience"),
         from_settings(DEFAULTS, "clock.max_gap_s", "max_gap"),
     ),
     "Before publishing": (
