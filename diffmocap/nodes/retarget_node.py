@@ -179,6 +179,9 @@ class RetargetNode(ManagedNode):
             self._newest_ns = arrival.stamp_ns
             stand, placement = machine.stand.stand, self._reader.placement
             self._stage.tell(stand, placement, message.header.frame_id, message.header.stamp)
+            if machine.engagement.following:  # at once, and the next one a period after it: waiting would be latency
+                self._tick()
+                self._timer.reset()
         self._tell_camera()
         self._report.tell(machine, time.monotonic())
 

@@ -249,6 +249,21 @@ def test_a_robot_follows_holds_and_stops(graph, stage) -> None:
     assert node.end() == 0, node.log
 
 
+def test_a_pose_is_answered_at_once_whatever_the_rate(graph, stage) -> None:
+    """Ten commands a second, and one with each of thirty poses."""
+    from diffmocap_msgs.msg import Engagement
+
+    started(graph, rate=10.0)
+    stage.engage()
+    stage.turns = lambda t: waving(t, 0.3)
+    graph.spin_for(0.5)
+    stage.commands.clear()
+    graph.spin_for(2.0)
+    assert stage.state == Engagement.ENGAGED, stage.said[-1][1].reason
+    assert len(stage.commands) > 30
+    stage.require_limits()
+
+
 def test_silence_loss_and_another_track_hold_the_robot(graph, stage) -> None:
     from diffmocap_msgs.msg import BodyPose
 

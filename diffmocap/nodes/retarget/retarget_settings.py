@@ -16,7 +16,7 @@ PARAMETERS = (
         "robot", "g1",
         "Short name of a robot whose description ships, or the path of the YAML file of another one.", live=False,
     ),
-    own("rate", 100.0, "Commands a second, whatever the rate of the poses.", 10.0, 500.0, "Hz", live=False),
+    own("rate", 100.0, "Commands a second after a pose, which is answered at once.", 10.0, 500.0, "Hz", live=False),
     *(from_settings(_DEFAULTS, name) for name in settings_of(EngagementSettings)),
     own(
         "engage_button", 4,
