@@ -141,6 +141,12 @@ def curve(judge: Judge, streams: list[LiveStream], name: str, optimizer: object,
     return Curve(np.array(logs), np.array(ms), figures)
 
 
+def share_with_step(judge: Judge, streams: list[LiveStream], optimizer: object) -> float:
+    """Frames in which there was time for a step within the default budget, by the clock on the wall."""
+    runs = [run(judge, stream, LiveSettings(optimizer=optimizer)) for stream in streams]
+    return float(np.mean(np.concatenate([one.steps for one in runs]) > 0))
+
+
 def without_steps(judge: Judge, streams: list[LiveStream]) -> dict[str, dict[str, float]]:
     """Rows that descend nothing."""
 
@@ -273,12 +279,15 @@ def main(arguments: list[str] | None = None) -> None:
         curves = {name: curve(judge, streams, name, make(), steps) for name, make in makers.items()}
         ms, found = compared(curves, steps)
         still = without_steps(judge, streams)
+        shares = {
+            n: share_with_step(judge, streams[:2], make()) for n, make in makers.items() if n in (METRIC, OPTIMUS)
+        }
         groups[group] = ms, found, curves, still
         published = still | {name: row.figures for name, row in curves.items()}
         figures[group] = {
             "loss_at_equal_ms": {n: of["loss_at_equal_ms"] for n, of in found.items()},
             "ratio_at_equal_ms": {n: [of["ratio_ms"], of["ratio_low"], of["ratio_high"]] for n, of in found.items()},
-            "step_ms": {n: of["step_ms"] for n, of in found.items()},
+            "step_ms": {n: of["step_ms"] for n, of in found.items()}, "frames_with_step": shares,
             **{
                 key: {n: of[name] for n, of in published.items()}
                 for key, name in (("mpjpe_g_mm", "mpjpe_g"), ("tv", "tv"), ("skate_excess", "excess"))
