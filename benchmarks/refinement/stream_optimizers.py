@@ -297,8 +297,7 @@ def main(arguments: list[str] | None = None) -> None:
     data = f"{'subset: ' if options.quick else ''}{options.frames} frames each of {names} (validation)"
     real: dict[str, dict[str, float]] = {}
     try:
-        taken = {n: make() for n, make in makers.items() if n in (METRIC, OPTIMUS)}
-        real = on_real_clip(clip_folder(options.clip), options.cache, taken)
+        real = on_real_clip(clip_folder(options.clip), options.cache, ours)
     except FileNotFoundError as error:
         print(f"without the real clip: {error}")
     figures["real"] = real
