@@ -25,7 +25,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
-from benchmarks.page.report import RESULTS, Page, mocap_file, page_arguments, provenance
+from benchmarks.page.report import Page, mocap_file, page_arguments, provenance
 from benchmarks.protocols.clip_poses import clip_pipeline
 from benchmarks.protocols.real_clip import CACHE, Clip, clip_folder, lifted_clip
 from benchmarks.refinement.filters import OneEuro
@@ -251,6 +251,18 @@ def groups_of(clips: list[MotionClip], most: int, shortest: int) -> dict[str, li
     return found
 
 
+def json_figures(found: dict, curves: dict[str, Curve], still: dict[str, dict[str, float]]) -> dict[str, dict]:
+    """Row name to figure, of each kind of figure."""
+    published = still | {name: row.figures for name, row in curves.items()}
+    kinds = {"mpjpe_g_mm": "mpjpe_g", "tv": "tv", "skate_excess": "excess"}
+    return {
+        "loss_at_equal_ms": {name: of["loss_at_equal_ms"] for name, of in found.items()},
+        "ratio_at_equal_ms": {n: [of["ratio_ms"], of["ratio_low"], of["ratio_high"]] for n, of in found.items()},
+        "step_ms": {name: of["step_ms"] for name, of in found.items()},
+        **{key: {name: of[kind] for name, of in published.items()} for key, kind in kinds.items()},
+    }  # fmt: skip
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = benchmark_parser(__doc__)
     parser.add_argument("--data", type=Path, help="clip collection of the motions; default: the validation split")
@@ -261,8 +273,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="these alone, the metric and Optimus among them")
     parser.add_argument("--clips", type=int, default=10, help="of each group at the most")
     parser.add_argument("--quick", action="store_true", help="two clips of each group, three numbers of steps")
-    parser.add_argument("--out", type=Path, help="page to write; default: benchmarks/results, dated")
-    shared_options(parser, "json")
+    shared_options(parser, "out", "json")
     options = page_arguments(parser, arguments)
     torch.set_num_threads(1)
     steps = (1, 2, LiveSettings().iterations) if options.quick else STEPS
@@ -270,6 +281,7 @@ def main(arguments: list[str] | None = None) -> None:
     judge, clips = Judge(body), load_split(mocap_file("val", options.data))
     pipeline, groups, figures = PosePipeline.load(), {}, {}
     makers = {n: make for n, make in rows(options.weights).items() if not options.rows or n in options.rows}
+    ours = {name: make() for name, make in makers.items() if name in (METRIC, OPTIMUS)}
     chosen = groups_of(clips, 2 if options.quick else options.clips, LiveSettings().window_frames + 20)
     for group, members in chosen.items():
         streams = [
@@ -279,20 +291,9 @@ def main(arguments: list[str] | None = None) -> None:
         curves = {name: curve(judge, streams, name, make(), steps) for name, make in makers.items()}
         ms, found = compared(curves, steps)
         still = without_steps(judge, streams)
-        shares = {
-            n: share_with_step(judge, streams[:2], make()) for n, make in makers.items() if n in (METRIC, OPTIMUS)
-        }
         groups[group] = ms, found, curves, still
-        published = still | {name: row.figures for name, row in curves.items()}
-        figures[group] = {
-            "loss_at_equal_ms": {n: of["loss_at_equal_ms"] for n, of in found.items()},
-            "ratio_at_equal_ms": {n: [of["ratio_ms"], of["ratio_low"], of["ratio_high"]] for n, of in found.items()},
-            "step_ms": {n: of["step_ms"] for n, of in found.items()}, "frames_with_step": shares,
-            **{
-                key: {n: of[name] for n, of in published.items()}
-                for key, name in (("mpjpe_g_mm", "mpjpe_g"), ("tv", "tv"), ("skate_excess", "excess"))
-            },
-        }  # fmt: skip
+        shares = {name: share_with_step(judge, streams[:2], optimizer) for name, optimizer in ours.items()}
+        figures[group] = json_figures(found, curves, still) | {"frames_with_step": shares}
     names = "; ".join(", ".join(clip.name for clip, _ in members) for members in chosen.values())
     data = f"{'subset: ' if options.quick else ''}{options.frames} frames each of {names} (validation)"
     real: dict[str, dict[str, float]] = {}
@@ -301,10 +302,9 @@ def main(arguments: list[str] | None = None) -> None:
     except FileNotFoundError as error:
         print(f"without the real clip: {error}")
     figures["real"] = real
-    text = "\n".join(page(groups, real, steps, provenance("benchmarks.stream_optimizers", data)))
-    out = options.out or Page.of_today("stream-optimizers" + ("-quick" if options.quick else ""), RESULTS).path
-    out.write_text(text)
-    print(text)
+    lines = page(groups, real, steps, provenance("benchmarks.stream_optimizers", data))
+    print("\n".join(lines))
+    print(Page.of_today("stream-optimizers" + ("-quick" if options.quick else ""), options.out).write(lines))
     end_with_json(options, figures)
 
 
