@@ -33,6 +33,8 @@ PELVIS_M_S2, FOOT_M_S2 = 1.0, 10.0
 _ROUNDS = 4
 #: A foot that stands still higher than this above the floor stands on something else, or on nothing [m].
 RESTS_M = 0.08
+#: Standing soles that are farther than this below a known floor, in the median, show that the body is elsewhere [m].
+OFF_M = 0.03
 #: A leg reaches this share of its length, or as far as it did.
 _REACH = 0.998
 _HIPS, _KNEES = (1, 2), (4, 5)
@@ -55,9 +57,10 @@ def lock_feet(
 
     Where the floor is trusted they stand on it, and no sole is below it.
     """
-    turned, joints = global_poses(rotations.double(), pelvis.double(), points.bones.double())
     if len(pelvis) < 3 or not (standing.any() or floor.trusted):
         return rotations, pelvis
+    pelvis = onto_floor(rotations, pelvis, standing, points, floor)
+    turned, joints = global_poses(rotations.double(), pelvis.double(), points.bones.double())
     toes = joints[:, TOES].numpy()
     onto = np.full(standing.shape, np.nan)
     hips = joints[:, _HIPS].numpy()
@@ -85,6 +88,27 @@ def lock_feet(
     moved = joints + torch.from_numpy(moves.pelvis)[:, None]
     turned = reach(turned, moved, moved[:, ANKLES] + torch.from_numpy(moves.feet))
     return _local(rotations, turned), moved[:, 0].to(pelvis)
+
+
+def onto_floor(
+    rotations: torch.Tensor, pelvis: torch.Tensor, standing: np.ndarray, points: BodyPoints, floor: Floor
+) -> torch.Tensor:
+    """The pelvis [T, 3] m of a motion whose standing soles are below a floor that is trusted, brought up as a whole.
+
+    Errors that all frames have in common are those of the body's place, most of all of its distance, and no leg's: the
+    move is the likeliest one under the standard deviations of the pelvis that brings the median to the floor. Soles
+    above it may stand on something.
+    """
+    if not (floor.trusted and standing.any()):
+        return pelvis
+    turned, _ = global_poses(rotations.double(), pelvis.double(), points.bones.double())
+    off = float(np.median(_heights(turned, pelvis.double(), points, floor)[standing]))
+    if off > -OFF_M:
+        return pelvis
+    up, sight = floor.ground.up.to(pelvis), torch.nn.functional.normalize(pelvis, dim=-1)
+    across, along = PELVIS_ACROSS_M**2, PELVIS_ALONG_M**2
+    ways = across * up + (along - across) * (sight @ up)[:, None] * sight
+    return pelvis - off * ways / (ways @ up)[:, None]
 
 
 def solve_moves(

@@ -90,6 +90,28 @@ def test_feet_stand_on_a_floor_that_is_known_and_no_sole_is_below_it(points, sli
     assert float(gap.min()) == pytest.approx(deeper_m, abs=0.01)
 
 
+@pytest.mark.parametrize("pitch", [0.0, 0.3])
+def test_a_floor_far_above_all_soles_moves_the_body_and_folds_no_leg(points, sliding, pitch):
+    rotations, pelvis = sliding
+    turn = roma.rotvec_to_rotmat(torch.tensor([-pitch, 0.0, 0.0]))  # of a camera that looks down
+    rotations, pelvis, up = rotations.clone(), (pelvis + torch.tensor([0.0, pitch, 0.0])) @ turn.T, turn @ UP
+    rotations[:, 0] = turn @ rotations[:, 0]
+    turned, _ = global_poses(rotations, pelvis, points.bones)
+    lowest = (points.soles(turned, pelvis) @ up).min()
+    floor, standing = Floor(Ground(up, lowest + 0.2), True), np.ones((FRAMES, 2), bool)
+    locked = lock_feet(rotations, pelvis, standing, points, floor, DT_S)
+    turned, _ = global_poses(*locked, points.bones)
+    heights = points.soles(turned, locked[1]) @ up - floor.ground.height
+    assert float(heights.min()) > -0.01 and float(heights.min(1).values.median()) < 0.02
+    for knee in (4, 5):
+        before, after = (roma.rotmat_to_rotvec(m[:, knee]).norm(dim=-1) for m in (rotations, locked[0]))
+        assert float((after - before).abs().max()) < 0.3
+    # By the way that the distance takes, where that leads up or down at all.
+    moved = (locked[1] - pelvis).mean(0)
+    sight = torch.nn.functional.normalize(pelvis.mean(0), dim=0)
+    assert (float((moved @ sight).abs() / moved.norm()) > 0.5) == (pitch > 0.0)
+
+
 def test_a_foot_that_is_held_in_the_air_stays_there(points, sliding):
     """On one leg, or with legs crossed: it stands still, but on nothing."""
     rotations, pelvis = sliding[0].clone(), sliding[1].clone()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -202,12 +203,18 @@ def _names(videos: list[str]) -> list[str]:
     """What the files are called, by the videos' own names.
 
     Raises:
-        SettingsError: two videos have the same one.
+        SettingsError: two videos have the same one, or one that a part of the other's motion may have.
     """
     names = [Path(v.rstrip("/")).stem.replace("%", "") or "motion" for v in videos]
     double = next((n for n in names if names.count(n) > 1), None)
     if double is not None:
         raise SettingsError(f"two videos would both become {double}.npz; give them other names, or another --out each")
+    part = next((n for n in names if (of := re.fullmatch(r"(.+)_part[0-9]+", n)) and of[1] in names), None)
+    if part is not None:
+        raise SettingsError(
+            f"{part}.npz may be a part of {part.rsplit('_part', 1)[0]}'s motion or the video {part}; give one of both "
+            "another name, or another --out each"
+        )
     return names
 
 
