@@ -46,8 +46,9 @@ from diffmocap.refinement.window.metric import WindowMetric
 from training.held_out import UNEVEN_SUBJECTS
 from training.motions.live_streams import UP, LiveStream, live_stream
 
-#: Steps a frame that the curves have.
-STEPS = (1, 2, 3, 4, 6, 8)
+#: Steps a frame that the curves have, and those of rows whose steps take tens of milliseconds.
+STEPS, FEW_STEPS = (1, 2, 3, 4, 6, 8), (1, 2, 4)
+SLOW = ("adafactor_mlp", "optimus_paper")
 IN_DOMAIN, OUT_OF_DOMAIN = "Walks, as it was trained on", "Everything else"
 PLAIN, B0 = "lbfgs_step", "optimus_b0"
 
@@ -107,11 +108,18 @@ def run(judge: Judge, stream: LiveStream, settings: LiveSettings, plain: bool = 
 
 @dataclass(frozen=True)
 class Curve:
-    """A row over a group of streams: log of the mean loss of each stream [steps, S], and ms of the steps [steps]."""
+    """A row over a group of streams: numbers of steps, log of the mean loss of each stream [steps, S], and ms of the
+    steps [steps]; figures of what is published with the default number of steps."""
 
+    steps: tuple[int, ...]
     logs: np.ndarray
     ms: np.ndarray
     figures: dict[str, float]
+
+    @property
+    def default(self) -> int:
+        """Where the default number of steps stands."""
+        return self.steps.index(LiveSettings().iterations)
 
     def at(self, ms: float) -> np.ndarray:
         """Log of the loss of each stream [S] after so long, between the numbers of steps that were run."""
@@ -131,6 +139,7 @@ def rows(weights: Path | None) -> dict[str, Callable[[], object]]:
 def curve(judge: Judge, streams: list[LiveStream], name: str, optimizer: object, steps: tuple[int, ...]) -> Curve:
     """A row, with a progress bar."""
     default, logs, ms, figures = LiveSettings().iterations, [], [], {}
+    steps = FEW_STEPS if name in SLOW else steps
     for count in tqdm(steps, desc=name, unit="steps"):
         settings = LiveSettings(budget_ms=0.0, iterations=count, optimizer=optimizer)
         runs = [run(judge, stream, settings, plain=name == PLAIN) for stream in streams]
@@ -138,7 +147,7 @@ def curve(judge: Judge, streams: list[LiveStream], name: str, optimizer: object,
         ms.append(float(np.median(np.concatenate([one.step_ms for one in runs]))))
         if count == default:
             figures = {key: float(np.mean([one.figures[key] for one in runs])) for key in runs[0].figures}
-    return Curve(np.array(logs), np.array(ms), figures)
+    return Curve(steps, np.array(logs), np.array(ms), figures)
 
 
 def share_with_step(judge: Judge, streams: list[LiveStream], optimizer: object) -> float:
@@ -161,18 +170,18 @@ def without_steps(judge: Judge, streams: list[LiveStream]) -> dict[str, dict[str
     }  # fmt: skip
 
 
-def compared(curves: dict[str, Curve], steps: tuple[int, ...]) -> tuple[float, dict[str, dict[str, float]]]:
+def compared(curves: dict[str, Curve]) -> tuple[float, dict[str, dict[str, float]]]:
     """The time that the metric's default number of steps takes [ms], and of each row the loss then, the ratio of
     Optimus's loss to it with its interval, the same at the default number of steps, and ms a step."""
-    default = steps.index(LiveSettings().iterations)
-    ms, ours, found = float(curves[METRIC].ms[default]), curves[OPTIMUS], {}
+    metric, ours, found = curves[METRIC], curves[OPTIMUS], {}
+    ms, steps = float(metric.ms[metric.default]), LiveSettings().iterations
     for name, row in curves.items():
-        at_ms, at_steps = ours.at(ms) - row.at(ms), ours.logs[default] - row.logs[default]
+        at_ms, at_steps = ours.at(ms) - row.at(ms), ours.logs[ours.default] - row.logs[row.default]
         _, low, high = interval([at_ms], [str(i) for i in range(len(at_ms))])
         found[name] = {
-            "loss_at_equal_ms": float(np.exp(row.at(ms).mean())), "loss": float(np.exp(row.logs[default].mean())),
+            "loss_at_equal_ms": float(np.exp(row.at(ms).mean())), "loss": float(np.exp(row.logs[row.default].mean())),
             "ratio_ms": float(np.exp(at_ms.mean())), "ratio_low": float(np.exp(low)), "ratio_high": float(np.exp(high)),
-            "ratio_steps": float(np.exp(at_steps.mean())), "step_ms": float(row.ms[default] / steps[default]),
+            "ratio_steps": float(np.exp(at_steps.mean())), "step_ms": float(row.ms[row.default] / steps),
         }  # fmt: skip
     return ms, found
 
@@ -221,8 +230,11 @@ def page(
         lines += ["", "Loss, and ms of the steps, for each number of steps a frame:", ""]
         lines += ["| | " + " | ".join(map(str, steps)) + " |", "|---" + "|---:" * len(steps) + "|"]
         for name, row in curves.items():
-            cells = [f"{np.exp(logs.mean()):.2f}, {ms:.1f}" for logs, ms in zip(row.logs, row.ms, strict=True)]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+            cells = {
+                count: f"{np.exp(logs.mean()):.2f}, {took:.1f}"
+                for count, logs, took in zip(row.steps, row.logs, row.ms, strict=True)
+            }
+            lines.append(f"| {name} | " + " | ".join(cells.get(count, "") for count in steps) + " |")
         lines.append("")
     if real:
         columns = ("pa_mpjpe_mm", "mpjpe_mm", "acceleration", "acceleration_true", "still_ankle", "still_ankle_true")
@@ -289,7 +301,7 @@ def main(arguments: list[str] | None = None) -> None:
             for seed, (clip, side) in enumerate(members)
         ]
         curves = {name: curve(judge, streams, name, make(), steps) for name, make in makers.items()}
-        ms, found = compared(curves, steps)
+        ms, found = compared(curves)
         still = without_steps(judge, streams)
         groups[group] = ms, found, curves, still
         shares = {name: share_with_step(judge, streams[:2], optimizer) for name, optimizer in ours.items()}
