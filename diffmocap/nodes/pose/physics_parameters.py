@@ -11,7 +11,7 @@ from diffmocap.graph.frames import MAP_FRAME
 from diffmocap.nodes.parameters import NodeParameter, from_settings, own
 from diffmocap.optim.optimizer import Optimizer
 from diffmocap.optim.weights import load_shipped
-from diffmocap.pipeline import PipelineSettings
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.known_ground import CameraPlacement
 from diffmocap.refinement.window.weights import TERMS
