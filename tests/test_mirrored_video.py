@@ -11,7 +11,8 @@ from diffmocap.camera.capture import Capture
 from diffmocap.camera.mirror import mirrored
 from diffmocap.camera.settings import CaptureSettings
 from diffmocap.keypoints.mediapipe_detector import Detector
-from diffmocap.pipeline import PipelineSettings, PosePipeline, load_lifter
+from diffmocap.pipeline.pose_pipeline import PosePipeline, load_lifter
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.filter.pose_filter import PoseFilter
 from diffmocap.refinement.filter.settings import FilterSettings
 from diffmocap.resources import share_path

@@ -25,7 +25,9 @@ from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.output.gate_settings import GateSettings
 from diffmocap.output.profiles import ANIMATION, ROBOT, MotionSettings
 from diffmocap.output.tracking_state import TrackingState
-from diffmocap.pipeline import Outcome, PipelineSettings, PosePipeline
+from diffmocap.pipeline.pose_pipeline import PosePipeline
+from diffmocap.pipeline.result import Outcome
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.filter.pose_filter import PoseFilter
 from diffmocap.refinement.filter.settings import FilterSettings
 from diffmocap.refinement.physics_refiner import PhysicsRefiner

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from diffmocap.errors import SettingsError
-from diffmocap.pipeline import PipelineSettings
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.settings import (
     Setting,

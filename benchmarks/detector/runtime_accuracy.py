@@ -15,7 +15,8 @@ from benchmarks.detector.world_baseline import HIPS, LIMB_LANDMARKS
 from diffmocap.body.skeleton import LIMB_JOINTS
 from diffmocap.camera.lens import undistort_keypoints
 from diffmocap.evaluation.joint_errors import mpjpe_mm, pa_mpjpe_mm
-from diffmocap.pipeline import PipelineSettings, PosePipeline
+from diffmocap.pipeline.pose_pipeline import PosePipeline
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 

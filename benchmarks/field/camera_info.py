@@ -27,7 +27,11 @@ FISHEYE = [0.02, -0.01, 0.003, -0.001]
 @cache
 def _pipeline() -> Any:
     from diffmocap.body.model import BodyModel
-    from diffmocap.pipeline import PosePipeline, load_lifter
+
+    try:
+        from diffmocap.pipeline.pose_pipeline import PosePipeline, load_lifter
+    except ModuleNotFoundError:  # a checkout in which it was one file
+        from diffmocap.pipeline import PosePipeline, load_lifter
     from diffmocap.refinement.filter.pose_filter import PoseFilter
 
     body = BodyModel.load()

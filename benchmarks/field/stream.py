@@ -113,7 +113,11 @@ def _slow(rate_hz: float) -> tuple[list[Any], np.ndarray]:
     import torch
 
     from diffmocap.body.joint_angles import angles_from_rotations
-    from diffmocap.pipeline import PosePipeline
+
+    try:
+        from diffmocap.pipeline.pose_pipeline import PosePipeline
+    except ModuleNotFoundError:  # a checkout in which it was one file
+        from diffmocap.pipeline import PosePipeline
     from diffmocap.types import CameraIntrinsics, Keypoints2D
 
     clip, step = _clip(), round(30.0 / rate_hz)

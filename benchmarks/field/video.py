@@ -61,7 +61,11 @@ def _capture(source: Any, **settings: Any) -> Any:
 def _joints_m(source: Path, intrinsics: Callable[[int, int], Any], **settings: Any) -> dict[int, np.ndarray]:
     """[24, 3] in the optical frame by the index of the image, as the whole pipeline finds them."""
     from diffmocap.keypoints.mediapipe_detector import Detector
-    from diffmocap.pipeline import PosePipeline
+
+    try:
+        from diffmocap.pipeline.pose_pipeline import PosePipeline
+    except ModuleNotFoundError:  # a checkout in which it was one file
+        from diffmocap.pipeline import PosePipeline
 
     pipeline, found = PosePipeline.load(), {}
     with _capture(source, clock=lambda: 0, **settings) as capture, Detector() as detector:

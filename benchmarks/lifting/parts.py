@@ -92,7 +92,7 @@ def wild_figures(
 def synthetic_figures(lifter_weights: str | None, mocap: Path, films: Path, scenes: Sequence, device: str) -> dict:
     """Errors on synthetic video, whole pipeline, over all films and by film."""
     from benchmarks.synthetic.synthetic_video import film_figures
-    from diffmocap.pipeline import PosePipeline
+    from diffmocap.pipeline.pose_pipeline import PosePipeline
 
     figures, by_film = film_figures(scenes, mocap, films, PosePipeline.load(lifter_weights, device=device))
     return figures | {"by_film": by_film}

@@ -35,7 +35,9 @@ from diffmocap.keypoints.settings import SideSettings
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.lifting.tracking.track import TrackSettings
-from diffmocap.pipeline import Outcome, PipelineSettings, PosePipeline
+from diffmocap.pipeline.pose_pipeline import PosePipeline
+from diffmocap.pipeline.result import Outcome
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.filter.pose_filter import PoseFilter
 from diffmocap.refinement.filter.settings import FilterSettings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from diffmocap.pipeline import PipelineSettings
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.settings import PhysicsSettings
 
 PROFILES = ("animation", "robot")

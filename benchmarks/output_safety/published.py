@@ -14,7 +14,8 @@ from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.confidence import without_uncertain
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.settings import LiftingSettings
-from diffmocap.pipeline import Outcome, PosePipeline, PoseResult
+from diffmocap.pipeline.pose_pipeline import PosePipeline
+from diffmocap.pipeline.result import Outcome, PoseResult
 
 #: Longer than this without a pose ends a track by default [s].
 MAX_GAP_S = 0.5

@@ -17,7 +17,7 @@ from benchmarks.output_safety.profiles import pipeline_settings
 from benchmarks.output_safety.published import Published
 from benchmarks.output_safety.stream import Stream
 from diffmocap.lifting.lifter import Lifter
-from diffmocap.pipeline import PosePipeline
+from diffmocap.pipeline.pose_pipeline import PosePipeline
 from diffmocap.resources import sha256_of, share_path
 from training.commit import REPOSITORY, uncommitted
 

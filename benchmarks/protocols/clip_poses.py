@@ -10,7 +10,8 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.settings import LiftingSettings
-from diffmocap.pipeline import PipelineSettings, PosePipeline
+from diffmocap.pipeline.pose_pipeline import PosePipeline
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.filter.pose_filter import PoseFilter
 from diffmocap.refinement.filter.settings import FilterSettings
 from diffmocap.refinement.settings import PhysicsSettings

@@ -20,7 +20,7 @@ from benchmarks.page.report import REPOSITORY
 from benchmarks.protocols.clip_poses import clip_joints
 from benchmarks.protocols.straight_limbs import ELBOWS, KNEES, image_angle_deg, straight_flexion
 from diffmocap.body.skeleton import KEYPOINT_NAMES
-from diffmocap.pipeline import PosePipeline
+from diffmocap.pipeline.pose_pipeline import PosePipeline
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 #: What each video is for.

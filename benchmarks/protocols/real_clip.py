@@ -28,7 +28,7 @@ from benchmarks.protocols.clip_poses import clip_joints, clip_pipeline
 from benchmarks.protocols.footage import footage_figures, footage_folder
 from benchmarks.protocols.straight_limbs import KNEES, image_angle_deg, straight_flexion
 from diffmocap.lifting.lifter import Lifter
-from diffmocap.pipeline import PosePipeline
+from diffmocap.pipeline.pose_pipeline import PosePipeline
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 #: Landmarks of videos.

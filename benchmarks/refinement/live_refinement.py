@@ -38,7 +38,7 @@ from diffmocap.evaluation.motion_metrics import (
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.segments import BodySegments
 from diffmocap.physics.tree import global_poses
-from diffmocap.pipeline import PosePipeline
+from diffmocap.pipeline.pose_pipeline import PosePipeline
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.window.body_points import BodyPoints

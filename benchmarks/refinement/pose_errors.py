@@ -24,7 +24,8 @@ from diffmocap.body.skeleton import JOINT_MIRROR, JOINT_NAMES
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.weights import DEFAULT_WEIGHTS
 from diffmocap.lifting.settings import LiftingSettings
-from diffmocap.pipeline import PipelineSettings, PosePipeline
+from diffmocap.pipeline.pose_pipeline import PosePipeline
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.filter.pose_covariance import (
     DEFAULT_ERRORS,
     FLOOR,

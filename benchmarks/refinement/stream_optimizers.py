@@ -36,7 +36,7 @@ from diffmocap.body.motion_clip import MotionClip
 from diffmocap.evaluation.bootstrap import interval
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.optim.weights import load_shipped
-from diffmocap.pipeline import PosePipeline
+from diffmocap.pipeline.pose_pipeline import PosePipeline
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.stream.metric_descent import MetricDescent
 from diffmocap.refinement.stream.settings import METRIC, OPTIMUS, LiveSettings

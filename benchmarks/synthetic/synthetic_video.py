@@ -30,7 +30,8 @@ from diffmocap.camera.projection import project
 from diffmocap.evaluation.joint_errors import keypoint_error_px, mpjpe_mm, pa_mpjpe_mm
 from diffmocap.keypoints.landmark_mapping import LandmarkMapping, keypoints_from_landmarks
 from diffmocap.keypoints.settings import DetectorSettings
-from diffmocap.pipeline import PipelineSettings, PosePipeline
+from diffmocap.pipeline.pose_pipeline import PosePipeline
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.types import CameraIntrinsics
 
 #: The methods that are compared, with the names that figures and page give them.

@@ -53,7 +53,8 @@ from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.nodes.static_frames import STATIC_FRAMES
 from diffmocap.nodes.worker import LatestWorker
 from diffmocap.output.tracking_state import TrackStatus
-from diffmocap.pipeline import Outcome, PosePipeline, PoseResult, load_lifter
+from diffmocap.pipeline.pose_pipeline import PosePipeline, load_lifter
+from diffmocap.pipeline.result import Outcome, PoseResult
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: What a pose costs is decided by these; one that takes longer than this when they change is not waited for [s].

@@ -9,7 +9,7 @@ from benchmarks.detector.world_baseline import LIMB_LANDMARKS
 from benchmarks.synthetic import synthetic_video
 from benchmarks.synthetic.synthetic_video import METHODS, Comparison, breakdowns, errors, write_page
 from diffmocap.body.skeleton import LIMB_JOINTS
-from diffmocap.pipeline import PipelineSettings
+from diffmocap.pipeline.settings import PipelineSettings
 
 
 def comparison(seed: int, frames: int = 6, action: str = "walk") -> Comparison:

@@ -13,7 +13,7 @@ from visualization_msgs.msg import Marker
 from diffmocap.lifting.tracking.track import TrackedPoses
 from diffmocap.nodes.pose.pose_markers import FORCE_LENGTH, pose_markers
 from diffmocap.nodes.pose.pose_messages import body_pose_message, joint_state_message
-from diffmocap.pipeline import Outcome, PoseResult
+from diffmocap.pipeline.result import Outcome, PoseResult
 from diffmocap.types import BodyPhysics, BodyState, PoseHypotheses
 
 HEADER = Header(frame_id="camera_optical_frame")

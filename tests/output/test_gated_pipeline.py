@@ -12,7 +12,9 @@ from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import KEYPOINT_MIRROR
 from diffmocap.camera.capture import Capture
 from diffmocap.output.tracking_state import TrackEvent, TrackingState
-from diffmocap.pipeline import Outcome, PipelineSettings, PosePipeline, load_lifter
+from diffmocap.pipeline.pose_pipeline import PosePipeline, load_lifter
+from diffmocap.pipeline.result import Outcome
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.filter.pose_filter import PoseFilter
 from diffmocap.refinement.filter.settings import FilterSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses

@@ -26,7 +26,8 @@ from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.ground import Ground, find_ground
 from diffmocap.physics.segments import BodySegments
 from diffmocap.physics.tree import global_poses
-from diffmocap.pipeline import PipelineSettings, PosePipeline
+from diffmocap.pipeline.pose_pipeline import PosePipeline
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.filter.pose_covariance import PoseErrors
 from diffmocap.refinement.filter.pose_filter import PoseFilter
 from diffmocap.refinement.filter.settings import FilterSettings

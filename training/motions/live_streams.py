@@ -17,7 +17,8 @@ import torch
 from diffmocap.body.mocap import retarget
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
-from diffmocap.pipeline import PipelineSettings, PosePipeline
+from diffmocap.pipeline.pose_pipeline import PosePipeline
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.stream.window_buffer import LiveFrame
 from diffmocap.timing.track_clock import ClockSettings, TrackClock
 from training.lifting.noisy_keypoints import CAMERA, NOISE, observe

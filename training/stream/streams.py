@@ -15,7 +15,7 @@ from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.errors import MotionFileError
-from diffmocap.pipeline import PosePipeline
+from diffmocap.pipeline.pose_pipeline import PosePipeline
 from diffmocap.refinement.stream.window_buffer import LiveFrame
 from training.held_out import HELD_OUT_SUBJECT, UNEVEN_SUBJECTS
 from training.lifting.noisy_keypoints import stamp_ns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from diffmocap.nodes.health.diagnostics import Diagnostics
-from diffmocap.pipeline import PoseResult
+from diffmocap.pipeline.result import PoseResult
 
 
 class MotionReport:

@@ -8,7 +8,7 @@ from typing import Any
 from diffmocap.errors import SettingsError
 from diffmocap.graph.frames import MAP_FRAME
 from diffmocap.nodes.parameters import NodeParameter, from_settings, own
-from diffmocap.pipeline import PipelineSettings
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.known_ground import CameraPlacement
 from diffmocap.refinement.stream.settings import METRIC, OPTIMUS

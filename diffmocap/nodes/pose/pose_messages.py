@@ -17,7 +17,7 @@ from std_msgs.msg import Header
 from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, URDF_FROM_SMPL
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.output.tracking_state import TrackingState, TrackStatus
-from diffmocap.pipeline import PoseResult
+from diffmocap.pipeline.result import PoseResult
 from diffmocap.types import BodyState
 
 #: Columns are the URDF's axes (x forward, y left, z up) in the SMPL body frame (x left, y up, z forward).

@@ -13,7 +13,7 @@ from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.nodes.images.calibration import RECTIFIED_CHOICES
 from diffmocap.nodes.parameters import from_settings, own
 from diffmocap.nodes.pose.physics_parameters import DEFAULTS, GROUND, PHYSICS, physics_changes
-from diffmocap.pipeline import PipelineSettings
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.stream.known_ground import KnownGround
 from diffmocap.settings import settings_of, with_values
 from diffmocap.types import DEFAULT_FOV_DEG, VERTICAL_FOV

@@ -7,7 +7,7 @@ import time
 from diffmocap.nodes.health.diagnostics import ERROR, OK, Diagnostics
 from diffmocap.output.camera_check import absurd_calibration
 from diffmocap.output.gate import REASONS
-from diffmocap.pipeline import Outcome, PoseResult
+from diffmocap.pipeline.result import Outcome, PoseResult
 from diffmocap.types import CameraIntrinsics
 
 #: What to count where keypoints brought no pose to publish.

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -23,113 +22,26 @@ from diffmocap.device import resolve_device
 from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.confidence import as_lifted
 from diffmocap.keypoints.keypoint_history import KeypointHistory
-from diffmocap.keypoints.keypoint_outliers import KeypointOutliers, KeypointOutlierSettings
-from diffmocap.keypoints.settings import SideSettings
+from diffmocap.keypoints.keypoint_outliers import KeypointOutliers
 from diffmocap.keypoints.side_exchange import SideKeeper
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.condition import PAST_LAGS_S
 from diffmocap.lifting.settings import LiftingSettings
-from diffmocap.lifting.tracking.track import HypothesisTrack, TrackedPoses, TrackSettings
+from diffmocap.lifting.tracking.track import HypothesisTrack
 from diffmocap.output.camera_check import absurd_calibration
 from diffmocap.output.gate import Decision
-from diffmocap.output.gate_settings import GateSettings
-from diffmocap.output.motion import MotionSample, OutputMotion
+from diffmocap.output.motion import OutputMotion
 from diffmocap.output.observed import observed_joints
 from diffmocap.output.person_track import Judged, PersonTrack
-from diffmocap.output.profiles import MotionSettings
 from diffmocap.output.tracking_state import TrackEvent, TrackingState, TrackStatus
-from diffmocap.refinement.filter.settings import FilterSettings
+from diffmocap.pipeline.result import Outcome, PoseResult, published
+from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.physics_refiner import PhysicsRefiner
 from diffmocap.refinement.refiner import Refiner
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.timing.stamps import ArrivalStamps
-from diffmocap.timing.track_clock import ClockSettings, Tick, TrackClock
-from diffmocap.types import BodyState, CameraIntrinsics, Keypoints2D, PastKeypoints, PoseHypotheses
-
-
-class Outcome(Enum):
-    """What came of one set of keypoints."""
-
-    TRACKED = "tracked"
-    STARTED = "started"  #: first pose of a track: nothing before it was used
-    RESTARTED = "restarted"  #: the same, because the track was found to be lost
-    UNSEEN = "unseen"  #: too few keypoints for a pose
-    TENTATIVE = "tentative"  #: what may be a person is looked at, and not published yet
-    REFUSED = "refused"  #: no person, or not the one that is followed: ``refused`` says why
-    DELAYED = "delayed"  #: the refinement publishes with a lag, and has no pose yet
-    STALE = "stale"  #: the stamp is not newer than the last one
-
-
-@dataclass(frozen=True)
-class PipelineSettings:
-    """Settings of the stages and of the clock that they share, replaceable while the pipeline runs.
-
-    ``refinement`` is of the kind that the pipeline's refiner takes; None leaves it as it is.
-    """
-
-    sides: SideSettings = field(default_factory=SideSettings)
-    outliers: KeypointOutlierSettings = field(default_factory=KeypointOutlierSettings)
-    lifting: LiftingSettings = field(default_factory=LiftingSettings)
-    track: TrackSettings = field(default_factory=TrackSettings)
-    gate: GateSettings = field(default_factory=GateSettings)
-    motion: MotionSettings = field(default_factory=MotionSettings)
-    refinement: PhysicsSettings | FilterSettings | None = None
-    clock: ClockSettings = field(default_factory=ClockSettings)
-
-    @property
-    def up(self) -> tuple[float, float, float] | None:
-        """Unit vector against gravity in the optical frame, where somebody said so."""
-        return self.refinement.ground.up if isinstance(self.refinement, PhysicsSettings) else None
-
-
-@dataclass(frozen=True)
-class PoseResult:
-    """Result of one step; ``state`` to ``root_twist``, and ``motion``, are None unless there is a pose to publish.
-
-    All of them belong to one trajectory inside its limits (:mod:`diffmocap.output.motion`).
-
-    Attributes:
-        outcome: what happened.
-        stamp_ns: acquisition time of the image that the pose is of: with a lag, not the one just given.
-        timings_ms: duration of each stage by name, and "total".
-        state: the pose to publish: the refined one as the published motion follows it; where the track is PREDICTED, no
-            image shows it.
-        tracked: the hypotheses of the image that the pose is of, and which of them was followed.
-        joint_angles: [69] rad, float64, inside their limits.
-        joint_velocities: [69] rad/s, float64, their derivative: the mean of two consecutive ones is the slope of the
-            angles between them.
-        efforts: [69] N m, float64, of the joints' motors, clipped to the URDF's limits; None where no physics ran or
-            no ground is known.
-        root_twist: [6] float64, velocity of the root link, m/s, and its angular velocity, rad/s, in the axes of the
-            optical frame.
-        track: whose pose it is, how surely, and what happened since the last one. Of a result without a pose it says
-            what became of the track: TRACKED, it may go on with the next image.
-        refused: why no pose goes out of what was seen, as in :data:`~diffmocap.output.gate.REASONS`; else empty.
-        motion: the sample that this is, with accelerations and what became of the refined pose.
-    """
-
-    outcome: Outcome
-    stamp_ns: int
-    timings_ms: dict[str, float]
-    state: BodyState | None = None
-    tracked: TrackedPoses | None = None
-    joint_angles: np.ndarray | None = None
-    joint_velocities: np.ndarray | None = None
-    efforts: np.ndarray | None = None
-    root_twist: np.ndarray | None = None
-    track: TrackStatus = TrackStatus()
-    refused: str = ""
-    motion: MotionSample | None = None
-
-    @property
-    def tracking_state(self) -> TrackingState:
-        """That of ``track``."""
-        return self.track.state
-
-    @property
-    def track_id(self) -> int:
-        """That of ``track``."""
-        return self.track.track_id
+from diffmocap.timing.track_clock import Tick, TrackClock
+from diffmocap.types import CameraIntrinsics, Keypoints2D, PastKeypoints, PoseHypotheses
 
 
 class LiftingStage(Protocol):
@@ -353,7 +265,7 @@ class PosePipeline:
         outcome = Outcome.TRACKED
         if before is None:
             outcome = Outcome.RESTARTED if TrackEvent.RESTARTED in status.events else Outcome.STARTED
-        result = _result(outcome, stopwatch.stop(), sample, tracked, status)
+        result = published(outcome, stopwatch.stop(), sample, tracked, status)
         self._previous, self._lags = result, state.stamp_ns != keypoints.stamp_ns
         return result
 
@@ -370,7 +282,7 @@ class PosePipeline:
             if sample is not None:
                 tracked = replace(previous.tracked, observed=np.zeros(NUM_JOINTS, bool))
                 status = replace(status, state=TrackingState.PREDICTED)
-                return _result(outcome, stopwatch.stop(), sample, tracked, status, judged.reason)
+                return published(outcome, stopwatch.stop(), sample, tracked, status, judged.reason)
         return PoseResult(outcome, keypoints.stamp_ns, stopwatch.stop(), track=status, refused=judged.reason)
 
     def _require_finite(self, poses: PoseHypotheses) -> None:
@@ -392,18 +304,6 @@ class PosePipeline:
         self._refiner.reset(camera_moved)
         self._clock.reset()
         self._previous = None
-
-
-def _result(
-    outcome: Outcome, timings_ms: dict[str, float], sample: MotionSample, tracked: TrackedPoses, status: TrackStatus,
-    refused: str = "",
-) -> PoseResult:  # fmt: skip
-    """A sample of the published motion as the result of an image."""
-    twist = np.concatenate([sample.pelvis_velocity, sample.root_angular_velocity])
-    return PoseResult(
-        outcome, sample.stamp_ns, timings_ms, sample.state, tracked, sample.angles, sample.velocities, sample.efforts,
-        twist, status, refused, sample,
-    )  # fmt: skip
 
 
 def load_lifter(weights: str | Path | None, body_model: str | Path | None, device: str) -> Lifter:
