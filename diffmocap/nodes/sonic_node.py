@@ -69,8 +69,8 @@ class SonicNode(ManagedNode):
         for counter in ("poses", "bad_poses", "messages", "unsent"):
             d.count(counter, 0)
         self._services_ = [
-            self.create_service(Trigger, "~/start", partial(self._asked, self._start)),
-            self.create_service(Trigger, "~/stop", partial(self._asked, self._stop)),
+            self.create_service(Trigger, "~/engage", partial(self._asked, self._engage)),
+            self.create_service(Trigger, "~/release", partial(self._asked, self._release_)),
         ]
         self.get_logger().info(f"SONIC finds poses at {self._socket.address}, topic '{p['topic']}'")
         if not is_loopback(p["host"]):
@@ -91,7 +91,7 @@ class SonicNode(ManagedNode):
 
     def deactivate(self) -> None:
         if self._session is not None:
-            self._session.stop("the node is not active")
+            self._session.hold("the node is not active")
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
@@ -156,11 +156,11 @@ class SonicNode(ManagedNode):
         response.success, response.message = answer.granted, answer.text
         return response
 
-    def _start(self) -> Answer:
-        return self._session.start(time.monotonic())
+    def _engage(self) -> Answer:
+        return self._session.engage(time.monotonic())
 
-    def _stop(self) -> Answer:
-        self._session.stop("stopped by its service")
+    def _release_(self) -> Answer:
+        self._session.hold("released")
         return Answer(True, "no more frames: the robot keeps the last one")
 
     # --- what is said -------------------------------------------------------------------------------------------------
@@ -170,13 +170,16 @@ class SonicNode(ManagedNode):
         session, d = self._session, self._diagnostics
         if session is None or d is None:
             return
+        streaming = session.state is State.STREAMING
+        refusal = "" if streaming else session.refusal(time.monotonic())
         d.set("state", session.state.value)
-        d.set("refusal", session.refusal(time.monotonic()) if session.state is not State.STREAMING else "")
+        d.set("refusal", refusal)
         text = f"{session.state.value}: {session.reason}"
-        if session.state is State.STREAMING:
+        if streaming:
             d.solved("stream")
         else:
-            d.problem("stream", text, WARN if session.state is State.HOLDING else OK)
+            more = f"; before it can begin: {refusal}" if refusal else "; it may begin"
+            d.problem("stream", text + more, WARN if session.state is State.HOLDING else OK)
         if self._told != (session.state, session.reason):
             self._told = (session.state, session.reason)
             self.get_logger().info(text)

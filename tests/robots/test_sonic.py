@@ -242,10 +242,10 @@ class Room:
 
 def test_nothing_goes_out_before_the_stand_and_before_it_is_asked_for() -> None:
     room = Room()
-    assert "no body_pose" in room.session.start(room.now_s).text
-    assert room.see(0.3) == 0 and "stand upright" in room.session.start(room.now_s).text
+    assert "no body_pose" in room.session.engage(room.now_s).text
+    assert room.see(0.3) == 0 and "stand upright" in room.session.engage(room.now_s).text
     assert room.see(1.0) == 0 and room.session.state is State.WAITING
-    assert room.session.start(room.now_s).granted
+    assert room.session.engage(room.now_s).granted
     assert room.see(1.0) > 20 and room.session.state is State.STREAMING
 
 
@@ -253,9 +253,9 @@ def test_an_assumed_field_of_view_is_refused_unless_it_is_allowed() -> None:
     room = Room()
     room.session.camera_fault = "the camera is not calibrated"
     room.see(1.0)
-    assert "allow_assumed_fov" in room.session.start(room.now_s).text
+    assert "allow_assumed_fov" in room.session.engage(room.now_s).text
     room.session.take(replace(room.session.settings, allow_assumed_fov=True), StreamSettings(5, 1.66, False))
-    assert room.session.start(room.now_s).granted
+    assert room.session.engage(room.now_s).granted
 
 
 @pytest.mark.parametrize(
@@ -265,26 +265,26 @@ def test_an_assumed_field_of_view_is_refused_unless_it_is_allowed() -> None:
         lambda room: room.see(0.2, TrackingState.SEARCHING),
         lambda room: room.see(0.6, TrackingState.PREDICTED),
         lambda room: room.wait(0.6),
-        lambda room: room.session.stop("stopped"),
+        lambda room: room.session.hold("released"),
         lambda room: room.session.forget_person(),
     ],
 )
 def test_after_a_loss_nothing_goes_out_until_it_is_asked_for_again(loss) -> None:
     room = Room()
     room.see(1.0)
-    room.session.start(room.now_s)
+    room.session.engage(room.now_s)
     before = room.see(1.0)
     assert before and loss(room) in (0, None)
     assert room.session.state is State.HOLDING and room.session.reason
     assert room.see(2.0) == 0, "whoever is back is not followed unasked"
-    assert room.session.start(room.now_s).granted and room.see(1.0)
+    assert room.session.engage(room.now_s).granted and room.see(1.0)
     assert room.numbers() == list(range(len(room.numbers())))
 
 
 def test_only_tracked_poses_go_out_and_a_moment_without_one_ends_nothing() -> None:
     room = Room()
     room.see(1.0)
-    room.session.start(room.now_s)
+    room.session.engage(room.now_s)
     assert room.see(1.0)
     assert room.see(0.2, TrackingState.PREDICTED) == 0 and room.session.state is State.STREAMING
     assert not room.session.refusal(room.now_s)
@@ -294,15 +294,15 @@ def test_only_tracked_poses_go_out_and_a_moment_without_one_ends_nothing() -> No
 def test_another_person_stands_first_and_the_robot_keeps_its_heading() -> None:
     room = Room()
     room.see(1.0)
-    room.session.start(room.now_s)
+    room.session.engage(room.now_s)
     room.see(1.0)
     room.see(1.0, yaw=0.8)
     turned = heading_of(room.chunks[-1].poses[-1])
     assert turned == pytest.approx(0.8, abs=0.01)
     assert room.see(0.2, track_id=2, yaw=-1.0, events=TrackEvent.STARTED) == 0
-    assert not room.session.start(room.now_s).granted
+    assert not room.session.engage(room.now_s).granted
     room.see(1.0, track_id=2, yaw=-1.0)
-    assert room.session.start(room.now_s).granted
+    assert room.session.engage(room.now_s).granted
     room.see(2.0, track_id=2, yaw=-1.0)
     assert heading_of(room.chunks[-1].poses[-1]) == pytest.approx(turned, abs=0.01)
 
@@ -317,7 +317,7 @@ def test_a_stream_that_may_begins_and_goes_on_by_itself() -> None:
 def test_another_explanation_of_the_images_is_blended_into() -> None:
     room = Room()
     room.see(1.0)
-    room.session.start(room.now_s)
+    room.session.engage(room.now_s)
     room.see(1.0)
     room.see(1.0, yaw=1.0, events=TrackEvent.SWITCHED)
     frames = {c.first + n: heading_of(p) for c in room.chunks for n, p in enumerate(c.poses)}

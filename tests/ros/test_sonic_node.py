@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2: run `make test`, or source a ROS 2 install")
 zmq = pytest.importorskip("zmq", reason="needs pyzmq: pip install 'diffmocap[sonic]', or run `make test`")
 
+from diffmocap.cli.main import main  # noqa: E402
 from diffmocap.robots.sonic.pose import sonic_pose  # noqa: E402
 from tests.robots.standing_person import Person  # noqa: E402
 from tests.robots.test_sonic import read  # noqa: E402
@@ -80,7 +81,7 @@ class Listener:
         def granted():
             self.calibrated()
             self.graph.spin_for(0.2)
-            return self.ask("start").success
+            return self.ask("engage").success
 
         self.graph.spin_until(granted, 30.0, "that a stream is granted")
 
@@ -100,10 +101,10 @@ def listener(graph):
     made.close()
 
 
-def test_sonic_hears_a_tracked_person_where_somebody_asked_for_it(graph, listener) -> None:
+def test_sonic_hears_a_tracked_person_where_somebody_asked_for_it(graph, listener, capsys) -> None:
     from diffmocap_msgs.msg import BodyPose
 
-    graph.spin_until(lambda: "allow_assumed_fov" in listener.ask("start").message, 30.0, "a refusal")
+    graph.spin_until(lambda: "allow_assumed_fov" in listener.ask("engage").message, 30.0, "a refusal")
     listener.started()
     graph.spin_until(lambda: len(listener.heard) > 5, 30.0, "messages")
     fields = read(listener.heard[-1])
@@ -133,13 +134,15 @@ def test_sonic_hears_a_tracked_person_where_somebody_asked_for_it(graph, listene
     assert listener.heard == []
     listener.state = BodyPose.TRACKED
 
-    assert listener.ask("stop").success
+    assert main(["robot", "release", "--sonic", "--namespace", "/"]) == 0
     graph.spin_for(0.2)
     listener.heard.clear()
     graph.spin_for(0.5)
     assert listener.heard == []
+    assert main(["robot", "stop", "--sonic", "--namespace", "/"]) == 1
+    assert "engage and release" in capsys.readouterr().err
     assert graph.transition("sonic_node", "deactivate")
-    assert not listener.ask("start").success, "not active"
+    assert not listener.ask("engage").success, "not active"
     assert graph.transition("sonic_node", "cleanup")
     assert graph.state("sonic_node") == "unconfigured"
     assert listener.node.end() == 0, listener.node.log

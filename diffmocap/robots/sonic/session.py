@@ -73,7 +73,7 @@ class SonicSession:
             return f"{self.camera_fault}: calibrate it, or set allow_assumed_fov"
         return self._stand.wrong
 
-    def start(self, now_s: float) -> Answer:
+    def engage(self, now_s: float) -> Answer:
         """Somebody asks for frames."""
         if self.state is State.STREAMING:
             return Answer(True, "it streams already")
@@ -82,7 +82,7 @@ class SonicSession:
         self._set(State.STREAMING, "the person is streamed")
         return Answer(True, self.reason)
 
-    def stop(self, why: str) -> None:
+    def hold(self, why: str) -> None:
         """No frames from now on."""
         if self.state is State.STREAMING:
             self._stream.pause()
@@ -91,7 +91,7 @@ class SonicSession:
     def forget_person(self) -> None:
         """Poses are in another frame than before: the next one stands again."""
         self._stand.restart()
-        self.stop("the camera stands elsewhere")
+        self.hold("the camera stands elsewhere")
 
     def bad_pose(self, text: str) -> None:
         """A message came that is no pose."""
@@ -100,7 +100,7 @@ class SonicSession:
     def look(self, now_s: float) -> None:
         """Looks for what ends the stream."""
         if self.state is State.STREAMING and (wrong := self.refusal(now_s)):
-            self.stop(wrong)
+            self.hold(wrong)
 
     def sight(self, sighting: Sighting, captured_s: float, now_s: float) -> Chunk | None:
         """News of the person, captured at a time [s]; what is to be sent, None: nothing."""
@@ -109,7 +109,7 @@ class SonicSession:
             self._stream.pause()  # the poses jump: blend
         if self._person.begins:
             self._stand.restart()
-            self.stop("another person is tracked, or the same one anew")
+            self.hold("another person is tracked, or the same one anew")
         if usable and sighting.state is TrackingState.TRACKED:
             return self._tracked(sighting.frame, captured_s, now_s)
         self.look(now_s)
@@ -122,7 +122,7 @@ class SonicSession:
                 # Who stood looks ahead: that is where the robot looks already.
                 self._heading = heading_of(self._stream.last)
         if self._stream_settings.by_itself and self.state is not State.STREAMING:
-            self.start(now_s)
+            self.engage(now_s)
         self.look(now_s)
         if self.state is not State.STREAMING:
             return None
