@@ -160,7 +160,7 @@ def _spec_of_mjcf(description: RobotDescription, drawn: bool) -> mujoco.MjSpec:
                      spec.cameras):  # fmt: skip
             for element in list(kind):
                 spec.delete(element)
-        spec.compiler.boundmass, spec.compiler.boundinertia = 1e-4, 1e-7
+    spec.compiler.boundmass, spec.compiler.boundinertia = 1e-4, 1e-7  # of links that have none, as in a URDF
     for joint in list(spec.joints):
         if joint.name and _is_held(joint.name, description):
             spec.delete(joint)
