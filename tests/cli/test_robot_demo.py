@@ -23,7 +23,7 @@ FRAMES = 10
 
 @pytest.fixture
 def reconstructed(tmp_path: Path, monkeypatch) -> Path:
-    """A third of a second of the bundled clip's true motion, in the place of what `reconstruct` makes in half a minute."""
+    """A little of the bundled clip's true motion, in the place of what `reconstruct` makes in half a minute."""
     pytest.importorskip("mink", reason="mink is not installed; pip install 'diffmocap[robots]'")
     body = BodyModel.load(None)
     motion = read_motion(share_path("media", "demo.npz"), body)
