@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from diffmocap.refinement.stream.metric_descent import LONGEST, SHORT, MetricDescent
+from diffmocap.refinement.stream.metric_descent import FULL, LONGEST, SHORT, MetricDescent
 from diffmocap.refinement.stream.optimus_steps import StreamMemory, facts_of, places_of
 from diffmocap.refinement.stream.stream_optimus import FEATURES, MOST_EXPONENT, Seen, StreamOptimus
 from diffmocap.refinement.stream.task import LiveTask
@@ -83,7 +83,8 @@ class OptimusDescent(MetricDescent):
             self._encode(vectors, scale, facts)
         s, gate, momentum = self._gates(vectors, facts)
         learned = metric.solve(s * (scale / spread)) + (spread * scale) * self._through_factors(s)
-        step = learned - self.length * self._share * gate * quasi + momentum * self._last
+        learned += momentum * self._last
+        step = self.length * (learned / FULL - self._share * gate * quasi)
         self._last = np.clip(step, -LONGEST, LONGEST).astype(np.float32)
         self._memory = self._memory.after(torch.from_numpy(self._last)[None])
         return self._memory.last[0]

@@ -132,6 +132,7 @@ def step_of(
     encoded = memory.encoded
     s, gate, momentum = network.gates(seen, encoded)
     from_factors = through_factors(s, memory.factors, memory.weights)
-    learned = metric(s * seen.scale / spread) + spread * seen.scale * from_factors
-    step = bounded(learned - lengths * encoded.share * gate * newton + momentum * memory.last)
+    learned = metric(s * seen.scale / spread) + spread * seen.scale * from_factors + momentum * memory.last
+    # Where the loss has risen the network is trusted less, as the quasi-Newton step is.
+    step = bounded(lengths / FULL * learned - lengths * encoded.share * gate * newton)
     return step, memory.after(step)

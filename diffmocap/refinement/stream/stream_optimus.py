@@ -5,11 +5,12 @@ that encoders build up from rank-one terms,
 
     s_n = r (-alpha_n g_n + lambda_a exp(lambda_b beta_n) d_n)          after eq. 2
     B   = H^-1 + sum_j f^a_j u_j u_j^T,   u_l = M_l(E_l)                section 4
-    x  <- x - l (1 + gamma_n) q_n + (B s)_n + delta_n p_n               eq. 1
+    x  <- x - l sigma (1 + gamma_n) q_n + (l / l_0) ((B s)_n + delta_n p_n)      eq. 1
 
 with what a sliding window asks for. H is the window's metric (:mod:`diffmocap.refinement.window.metric`), so that B
-starts where the metric ends, and q the step of limited-memory BFGS on it, l its length; with all outputs zero this is
-:class:`~diffmocap.refinement.stream.metric_descent.MetricDescent`. p is the last step. A token is one joint at one
+starts where the metric ends, and q the step of limited-memory BFGS on it. Its length l is l_0 while the loss falls and
+less where it rose; the network is then trusted less, too. sigma is one factor for all, p the last step. With all
+outputs zero this is :class:`~diffmocap.refinement.stream.metric_descent.MetricDescent`. A token is one joint at one
 knot, three parameters, and encoders attend along the knots and along the joints in turn, so that a token meets 35
 others instead of 750. Like the metric, they run when the knots have moved on; each step costs a small network for each
 parameter. Factors u move on with the knots and fade by f in every frame.
