@@ -9,7 +9,8 @@ of steps.
 
 "no_steps" is the window without a step. "lbfgs_step" is limited-memory BFGS without a metric and without line search,
 its pairs carried along as the knots move. "optimus_b0" is Optimus with all outputs of its network zero, which leaves
-the metric with its pairs: its row is the metric's but for what the network costs. "adafactor_mlp" and "optimus_paper"
+the metric with its pairs: its row is the metric's but for what the network costs. A single step a frame is the metric's
+in the rows of Optimus, too. "adafactor_mlp" and "optimus_paper"
 are the learned optimizers of whole windows, begun anew in every frame.
 """
 
@@ -108,8 +109,8 @@ def run(judge: Judge, stream: LiveStream, settings: LiveSettings, plain: bool = 
 
 @dataclass(frozen=True)
 class Curve:
-    """A row over a group of streams: numbers of steps, log of the mean loss of each stream [steps, S], and ms of the
-    steps [steps]; figures of what is published with the default number of steps."""
+    """A row over a group of streams: numbers of steps, 0 first, the mean logarithm of each stream's losses [steps, S],
+    and ms of the steps [steps]; figures of what is published with the default number of steps."""
 
     steps: tuple[int, ...]
     logs: np.ndarray
@@ -123,7 +124,8 @@ class Curve:
 
     def at(self, ms: float) -> np.ndarray:
         """Log of the loss of each stream [S] after so long, between the numbers of steps that were run."""
-        return np.array([np.interp(ms, self.ms, logs) for logs in self.logs.T])
+        ms_of = np.maximum.accumulate(self.ms)
+        return np.array([np.interp(ms, ms_of, logs) for logs in self.logs.T])
 
 
 def rows(weights: Path | None) -> dict[str, Callable[[], object]]:
@@ -139,12 +141,12 @@ def rows(weights: Path | None) -> dict[str, Callable[[], object]]:
 def curve(judge: Judge, streams: list[LiveStream], name: str, optimizer: object, steps: tuple[int, ...]) -> Curve:
     """A row, with a progress bar."""
     default, logs, ms, figures = LiveSettings().iterations, [], [], {}
-    steps = FEW_STEPS if name in SLOW else steps
+    steps = (0, *(FEW_STEPS if name in SLOW else steps))
     for count in tqdm(steps, desc=name, unit="steps"):
         settings = LiveSettings(budget_ms=0.0, iterations=count, optimizer=optimizer)
         runs = [run(judge, stream, settings, plain=name == PLAIN) for stream in streams]
         logs.append([float(np.log(one.losses).mean()) for one in runs])
-        ms.append(float(np.median(np.concatenate([one.step_ms for one in runs]))))
+        ms.append(float(np.median(np.concatenate([one.step_ms for one in runs]))) if count else 0.0)
         if count == default:
             figures = {key: float(np.mean([one.figures[key] for one in runs])) for key in runs[0].figures}
     return Curve(steps, np.array(logs), np.array(ms), figures)
@@ -228,13 +230,13 @@ def page(
                 f"| {now['tv']:.0f} | {now['excess']:.1f} | {now['mpjpe_g']:.1f} |"
             )
         lines += ["", "Loss, and ms of the steps, for each number of steps a frame:", ""]
-        lines += ["| | " + " | ".join(map(str, steps)) + " |", "|---" + "|---:" * len(steps) + "|"]
+        lines += ["| | " + " | ".join(map(str, (0, *steps))) + " |", "|---" + "|---:" * (len(steps) + 1) + "|"]
         for name, row in curves.items():
             cells = {
                 count: f"{np.exp(logs.mean()):.2f}, {took:.1f}"
                 for count, logs, took in zip(row.steps, row.logs, row.ms, strict=True)
             }
-            lines.append(f"| {name} | " + " | ".join(cells.get(count, "") for count in steps) + " |")
+            lines.append(f"| {name} | " + " | ".join(cells.get(count, "") for count in (0, *steps)) + " |")
         lines.append("")
     if real:
         columns = ("pa_mpjpe_mm", "mpjpe_mm", "acceleration", "acceleration_true", "still_ankle", "still_ankle_true")
@@ -282,7 +284,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--clip", metavar="FOLDER", help="of the real clip (default: shared/real beside the checkout)")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of its landmarks (default: %(default)s)")
     parser.add_argument("--weights", type=Path, help="of the stream's Optimus; default: the shipped ones")
-    parser.add_argument("--rows", nargs="+", metavar="NAME", help="these alone, the metric and Optimus among them")
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="these beside the metric and Optimus alone")
     parser.add_argument("--clips", type=int, default=10, help="of each group at the most")
     parser.add_argument("--quick", action="store_true", help="two clips of each group, three numbers of steps")
     shared_options(parser, "out", "json")
@@ -292,7 +294,8 @@ def main(arguments: list[str] | None = None) -> None:
     body = BodyModel.load()
     judge, clips = Judge(body), load_split(mocap_file("val", options.data))
     pipeline, groups, figures = PosePipeline.load(), {}, {}
-    makers = {n: make for n, make in rows(options.weights).items() if not options.rows or n in options.rows}
+    asked = {METRIC, OPTIMUS, *(options.rows or rows(options.weights))}
+    makers = {name: make for name, make in rows(options.weights).items() if name in asked}
     ours = {name: make() for name, make in makers.items() if name in (METRIC, OPTIMUS)}
     chosen = groups_of(clips, 2 if options.quick else options.clips, LiveSettings().window_frames + 20)
     for group, members in chosen.items():

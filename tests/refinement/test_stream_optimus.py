@@ -15,6 +15,7 @@ from diffmocap.refinement.stream.optimus_steps import StreamMemory
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.stream.stream_optimus import Encoded, StreamOptimus, StreamOptimusSettings, through_factors
 from diffmocap.refinement.stream.stream_optimus_weights import load_stream_optimus, save_stream_optimus
+from diffmocap.refinement.stream.task import LiveTask
 from training.motions.live_streams import UP, live_stream
 from training.stream.episodes import Episode
 from training.stream.walk import Walk
@@ -58,12 +59,49 @@ def test_one_network_serves_windows_of_every_length(points, stream, shape):
 
 
 def test_another_optimizer_in_the_middle_of_a_stream_takes_over(points, stream):
-    settings = LiveSettings(budget_ms=0.0, iterations=1, window_frames=12)
-    live = FixedLagRefiner(points, settings, torch.tensor(UP), stream.ground_height)
+    def played(names: tuple) -> list[float]:
+        settings = LiveSettings(budget_ms=0.0, iterations=2, window_frames=12)
+        live, found = FixedLagRefiner(points, settings, torch.tensor(UP), stream.ground_height), []
+        for number, step in enumerate(stream.steps()):
+            live.settings = replace(settings, optimizer=names[number % 8 >= 4])
+            result = live.step(*step)
+            assert result.loss_after <= result.loss_before
+            found.append(result.loss_of_window)
+        return found
+
+    made = network(scale=0.3)
+    mixed, metric = played(("metric", made)), played(("metric", "metric"))
+    assert mixed[:4] == metric[:4]
+    assert abs(mixed[4] - metric[4]) > 1e-4 * metric[4]
+    assert played((made, made)) != mixed
+
+
+def test_a_single_step_a_frame_is_the_metrics(points, stream):
+    found = losses(points, stream, network(scale=0.3), iterations=1)
+    assert found == losses(points, stream, "metric", iterations=1)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_nothing_stays_of_a_gradient_that_is_none(points, stream, monkeypatch, value):
+    """One frame's gradient holds a number that is none; the frames after it are refined as well as ever."""
+    settings = LiveSettings(budget_ms=0.0, iterations=3, window_frames=12, optimizer=network(scale=0.1))
+    live, found = FixedLagRefiner(points, settings, torch.tensor(UP), stream.ground_height), []
+    true = LiveTask.loss_and_gradient
     for number, step in enumerate(stream.steps()):
-        live.settings = replace(settings, optimizer=network(scale=0.1) if number % 8 >= 4 else "metric")
-        result = live.step(*step)
-        assert result.loss_after <= result.loss_before
+
+        def broken(task, x, number=number):
+            loss, gradient = true(task, x)
+            gradient = gradient.clone()
+            if number == 14:
+                gradient[0, 5] = value
+            return loss, gradient
+
+        monkeypatch.setattr(LiveTask, "loss_and_gradient", broken)
+        found.append(live.step(*step).loss_of_window)
+    monkeypatch.setattr(LiveTask, "loss_and_gradient", true)
+    whole = losses(points, stream, network(scale=0.1), iterations=3)
+    assert all(value < 100.0 for value in found)
+    assert sum(found[20:]) < 1.5 * sum(whole[20:])
 
 
 def test_the_live_step_is_the_one_that_training_goes_through(points, stream):

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from diffmocap.body.model import BodyModel
 from diffmocap.body.urdf import read_urdf
-from diffmocap.errors import ModelFileError, SettingsError
+from diffmocap.errors import ModelFileError, MotionFileError, SettingsError
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.segments import BodySegments
 from diffmocap.refinement.stream.stream_optimus import StreamOptimus, StreamOptimusSettings
@@ -70,10 +70,13 @@ def main(arguments: list[str] | None = None) -> None:
     for name, held_out in (("train", False), ("held_out", True)):
         if not ranks.first:
             ranks.clock()  # the first makes what is missing
-        made[name] = kept_streams(
-            args.out / f"streams_{name}.safetensors", args.data, held_out, 1 if held_out else args.views, args.frames,
-            args.everything,
-        )  # fmt: skip
+        try:
+            made[name] = kept_streams(
+                args.out / f"streams_{name}.safetensors", args.data, held_out, 1 if held_out else args.views,
+                args.frames, args.everything and not held_out,
+            )  # fmt: skip
+        except MotionFileError as e:
+            raise SystemExit(str(e)) from e
         if ranks.first:
             ranks.clock()
     body = BodyModel.load()
@@ -92,9 +95,13 @@ def main(arguments: list[str] | None = None) -> None:
             }) + "\n")  # fmt: skip
         count = sum(p.numel() for p in network.parameters())
         print(f"{count} weights, {len(made['train'])} streams" + (f", resumed at {trainer.step}" if resumed else ""))
-    validation = [s for s in made["held_out"] if len(s.frames) >= 60][: args.validation_streams]
+    validation = [s for s in made["held_out"] if len(s.frames) >= 60 and s.frames[0].rotations is not None]
+    if not validation or not made["train"]:
+        raise SystemExit(
+            f"{', '.join(map(str, args.data))}: no walks of two seconds to validate on, or none to train on"
+        )
     with StopRequest() as stop:
-        run(trainer, validation, args.checkpoint_minutes, args.validate_minutes, stop)
+        run(trainer, validation[: args.validation_streams], args.checkpoint_minutes, args.validate_minutes, stop)
     ranks.leave()
 
 
@@ -127,6 +134,7 @@ def run(
             trainer.save()
             saved = last
     else:
+        trainer.save()
         _validate(trainer, validation, bar)
     trainer.save()
     bar.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
@@ -54,8 +55,8 @@ def make_streams(
     return made
 
 
-def save_streams(streams: list[LiveStream], path: Path) -> None:
-    """Writes streams of one hypothesis a frame."""
+def save_streams(streams: list[LiveStream], path: Path, how: dict | None = None) -> None:
+    """Writes streams of one hypothesis a frame, and ``how`` they were made."""
     tensors = {}
     for i, stream in enumerate(streams):
         lifted = torch.tensor([f.rotations is not None for f in stream.frames])
@@ -73,7 +74,8 @@ def save_streams(streams: list[LiveStream], path: Path) -> None:
         tensors |= {f"{i}.{name}": value.clone().contiguous() for name, value in parts.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, {str(i): stream.name for i, stream in enumerate(streams)})
+    names = {str(i): stream.name for i, stream in enumerate(streams)}
+    save_file(tensors, partial, names | ({} if how is None else {"how": json.dumps(how)}))
     partial.replace(path)
 
 
@@ -89,6 +91,11 @@ def load_streams(path: Path) -> list[LiveStream]:
         return [_stream(i, tensors) for i in range(count)]
     except (SafetensorError, OSError, ValueError, KeyError) as e:
         raise MotionFileError(f"{path} holds no streams: {e}; remove it, and it will be made again") from e
+
+
+def _header(path: Path) -> dict[str, str]:
+    with safe_open(path, "pt") as file:
+        return file.metadata() or {}
 
 
 def _stream(i: int, tensors: dict[str, torch.Tensor]) -> LiveStream:
@@ -108,6 +115,7 @@ def kept_streams(
 ) -> list[LiveStream]:
     """The streams of a folder; made first, with a progress bar, where they are not there: walks from ``views`` sides,
     and with ``everything`` before them every motion from one, :data:`SHORT_FRAMES` of it."""
+    how = {"data": [file.name for file in data], "views": views, "frames": frames, "everything": everything}
     if not path.is_file():
         body, pipeline, made = BodyModel.load(), PosePipeline.load(), []
         if everything and not held_out:
@@ -115,5 +123,13 @@ def kept_streams(
             made = make_streams(clips, body, pipeline, 1, SHORT_FRAMES, 0)
         clips = [clip for file in data for clip in clips_of(file, held_out)]
         made += make_streams(clips, body, pipeline, views, frames, int(held_out))
-        save_streams(made, path)
+        if not made:
+            raise MotionFileError(f"{', '.join(map(str, data))}: no walk of {SHORTEST} frames on flat ground")
+        save_streams(made, path, how)
+    elif kept := json.loads(_header(path).get("how", "null")):
+        differ = [name for name in how if kept.get(name) != how[name]]
+        if differ:
+            raise MotionFileError(
+                f"{path} was made with other options ({', '.join(differ)}): give those again, or another --out"
+            )
     return load_streams(path)

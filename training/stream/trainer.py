@@ -152,7 +152,7 @@ class StreamTrainer:
     @torch.no_grad()
     def validate(self, streams: list[LiveStream], frames: int = 60, budgets: tuple[int, ...] = (1, 2, 4)) -> dict:
         """Logarithms of the ratio of losses to those of the metric, and of the newest frame's errors, on streams with a
-        given ground, each over the frames of a full window; their mean is what ``best`` goes by."""
+        given ground, each over the frames of a full window; the mean of those of losses is what ``best`` goes by."""
         figures, plain = {}, StreamOptimus(StreamOptimusSettings(width=2, heads=1, encoders=1, feedforward=1))
         for steps in budgets:
             learned, metric = (walked(n, streams, self.points, self.settings, frames, steps) for n in (self.ema, plain))
@@ -177,11 +177,14 @@ class StreamTrainer:
             "step": self.step, "seconds": self.seconds, "best": self.best, "history": self.history,
             "usual_norm": self.usual_norm,
         }  # fmt: skip
+        (self.out / "recipe.json").write_text(json.dumps(self._recipe(), indent=1) + "\n")
         partial = self.out / "checkpoint.partial"
         torch.save(state, partial)
         partial.replace(self.out / "checkpoint.pt")
         save_stream_optimus(self.ema, self.out / "last.safetensors", {"step": self.step})
-        (self.out / "recipe.json").write_text(json.dumps(asdict(self.recipe), indent=1) + "\n")
+
+    def _recipe(self) -> dict:
+        return asdict(self.recipe) | {"network": asdict(self.network.settings)}
 
     def resume(self) -> bool:
         """Continues from ``checkpoint.pt`` if there is one; episodes begin anew.
@@ -192,8 +195,14 @@ class StreamTrainer:
         path, recipe = self.out / "checkpoint.pt", self.out / "recipe.json"
         if not path.is_file():
             return False
-        written, ours = json.loads(recipe.read_text()), asdict(self.recipe)
-        differ = [name for name in ours if name != "minutes" and written.get(name) != ours[name]]
+        written, ours = json.loads(recipe.read_text()), self._recipe()
+        sizes = written.get("network", ours["network"])
+        if sizes != ours["network"]:
+            differ = ", ".join(name for name in ours["network"] if sizes.get(name) != ours["network"][name])
+            raise SettingsError(
+                f"{path} belongs to another network ({differ}): resume with its settings, or give another --out"
+            )
+        differ = [name for name in ours if name not in ("minutes", "network") and written.get(name) != ours[name]]
         if differ:
             raise SettingsError(
                 f"{self.out} is a run with another recipe ({', '.join(differ)}): resume with its own, or give "
@@ -237,7 +246,7 @@ def walked(
     frames: int,
     steps: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Losses [F, B] after the last step and errors [F, B] m of the newest frame, over the frames of a full window."""
+    """Least losses [F, B] of each frame's steps and errors [F, B] m of its newest pose, where the window is full."""
     waiting = iter(streams)
     walk = Walk(
         lambda: Episode(next(waiting), points, settings, 0, frames, with_ground=True), len(streams),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from diffmocap.errors import SettingsError
+from diffmocap.errors import ModelFileError, SettingsError
 from diffmocap.graph.frames import MAP_FRAME
 from diffmocap.nodes.parameters import NodeParameter, from_settings, own
 from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.known_ground import CameraPlacement
 from diffmocap.refinement.stream.settings import METRIC, OPTIMUS
+from diffmocap.refinement.stream.stream_optimus_weights import shipped_stream_optimus
 from diffmocap.refinement.window.weights import TERMS
 
 #: The settings that the paths of pose_node's parameters lead through.
@@ -97,7 +98,7 @@ def physics_changes(values: dict[str, Any]) -> dict[str, Any]:
     """Values by their path in the pipeline's settings that are not those of a parameter as they are.
 
     Raises:
-        SettingsError: a lag that is not below the window's length.
+        SettingsError: a lag that is not below the window's length, or an optimizer whose weights cannot be read.
     """
     frames, lag = values["refinement_frames"], values["refinement_lag"]
     if lag >= frames:
@@ -106,4 +107,9 @@ def physics_changes(values: dict[str, Any]) -> dict[str, Any]:
         f"{_LIVE}weights.{term}": values[WEIGHT + term] * getattr(_USUAL, term) for term in TERMS
     }
     changes[_LIVE + "optimizer"] = values["refinement_optimizer"]
+    if values["refinement_optimizer"] == OPTIMUS:
+        try:
+            shipped_stream_optimus()
+        except ModelFileError as error:  # here, and not in every frame
+            raise SettingsError(f"refinement_optimizer: {error}; choose {METRIC}") from error
     return changes

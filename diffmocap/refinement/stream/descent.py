@@ -9,7 +9,7 @@ from diffmocap.optim.stopping import Budget
 from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.stream.metric_descent import SHORT, MetricDescent
 from diffmocap.refinement.stream.optimus_descent import OptimusDescent
-from diffmocap.refinement.stream.settings import OPTIMUS, LiveSettings
+from diffmocap.refinement.stream.settings import METRIC, OPTIMUS, LiveSettings
 from diffmocap.refinement.stream.stream_optimus import StreamOptimus
 from diffmocap.refinement.stream.stream_optimus_weights import shipped_stream_optimus
 from diffmocap.refinement.stream.task import LiveTask
@@ -55,7 +55,7 @@ class LiveDescent:
     ) -> tuple[torch.Tensor, torch.Tensor, float, int]:
         """From x [1, N]: the next trial point, the best point evaluated and its loss, and the number of steps taken."""
         self._budget.start_iterations()
-        self._choose(settings.optimizer)
+        self._choose(settings.optimizer if settings.iterations > 1 else METRIC)
         if isinstance(settings.optimizer, StepOptimizer):
             return self._stepped(settings.optimizer, task, x)
         if isinstance(settings.optimizer, Optimizer):
@@ -63,7 +63,11 @@ class LiveDescent:
         return self._along_metric(task, x, settings.spacing)
 
     def _choose(self, optimizer: Optimizer | StreamOptimus | str) -> None:
-        """Steps that begin with the metric are the metric's own or the network's; others have no use for them."""
+        """Steps that begin with the metric are the metric's own or the network's; others have no use for them.
+
+        The network's come with others that mend what they overdid. Alone in their frames they moved a person who sat
+        still by up to 7 cm, so a single step a frame is the metric's.
+        """
         optimus = shipped_stream_optimus() if optimizer == OPTIMUS else optimizer
         optimus = optimus if isinstance(optimus, StreamOptimus) else None
         if optimus is not self._optimus:

@@ -71,6 +71,9 @@ class OptimusDescent(MetricDescent):
         if self._memory is None:  # forgotten within the frame
             self.begin_frame(self._task, x)
         g, spread = gradient.numpy().astype(np.float64), metric.spread
+        if not np.isfinite(g).all():  # nothing may stay in memory of a gradient that is none
+            self.forget()
+            return torch.zeros_like(x[0])
         newton, quasi = metric.solve(g), self.direction(metric, g)
         scale = math.sqrt(max(float(g @ newton) / len(g), 1e-12))
         inverse = 1.0 / (spread * scale)

@@ -125,6 +125,9 @@ def step_of(
         facts, places: of :func:`facts_of` and :func:`places_of`. lengths: [B, 1] of the quasi-Newton step.
         metric: times H^-1. quasi: times the inverse Hessian of limited-memory BFGS that begins with it.
     """
+    # A window without a gradient, such as one of NaN, takes no step and leaves nothing in memory.
+    whole = gradient.detach().isfinite().all(-1, keepdim=True)
+    gradient = torch.where(whole, gradient, 0.0)
     newton = quasi(gradient)
     seen = Seen.of(gradient, metric(gradient), newton, memory.last, memory.way, x, spread, facts, places)
     if bool(memory.stale.any()):
@@ -134,5 +137,5 @@ def step_of(
     from_factors = through_factors(s, memory.factors, memory.weights)
     learned = metric(s * seen.scale / spread) + spread * seen.scale * from_factors + momentum * memory.last
     # Where the loss has risen the network is trusted less, as the quasi-Newton step is.
-    step = bounded(lengths / FULL * learned - lengths * encoded.share * gate * newton)
+    step = torch.where(whole, bounded(lengths / FULL * learned - lengths * encoded.share * gate * newton), 0.0)
     return step, memory.after(step)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+import training.stream.walk as walk_module
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.errors import MotionFileError, SettingsError
@@ -19,7 +21,7 @@ from diffmocap.refinement.stream.stream_optimus_weights import load_stream_optim
 from training.motions.live_streams import live_stream
 from training.stream.differentiable import LossAndGradient, Symmetric, gradients_at, hessian_times
 from training.stream.episodes import Episode
-from training.stream.streams import load_streams, save_streams
+from training.stream.streams import kept_streams, load_streams, save_streams
 from training.stream.trainer import StreamRecipe, StreamTrainer, walked
 from training.stream.walk import Walk
 
@@ -143,6 +145,44 @@ def test_a_run_goes_on_and_another_recipe_is_refused(streams, points, tmp_path):
     wide = StreamTrainer(RECIPE, StreamOptimus(replace(SIZES, width=10)), streams, points, tmp_path)
     with pytest.raises(SettingsError, match="another network"):
         wide.resume()
+
+
+@pytest.mark.parametrize("other", [{"heads": 4}, {"lambda_a": 1.0}, {"factors": 3}])
+def test_a_network_whose_tensors_fit_but_not_its_settings_is_refused(streams, points, tmp_path, other):
+    StreamTrainer(RECIPE, StreamOptimus(SIZES), streams, points, tmp_path).save()
+    another = StreamTrainer(RECIPE, StreamOptimus(replace(SIZES, **other)), streams, points, tmp_path)
+    with pytest.raises(SettingsError, match=f"another network .{next(iter(other))}."):
+        another.resume()
+
+
+def test_streams_of_other_options_are_refused(streams, tmp_path):
+    how = {"data": ["a.npz"], "views": 2, "frames": 90, "everything": False}
+    save_streams(streams, tmp_path / "streams.safetensors", how)
+    options = {"held_out": False, "views": 2, "frames": 90}
+    assert len(kept_streams(tmp_path / "streams.safetensors", [tmp_path / "a.npz"], **options)) == 2
+    with pytest.raises(MotionFileError, match="other options .everything."):
+        kept_streams(tmp_path / "streams.safetensors", [tmp_path / "a.npz"], **options, everything=True)
+
+
+def test_a_window_without_a_gradient_takes_no_step(streams, points, monkeypatch):
+    """Of two rows, one is NaN in one frame; neither keeps anything of it."""
+    starts = iter(streams)
+    walk = Walk(lambda: Episode(next(starts), points, SETTINGS, 0, 25, with_ground=True), 2, SIZES.factors)
+    network, true = StreamOptimus(SIZES).requires_grad_(False), walk_module.LossAndGradient.apply
+    network.out.weight.normal_(std=0.2)
+    for number in range(14):
+
+        def broken(x, tasks, number=number):
+            losses, gradients = true(x, tasks)
+            if number == 10:
+                gradients = gradients.clone()
+                gradients[0, 3] = torch.nan
+            return losses, gradients
+
+        monkeypatch.setattr(walk_module, "LossAndGradient", SimpleNamespace(apply=broken))
+        frame = walk.frame(network, 2)
+    assert bool(frame.x.isfinite().all()) and bool(walk.memory.last.isfinite().all())
+    assert bool(walk.memory.factors.isfinite().all()) and bool((frame.losses < 100.0).all())
 
 
 def test_streams_come_back_from_their_file(streams, tmp_path):
