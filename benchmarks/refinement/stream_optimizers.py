@@ -50,7 +50,7 @@ from training.motions.live_streams import UP, LiveStream, live_stream
 #: Steps a frame that the curves have, and those of rows whose steps take tens of milliseconds.
 STEPS, FEW_STEPS = (1, 2, 3, 4, 6, 8), (1, 2, 4)
 SLOW = ("adafactor_mlp", "optimus_paper")
-IN_DOMAIN, OUT_OF_DOMAIN = "Walks, as it was trained on", "Everything else"
+IN_DOMAIN, OUT_OF_DOMAIN = "Walks", "Everything else"
 PLAIN, B0 = "lbfgs_step", "optimus_b0"
 
 
