@@ -45,6 +45,7 @@ OPTIONAL = {
     "bags": ["rosbags>=0.10"],  # reconstruct BAG
     "ray": ["ray>=2.30"],  # reconstruct --ray
     "robots": ["daqp>=0.8", "mink>=1.3,<2", "mujoco>=3.10"],  # retarget, and the robot's node; docs/robots.md
+    "sonic": ["pyzmq>=25"],  # sonic_node
     "train": ["tensorboard>=2.21"],
     "examples": ["scikit-learn>=1.5"],
     "test": [
@@ -53,6 +54,7 @@ OPTIONAL = {
         "pytest>=8",
         "pytest-timeout>=2.3",
         "pytest-xdist>=3.6",
+        "pyzmq>=25",
         "rosbags>=0.10",
         "ruff>=0.17",
         "smplx>=0.1.28",
@@ -86,6 +88,7 @@ setup(
             "keypoint_node = diffmocap.nodes.start:keypoint_node",
             "pose_node = diffmocap.nodes.start:pose_node",
             "retarget_node = diffmocap.nodes.start:retarget_node",
+            "sonic_node = diffmocap.nodes.start:sonic_node",
             "viewer_node = diffmocap.nodes.start:viewer_node",
         ],
     },

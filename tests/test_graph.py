@@ -503,6 +503,16 @@ def test_rep_155_is_told_where_it_is_asked_for(name):
 
 
 @pytest.mark.parametrize("name", ["webcam", "replay"])
+def test_sonic_is_streamed_to_where_it_is_asked_for(name):
+    assert "sonic_node" not in by_name(GRAPHS[name]().resolve(COMPLETE[name]))
+    given = {"sonic": "true", "frame_prefix": "alice/", "camera_info_topic": "/cam/info"}
+    node = by_name(GRAPHS[name]().resolve(COMPLETE[name] | given))["sonic_node"]
+    assert node.lifecycle and node.reads_params_file and not node.may_end
+    assert node.parameters["map_frame"] == "alice/map"
+    assert dict(node.remappings) == {"camera_info": "/cam/info"}
+
+
+@pytest.mark.parametrize("name", ["webcam", "replay"])
 def test_a_robot_follows_where_it_is_asked_for(name):
     assert "retarget_node" not in by_name(GRAPHS[name]().resolve(COMPLETE[name]))
     given = {

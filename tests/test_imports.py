@@ -32,7 +32,7 @@ LIGHT_PACKAGES = {"diffmocap", "numpy", "roma", "safetensors", "torch"}
 #: Run as programs, by hand with `python -m` or inside Blender, and imported by nothing.
 PROGRAMS = {
     Path("diffmocap/body/convert_smpl.py"), Path("diffmocap/motion/export/blender_fbx.py"),
-    Path("training/lifting/ship.py"), Path("training/optim/ship.py"),
+    Path("training/lifting/ship.py"), Path("training/optim/ship.py"), Path("training/stream/ship.py"),
 }  # fmt: skip
 
 #: Light by its room, but only what reads YAML imports it.

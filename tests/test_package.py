@@ -19,7 +19,7 @@ from diffmocap.body.skeleton import JOINT_NAMES, KEYPOINT_NAMES
 from diffmocap.output.tracking_state import TrackEvent, TrackingState
 
 ROOT = Path(__file__).resolve().parents[1]
-NODES = ("camera_node", "hri_node", "keypoint_node", "pose_node", "retarget_node", "viewer_node")
+NODES = ("camera_node", "hri_node", "keypoint_node", "pose_node", "retarget_node", "sonic_node", "viewer_node")
 MESSAGE_FIELDS = {
     "Keypoints2D": [
         ("std_msgs/Header", "header"), ("uint32", "id"), ("uint32", "width"), ("uint32", "height"),

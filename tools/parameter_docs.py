@@ -25,6 +25,7 @@ from diffmocap.nodes.hri import hri_settings
 from diffmocap.nodes.parameters import NodeParameter
 from diffmocap.nodes.pose import pose_settings
 from diffmocap.nodes.retarget import retarget_settings
+from diffmocap.nodes.sonic import sonic_settings
 from diffmocap.nodes.viewer import viewer_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,6 +37,7 @@ NODES: dict[str, Mapping[str, Sequence[NodeParameter]]] = {
     "pose_node": pose_settings.GROUPS,
     "retarget_node": {"": retarget_settings.PARAMETERS},
     "hri_node": {"": hri_settings.PARAMETERS},
+    "sonic_node": {"": sonic_settings.PARAMETERS},
     "viewer_node": {"": viewer_settings.PARAMETERS},
 }
 #: Where comments begin, and how long lines become.

@@ -81,12 +81,23 @@ STEPS = (
             "-m training.optim.ship {out}/adafactor_mlp_window adafactor_mlp_window",
         ),
     ),
+    Step(
+        "optimus_stream", "Optimus on lifted streams", 75,
+        (
+            "-m training.stream --data {data} --minutes 65 --out {out}/optimus_stream",
+            "-m training.stream.ship {out}/optimus_stream",
+        ),
+    ),
     Step("lifting_page", "page: lifting", 60, ("-m benchmarks.lifting",), page=True),
     Step("live_sampling_page", "page: samplers of live lifting", 20, ("-m benchmarks.live_sampling",), page=True),
     Step("tracking_page", "page: tracked hypotheses", 20, ("-m benchmarks.tracking",), page=True),
     Step("synthetic_video_page", "page: synthetic video", 30, ("-m benchmarks.synthetic_video",), page=True),
     Step("refinement_page", "page: refinement", 60, ("-m benchmarks.refinement",), page=True),
     Step("live_refinement_page", "page: live refinement", 40, ("-m benchmarks.live_refinement",), page=True),
+    Step(
+        "stream_optimizers_page", "page: optimizers of the live refinement", 20, ("-m benchmarks.stream_optimizers",),
+        page=True,
+    ),
 )  # fmt: skip
 
 

@@ -26,7 +26,6 @@ from tqdm import tqdm
 from benchmarks.page.command import benchmark_parser
 from benchmarks.page.report import RESULTS, Page, mocap_file, page_arguments, provenance
 from benchmarks.refinement.filters import OneEuro, at_equal_jitter
-from benchmarks.refinement.live_streams import FPS, UP, LiveStream, live_stream
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.body.urdf import read_urdf
@@ -43,6 +42,7 @@ from diffmocap.pipeline.pose_pipeline import PosePipeline
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.window.body_points import BodyPoints
+from training.motions.live_streams import FPS, UP, LiveStream, live_stream
 
 #: Clips and the side they are seen from [rad].
 WALKS = {"39_01": 0.5, "39_05": 1.2, "43_01": -2.4, "39_09": 0.0}

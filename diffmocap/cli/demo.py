@@ -14,10 +14,11 @@ docs/robots.md.
 Figures of --json: fps (joint states a second from the first to the last), latency_p50_ms and latency_p99_ms (from the
 image to the receipt of its joint state), frames, poses, dropped (frames after the first pose that got no joint state:
 no_person, where too few keypoints were visible, plus lost, where the graph did not keep up), refined_frames,
-physics_frames (poses that the physics made better, by its loss), rss_mb (all nodes together, at most), start_s (until
-the first pose), stages; beside a truth mpjpe_mm and pa_mpjpe_mm over 24 joints, pixel_error (projected keypoints, over
-the image size); and the paths of video and picture, which are drawn after this line is printed. Where a node fails, the
-line holds what was measured until then and "error", and the exit code is 1.
+physics_frames (poses that the physics made better, by its loss), optimizer, hypotheses and guidance as pose_node had
+them, frames_with_step (share of the frames refined by physics in which there was time for a step), rss_mb (all nodes
+together, at most), start_s (until the first pose), stages; beside a truth mpjpe_mm and pa_mpjpe_mm over 24 joints,
+pixel_error (projected keypoints, over the image size); and the paths of video and picture, which are drawn after this
+line is printed. Where a node fails, the line holds what was measured until then and "error", and the exit code is 1.
 """
 
 from __future__ import annotations

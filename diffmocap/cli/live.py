@@ -81,6 +81,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="start hri_node, too: the person on /humans/bodies, as REP-155 (ROS4HRI) does",
     )
+    parser.add_argument(
+        "--sonic",
+        action="store_true",
+        help="start sonic_node, too: the person for SONIC, a whole-body controller of the G1 (docs/robots.md says how)",
+    )
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the nodes' logs in this folder")
     parser.add_argument("--respawn", action="store_true", help="start a node that has died again instead of ending")
     add_pose_arguments(parser)
@@ -109,6 +114,8 @@ def run(args: argparse.Namespace) -> int:
         arguments["publish_link_tf"] = True
     if args.hri:
         arguments["hri"] = True
+    if args.sonic:
+        arguments["sonic"] = True
     if args.robot:
         # Of a file the nodes need to know where it is.
         arguments["retarget"] = str(Path(args.robot).resolve()) if Path(args.robot).is_file() else args.robot

@@ -122,6 +122,7 @@ class Recording:
         self._forgotten = Tally()
         self._recent: deque[tuple[int, int]] = deque(maxlen=200)  # of joint states: when, and how long they took
         self._series: dict[tuple[str, str], deque[float]] = {}
+        self._texts: dict[tuple[str, str], str] = {}
 
     # --- messages ------------------------------------------------------------------------------------------------
 
@@ -194,6 +195,7 @@ class Recording:
                 try:
                     number = float(value)
                 except ValueError:
+                    self._texts[node, key] = value
                     continue
                 self._series.setdefault((node, key), deque(maxlen=MAX_SERIES)).append(number)
 
@@ -226,6 +228,11 @@ class Recording:
         """Values of one key of a node's diagnostics, oldest first."""
         with self._lock:
             return list(self._series.get((node, key), ()))
+
+    def text(self, node: str, key: str) -> str:
+        """Latest value of a key that is no number; empty where the node never published it."""
+        with self._lock:
+            return self._texts.get((node, key), "")
 
     def value(self, node: str, key: str) -> int:
         """Latest value of a counter in a node's diagnostics; 0 where the node never published it."""

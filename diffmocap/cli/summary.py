@@ -49,6 +49,9 @@ class Summary:
         start_s: from the start of the nodes to the first pose; None without poses.
         stages: latencies along the way.
         accuracy: against ground truth, empty where there is none.
+        optimizer: what takes the refinement's steps. hypotheses: poses sampled an image. guidance: weight of the
+            sampling's. None or empty where pose_node did not say it.
+        frames_with_step: share of the refined frames that had time for a step; None without any.
     """
 
     source: str
@@ -66,6 +69,10 @@ class Summary:
     start_s: float | None
     stages: tuple[Stage, ...] = ()
     accuracy: dict[str, float] = field(default_factory=dict)
+    optimizer: str = ""
+    hypotheses: int | None = None
+    guidance: float | None = None
+    frames_with_step: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, rounded to their significant digits."""
@@ -81,6 +88,12 @@ class Summary:
             "lost": self.lost,
             "refined_frames": self.refined_frames,
             "physics_frames": self.physics_frames,
+            "optimizer": self.optimizer,
+            "hypotheses": self.hypotheses,
+            "guidance": self.guidance,
+            "frames_with_step": self.frames_with_step
+            if self.frames_with_step is None
+            else round(self.frames_with_step, 4),
             "rss_mb": round(self.rss_mb, 1),
             "start_s": _rounded(self.start_s),
         }
@@ -120,7 +133,23 @@ def summarise(
         start_s=(recording.first_pose_ns - recording.started_ns) * 1e-9 if recording.first_pose_ns else None,
         stages=tuple(_stages(recording, frames, video_stamps)),
         accuracy=accuracy or {},
+        **_how(recording),
     )
+
+
+def _how(recording: Recording) -> dict[str, Any]:
+    """How poses were made, as pose_node said last."""
+
+    def last(key: str) -> float | None:
+        values = recording.values_over_time("pose_node", key)
+        return values[-1] if values else None
+
+    hypotheses, refined = last("hypotheses"), recording.value("pose_node", "refined")
+    return {
+        "optimizer": recording.text("pose_node", "optimizer"),
+        "hypotheses": None if hypotheses is None else int(hypotheses), "guidance": last("guidance"),
+        "frames_with_step": recording.value("pose_node", "refined_with_step") / refined if refined else None,
+    }  # fmt: skip
 
 
 def _stages(recording: Recording, frames: list[RecordedFrame], video_stamps: bool) -> Iterable[Stage]:

@@ -279,6 +279,12 @@ def _common_arguments() -> tuple[Argument, ...]:
             in_file=InFile("pose_node", "publish_link_tf"),
         ),
         Argument("hri", "false", "Start hri_node, which tells of the person as REP-155 (ROS4HRI) does.", BOOLEANS),
+        Argument(
+            "sonic",
+            "false",
+            "Start sonic_node, which streams the person to SONIC, a whole-body controller of the G1, over ZMQ.",
+            BOOLEANS,
+        ),
         *_robot_arguments(),
         *_viewing_arguments(beside_pose_node=True),
     )
@@ -366,6 +372,15 @@ def _pipeline_nodes() -> tuple[NodeProcess, ...]:
                 *_IMAGE_TOPICS[1:],
             ),
             when=(When("retarget", None),),
+        ),
+        NodeProcess(
+            "sonic_node",
+            "sonic_node",
+            lifecycle=True,
+            reads_params_file=True,
+            parameters={"map_frame": _frame(MAP_FRAME, or_none=True), **SIM_TIME},
+            remappings=_IMAGE_TOPICS[1:],
+            when=(When("sonic"),),
         ),
         NodeProcess(
             "hri_node",

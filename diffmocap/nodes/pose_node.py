@@ -329,6 +329,7 @@ class PoseNode(ManagedNode):
         steps = self._pipeline.settings.lifting.steps
         d.set("steps", f"{steps} of {p['steps']}")
         d.set("hypotheses", p["hypotheses"])
+        d.set("guidance", p["guidance"])
         d.set("budget_ms", p["budget_ms"])
         d.set("camera", self._calibration.source)
         if self._budget.overrun:

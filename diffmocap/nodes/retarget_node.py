@@ -180,8 +180,8 @@ class RetargetNode(ManagedNode):
             stand, placement = machine.stand.stand, self._reader.placement
             self._stage.tell(stand, placement, message.header.frame_id, message.header.stamp)
             if machine.engagement.following:  # at once, and the next one a period after it: waiting would be latency
-                self._tick()
-                self._timer.reset()
+                if self._tick():
+                    self._timer.reset()
         self._tell_camera()
         self._report.tell(machine, time.monotonic())
 
@@ -219,12 +219,13 @@ class RetargetNode(ManagedNode):
 
     # --- what is said -------------------------------------------------------------------------------------------------
 
-    def _tick(self) -> None:
+    def _tick(self) -> bool:
+        """Commands what is due; whether that was anything."""
         now_s, machine = time.monotonic(), self._machine
         command = machine.tick(now_s)
         self._report.tell(machine, now_s)
         if command is None:
-            return
+            return False
         stamp, robot = self._stamps.at(now_s), self._robot
         self._joint_command.publish(joint_command(command, stamp))
         if self._trajectory.get_subscription_count():
@@ -240,6 +241,7 @@ class RetargetNode(ManagedNode):
         if self._newest_ns != self._commanded_ns:
             self._commanded_ns = self._newest_ns
             d.latency("capture_to_command", d.clock.age_ms(self._newest_ns))
+        return True
 
     def _tell_camera(self) -> None:
         if not self._reader.placed:

@@ -14,7 +14,7 @@ from diffmocap.middleware.heaps import limit_heaps
 from diffmocap.middleware.shared_memory import close_inherited_locks, remove_owned
 from diffmocap.nodes.interruption import take_signals
 
-NODES = ("camera_node", "hri_node", "keypoint_node", "pose_node", "retarget_node", "viewer_node")
+NODES = ("camera_node", "hri_node", "keypoint_node", "pose_node", "retarget_node", "sonic_node", "viewer_node")
 
 
 def camera_node() -> int:
@@ -40,6 +40,11 @@ def pose_node() -> int:
 def retarget_node() -> int:
     """Runs retarget_node."""
     return start("retarget_node")
+
+
+def sonic_node() -> int:
+    """Runs sonic_node."""
+    return start("sonic_node")
 
 
 def viewer_node() -> int:

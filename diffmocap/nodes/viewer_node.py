@@ -29,13 +29,14 @@ from diffmocap.types import DEFAULT_FOV_DEG
 from diffmocap.viewer.body import Skin
 from diffmocap.viewer.controls import Control
 from diffmocap.viewer.feet_level import FeetLevel
+from diffmocap.viewer.loopback import is_loopback
 from diffmocap.viewer.pace import Pace
 from diffmocap.viewer.panel import Panel
 from diffmocap.viewer.plots import limb_deviations, stage_values
 from diffmocap.viewer.pose import ViewedPose
 from diffmocap.viewer.priority import lower_priority
 from diffmocap.viewer.scene import FIRST_VIEW, USUAL_PLACE, VIEW_FOV_RAD, Scene
-from diffmocap.viewer.server import address_of, is_loopback, open_server
+from diffmocap.viewer.server import address_of, open_server
 from diffmocap.viewer.settings import LOOPBACK
 from diffmocap.viewer.status import Health, Status
 from diffmocap.viewer.world import World

@@ -215,6 +215,8 @@ class PosePipeline:
             known = None if previous is None else past
             lifting = replace(settings.lifting, warm_start=True, use_previous=True) if continued else settings.lifting
             poses = self._lifter.lift(seen, intrinsics, lifting, previous, past=known, up=up)
+            if poses is not None and continued and not _is_finite(poses):
+                return None  # the pose of this image alone is there
             if poses is not None:
                 self._require_finite(poses)
             return poses
@@ -286,7 +288,7 @@ class PosePipeline:
         return PoseResult(outcome, keypoints.stamp_ns, stopwatch.stop(), track=status, refused=judged.reason)
 
     def _require_finite(self, poses: PoseHypotheses) -> None:
-        if all(bool(x.isfinite().all()) for x in (poses.rotations, poses.pelvis, poses.score)):
+        if _is_finite(poses):
             return
         self._reset()
         raise DiffmocapError(
@@ -304,6 +306,10 @@ class PosePipeline:
         self._refiner.reset(camera_moved)
         self._clock.reset()
         self._previous = None
+
+
+def _is_finite(poses: PoseHypotheses) -> bool:
+    return all(bool(x.isfinite().all()) for x in (poses.rotations, poses.pelvis, poses.score))
 
 
 def load_lifter(weights: str | Path | None, body_model: str | Path | None, device: str) -> Lifter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -50,7 +51,9 @@ class Recipe:
     def written(self, name: str) -> list[Path]:
         """Files of a video whose motions are all there; none where it was interrupted."""
         single = self.out / f"{name}.npz"
-        several = sorted(self.out.glob(f"{glob.escape(name)}_part[0-9]*.npz")) if self.out.is_dir() else []
+        part = re.compile(re.escape(name) + r"_part[0-9]+")
+        files = sorted(self.out.glob(f"{glob.escape(name)}_part*.npz")) if self.out.is_dir() else []
+        several = [file for file in files if part.fullmatch(file.stem)]
         if self.found(name).exists():
             return []
         return [single] if single.is_file() else several

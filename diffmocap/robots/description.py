@@ -64,6 +64,21 @@ class JointLimits:
 
 
 @dataclass(frozen=True)
+class GmrRobot:
+    """The robot as GMR (General Motion Retargeting) has it.
+
+    Attributes:
+        name: GMR's for the robot.
+        joints: those of GMR's model, in its order; empty where they are the commanded ones in the order of this model.
+        links: points that are links of GMR's model and not of this one, by GMR's names.
+    """
+
+    name: str
+    joints: tuple[str, ...] = ()
+    links: Mapping[str, Point] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RobotDescription:
     """One robot.
 
@@ -82,6 +97,7 @@ class RobotDescription:
         range_margin: kept from the ends of each joint's range [rad].
         collision_distance: kept between capsules [m]. capsules: that must not touch.
         weights: costs of the tasks.
+        gmr: what GMR calls the robot and its joints; None: GMR has no such robot.
     """
 
     name: str
@@ -104,6 +120,7 @@ class RobotDescription:
     collision_distance: float = 0.01
     capsules: tuple[Capsule, ...] = ()
     weights: Mapping[str, float] = field(default_factory=lambda: dict(WEIGHTS))
+    gmr: GmrRobot | None = None
 
 
 def shipped_robots() -> dict[str, Path]:
@@ -169,6 +186,11 @@ class _Reader:
             raise self.fail(where, f"expected a name, got {value!r}")
         return value
 
+    def names(self, value: Any, where: str) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise self.fail(where, f"expected a list of joint names, got {value!r}")
+        return tuple(self.text(x, where) for x in value)
+
     def pair(self, value: Any, where: str) -> list:
         if not isinstance(value, list) or len(value) != 2:
             raise self.fail(where, f"expected a list of two, left and right, got {value!r}")
@@ -183,7 +205,7 @@ class _Reader:
     def description(self, document: Any) -> RobotDescription:
         top = self.mapping(
             document, "the file", ("name", "model", "base", "links", "arms", "t_pose"),
-            ("legs", "held", "rest", "limits", "collision", "weights"),
+            ("legs", "held", "rest", "limits", "collision", "weights", "gmr"),
         )  # fmt: skip
         if top["base"] not in ("floating", "fixed"):
             raise self.fail("base", f"expected floating or fixed, got {top['base']!r}")
@@ -208,9 +230,6 @@ class _Reader:
             ("velocity", "acceleration", "base_velocity", "base_acceleration", "range_margin", "joints"),
         )  # fmt: skip
         collision = self.mapping(top.get("collision", {}), "collision", (), ("distance", "capsules"))
-        held = top.get("held", [])
-        if not isinstance(held, list):
-            raise self.fail("held", f"expected a list of joint names, got {held!r}")
         return RobotDescription(
             name=self.text(top["name"], "name"),
             model=self.model(top["model"]),
@@ -220,7 +239,7 @@ class _Reader:
             head=links.get("head"),
             arms=limbs["arms"],
             legs=limbs["legs"],
-            held=tuple(self.text(x, "held") for x in held),
+            held=self.names(top.get("held", []), "held"),
             rest=self.pose(top.get("rest", {}), "rest"),
             t_pose=self.pose(top["t_pose"], "t_pose"),
             velocity=self.number(limits.get("velocity", VELOCITY), "limits.velocity", 1e-3),
@@ -236,6 +255,7 @@ class _Reader:
             collision_distance=self.number(collision.get("distance", 0.01), "collision.distance", 0.0),
             capsules=self.capsules(collision.get("capsules", {})),
             weights=self.weights(top.get("weights", {})),
+            gmr=self.gmr(top["gmr"]) if "gmr" in top else None,
         )
 
     def model(self, value: Any) -> Path:
@@ -284,6 +304,15 @@ class _Reader:
                 a, b = ((x, sign * y, z) for x, y, z in (start, end))
                 made.append(Capsule(f"{side}_{name}", self.text(link, where), a, b, radius))
         return tuple(made)
+
+    def gmr(self, value: Any) -> GmrRobot:
+        value = self.mapping(value, "gmr", ("robot",), ("joints", "links"))
+        links = self.mapping(value.get("links", {}), "gmr.links")
+        return GmrRobot(
+            self.text(value["robot"], "gmr.robot"),
+            self.names(value.get("joints", []), "gmr.joints"),
+            {name: self.point(point, f"gmr.links.{name}") for name, point in links.items()},
+        )
 
     def weights(self, value: Any) -> dict[str, float]:
         given = self.mapping(value, "weights", (), tuple(WEIGHTS))

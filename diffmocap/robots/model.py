@@ -155,12 +155,13 @@ def _spec_of_urdf(root: ET.Element, description: RobotDescription, drawn: bool) 
 
 def _spec_of_mjcf(description: RobotDescription, drawn: bool) -> mujoco.MjSpec:
     spec = mujoco.MjSpec.from_file(str(description.model))
+    spec.compiler.boundmass, spec.compiler.boundinertia = 1e-4, 1e-7  # of links that have none, as in a URDF
     if not drawn:
+        _keep_inertia(spec)
         for kind in (spec.geoms, spec.sensors, spec.actuators, spec.equalities, spec.tendons, spec.keys, spec.lights,
                      spec.cameras):  # fmt: skip
             for element in list(kind):
                 spec.delete(element)
-        spec.compiler.boundmass, spec.compiler.boundinertia = 1e-4, 1e-7
     for joint in list(spec.joints):
         if joint.name and _is_held(joint.name, description):
             spec.delete(joint)
@@ -171,6 +172,16 @@ def _spec_of_mjcf(description: RobotDescription, drawn: bool) -> mujoco.MjSpec:
         for joint in free:
             spec.delete(joint)
     return spec
+
+
+def _keep_inertia(spec: mujoco.MjSpec) -> None:
+    """Writes down what links weigh: an MJCF may leave it to the shapes of their geoms."""
+    model = spec.compile()
+    for body in spec.bodies[1:]:
+        i = body.id
+        body.mass, body.ipos, body.iquat = model.body_mass[i], model.body_ipos[i], model.body_iquat[i]
+        body.inertia, body.fullinertia = model.body_inertia[i], [np.nan, 0.0, 0.0, 0.0, 0.0, 0.0]
+        body.explicitinertial = True
 
 
 def _is_held(name: str, description: RobotDescription) -> bool:

@@ -58,14 +58,17 @@ def drive(robot: RobotModel, commands: Sequence[RobotCommand], fps: float) -> It
     model.dof_armature[dofs] = ARMATURE
     data.qpos[:] = configuration_of(robot, commands[0])
     mujoco.mj_forward(model, data)
-    inertia = np.zeros((model.nv, model.nv))
-    mujoco.mj_fullM(model, data, inertia)
+    whole = np.zeros((model.nv, model.nv))
+    mujoco.mj_fullM(model, data, whole)
     # What a joint alone has to move, all others being free: with more, a motor would be too stiff for its own steps.
-    inertia = 1.0 / np.diag(np.linalg.inv(inertia))
+    inertia = 1.0 / np.diag(np.linalg.inv(whole))
     frequency = np.where(np.arange(model.nv) < robot.first_dof, SUPPORT_FREQUENCY, JOINT_FREQUENCY)
-    if first:
-        inertia[:3] = model.body_mass.sum()
+    # The support carries, and turns, the whole robot, far more than the pelvis alone: MuJoCo damps it implicitly.
+    base = slice(0, robot.first_dof)
+    inertia[base] = np.diag(whole)[base]
     stiffness, damping = inertia * frequency**2, 2.0 * inertia * frequency
+    model.dof_damping[base] = damping[base]
+    own = np.where(np.arange(model.nv) < robot.first_dof, 0.0, damping)
     effort = np.concatenate([np.full(robot.first_dof, np.inf), robot.effort])
     steps = max(round(1.0 / (fps * STEP_S)), 1)
     before = data.qpos.copy()
@@ -79,7 +82,7 @@ def drive(robot: RobotModel, commands: Sequence[RobotCommand], fps: float) -> It
             wanted[:] = before
             mujoco.mj_integratePos(model, wanted, way, (step + 1) / steps)
             mujoco.mj_differentiatePos(model, left, 1.0, data.qpos, wanted)
-            force = data.qfrc_bias + stiffness * left + damping * (way * fps - data.qvel)
+            force = data.qfrc_bias + stiffness * left + damping * way * fps - own * data.qvel
             np.clip(force, -effort, effort, out=data.qfrc_applied)
             saturated |= np.abs(force[dofs]) > effort[dofs]
             mujoco.mj_step(model, data)

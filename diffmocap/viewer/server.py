@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import http
 import io
-import ipaddress
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -21,20 +20,11 @@ import websockets.asyncio.server
 from viser import _messages as messages
 
 from diffmocap.errors import SettingsError
+from diffmocap.viewer.loopback import is_loopback
 
 #: What a connection may hold that its browser has not taken yet; a slow one then gets the newest state, and misses what
 #: was between [bytes]. The system doubles it.
 SEND_BUFFER_BYTES = 64 * 1024
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this computer reaches ``host``, an address or a name."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def refusal(host: str, asked: str | None, origin: str | None) -> str:

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from benchmarks.refinement.live_refinement import WARM_UP, Judge, measure, page, unrefined
-from benchmarks.refinement.live_streams import UP, live_stream
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
+from training.motions.live_streams import UP, live_stream
 
 
 @pytest.fixture(scope="module")

@@ -28,3 +28,26 @@ def test_figures_and_page(monkeypatch) -> None:
     assert any(line.startswith("| small | ") for line in lines) and sum("| one |" in line for line in lines) == 1
     head = next(line for line in lines if line.startswith("| robot | frame_ms_p99"))
     assert head.count("|") == next(line for line in lines if line.startswith("| small | ")).count("|")
+
+
+def test_robots_driven_by_torques_and_their_page() -> None:
+    from dataclasses import replace
+
+    import numpy as np
+
+    pytest.importorskip("mink", reason="mink is not installed; pip install 'diffmocap[robots]'")
+    from benchmarks.retargeting import driven
+    from diffmocap.robots.human_frames import human_frames
+
+    body = BodyModel.load(None)
+    frames = human_frames(read_motion(share_path("media", "demo.npz"), body), body, 30.0)[280:310]
+    robot = robot_of("small")
+    strong = driven.figures_of(robot, [driven.simulated(robot, frames)])
+    assert strong["frames"] == 30 and strong["falls"] == 0 and strong["tracking_error_p95_rad"] < 0.1
+    weak = replace(robot, effort=np.full(len(robot.joint_names), 0.01))
+    worse = driven.figures_of(robot, [driven.simulated(robot, frames), driven.simulated(weak, frames)])
+    assert worse["frames"] == 60 and worse["tracking_error_p95_rad"] > strong["tracking_error_p95_rad"]
+    assert worse["worst_joint_p95_rad"] >= worse["tracking_error_p95_rad"] and worse["saturated_pct"] > 40.0
+    lines = driven.page({"small": {"demo": strong, "all": worse}}, ["- date: today"]).splitlines()
+    rows = [line for line in lines if line.startswith(("| robot", "| small", "| *asked"))]
+    assert len(rows) == 4 and len({row.count("|") for row in rows}) == 1

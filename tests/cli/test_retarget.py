@@ -51,12 +51,27 @@ def test_a_table_and_arrays_of_the_same_motion(walk: Path, tmp_path: Path, capsy
     assert values[-1, 0] == pytest.approx(59 / 30, abs=1e-6)
 
 
+def test_a_file_for_gmr(walk: Path, tmp_path: Path, capsys) -> None:
+    pytest.importorskip("mink")
+    robot = tmp_path / "small.yaml"
+    text = ROBOT.read_text().replace("small.xml", str(ROBOT.with_name("small.xml")))
+    robot.write_text(text + "gmr: {robot: small_robot}\n")
+    motion = tmp_path / "walk.npz"
+    motion.write_bytes(walk.read_bytes())
+    assert main(["retarget", str(motion), "--robot", str(robot), "--format", "gmr"]) == 0
+    assert "for GMR's small_robot: 21 joints in its order" in capsys.readouterr().out
+    with np.load(tmp_path / "walk_small_gmr.npz") as data:
+        assert data["dof_pos"].shape == (60, 21) and data["local_body_pos"].shape[::2] == (60, 3)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (["--robot", "nobody"], "name one of g1"),
         (["--robot", str(ROBOT), "--out", "x.bvh"], "expected .csv or .npz"),
         (["--robot", str(ROBOT), "--fps", "0"], "must lie in"),
+        (["--robot", str(ROBOT), "--format", "gmr", "--out", "x.csv"], "expected .npz"),
+        (["--robot", str(ROBOT), "--format", "gmr"], "GMR has no Small"),
     ],
 )
 def test_what_is_wrong_is_said(walk: Path, options: list[str], said: str, capsys) -> None:

@@ -250,6 +250,37 @@ def test_a_continuing_pose_that_explains_the_image_worse_is_not_taken(body):
     assert list(modes(found)) == [FRONT] * 20 + [BACK] * 10
 
 
+def test_one_wrong_image_is_left_in_the_next(body):
+    """Its leap is believed, as what continues the last pose explains it far worse; the way back is no leap."""
+    sampler = TwoModes(lambda frame: (0.06, 0.03) if frame == 20 else (0.03, 0.03), stay=1.0)
+    track, found = HypothesisTrack(body), []
+
+    def lift(previous: PoseHypotheses | None, continued: bool = False) -> PoseHypotheses:
+        sampler.share = float(sampler.frame == 20)
+        return sampler.lift(previous if continued else None, 1)
+
+    for sampler.frame in range(40):
+        found.append(step(track, lift, count=1, continues=False))
+    assert list(modes(found)) == [FRONT] * 20 + [BACK] + [FRONT] * 19
+
+
+def test_a_pose_that_was_held_is_not_taken_for_a_lost_track(body):
+    """It explains the image 1.5 times worse than the leap, with which another start would begin."""
+    sampler = TwoModes(lambda frame: (0.075, 0.05) if frame == 20 else (0.03, 0.03), stay=1.0)
+    track, found, anew = HypothesisTrack(body), [], 0
+
+    def lift(previous: PoseHypotheses | None, continued: bool = False) -> PoseHypotheses:
+        nonlocal anew
+        anew += previous is None and bool(found)
+        sampler.share = float(sampler.frame == 20)
+        return sampler.lift(previous if continued else None, 1)
+
+    for sampler.frame in range(40):
+        found.append(step(track, lift, count=1, continues=False, informed=True))
+    assert not any(t.restarted for t in found) and anew == 0
+    assert list(modes(found)) == [FRONT] * 40
+
+
 def test_what_was_held_off_before_an_image_that_is_undone_counts_again(body):
     guard = LeapGuard(body)
     a, b = (TwoModes(share=share).lift(None, 1) for share in (0.0, 1.0))
@@ -259,6 +290,29 @@ def test_what_was_held_off_before_an_image_that_is_undone_counts_again(body):
     assert guard.asks(a, b, 0.06, settings)  # another one
     assert not guard.asks(a, a, 0.06, settings) and guard.asks(a, b, 0.06, settings)
     assert not guard.asks(a, b, 0.6, LeapSettings(speed_m_s=20.0))  # there was time to go there
+    assert guard.asks(a, b, 0.06, settings)
+    guard.reset()
+    assert guard.asks(a, b, 0.06, settings), "another track counts anew"
+    worse = PoseHypotheses(a.rotations, a.pelvis, 2.0 * b.score)
+    assert guard.prefers(PoseHypotheses(a.rotations, a.pelvis, b.score), a, b, 0.06, settings)
+    assert not guard.prefers(worse, a, b, 0.06, settings)
+    assert not guard.prefers(b, a, b, 0.06, settings), "it leaps itself"
+
+
+def test_an_image_that_is_undone_was_not_held_off(body):
+    """Memory and its restoring, around images of a leap that lasts."""
+    sampler, track = TwoModes(stay=1.0), HypothesisTrack(body)
+
+    def lift(previous: PoseHypotheses | None, continued: bool = False) -> PoseHypotheses:
+        sampler.share = float(sampler.frame >= 5)
+        return sampler.lift(previous if continued else None, 1)
+
+    for sampler.frame in range(5):
+        step(track, lift, count=1, continues=False)
+    for sampler.frame in range(5, 40):  # a second of images that come to nothing
+        memory = track.memory()
+        assert modes([step(track, lift, count=1, continues=False)]) == [FRONT]
+        track.restore(memory)
 
 
 class Cut(TwoModes):

@@ -11,7 +11,6 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from diffmocap.errors import SettingsError
 from diffmocap.nodes.pose.physics_parameters import WEIGHT
 from diffmocap.nodes.pose.pose_settings import PARAMETERS, pipeline_settings
-from diffmocap.optim.optimus import Optimus
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.known_ground import KnownGround
 from diffmocap.refinement.stream.settings import LiveSettings
@@ -52,7 +51,7 @@ def test_a_lag_fits_the_window_that_is_asked_for():
     assert (live.window_frames, live.lag_frames) == (48, 30)
 
 
-def test_the_learned_optimizer_is_chosen_by_name_and_read_once():
-    assert pipeline_settings(DEFAULTS).refinement.live.optimizer is None
-    chosen = [pipeline_settings(DEFAULTS | {"refinement_optimizer": "optimus"}).refinement.live for _ in range(2)]
-    assert isinstance(chosen[0].optimizer, Optimus) and chosen[0].optimizer is chosen[1].optimizer
+def test_what_takes_the_steps_is_chosen_by_name():
+    assert pipeline_settings(DEFAULTS).refinement.live.optimizer == LiveSettings().optimizer
+    for name in ("metric", "optimus"):
+        assert pipeline_settings(DEFAULTS | {"refinement_optimizer": name}).refinement.live.optimizer == name

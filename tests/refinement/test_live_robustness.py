@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.refinement.live_streams import UP, LiveStream, live_stream
 from diffmocap.body.mocap import load_split
 from diffmocap.evaluation.motion_metrics import acceleration_variation, excess_foot_skate_percent
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.stream.window_buffer import LiveFrame
+from training.motions.live_streams import UP, LiveStream, live_stream
 
 SETTINGS = LiveSettings(window_frames=16, budget_ms=0.0, iterations=1)
 

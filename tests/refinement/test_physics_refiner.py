@@ -273,9 +273,10 @@ def test_the_ground_is_found_kept_and_forgotten(make, stream):
     assert stand(FIRST_FRAMES, camera=CameraIntrinsics.from_fov(1280, 720)).physics.ground_up is None
 
 
-def test_a_person_who_sits_keeps_still(make, stream, body):
+@pytest.mark.parametrize(("frames", "iterations"), [(8, 1), (24, 4)])
+def test_a_person_who_sits_keeps_still(make, stream, body, frames, iterations):
     """Nothing under the thighs carries a body that sits: what the feet cannot explain must not move it."""
-    refiner = make(replace(SETTINGS, live=replace(SETTINGS.live, window_frames=8)))
+    refiner = make(replace(SETTINGS, live=replace(SETTINGS.live, window_frames=frames, iterations=iterations)))
     tracked, keypoints, camera = stream[0][0]
     bend = torch.zeros(24, 3)
     bend[[1, 2], 0], bend[[4, 5], 0] = -1.4, 1.4

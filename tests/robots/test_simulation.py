@@ -29,6 +29,23 @@ def test_joints_keep_up_with_their_commands(small, commands) -> None:
     np.testing.assert_array_equal(small.model.dof_armature, before[1])
 
 
+def test_links_weigh_what_their_shapes_do(small) -> None:
+    assert small.model.body_mass.sum() > 30.0 and small.model.body("pelvis").mass == pytest.approx(6.0)
+
+
+def test_the_support_holds_the_pelvis_against_what_the_limbs_do(small, commands) -> None:
+    from scipy.spatial.transform import Rotation
+
+    from diffmocap.robots.simulation import drive
+
+    driven = list(drive(small, commands, 30.0))
+    held = Rotation.from_quat([np.roll(frame.configuration[3:7], -1) for frame in driven])
+    wanted = Rotation.from_quat([command.base_rotation for command in commands])
+    assert (held * wanted.inv()).magnitude().max() < 0.25
+    off = [frame.configuration[:3] - command.base_position for frame, command in zip(driven, commands, strict=True)]
+    assert np.linalg.norm(off, axis=1).max() < 0.1
+
+
 def test_motors_without_strength_do_not_keep_up(small, commands) -> None:
     from diffmocap.robots.simulation import drive
 

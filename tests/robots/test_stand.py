@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,6 +46,14 @@ def leaning(frame) -> float:
 def test_two_seconds_make_a_stand(person) -> None:
     assert watched([person.frame()] * 60).stand is None
     assert watched([person.frame()] * 62).stand is not None
+
+
+def test_a_changed_setting_counts_at_once(person) -> None:
+    watch = StandWatch(replace(SETTINGS, stand_time=0.5))
+    watch.settings = replace(SETTINGS, stand_time=3.0)
+    for n in range(60):
+        watch.observe(person.frame(), n / 30)
+    assert watch.stand is None and "of 3 s" in watch.wrong
 
 
 def test_the_stage_begins_where_the_person_stood_whatever_the_camera(person) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from diffmocap.body.model import BodyModel
@@ -176,7 +177,7 @@ def load_motions(path: Path) -> list[LiftedMotion]:
         tensors = load_file(path)
         count = 1 + max(int(name.split(".")[0]) for name in tensors)
         return [LiftedMotion(**{f.name: tensors[f"{i}.{f.name}"] for f in fields(LiftedMotion)}) for i in range(count)]
-    except (OSError, ValueError, KeyError) as e:
+    except (SafetensorError, OSError, ValueError, KeyError) as e:
         again = "make them again with python -m training.optim"
         raise MotionFileError(f"{path} holds no lifted motions: {e}; {again}") from e
 

@@ -28,7 +28,6 @@ import torch
 
 from benchmarks.page.command import benchmark_parser
 from benchmarks.page.report import REPOSITORY, RESULTS, Page, mocap_file, page_arguments, provenance
-from benchmarks.refinement.live_streams import UP, live_stream
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.physics.ground import Ground
@@ -40,6 +39,7 @@ from diffmocap.refinement.window.loss import WindowLoss
 from diffmocap.refinement.window.parameters import WindowParameters
 from diffmocap.refinement.window.reference import reference_motion
 from diffmocap.refinement.window.window import Window
+from training.motions.live_streams import UP, live_stream
 
 WORKER = Path(__file__).with_name("worker.py")
 #: A walk of the validation motions, and the frames of the windows: the live one's and the longest common one.

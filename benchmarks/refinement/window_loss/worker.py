@@ -64,13 +64,13 @@ def stream(clips: str, name: str, frames: int) -> None:
     """
     import torch
 
-    from benchmarks.refinement.live_streams import UP, live_stream
     from diffmocap.body.mocap import load_split
     from diffmocap.body.model import BodyModel
     from diffmocap.refinement.physics_refiner import points_of
     from diffmocap.refinement.prepare import compile_all
     from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
     from diffmocap.refinement.stream.settings import LiveSettings
+    from training.motions.live_streams import UP, live_stream
 
     torch.set_num_threads(1)
     body = BodyModel.load()

@@ -24,8 +24,11 @@ if TYPE_CHECKING:  # MuJoCo is told how to draw before it is imported
 WIDTH, HEIGHT = 400, 480
 #: Pictures a second: drawing one takes a tenth of a second without a GPU.
 FILM_FPS = 15.0
-#: Where the camera stands: way [m], from above [degrees], to the side of where the robot looks first [degrees].
-DISTANCE_M, ELEVATION, AZIMUTH = 2.8, -10.0, 160.0
+#: Where the camera stands: way, as a multiple of the robot's height or of its arms spread, the larger of both; from
+#: above [degrees]; to the side of where the robot looks first [degrees].
+DISTANCE, ELEVATION, AZIMUTH = 2.2, -10.0, 160.0
+#: What it looks at, as a share of the robot's height.
+MIDDLE = 0.6
 
 
 def prepare_headless() -> None:
@@ -54,8 +57,11 @@ class RobotPainter:
                 "MUJOCO_GL to egl or osmesa, or leave the film out by --no-video"
             ) from error
         self._camera = mujoco.MjvCamera()
-        self._camera.distance, self._camera.elevation = DISTANCE_M, ELEVATION
-        self._camera.lookat[:] = 0.0, 0.0, 0.75
+        self._data.qpos[:] = robot.t_pose
+        mujoco.mj_kinematics(robot.model, self._data)
+        _, wide, high = np.ptp(self._data.xpos[1:], axis=0)
+        self._camera.distance, self._camera.elevation = DISTANCE * max(wide, high), ELEVATION
+        self._camera.lookat[:] = 0.0, 0.0, MIDDLE * high
         self._started = False
 
     def __enter__(self) -> RobotPainter:

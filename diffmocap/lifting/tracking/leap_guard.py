@@ -49,13 +49,26 @@ class LeapGuard:
         self.reset()
 
     def reset(self) -> None:
-        """Another track."""
+        """Another track, or a new start of it."""
         self._held_s = 0.0
+        #: The pose before the last leap that was believed, and the time since then.
+        self._before: PoseHypotheses | None = None
+        self._before_s = 0.0
+
+    def believes(self, last: PoseHypotheses) -> None:
+        """A leap away from the ``last`` pose is taken over. Who comes back from it soon does not leap again."""
+        self._before, self._before_s = last, 0.0
 
     def asks(self, last: PoseHypotheses, poses: PoseHypotheses, dt_s: float, settings: LeapSettings) -> bool:
         """Whether the single pose leaps from the ``last`` one, and a steadier one is to be looked for."""
+        self._before_s += dt_s
+        if self._before_s > settings.patience_s:
+            self._before = None
         if not settings.enabled or not self._leaps(last, poses, dt_s, settings):
             self._held_s = 0.0
+            return False
+        if self._before is not None and not self._leaps(self._before, poses, self._before_s, settings):
+            self._held_s, self._before = 0.0, None
             return False
         self._held_s += dt_s
         if self._held_s > settings.patience_s:

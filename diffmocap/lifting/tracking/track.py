@@ -183,11 +183,14 @@ class HypothesisTrack:
         poses = lift(seeds)
         if poses is None:
             return None
+        held = None
         if seeds is not None and count == 1 and not continues:
-            poses = self._without_leap(lift, seeds, poses, dt_s)
+            held = self._instead_of_leap(lift, seeds, poses, dt_s)
         self._break.advance(dt_s)
         if seeds is None:
             tracked = self._start(poses, lost)
+        elif held is not None:  # by its error it was compared already
+            tracked = self._single(held)
         else:
             fresh = torch.ones(len(poses.score), dtype=torch.bool) if not continues else _fresh(seeds)
             tracked, started = self._continue(poses, fresh, dt_s), None
@@ -198,14 +201,18 @@ class HypothesisTrack:
         self._break.follow(_error(tracked), dt_s)
         return tracked
 
-    def _without_leap(self, lift: Lift, last: PoseHypotheses, poses: PoseHypotheses, dt_s: float) -> PoseHypotheses:
-        """The single pose of this image, or where it leaps the one that continues the last, if that is as good."""
+    def _instead_of_leap(
+        self, lift: Lift, last: PoseHypotheses, poses: PoseHypotheses, dt_s: float
+    ) -> PoseHypotheses | None:
+        """Where the single pose of this image leaps: the one that continues the last, if that is nearly as good."""
         settings = self.settings.leaps
         if not self._leaps.asks(last, poses, dt_s, settings):
-            return poses
+            return None
         steady = lift(last, continued=True)
-        better = steady is not None and self._leaps.prefers(steady, last, poses, dt_s, settings)
-        return steady if better else poses
+        if steady is not None and self._leaps.prefers(steady, last, poses, dt_s, settings):
+            return steady
+        self._leaps.believes(last)
+        return None
 
     def _best_of_each(self, lift: Lift) -> TrackedPoses | None:
         poses = lift(None if self._tracked is None else self._tracked.poses)
@@ -243,6 +250,7 @@ class HypothesisTrack:
     def _start(self, poses: PoseHypotheses, restarted: bool, followed: int = 0) -> TrackedPoses:
         """Weights without a past; the pose of sample ``followed``, unless another one is much likelier."""
         self._break.forget_error()
+        self._leaps.reset()
         if len(poses.score) == 1:
             return self._single(poses, restarted)
         distances = self._measure(poses)

@@ -24,7 +24,7 @@ from diffmocap.resources import share_path
 PARAMETER_MODULES = {
     "camera_node": "camera_node", "hri_node": "hri.hri_settings", "keypoint_node": "keypoint_node",
     "pose_node": "pose.pose_settings", "retarget_node": "retarget.retarget_settings",
-    "viewer_node": "viewer.viewer_settings",
+    "sonic_node": "sonic.sonic_settings", "viewer_node": "viewer.viewer_settings",
 }  # fmt: skip
 _WILDCARDS = ("*", "**")
 

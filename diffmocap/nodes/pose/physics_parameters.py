@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
-from diffmocap.errors import SettingsError
+from diffmocap.errors import ModelFileError, SettingsError
 from diffmocap.graph.frames import MAP_FRAME
 from diffmocap.nodes.parameters import NodeParameter, from_settings, own
-from diffmocap.optim.optimizer import Optimizer
-from diffmocap.optim.weights import load_shipped
 from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.known_ground import CameraPlacement
+from diffmocap.refinement.stream.settings import METRIC, OPTIMUS
+from diffmocap.refinement.stream.stream_optimus_weights import shipped_stream_optimus
 from diffmocap.refinement.window.weights import TERMS
 
 #: The settings that the paths of pose_node's parameters lead through.
 DEFAULTS = PipelineSettings(refinement=PhysicsSettings())
 WEIGHT = "physics_weights."
-METRIC, OPTIMUS = "metric", "optimus"
 AUTO, TF, PARAMETERS, MOTION = GROUND_SOURCES = ("auto", "tf", "parameters", "motion")
 _LIVE, _USUAL = "refinement.live.", DEFAULTS.refinement.live.weights
 
@@ -35,9 +33,9 @@ PHYSICS = (
     from_settings(DEFAULTS, _LIVE + "iterations", "refinement_iterations"),
     own(
         "refinement_optimizer",
-        METRIC,
-        "What takes the steps: metric, made for sliding windows; optimus, the learned optimizer, which wants 30 ms for "
-        "one: refinement_budget_ms of 40 and budget_ms of 100.",
+        DEFAULTS.refinement.live.optimizer,
+        "What takes the steps: optimus, the learned optimizer for streams; metric, limited-memory BFGS on the "
+        "curvature of the loss, which Optimus begins with.",
         choices=(METRIC, OPTIMUS),
     ),
     from_settings(
@@ -100,7 +98,7 @@ def physics_changes(values: dict[str, Any]) -> dict[str, Any]:
     """Values by their path in the pipeline's settings that are not those of a parameter as they are.
 
     Raises:
-        SettingsError: a lag that is not below the window's length.
+        SettingsError: a lag that is not below the window's length, or an optimizer whose weights cannot be read.
     """
     frames, lag = values["refinement_frames"], values["refinement_lag"]
     if lag >= frames:
@@ -108,11 +106,10 @@ def physics_changes(values: dict[str, Any]) -> dict[str, Any]:
     changes: dict[str, Any] = {
         f"{_LIVE}weights.{term}": values[WEIGHT + term] * getattr(_USUAL, term) for term in TERMS
     }
-    changes[_LIVE + "optimizer"] = _optimus() if values["refinement_optimizer"] == OPTIMUS else None
+    changes[_LIVE + "optimizer"] = values["refinement_optimizer"]
+    if values["refinement_optimizer"] == OPTIMUS:
+        try:
+            shipped_stream_optimus()
+        except ModelFileError as error:  # here, and not in every frame
+            raise SettingsError(f"refinement_optimizer: {error}; choose {METRIC}") from error
     return changes
-
-
-@lru_cache(maxsize=1)
-def _optimus() -> Optimizer:
-    """Trained on windows; read once."""
-    return load_shipped("optimus_window").requires_grad_(False)

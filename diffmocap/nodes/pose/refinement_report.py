@@ -19,11 +19,14 @@ class RefinementReport:
         self._diagnostics = diagnostics
         self._refined: deque[bool] = deque(maxlen=POSES)
         diagnostics.count("refined", 0)
+        diagnostics.count("refined_with_step", 0)
 
     def tell(self, state: BodyState, settings: PhysicsSettings, missing: str) -> None:
         """One pose, the settings that it was made with, and what is missing to find the ground as asked for."""
         d, physics = self._diagnostics, state.physics
         d.set("physics", "on" if settings.enabled else "off")
+        optimizer = settings.live.optimizer
+        d.set("optimizer", optimizer if isinstance(optimizer, str) else type(optimizer).__name__)
         if missing and settings.enabled:
             d.problem("ground", missing)
         else:
@@ -45,6 +48,8 @@ class RefinementReport:
         d.set("loss_after", state.loss_after)
         if physics is not None:
             d.count("refined")
+            if physics.iterations:
+                d.count("refined_with_step")
             d.set("refinement_iterations", physics.iterations)
             d.set("ground", physics.ground_source)
             d.set("contacts", ", ".join(state.contacts) or "none")

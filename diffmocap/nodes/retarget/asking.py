@@ -1,4 +1,4 @@
-"""Asks a retarget_node for something, from a process of its own: what the command line does without ROS's tools."""
+"""Asks a node that feeds a robot for something, from a process of its own: what the command line does without ROS."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from diffmocap.errors import GraphError
 from diffmocap.robots.live.engagement import Request, State
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+#: Options of the command that starts each node.
+STARTED_BY = {"retarget_node": "--robot ROBOT", "sonic_node": "--sonic"}
 #: Nodes find each other within this time [s].
 FIND_S, ANSWER_S = 10.0, 5.0
 
 
 class Asking:
-    """A connection to the retarget_node of one namespace."""
+    """A connection to the nodes of one namespace."""
 
     def __init__(self, namespace: str) -> None:
         self._context = rclpy.Context()
@@ -42,16 +44,16 @@ class Asking:
         self._node.destroy_node()
         rclpy.shutdown(context=self._context)
 
-    def ask(self, request: Request) -> tuple[bool, str]:
+    def ask(self, request: Request, node: str = "retarget_node") -> tuple[bool, str]:
         """What the node answers: granted or not, and why.
 
         Raises:
             GraphError: there is no such node, or it does not answer.
         """
-        client = self._node.create_client(Trigger, f"retarget_node/{request.value}")
+        client = self._node.create_client(Trigger, f"{node}/{request.value}")
         if not client.wait_for_service(timeout_sec=FIND_S):
             raise GraphError(
-                f"nobody offers {client.service_name}: start `diffmocap live --robot ROBOT`, and give the same "
+                f"nobody offers {client.service_name}: start `diffmocap live {STARTED_BY[node]}`, and give the same "
                 "--namespace, --domain-id and --network here"
             )
         answer = client.call_async(Trigger.Request())

@@ -7,15 +7,15 @@ import torch
 from diffmocap.optim.optimizer import Optimizer, StepOptimizer
 from diffmocap.optim.stopping import Budget
 from diffmocap.refinement.kernels.units import KNOT_SIZE
-from diffmocap.refinement.stream.metric_descent import MetricDescent
-from diffmocap.refinement.stream.settings import LiveSettings
+from diffmocap.refinement.stream.metric_descent import SHORT, MetricDescent
+from diffmocap.refinement.stream.optimus_descent import OptimusDescent
+from diffmocap.refinement.stream.settings import METRIC, OPTIMUS, LiveSettings
+from diffmocap.refinement.stream.stream_optimus import StreamOptimus
+from diffmocap.refinement.stream.stream_optimus_weights import shipped_stream_optimus
 from diffmocap.refinement.stream.task import LiveTask
 from diffmocap.refinement.stream.time_budget import TimeBudget
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.metric import WindowMetric
-
-#: Windows up to this length have a metric of their own in every frame, longer ones when their knots move on.
-_SHORT = 8
 
 
 class LiveDescent:
@@ -28,7 +28,8 @@ class LiveDescent:
 
     def __init__(self, points: BodyPoints, budget: TimeBudget) -> None:
         self._points, self._budget = points, budget
-        self._steps = MetricDescent()
+        self._steps: MetricDescent = MetricDescent()
+        self._optimus: StreamOptimus | None = None
         self._metric: WindowMetric | None = None
 
     def begin(self) -> None:
@@ -54,12 +55,31 @@ class LiveDescent:
     ) -> tuple[torch.Tensor, torch.Tensor, float, int]:
         """From x [1, N]: the next trial point, the best point evaluated and its loss, and the number of steps taken."""
         self._budget.start_iterations()
+        self._choose(settings.optimizer if settings.iterations > 1 else METRIC)
         if isinstance(settings.optimizer, StepOptimizer):
             return self._stepped(settings.optimizer, task, x)
-        if settings.optimizer is not None:
+        if isinstance(settings.optimizer, Optimizer):
             return self._minimized(settings.optimizer, task, x, settings.iterations)
+        return self._along_metric(task, x, settings.spacing)
+
+    def _choose(self, optimizer: Optimizer | StreamOptimus | str) -> None:
+        """Steps that begin with the metric are the metric's own or the network's; others have no use for them.
+
+        The network's come with others that mend what they overdid. Alone in their frames they moved a person who sat
+        still by up to 7 cm, so a single step a frame is the metric's.
+        """
+        optimus = shipped_stream_optimus() if optimizer == OPTIMUS else optimizer
+        optimus = optimus if isinstance(optimus, StreamOptimus) else None
+        if optimus is not self._optimus:
+            self._optimus, self._steps = optimus, OptimusDescent(optimus) if optimus else MetricDescent()
+
+    def _along_metric(
+        self, task: LiveTask, x: torch.Tensor, spacing: int
+    ) -> tuple[torch.Tensor, torch.Tensor, float, int]:
+        """:meth:`descend` by steps that begin with the metric: its own, or those of the stream's Optimus."""
         taken, step = 0, None
         best, best_loss, best_slope = x, float("inf"), torch.zeros_like(x[0])
+        self._steps.begin_frame(task, x)
         while self._budget.another():
             loss, gradient = task.loss_and_gradient(x)
             value, slope = float(loss[0]), gradient[0]
@@ -70,7 +90,7 @@ class LiveDescent:
                 best, best_loss, best_slope = x, value, slope
             elif step is None:
                 break  # NaN at the start: nothing to descend from
-            step = self._steps.step(self._metric_of(task, settings.spacing), best_slope)
+            step = self._steps.step(self._metric_of(task, spacing), best, best_loss, best_slope)
             x = best + step
             taken += 1
             self._budget.iterated()
@@ -108,10 +128,15 @@ class LiveDescent:
 
     def _metric_of(self, task: LiveTask, spacing: int) -> WindowMetric:
         """The metric, which holds until the knots move on or the ground changes."""
-        if self._metric is None or task.window.frames <= _SHORT:
-            some = slice(None, None, 2 * spacing)
-            poses = task.motion[0][0, some], task.motion[1][0, some]
-            self._metric = WindowMetric.of(
-                task.window, self._points, poses, task.physics.touching[0], task.physics.weights, task.parameters.spline
-            )  # fmt: skip
+        if self._metric is None or task.window.frames <= SHORT:
+            self._metric = metric_of(task, self._points, spacing)
         return self._metric
+
+
+def metric_of(task: LiveTask, points: BodyPoints, spacing: int) -> WindowMetric:
+    """The metric of a problem, a mean over every other knot's pose."""
+    some = slice(None, None, 2 * spacing)
+    poses = task.motion[0][0, some], task.motion[1][0, some]
+    return WindowMetric.of(
+        task.window, points, poses, task.physics.touching[0], task.physics.weights, task.parameters.spline
+    )  # fmt: skip

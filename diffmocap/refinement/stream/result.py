@@ -30,6 +30,7 @@ class LiveResult:
             [C, 3] N on the body there, a row for each of them; None where ``torques`` is.
         loss_before, loss_after: of the whole window, unrefined and as published: the second is never the larger. The
             first may be a few frames old while the second is far below it.
+        loss_of_window: of the motion that the steps came to, before it continues what was published.
         iterations: steps taken for this frame.
         refined: False where refinement did not help: this is the heaviest hypothesis, or on the way to it over some
             frames where that is better by the loss than a jump.
@@ -50,6 +51,7 @@ class LiveResult:
     contact_forces: torch.Tensor | None
     loss_before: float
     loss_after: float
+    loss_of_window: float
     iterations: int
     refined: bool
     restarted: bool

@@ -11,7 +11,10 @@ from diffmocap.settings import check_settings, setting
 
 if TYPE_CHECKING:
     from diffmocap.optim.optimizer import Optimizer
+    from diffmocap.refinement.stream.stream_optimus import StreamOptimus
 
+#: What takes the steps, by name: limited-memory BFGS on the window's metric, or the learned optimizer for streams.
+METRIC, OPTIMUS = "metric", "optimus"
 #: Longest window, and longest time that a frame may take where there is a limit [ms].
 MOST_FRAMES, MOST_BUDGET_MS = 256, 1000.0
 
@@ -20,9 +23,10 @@ MOST_FRAMES, MOST_BUDGET_MS = 256, 1000.0
 class LiveSettings:
     """Settings of :class:`diffmocap.refinement.stream.fixed_lag.FixedLagRefiner`.
 
-    ``lag_frames`` is below ``window_frames``. ``optimizer``, of :mod:`diffmocap.optim`, is started at the last solution
-    in every frame, with as many evaluations as ``iterations`` and the time that is left; None stands for
-    :class:`diffmocap.refinement.stream.metric_descent.MetricDescent`. ``weights`` are those of the loss; slip is
+    ``lag_frames`` is below ``window_frames``. ``optimizer``: :data:`OPTIMUS`, the shipped network for streams; another
+    one; :data:`METRIC` for :class:`diffmocap.refinement.stream.metric_descent.MetricDescent`; or an optimizer of
+    :mod:`diffmocap.optim`, which is started at the last solution in every frame, with as many evaluations as
+    ``iterations`` and the time that is left. ``weights`` are those of the loss; slip is
     lighter than offline, as what stands is held afterwards. Without a known ground those of contacts and forces are
     left out.
     """
@@ -39,7 +43,7 @@ class LiveSettings:
         12.0, "Time that the refinement may take of a frame; 0: all its iterations.", 0.0, MOST_BUDGET_MS, "ms"
     )
     iterations: int = setting(4, "Steps of the refinement a frame at most.", 0, 1000)
-    optimizer: Optimizer | None = None
+    optimizer: Optimizer | StreamOptimus | str = OPTIMUS
     hypotheses: int = setting(5, "The heaviest hypotheses of each frame that are kept.", 1, 64)
     spacing: int = setting(4, "Frames between knots of the motion.", 1, 32)
     most_change_m: float = setting(
@@ -72,9 +76,12 @@ class LiveSettings:
         check_settings(self)
         if self.lag_frames >= self.window_frames:
             raise SettingsError(f"lag_frames must be below window_frames, {self.window_frames}; got {self.lag_frames}")
-        if self.optimizer is None:
+        if self.optimizer in (METRIC, OPTIMUS):
             return
-        from diffmocap.optim.optimizer import Optimizer  # needs torch, the settings do not
+        from diffmocap.optim.optimizer import Optimizer  # these need torch, the settings do not
+        from diffmocap.refinement.stream.stream_optimus import StreamOptimus
 
-        if not isinstance(self.optimizer, Optimizer):
-            raise SettingsError(f"the optimizer must be one of diffmocap.optim, got {type(self.optimizer).__name__}")
+        if not isinstance(self.optimizer, Optimizer | StreamOptimus):
+            raise SettingsError(
+                f"the optimizer must be {METRIC!r}, {OPTIMUS!r} or one of diffmocap.optim, got {self.optimizer!r}"
+            )

@@ -11,7 +11,7 @@ and Wright 2006, section 10.3, with the mean over some poses for each.)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -69,6 +69,11 @@ class WindowMetric:
         ridge = _DAMPING * matrices.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None].expand(-1, KNOT_SIZE) + 1e-3
         factors = torch.linalg.cholesky_ex((matrices + torch.diag_embed(ridge)).double())[0]
         return cls(basis.numpy(), torch.cholesky_inverse(factors).numpy())
+
+    @cached_property
+    def spread(self) -> np.ndarray:
+        """[N] root of the diagonal of H^-1: what each unknown moves by where this curvature alone holds it."""
+        return np.sqrt(np.einsum("km,mii->ki", self.basis**2, self.inverses)).ravel()
 
     def solve(self, gradient: np.ndarray) -> np.ndarray:
         """H^-1 g [N] for a gradient [N]."""

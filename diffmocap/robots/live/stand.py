@@ -86,13 +86,14 @@ class StandWatch:
     """Waits until somebody has stood; poses of one track in the upright frame.
 
     Attributes:
+        settings: how long somebody stands, and how straight.
         stand: the result; None before.
         wrong: what the person has to do; empty once the stand is done.
         share: of the stand that is done.
     """
 
     def __init__(self, settings: EngagementSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self.restart()
 
     def restart(self) -> None:
@@ -107,13 +108,13 @@ class StandWatch:
         """A pose that an image shows."""
         if self.stand is not None:
             return
-        lean = self._settings.stand_lean
+        lean = self.settings.stand_lean
         self._frames.append((now_s, frame))
         if wrong := _not_standing(frame) or self._moved():
             self._frames.clear()
             self._tell(wrong, 0.0)
             return
-        stood_s, asked_s = now_s - self._frames[0][0], self._settings.stand_time
+        stood_s, asked_s = now_s - self._frames[0][0], self.settings.stand_time
         self._tell("stand upright and still", min(stood_s / asked_s, 1.0))
         if stood_s < asked_s:
             return
@@ -143,9 +144,7 @@ class StandWatch:
 
     def _tell(self, wrong: str, share: float) -> None:
         self.share = share
-        self.wrong = (
-            f"{self._leant}{wrong} ({share * self._settings.stand_time:.1f} of {self._settings.stand_time:g} s)"
-        )
+        self.wrong = f"{self._leant}{wrong} ({share * self.settings.stand_time:.1f} of {self.settings.stand_time:g} s)"
 
 
 def stand_of(frames: list[HumanFrame]) -> Stand:

@@ -14,7 +14,6 @@ import numpy as np
 import roma
 import torch
 
-from benchmarks.lifting.noisy_keypoints import CAMERA, observe
 from diffmocap.body.mocap import retarget
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
@@ -22,6 +21,7 @@ from diffmocap.pipeline.pose_pipeline import PosePipeline
 from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.stream.window_buffer import LiveFrame
 from diffmocap.timing.track_clock import ClockSettings, TrackClock
+from training.lifting.noisy_keypoints import CAMERA, NOISE, observe
 
 #: Against gravity, in the optical frame of a level camera.
 UP = (0.0, -1.0, 0.0)
@@ -62,15 +62,17 @@ class LiveStream:
 
 def live_stream(
     clip: MotionClip, body: BodyModel, noise: str = "lifting", frames: int = 100, yaw: float = 0.0, seed: int = 0,
-    pipeline: PosePipeline | None = None,
+    pipeline: PosePipeline | None = None, at_m: tuple[float, float, float] = (0.1, 0.1, 4.5),
+    keypoint_noise: float = NOISE,
 ) -> LiveStream:  # fmt: skip
-    """The first ``frames`` of a clip, turned by ``yaw`` [rad], before a level camera 4.5 m away.
+    """The first ``frames`` of a clip, turned by ``yaw`` [rad], before a level camera that sees it at ``at_m``.
 
-    Frames that lifting makes no pose of have none here either.
+    ``keypoint_noise``: standard deviation over half the size of the person. Frames that lifting makes no pose of have
+    none here either.
     """
     worn = retarget(clip, body)
-    seen = observe(worn, yaw, body, frames, seed)
-    height = -(float(worn.pelvis[: len(seen), 1].mean()) + 0.1)  # ``observe`` puts the mean 0.1 m below the axis
+    seen = observe(worn, yaw, body, frames, seed, at_m, keypoint_noise)
+    height = -(float(worn.pelvis[: len(seen), 1].mean()) + at_m[1])  # ``observe`` puts the mean there
     if noise == "lifting":
         pipeline = pipeline or PosePipeline.load()
         pipeline.settings = PipelineSettings()  # hypotheses are looked at, not what is published

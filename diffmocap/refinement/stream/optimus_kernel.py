@@ -1,0 +1,73 @@
+"""The per-parameter network of a stream's Optimus as machine code: what :meth:`StreamOptimus.gates` computes.
+
+Some thirty small tensor operations a step would cost more than the window's loss itself. Loops run along the parameters
+last, so that they use vector instructions.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from diffmocap.compiler import compiled
+
+
+@compiled
+def squashed(vectors):
+    """asinh of every entry [F, N], float32."""
+    found = np.empty_like(vectors)
+    for f in range(vectors.shape[0]):
+        for n in range(vectors.shape[1]):
+            size = abs(vectors[f, n])
+            found[f, n] = math.copysign(math.log(size + math.sqrt(size * size + 1.0)), vectors[f, n])
+    return found
+
+
+@compiled
+def gates(vectors, context, facts, of_vectors, hidden, hidden_bias, out, out_bias, lambda_a, lambda_b, most):
+    """s, 1 + gamma and delta [3, N], see :mod:`diffmocap.refinement.stream.stream_optimus`; float32 throughout.
+
+    Args:
+        vectors: [F, N] features. context: [H, N] of the encoders. facts: [H] what the facts add to every parameter's.
+        of_vectors: [F, H], hidden: [H, H], out: [H, O] weights, inputs first, with their biases [H] and [O].
+        lambda_a, lambda_b: of eq. 2. most: bound of the outputs.
+    """
+    features, count = vectors.shape
+    width, outputs = out.shape
+    seen = squashed(vectors)
+    first, second = np.empty((width, count), np.float32), np.empty((width, count), np.float32)
+    last, found = np.empty((outputs, count), np.float32), np.empty((3, count), np.float32)
+    for h in range(width):
+        for n in range(count):
+            first[h, n] = context[h, n] + facts[h]
+        for f in range(features):
+            weight = of_vectors[f, h]
+            for n in range(count):
+                first[h, n] += weight * seen[f, n]
+        for n in range(count):
+            first[h, n] = max(first[h, n], np.float32(0.0))
+    for h in range(width):
+        for n in range(count):
+            second[h, n] = hidden_bias[h]
+        for g in range(width):
+            weight = hidden[g, h]
+            for n in range(count):
+                second[h, n] += weight * first[g, n]
+        for n in range(count):
+            second[h, n] = max(second[h, n], np.float32(0.0))
+    for o in range(outputs):
+        for n in range(count):
+            last[o, n] = out_bias[o]
+        for h in range(width):
+            weight = out[h, o]
+            for n in range(count):
+                last[o, n] += weight * second[h, n]
+        for n in range(count):
+            last[o, n] = min(max(last[o, n], -most), most)
+    for n in range(count):
+        length = np.float32(math.exp(lambda_b * last[1, n]))
+        found[0, n] = lambda_a * length * last[2, n] - last[0, n] * vectors[0, n]
+        found[1, n] = np.float32(1.0) + last[3, n]
+        found[2, n] = last[4, n]
+    return found
