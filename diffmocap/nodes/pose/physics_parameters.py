@@ -11,9 +11,10 @@ from diffmocap.nodes.parameters import NodeParameter, from_settings, own
 from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.known_ground import CameraPlacement
-from diffmocap.refinement.stream.settings import METRIC, OPTIMUS
+from diffmocap.refinement.stream.settings import METRIC, OPTIMUS, LiveSettings
 from diffmocap.refinement.stream.stream_optimus_weights import shipped_stream_optimus
 from diffmocap.refinement.window.weights import TERMS
+from diffmocap.settings import settings_of
 
 #: The settings that the paths of pose_node's parameters lead through.
 DEFAULTS = PipelineSettings(refinement=PhysicsSettings())
@@ -34,8 +35,7 @@ PHYSICS = (
     own(
         "refinement_optimizer",
         DEFAULTS.refinement.live.optimizer,
-        "What takes the steps: optimus, the learned optimizer for streams; metric, limited-memory BFGS on the "
-        "curvature of the loss, which Optimus begins with.",
+        settings_of(LiveSettings)["optimizer"].description,
         choices=(METRIC, OPTIMUS),
     ),
     from_settings(

@@ -43,7 +43,11 @@ class LiveSettings:
         12.0, "Time that the refinement may take of a frame; 0: all its iterations.", 0.0, MOST_BUDGET_MS, "ms"
     )
     iterations: int = setting(4, "Steps of the refinement a frame at most.", 0, 1000)
-    optimizer: Optimizer | StreamOptimus | str = OPTIMUS
+    optimizer: Optimizer | StreamOptimus | str = setting(
+        OPTIMUS,
+        "What takes the steps: optimus, the learned optimizer for streams; metric, limited-memory BFGS on the "
+        "curvature of the loss, which Optimus begins with.",
+    )
     hypotheses: int = setting(5, "The heaviest hypotheses of each frame that are kept.", 1, 64)
     spacing: int = setting(4, "Frames between knots of the motion.", 1, 32)
     most_change_m: float = setting(
