@@ -24,16 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
-from benchmarks.page.report import Page, page_arguments, provenance
+from benchmarks.page.command import end_with_json
+from benchmarks.page.report import Page, provenance
 from benchmarks.retargeting.adversarial import streams
-from benchmarks.retargeting.motions import FPS, films, motions_of
-from diffmocap.body.model import BodyModel
-from diffmocap.errors import RobotError
-from diffmocap.robots.description import read_description, shipped_robots
+from benchmarks.retargeting.motions import FPS
+from benchmarks.retargeting.robots import motions_by_film, robot_arguments, robots_asked_for
 from diffmocap.robots.following import Judge
 from diffmocap.robots.frames import HumanFrame
-from diffmocap.robots.model import RobotModel, load_model
+from diffmocap.robots.model import RobotModel
 from diffmocap.robots.retargeting import Retargeter
 
 #: Asked for.
@@ -109,23 +107,11 @@ def page(figures: dict[str, dict[str, Any]], rows: list[list[Any]], head: list[s
 
 def main() -> None:
     """Measures, prints, writes the page."""
-    parser = benchmark_parser(__doc__)
-    parser.add_argument(
-        "--robots", nargs="+", metavar="ROBOT", help="short names or YAML files (default: all that ship)"
-    )
-    parser.add_argument("--media", help="folder of the videos (default: shared/media beside the checkout)")
-    shared_options(parser, "json", "no_page", "out")
-    args = page_arguments(parser)
-    body = BodyModel.load(None)
-    motions = {film.path.stem: [frames for _, frames in motions_of(film, body)] for film in films(args.media)}
+    args = robot_arguments(__doc__)
+    motions = motions_by_film(args)
     figures: dict[str, dict[str, Any]] = {}
     rows: list[list[Any]] = []
-    for name in args.robots or shipped_robots():
-        try:
-            robot = load_model(read_description(name))
-        except RobotError as error:
-            print(f"{name} is left out: {error}")
-            continue
+    for name, robot in robots_asked_for(args):
         figures[Path(name).stem], of_films = measure(robot, motions)
         rows += of_films
         print(f"{name}: {figures[Path(name).stem]}", flush=True)

@@ -230,7 +230,7 @@ class Recording:
             return list(self._series.get((node, key), ()))
 
     def text(self, node: str, key: str) -> str:
-        """Latest value of a key that is no number; empty where the node never published it."""
+        """Latest value of a key whose values are text; empty where the node never published it."""
         with self._lock:
             return self._texts.get((node, key), "")
 

@@ -16,8 +16,7 @@ from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 
 from diffmocap.errors import RobotError, SettingsError
-from diffmocap.nodes.arrivals import Arrivals
-from diffmocap.nodes.health.diagnostics import ERROR, OK, Diagnostics
+from diffmocap.nodes.health.diagnostics import OK, Diagnostics
 from diffmocap.nodes.health.input_watch import InputWatch, PlainSubscription, Words
 from diffmocap.nodes.health.output_watch import OutputWatch
 from diffmocap.nodes.node_clock import steady_timer
@@ -25,7 +24,7 @@ from diffmocap.nodes.retarget.camera_knowledge import CameraKnowledge
 from diffmocap.nodes.retarget.command_messages import SteadyStamps, base_pose, joint_command, joint_trajectory
 from diffmocap.nodes.retarget.engagement_report import EngagementReport
 from diffmocap.nodes.retarget.joystick import Joystick
-from diffmocap.nodes.retarget.person_reading import PersonReader
+from diffmocap.nodes.retarget.person_intake import PersonIntake
 from diffmocap.nodes.retarget.retarget_settings import PARAMETERS, engagement_settings
 from diffmocap.nodes.retarget.stage_frame import StageFrame
 from diffmocap.nodes.run import ManagedNode, run
@@ -95,10 +94,10 @@ class RetargetNode(ManagedNode):
 
     def activate(self) -> None:
         d, p = self._diagnostics, self.parameters
-        self._reader = PersonReader(p["map_frame"])
+        self._intake = PersonIntake(self, d, p["map_frame"])
+        self._reader = self._intake.reader
         self._camera = CameraKnowledge(self)
         self._joystick = Joystick(d, self._held, partial(self._ask, Request.STOP))
-        self._arrivals = Arrivals(self, d, "poses")
         words = Words("poses", "start pose_node in this namespace, and see what it says", self._busy)
         source, subscribe = (BodyPose, "body_pose"), partial(PlainSubscription, self, qos=NEWEST)
         self._watches = [
@@ -158,25 +157,17 @@ class RetargetNode(ManagedNode):
 
     def _receive_pose(self, message: BodyPose) -> None:
         now_s, d, machine = time.monotonic(), self._diagnostics, self._machine
-        d.tick("body_pose")
-        arrival = self._arrivals.note(message.header.stamp)
-        age_s = 1e-9 * (arrival.clock_ns - arrival.stamp_ns)
         machine.camera_fault = self._camera.fault
-        try:
-            sighting = self._reader.sighting(message, age_s)
-        except RobotError as error:
-            d.count("bad_poses")
-            d.problem("bad_poses", f"a pose was left out: {error}", ERROR)
-            self.get_logger().error(str(error), throttle_duration_sec=5.0)
-            machine.no_pose(str(error))
+        heard = self._intake.take(message)
+        if heard.sighting is None:
+            machine.no_pose(heard.fault)
             return
         if self._reader.moved:
             machine.forget_person()
-        machine.sight(sighting, now_s)
-        if sighting.frame is not None:
-            d.count("poses")
+        machine.sight(heard.sighting, now_s)
+        if heard.sighting.frame is not None:
             d.latency("retarget", 1e3 * (time.monotonic() - now_s))
-            self._newest_ns = arrival.stamp_ns
+            self._newest_ns = heard.stamp_ns
             stand, placement = machine.stand.stand, self._reader.placement
             self._stage.tell(stand, placement, message.header.frame_id, message.header.stamp)
             if machine.engagement.following:  # at once, and the next one a period after it: waiting would be latency

@@ -12,13 +12,11 @@ from rclpy.qos import QoSProfile
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
-from diffmocap.errors import RobotError
-from diffmocap.nodes.arrivals import Arrivals
-from diffmocap.nodes.health.diagnostics import ERROR, OK, WARN, Diagnostics
+from diffmocap.nodes.health.diagnostics import OK, WARN, Diagnostics
 from diffmocap.nodes.health.input_watch import InputWatch, PlainSubscription, Words
 from diffmocap.nodes.node_clock import steady_timer
 from diffmocap.nodes.retarget.camera_knowledge import CameraKnowledge
-from diffmocap.nodes.retarget.person_reading import PersonReader
+from diffmocap.nodes.retarget.person_intake import PersonIntake
 from diffmocap.nodes.run import ManagedNode, run
 from diffmocap.nodes.sonic.pose_socket import PoseSocket
 from diffmocap.nodes.sonic.sonic_settings import PARAMETERS, engagement_settings, stream_settings
@@ -78,9 +76,9 @@ class SonicNode(ManagedNode):
 
     def activate(self) -> None:
         d = self._diagnostics
-        self._reader = PersonReader(self.parameters["map_frame"])
+        self._intake = PersonIntake(self, d, self.parameters["map_frame"])
+        self._reader = self._intake.reader
         self._camera = CameraKnowledge(self)
-        self._arrivals = Arrivals(self, d, "poses")
         words = Words("poses", "start pose_node in this namespace, and see what it says", self._busy)
         source, subscribe = (BodyPose, "body_pose"), partial(PlainSubscription, self, qos=NEWEST)
         self._watches = [InputWatch(self, d, words, self._receive_pose, lambda: source, subscribe)]
@@ -118,30 +116,21 @@ class SonicNode(ManagedNode):
 
     def _receive_pose(self, message: BodyPose) -> None:
         now_s, d, session = time.monotonic(), self._diagnostics, self._session
-        d.tick("body_pose")
-        arrival = self._arrivals.note(message.header.stamp)
-        age_s = 1e-9 * (arrival.clock_ns - arrival.stamp_ns)
         session.camera_fault = self._camera.fault
-        try:
-            sighting = self._reader.sighting(message, age_s)
-        except RobotError as error:
-            d.count("bad_poses")
-            d.problem("bad_poses", f"a pose was left out: {error}", ERROR)
-            self.get_logger().error(str(error), throttle_duration_sec=5.0)
-            session.bad_pose(str(error))
+        heard = self._intake.take(message)
+        if heard.sighting is None:
+            session.bad_pose(heard.fault)
             return
         if self._reader.moved:
             session.forget_person()
-        if sighting.frame is not None:
-            d.count("poses")
-        chunk = session.sight(sighting, 1e-9 * arrival.stamp_ns, now_s)
+        chunk = session.sight(heard.sighting, 1e-9 * heard.stamp_ns, now_s)
         if chunk is not None:
-            captured_s = now_s - min(max(age_s, 0.0), 1.0)
+            captured_s = now_s - min(max(heard.age_s, 0.0), 1.0)
             sent = self._socket.send(pose_message(self.parameters["topic"], chunk.first, chunk.poses, captured_s))
             d.tick("message")
             d.count("messages" if sent else "unsent")
             d.set("frame", chunk.first + len(chunk.poses) - 1)
-            d.latency("capture_to_message", d.clock.age_ms(arrival.stamp_ns))
+            d.latency("capture_to_message", d.clock.age_ms(heard.stamp_ns))
         self._tell()
 
     def _look(self) -> None:

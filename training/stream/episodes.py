@@ -9,7 +9,7 @@ from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.stream.descent import metric_of
 from diffmocap.refinement.stream.metric_descent import SHORT, MetricDescent
-from diffmocap.refinement.stream.reference import live_reference
+from diffmocap.refinement.stream.reference import live_reference, still_in_window
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.stream.sliding_unknowns import SlidingKnots
 from diffmocap.refinement.stream.task import LiveTask, live_window, without_ground
@@ -64,9 +64,7 @@ class Episode:
             return None, 0
         previous, gone = self._reference, 0
         if previous is not None:
-            count = previous[1].shape[1]
-            dropped = count + moved - window.frames
-            previous = (previous[0][:, dropped:], previous[1][:, dropped:]) if dropped < count else None
+            previous = still_in_window(previous, moved, window.frames)
             for _ in range(moved):
                 x = self.knots.advance(x[None])[0]
                 if self.knots.phase == 0:

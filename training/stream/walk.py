@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 
-from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.stream.metric_descent import SHORT
 from diffmocap.refinement.stream.optimus_steps import StreamMemory, facts_of, places_of, step_of
+from diffmocap.refinement.stream.sliding_unknowns import without_first_knot
 from diffmocap.refinement.stream.stream_optimus import Encoded, StreamOptimus
 from diffmocap.refinement.stream.task import LiveTask
 from training.stream.differentiable import LossAndGradient, Symmetric
@@ -68,7 +68,7 @@ class Walk:
         tasks, gone = self._next_tasks()
         for _ in range(max(gone)):
             rows = torch.tensor([g > 0 for g in gone])
-            self.x = _advanced(self.x, rows)
+            self.x = torch.where(rows[:, None], without_first_knot(self.x), self.x)
             self.memory = self.memory.moved_on(rows)
             gone = [g - 1 for g in gone]
         short = torch.tensor([task.window.frames <= SHORT for task in tasks])
@@ -121,9 +121,3 @@ def _direction(episode: Episode) -> Callable:
     """Times the quasi-Newton matrix as it is now."""
     steps, metric = episode.steps.copy(), episode.metric
     return lambda vector: steps.direction(metric, vector)
-
-
-def _advanced(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """x [B, N] of windows that have left a knot behind: the new one repeats the last."""
-    moved = torch.cat([x[:, KNOT_SIZE:], x[:, -KNOT_SIZE:]], -1)
-    return torch.where(rows[:, None], moved, x)

@@ -21,7 +21,7 @@ from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.stream.descent import LiveDescent
 from diffmocap.refinement.stream.ground_watch import GroundWatch
 from diffmocap.refinement.stream.published_motion import PublishedMotion
-from diffmocap.refinement.stream.reference import live_reference
+from diffmocap.refinement.stream.reference import live_reference, still_in_window
 from diffmocap.refinement.stream.result import LiveResult, pose_of
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.stream.sliding_unknowns import SlidingKnots
@@ -153,9 +153,7 @@ class FixedLagRefiner:
         """The problem of this frame, ``moved`` frames after the last one."""
         x, previous = self._x, self._reference
         if previous is not None:
-            count = previous[1].shape[1]
-            dropped = count + moved - window.frames
-            previous = (previous[0][:, dropped:], previous[1][:, dropped:]) if dropped < count else None
+            previous = still_in_window(previous, moved, window.frames)
         for _ in range(moved if self._reference is not None else 0):
             x = self._knots.advance(x)
             if self._knots.phase == 0:

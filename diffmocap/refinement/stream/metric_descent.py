@@ -16,7 +16,7 @@ PAIRS = 6
 #: Windows up to this length have a metric of their own in every frame, longer ones when their knots move on.
 SHORT = 8
 #: Longest entry of a step, in units of the unknowns.
-LONGEST = 0.5
+_LONGEST = 0.5
 _SHORTER, _LONGER, _SHORTEST = 0.4, 1.6, 0.02
 #: Largest fraction of the metric's own step, as the metric is a mean over poses: on streams half lowers the loss most.
 FULL = 0.5
@@ -90,4 +90,4 @@ class MetricDescent:
 
 def bounded(step: torch.Tensor) -> torch.Tensor:
     """A step without entries that are longer than any sensible one."""
-    return step.clamp(-LONGEST, LONGEST)
+    return step.clamp(-_LONGEST, _LONGEST)

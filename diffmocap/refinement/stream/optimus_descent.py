@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from diffmocap.refinement.stream.metric_descent import FULL, LONGEST, SHORT, MetricDescent
+from diffmocap.refinement.stream.metric_descent import FULL, SHORT, MetricDescent, bounded
 from diffmocap.refinement.stream.optimus_steps import StreamMemory, facts_of, places_of
 from diffmocap.refinement.stream.stream_optimus import FEATURES, MOST_EXPONENT, Seen, StreamOptimus
 from diffmocap.refinement.stream.task import LiveTask
@@ -88,9 +88,9 @@ class OptimusDescent(MetricDescent):
         learned = metric.solve(s * (scale / spread)) + (spread * scale) * self._through_factors(s)
         learned += momentum * self._last
         step = self.length * (learned / FULL - self._share * gate * quasi)
-        self._last = np.clip(step, -LONGEST, LONGEST).astype(np.float32)
-        self._memory = self._memory.after(torch.from_numpy(self._last)[None])
-        return self._memory.last[0]
+        taken = bounded(torch.from_numpy(step)).float()
+        self._last, self._memory = taken.numpy(), self._memory.after(taken[None])
+        return taken
 
     def _facts(self, loss: float, scale: float, g: np.ndarray) -> np.ndarray:
         known = facts_of([loss], [self._task], [self.length], self._memory.steps)[0]
@@ -108,7 +108,6 @@ class OptimusDescent(MetricDescent):
         self._hold_factors()
         encoded = self._memory.encoded
         self._context, self._share = np.ascontiguousarray(encoded.context[0].T.numpy()), float(encoded.share)
-        self._factors, self._of_factors = self._memory.factors[0].numpy(), self._memory.weights[0].numpy()
 
     def _hold_factors(self) -> None:
         self._factors, self._of_factors = self._memory.factors[0].numpy(), self._memory.weights[0].numpy()

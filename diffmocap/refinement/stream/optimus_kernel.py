@@ -25,6 +25,19 @@ def squashed(vectors):
 
 
 @compiled
+def layer(inputs, weights, outputs, least, most):
+    """Adds the products of weights [I, O] and inputs [I, N] to outputs [O, N], then bounds these."""
+    count = inputs.shape[1]
+    for o in range(len(outputs)):
+        for i in range(len(inputs)):
+            weight = weights[i, o]
+            for n in range(count):
+                outputs[o, n] += weight * inputs[i, n]
+        for n in range(count):
+            outputs[o, n] = min(max(outputs[o, n], least), most)
+
+
+@compiled
 def gates(vectors, context, facts, of_vectors, hidden, hidden_bias, out, out_bias, lambda_a, lambda_b, most):
     """s, 1 + gamma and delta [3, N], see :mod:`diffmocap.refinement.stream.stream_optimus`; float32 throughout.
 
@@ -33,7 +46,7 @@ def gates(vectors, context, facts, of_vectors, hidden, hidden_bias, out, out_bia
         of_vectors: [F, H], hidden: [H, H], out: [H, O] weights, inputs first, with their biases [H] and [O].
         lambda_a, lambda_b: of eq. 2. most: bound of the outputs.
     """
-    features, count = vectors.shape
+    count = vectors.shape[1]
     width, outputs = out.shape
     seen = squashed(vectors)
     first, second = np.empty((width, count), np.float32), np.empty((width, count), np.float32)
@@ -41,30 +54,14 @@ def gates(vectors, context, facts, of_vectors, hidden, hidden_bias, out, out_bia
     for h in range(width):
         for n in range(count):
             first[h, n] = context[h, n] + facts[h]
-        for f in range(features):
-            weight = of_vectors[f, h]
-            for n in range(count):
-                first[h, n] += weight * seen[f, n]
-        for n in range(count):
-            first[h, n] = max(first[h, n], np.float32(0.0))
-    for h in range(width):
-        for n in range(count):
             second[h, n] = hidden_bias[h]
-        for g in range(width):
-            weight = hidden[g, h]
-            for n in range(count):
-                second[h, n] += weight * first[g, n]
-        for n in range(count):
-            second[h, n] = max(second[h, n], np.float32(0.0))
     for o in range(outputs):
         for n in range(count):
             last[o, n] = out_bias[o]
-        for h in range(width):
-            weight = out[h, o]
-            for n in range(count):
-                last[o, n] += weight * second[h, n]
-        for n in range(count):
-            last[o, n] = min(max(last[o, n], -most), most)
+    nothing, endless = np.float32(0.0), np.float32(np.inf)
+    layer(seen, of_vectors, first, nothing, endless)
+    layer(first, hidden, second, nothing, endless)
+    layer(second, out, last, -most, most)
     for n in range(count):
         length = np.float32(math.exp(lambda_b * last[1, n]))
         found[0, n] = lambda_a * length * last[2, n] - last[0, n] * vectors[0, n]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.stream.metric_descent import FULL, bounded
+from diffmocap.refinement.stream.sliding_unknowns import without_first_knot
 from diffmocap.refinement.stream.stream_optimus import Encoded, Seen, StreamOptimus, through_factors
 from diffmocap.refinement.stream.task import LiveTask
 
@@ -49,10 +49,8 @@ class StreamMemory:
         """The windows of ``rows`` [B] bool have lost their first knot and gained one, which nothing is known of."""
 
         def shifted(vectors: torch.Tensor, repeat: bool = False) -> torch.Tensor:
-            newest = vectors[..., -KNOT_SIZE:]
-            after = torch.cat([vectors[..., KNOT_SIZE:], newest if repeat else torch.zeros_like(newest)], -1)
             here = rows.view(-1, *[1] * (vectors.dim() - 1))
-            return torch.where(here, after, vectors)
+            return torch.where(here, without_first_knot(vectors, repeat), vectors)
 
         return replace(
             self, last=shifted(self.last), start=shifted(self.start, repeat=True), factors=shifted(self.factors),

@@ -48,6 +48,16 @@ def frames_that_change(dt_s: float, smoothing_s: float = SMOOTHING_S) -> int:
     return math.ceil(_REACH * smoothing_s / dt_s) + 1
 
 
+def still_in_window(
+    reference: tuple[torch.Tensor, torch.Tensor], moved: int, frames: int
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The part of the last window's reference, [1, T, 24, 3, 3] and [1, T, 3] m, that a window of so many frames still
+    has after it moved on by ``moved``; None where that is nothing."""
+    count = reference[1].shape[1]
+    dropped = count + moved - frames
+    return (reference[0][:, dropped:], reference[1][:, dropped:]) if dropped < count else None
+
+
 def live_reference(
     window: Window, previous: tuple[torch.Tensor, torch.Tensor] | None
 ) -> tuple[torch.Tensor, torch.Tensor]:

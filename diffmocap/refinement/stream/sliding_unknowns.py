@@ -49,8 +49,14 @@ class SlidingKnots:
         self.phase = (self.phase + 1) % self.spacing
         if self.phase:
             return vectors
-        knots = vectors.unflatten(-1, (self.count, KNOT_SIZE))
-        return torch.cat([knots[..., 1:, :], knots[..., -1:, :]], -2).flatten(-2)
+        return without_first_knot(vectors)
+
+
+def without_first_knot(vectors: torch.Tensor, repeat: bool = True) -> torch.Tensor:
+    """Unknowns [..., knots * 75] of a window that has left its first knot behind; the new one repeats the last, or is
+    zero."""
+    newest = vectors[..., -KNOT_SIZE:]
+    return torch.cat([vectors[..., KNOT_SIZE:], newest if repeat else torch.zeros_like(newest)], -1)
 
 
 @lru_cache(maxsize=64)
