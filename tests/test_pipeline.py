@@ -14,7 +14,7 @@ from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, rotations_from_angles
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.body.motion_files import load_clips
-from diffmocap.body.skeleton import KEYPOINT_MIRROR
+from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
 from diffmocap.camera.lens import undistort_keypoints
 from diffmocap.camera.projection import project
 from diffmocap.errors import DiffmocapError
@@ -228,6 +228,35 @@ def test_sides_that_the_detector_exchanges_are_lifted_as_they_are_where_asked_fo
     pipeline.settings = replace(UNSMOOTHED, sides=SideSettings(enabled=False))  # they pass where that is off
     pipeline.step(Keypoints2D(given[mirror], np.ones(25, np.float32), 640, 480, 200 * MS), INTRINSICS)
     assert np.array_equal(pipeline._lifter.calls[-1][0].points_px, given[mirror])
+
+
+@pytest.mark.parametrize("explained", [True, False])
+def test_a_body_whose_parts_have_different_sides_is_put_together_where_no_pose_explains_it(make, explained):
+    """Legs as they came, arms exchanged: what came, or all of it exchanged, is lifted instead."""
+    pipeline, mirror = make(settings=replace(UNSMOOTHED, gate=UNGATED)), np.array(KEYPOINT_MIRROR)
+    given = np.random.default_rng(0).uniform(100, 300, (25, 2)).astype(np.float32)
+    arms = np.where([name[1:] in ("Shoulder", "Elbow", "Wrist") for name in KEYPOINT_NAMES], mirror, np.arange(25))
+    keep, lift = pipeline._sides.keep, pipeline._lifter.lift
+
+    def torn(seen, settings):
+        kept = keep(seen, settings)
+        if seen.stamp_ns != 99 * MS:
+            return kept
+        pipeline._sides.exchanged = pipeline._sides.torn = True
+        return replace(seen, points_px=seen.points_px[arms])
+
+    def badly_explained(seen, *told, **more):
+        poses = lift(seen, *told, **more)
+        whole = np.array_equal(seen.points_px, given) or np.array_equal(seen.points_px, given[mirror])
+        poses.score[:] = -0.03 if whole and explained else -0.3
+        return poses
+
+    pipeline._sides.keep, pipeline._lifter.lift = torn, badly_explained
+    for i in range(4):
+        pipeline.step(Keypoints2D(given, np.ones(25, np.float32), 640, 480, 33 * i * MS), INTRINSICS)
+    last = pipeline._lifter.calls[-1][0].points_px
+    assert any(np.array_equal(call[0].points_px, given[arms]) for call in pipeline._lifter.calls)
+    assert np.array_equal(last, given) == explained and pipeline._sides.torn != explained
 
 
 def test_keypoints_below_the_least_confidence_count_for_nothing(make):
@@ -534,5 +563,5 @@ def test_the_real_lifter_fits_in(body):
     pipeline.warm_up(2)
     outcomes = [pipeline.step(keypoints(33 * i), INTRINSICS) for i in range(3)]
     assert [r.outcome for r in outcomes] == [Outcome.STARTED, Outcome.TRACKED, Outcome.TRACKED]
-    assert outcomes[-1].tracked.poses.rotations.shape == (3, 24, 3, 3)
+    assert outcomes[-1].tracked.poses.rotations.shape == (1 + 3, 24, 3, 3)  # their consensus first
     assert outcomes[-1].state.joint_positions.shape == (24, 3)
