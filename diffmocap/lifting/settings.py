@@ -28,16 +28,16 @@ class LiftingSettings:
 
     guidance: float = setting(
         0.5,
-        "Weight w of classifier-free guidance of the samples; 0: the plain conditional model. The shipped student, which "
-        "draws several hypotheses, knows weights up to 3; without it guidance acts from three steps on and fully from "
-        "seven.",
+        "Weight w of classifier-free guidance of the samples; 0: the plain conditional model. The shipped student, "
+        "which draws several hypotheses, knows weights up to 3; without it guidance acts from three steps on and fully "
+        "from seven.",
         0.0,
         10.0,
     )
     steps: int = setting(
         1,
-        "Sampler steps a frame from pure noise: 1 serves one hypothesis. Where there are several it stands for 2 of the "
-        "student and for 5 of other weights. A warm start walks its share of them.",
+        "Sampler steps a frame from pure noise: 1 serves one hypothesis. Where there are several it stands for 2 of "
+        "the student and for 5 of other weights. A warm start walks its share of them.",
         1,
         1000,
     )
