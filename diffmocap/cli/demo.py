@@ -18,8 +18,9 @@ physics_frames (poses that the physics made better, by its loss), optimizer, hyp
 them, frames_with_step (share of the frames refined by physics in which there was time for a step), rss_mb (all nodes
 together, at most), start_s (until the first pose), stages; beside a truth mpjpe_mm and pa_mpjpe_mm over 24 joints,
 pixel_error (projected keypoints, over the image size) and frames_improved (share of the frames whose pose is nearer to
-the truth than what the filter alone makes of the same keypoints); and the paths of video and picture, which are drawn after this
-line is printed. Where a node fails, the line holds what was measured until then and "error", and the exit code is 1.
+the truth than what the filter alone makes of the same keypoints); and the paths of video and picture, which are drawn
+after this line is printed. Where a node fails, the line holds what was measured until then and "error", and the exit
+code is 1.
 """
 
 from __future__ import annotations
