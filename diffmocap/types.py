@@ -167,9 +167,7 @@ class PoseHypotheses:
     def rows(self, index: torch.Tensor) -> PoseHypotheses:
         """Those of an ``index`` [L]."""
         known, worth = (None if x is None else x[index] for x in (self.known, self.worth))
-        return PoseHypotheses(
-            self.rotations[index], self.pelvis[index], self.score[index], self.stamp_ns, known, worth
-        )
+        return PoseHypotheses(self.rotations[index], self.pelvis[index], self.score[index], self.stamp_ns, known, worth)
 
     @property
     def best(self) -> int:
