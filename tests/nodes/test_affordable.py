@@ -9,8 +9,11 @@ import pytest
 from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.nodes.pose.affordable import at_level, given_up, levels_of
 from diffmocap.pipeline.settings import PipelineSettings
+from diffmocap.refinement.settings import PhysicsSettings
 
-ASKED = PipelineSettings(lifting=LiftingSettings(steps=3, hypotheses=5, correction_steps=2))
+ASKED = PipelineSettings(
+    refinement=PhysicsSettings(), lifting=LiftingSettings(steps=3, hypotheses=5, correction_steps=2)
+)
 
 
 def test_every_level_gives_up_one_thing_more():
