@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -156,11 +157,34 @@ class Lifter:
         """Rotations [B * K, 24, 3, 3] for B conditions, root in the optical frame; K varies fastest.
 
         ``previous`` has B * K poses, or any number, of which the best then serves all. A warm start needs all of them
-        to be known: one batch walks one schedule. Where there is a student, it draws several.
+        to be known: one batch walks one schedule. Where there is a student it draws several, all but the first one at
+        temperature 0: the posterior's mean, which no guidance changes and one step of the model tells best.
         """
-        several = settings.hypotheses > 1 and settings.sampler == AUTO and not settings.warm_start
-        draws = self.student if several and self.student is not None else self
-        return draws._sample(condition, settings, previous)
+        k = settings.hypotheses
+        if self.student is None or k == 1 or settings.sampler != AUTO or settings.warm_start:
+            return self._sample(condition, settings, previous)
+        if settings.temperature > 0.0:
+            return self.student._sample(condition, settings, previous)
+        index = torch.arange(len(condition) * k).view(-1, k)
+        if previous is not None and len(previous.score) != index.numel():
+            previous = previous.rows(torch.full((index.numel(),), previous.best))
+        parts = []
+        for draws, rows, changed in (
+            (self, index[:, :1], {"guidance": 0.0}), (self.student, index[:, 1:], {"temperature": 1.0})
+        ):  # fmt: skip
+            part = replace(settings, hypotheses=rows.shape[1], steps=draws._steps(settings), **changed)
+            before = None if previous is None else previous.rows(rows.flatten())
+            parts.append(draws._sample(condition, part, before).unflatten(0, rows.shape))
+        return torch.cat(parts, 1).flatten(0, 1)
+
+    def _steps(self, settings: LiftingSettings) -> int:
+        """What the settings' steps stand for with this network."""
+        if settings.steps > 1 or settings.hypotheses == 1:
+            return settings.steps
+        if self.model.student:
+            return STUDENT_STEPS
+        mean_alone = self.student is not None and not settings.warm_start
+        return 1 if mean_alone else SEVERAL_STEPS
 
     def _sample(self, condition: Condition, settings: LiftingSettings, previous: PoseHypotheses | None) -> torch.Tensor:
         """As :meth:`sample`, all by this lifter's network."""
@@ -182,9 +206,7 @@ class Lifter:
             before = None
         start = 1.0 if before is None else settings.warm_start_time
         sampler = sampler_for(self.model, settings.sampler)
-        steps = settings.steps
-        if steps == 1 and k > 1:
-            steps = STUDENT_STEPS if self.model.student else SEVERAL_STEPS
+        steps = self._steps(settings)
         if sampler == "ddpm":  # every time of the schedule below the start
             timesteps, along = [round(start * self.schedule.steps) - 1], None
         else:

@@ -106,7 +106,9 @@ def test_it_draws_several_hypotheses_from_the_image_alone(body, changes, student
         part.network = Counted(evaluate, name, used)
     settings = replace(LiftingSettings(hypotheses=4, guidance=0.5), **changes)
     poses = lifter.lift(keypoints(), CAMERA, settings)
-    assert set(used) == {"student" if student else "teacher"}
+    assert used.count("student") == (2 if student else 0)
+    if student:
+        assert used.count("teacher") == 1, "the mean"
     assert len(poses.score) == settings.hypotheses and poses.worth[0] == settings.hypotheses
 
 
@@ -134,6 +136,6 @@ def test_guidance_and_seed_reach_the_samples_and_not_their_centre(body):
     assert torch.equal(same, again), "fixed noise repeats itself"
     seed, weight = lifted(guidance=0.5, seed=1), lifted(guidance=1.5)
     assert ((seed - same)[1:].abs().amax((1, 2, 3)) > 1e-3).all() and torch.allclose(seed[0], same[0], atol=1e-5)
-    assert ((weight - same).abs().amax((1, 2, 3)) > 1e-3).all()
+    assert ((weight - same)[1:].abs().amax((1, 2, 3)) > 1e-3).all() and torch.allclose(weight[0], same[0], atol=1e-5)
     # More than it was taught means the most that it was taught.
     assert torch.equal(lifted(guidance=2.0), lifted(guidance=5.0))
