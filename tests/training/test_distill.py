@@ -69,7 +69,7 @@ def test_paths_of_a_gaussian_end_where_its_ode_does():
 def test_examples_lie_on_the_teachers_paths(frames, teacher, tmp_path):
     run = distiller(frames, teacher, tmp_path, Distillation(points=3, cold_share=1.0, quiet_share=0.0))
     batch = run.draw()
-    x, t, end = run.paths(batch)
+    x, t, end, _ = run.paths(batch)
     assert x.shape == end.shape == (48, 24, 6) and set(t.tolist()) <= set(ddim_timesteps(1000, 8))
     first = t == 999
     assert int(first.sum()) == 16 and torch.allclose(x[first], batch.noise, atol=1e-3)
@@ -94,7 +94,7 @@ def test_the_student_comes_to_agree_with_itself_along_paths(frames, teacher, tmp
         run.generator = g
         with torch.no_grad():
             batch = run.draw()
-            x, t, end = run.paths(batch)
+            x, t, end, _ = run.paths(batch)
             code = run.ema.encode_condition(batch.view.condition).repeat(len(x) // 16)
             answers = run.ema(x, t, code).view(16, -1, 24, 6)
         run.generator = start
