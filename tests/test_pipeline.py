@@ -14,14 +14,14 @@ from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, rotations_from_angles
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.body.motion_files import load_clips
-from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
+from diffmocap.body.skeleton import KEYPOINT_MIRROR
 from diffmocap.camera.lens import undistort_keypoints
 from diffmocap.camera.projection import project
 from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.settings import SideSettings
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
-from diffmocap.lifting.settings import LiftingSettings
+from diffmocap.lifting.settings import POSTERIOR_MEAN, LiftingSettings
 from diffmocap.output.gate_settings import GateSettings
 from diffmocap.output.profiles import ANIMATION, ROBOT, MotionSettings
 from diffmocap.output.tracking_state import TrackingState
@@ -39,7 +39,7 @@ from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 
 MS = 1_000_000
 INTRINSICS = CameraIntrinsics.from_fov(640, 480)
-UNSMOOTHED = PipelineSettings(refinement=FilterSettings(enabled=False))
+UNSMOOTHED = PipelineSettings(lifting=POSTERIOR_MEAN, refinement=FilterSettings(enabled=False))
 #: What the tracker does by itself.
 UNGATED = GateSettings(enabled=False)
 KNEE_Y = JOINT_ANGLE_NAMES.index("left_knee_y")
@@ -197,7 +197,7 @@ def test_the_lifter_gets_what_it_lifted_before(make):
 
 def test_a_lost_track_starts_again_in_the_same_step(make):
     """What continues the past explains nothing any more; lifted from nothing, the image is explained."""
-    settings = PipelineSettings(lifting=LiftingSettings(use_previous=True), gate=UNGATED)
+    settings = PipelineSettings(lifting=replace(POSTERIOR_MEAN, use_previous=True), gate=UNGATED)
     pipeline = make(bent_knee(lambda t: 0.0 if t < 0.5 else 1.0), settings)
     lift, errors = pipeline._lifter.lift, []
 
@@ -228,35 +228,6 @@ def test_sides_that_the_detector_exchanges_are_lifted_as_they_are_where_asked_fo
     pipeline.settings = replace(UNSMOOTHED, sides=SideSettings(enabled=False))  # they pass where that is off
     pipeline.step(Keypoints2D(given[mirror], np.ones(25, np.float32), 640, 480, 200 * MS), INTRINSICS)
     assert np.array_equal(pipeline._lifter.calls[-1][0].points_px, given[mirror])
-
-
-@pytest.mark.parametrize("explained", [True, False])
-def test_a_body_whose_parts_have_different_sides_is_put_together_where_no_pose_explains_it(make, explained):
-    """Legs as they came, arms exchanged: what came, or all of it exchanged, is lifted instead."""
-    pipeline, mirror = make(settings=replace(UNSMOOTHED, gate=UNGATED)), np.array(KEYPOINT_MIRROR)
-    given = np.random.default_rng(0).uniform(100, 300, (25, 2)).astype(np.float32)
-    arms = np.where([name[1:] in ("Shoulder", "Elbow", "Wrist") for name in KEYPOINT_NAMES], mirror, np.arange(25))
-    keep, lift = pipeline._sides.keep, pipeline._lifter.lift
-
-    def torn(seen, settings):
-        kept = keep(seen, settings)
-        if seen.stamp_ns != 99 * MS:
-            return kept
-        pipeline._sides.exchanged = pipeline._sides.torn = True
-        return replace(seen, points_px=seen.points_px[arms])
-
-    def badly_explained(seen, *told, **more):
-        poses = lift(seen, *told, **more)
-        whole = np.array_equal(seen.points_px, given) or np.array_equal(seen.points_px, given[mirror])
-        poses.score[:] = -0.03 if whole and explained else -0.3
-        return poses
-
-    pipeline._sides.keep, pipeline._lifter.lift = torn, badly_explained
-    for i in range(4):
-        pipeline.step(Keypoints2D(given, np.ones(25, np.float32), 640, 480, 33 * i * MS), INTRINSICS)
-    last = pipeline._lifter.calls[-1][0].points_px
-    assert any(np.array_equal(call[0].points_px, given[arms]) for call in pipeline._lifter.calls)
-    assert np.array_equal(last, given) == explained and pipeline._sides.torn != explained
 
 
 def test_keypoints_below_the_least_confidence_count_for_nothing(make):

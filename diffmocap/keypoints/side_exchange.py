@@ -31,18 +31,11 @@ def reordered(keypoints: Keypoints2D, order: np.ndarray) -> Keypoints2D:
     )
 
 
-def other_sides(keypoints: Keypoints2D) -> Keypoints2D:
-    """The same person with left and right exchanged in all of the body; depths are left out."""
-    mirrored = reordered(keypoints, _MIRROR)
-    return mirrored if keypoints.depth_m is None else replace(mirrored, depth_m=np.full(len(_MIRROR), np.nan))
-
-
 class SideKeeper:
     """Undoes exchanges of left and right, separately for head, arms and legs. Its clock is the keypoints' stamps.
 
     Attributes:
         exchanged: whether any of the latest image's keypoints were.
-        torn: whether they were in one part of the body and not in another.
     """
 
     def __init__(self) -> None:
@@ -57,7 +50,7 @@ class SideKeeper:
         # For how long the detector has lately agreed with what was published, and for how long it has not [s].
         self._agreed_s = np.zeros(len(_GROUPS))
         self._disagreed_s = np.zeros(len(_GROUPS))
-        self.exchanged = self.torn = False
+        self.exchanged = False
 
     def memory(self) -> dict[str, Any]:
         """What is known of the person, for :meth:`restore`."""
@@ -94,7 +87,6 @@ class SideKeeper:
             elif not np.isnan(a).all():  # where nothing can be compared, nothing is agreed on
                 self._agreed_s[group] += self._dt_s
         self.exchanged = bool(exchanged.any())
-        self.torn = self.exchanged and not exchanged[_GROUPS.any(0) & (keypoints.confidence > 0)].all()
         if self.exchanged:
             keypoints = reordered(keypoints, np.where(exchanged, _MIRROR, np.arange(25)))
             if keypoints.depth_m is not None:
@@ -102,13 +94,6 @@ class SideKeeper:
                 keypoints = replace(keypoints, depth_m=np.where(unknown, np.nan, keypoints.depth_m))
         self._remember(keypoints)
         return keypoints
-
-    def take(self, keypoints: Keypoints2D, believed_s: float) -> None:
-        """Begins anew with keypoints whose sides are right, as if the detector had agreed for ``believed_s``."""
-        self.reset()
-        self._agreed_s[:] = believed_s
-        self._last_ns = keypoints.stamp_ns
-        self._remember(keypoints)
 
     def _fade(self, stamp_ns: int, hold_s: float) -> None:
         """Half of what is known of longer ago than ``hold_s`` is forgotten."""

@@ -40,8 +40,9 @@ log = logging.getLogger(__name__)
 _DEFAULTS = LiftingSettings()
 #: Sampler steps of several hypotheses where one step is set: in one step all samples are nearly the mean.
 SEVERAL_STEPS = 5
-#: The same of a student, whose one step hardly leaves the mean, either.
-STUDENT_STEPS = 2
+#: What the mean of the posterior is worth beyond one sample, for each sample beside it: chosen on the validation split,
+#: together with the weight of guidance (``benchmarks/lifting/guided_hypotheses.py``).
+MEAN_WORTH = 0.375
 
 
 class Lifter:
@@ -147,7 +148,7 @@ class Lifter:
             pelvis = solve_translation(body_points, rays, weights)
         worth = torch.ones(k)
         if settings.temperature == 0.0:  # the mean of all samples
-            worth[0] = k
+            worth[0] += MEAN_WORTH * (k - 1)
         return PoseHypotheses(rotations.cpu(), pelvis.cpu(), score.cpu(), keypoints.stamp_ns, worth=worth)
 
     @torch.no_grad()
@@ -179,10 +180,8 @@ class Lifter:
 
     def _steps(self, settings: LiftingSettings) -> int:
         """What the settings' steps stand for with this network."""
-        if settings.steps > 1 or settings.hypotheses == 1:
+        if settings.steps > 1 or settings.hypotheses == 1 or self.model.student:
             return settings.steps
-        if self.model.student:
-            return STUDENT_STEPS
         mean_alone = self.student is not None and not settings.warm_start
         return 1 if mean_alone else SEVERAL_STEPS
 

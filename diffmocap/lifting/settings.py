@@ -17,7 +17,7 @@ class LiftingSettings:
     """How to sample; every value may change between two calls.
 
     By default an image is lifted to five hypotheses: the centre of the distribution, drawn without noise, and four
-    samples with classifier-free guidance, all by two steps of the shipped student in one batch. Each is then moved to
+    samples with classifier-free guidance, all four by one step of the shipped student. Each is then moved to
     the keypoints. The mean over those that show one pose (:mod:`diffmocap.lifting.tracking.consensus`) has less error
     than the best single estimate, :data:`POSTERIOR_MEAN`, and the others say what else the image may show.
 
@@ -27,7 +27,7 @@ class LiftingSettings:
     """
 
     guidance: float = setting(
-        0.5,
+        1.5,
         "Weight w of classifier-free guidance of the samples; 0: the plain conditional model. The shipped student, "
         "which draws several hypotheses, knows weights up to 3; without it guidance acts from three steps on and fully "
         "from seven.",
@@ -36,8 +36,8 @@ class LiftingSettings:
     )
     steps: int = setting(
         1,
-        "Sampler steps a frame from pure noise: 1 serves one hypothesis. Where there are several it stands for 2 of "
-        "the student and for 5 of other weights. A warm start walks its share of them.",
+        "Sampler steps a frame from pure noise: 1 serves one hypothesis, and the student. Of other weights it stands "
+        "for 5 where there are several hypotheses. A warm start walks its share of them.",
         1,
         1000,
     )

@@ -23,11 +23,11 @@ from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.confidence import as_lifted
 from diffmocap.keypoints.keypoint_history import KeypointHistory
 from diffmocap.keypoints.keypoint_outliers import KeypointOutliers
-from diffmocap.keypoints.side_exchange import SideKeeper, other_sides
+from diffmocap.keypoints.side_exchange import SideKeeper
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.condition import PAST_LAGS_S
 from diffmocap.lifting.settings import LiftingSettings
-from diffmocap.lifting.tracking.track import HypothesisTrack, TrackedPoses
+from diffmocap.lifting.tracking.track import HypothesisTrack
 from diffmocap.output.camera_check import absurd_calibration
 from diffmocap.output.gate import Decision
 from diffmocap.output.motion import OutputMotion
@@ -205,8 +205,8 @@ class PosePipeline:
             )
         before_image = self._sides.memory(), self._track.memory()
         self._track.settings = settings.track
-        came = as_lifted(keypoints, intrinsics, settings.lifting.min_confidence)
-        seen = self._outliers.without(self._sides.keep(came, settings.sides), settings.outliers)
+        seen = as_lifted(keypoints, intrinsics, settings.lifting.min_confidence)
+        seen = self._outliers.without(self._sides.keep(seen, settings.sides), settings.outliers)
 
         past, up = self._past.before(seen.stamp_ns), settings.up
 
@@ -224,22 +224,10 @@ class PosePipeline:
         continues = settings.lifting.warm_start or settings.lifting.use_previous
         informed = settings.lifting.use_past and self._lifter.hears_past
 
-        def follow() -> TrackedPoses | None:
-            return self._track.step(
-                lift, seen, settings.lifting.hypotheses, tick.dt_s, restarted=tick.restarted, continues=continues,
-                informed=informed,
-            )  # fmt: skip
-
-        tracked = follow()
-        if tracked is not None and self._sides.torn and tracked.error > settings.track.lost.error:
-            whole = self._untorn(tracked, came, intrinsics, settings)
-            if whole is not None:
-                self._sides.take(whole, settings.sides.hold_s)
-                self._outliers.reset()
-                self._past.reset()
-                self._track.restore(before_image[1])
-                seen, past = whole, None
-                tracked = follow()
+        tracked = self._track.step(
+            lift, seen, settings.lifting.hypotheses, tick.dt_s, restarted=tick.restarted, continues=continues,
+            informed=informed,
+        )  # fmt: skip
         if tracked is None:
             judged = self._person.nobody(seen.stamp_ns, settings.gate)
         else:
@@ -283,22 +271,6 @@ class PosePipeline:
         result = published(outcome, stopwatch.stop(), sample, tracked, status)
         self._previous, self._lags = result, state.stamp_ns != keypoints.stamp_ns
         return result
-
-    def _untorn(
-        self, torn: TrackedPoses, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, settings: PipelineSettings
-    ) -> Keypoints2D | None:
-        """The keypoints with the sides of all parts of the body as they came, or all exchanged, where that explains
-        the image much better than the pose that was found; of two that do, what is nearer to the last pose."""
-        best, nearest = None, np.inf
-        for whole in (keypoints, other_sides(keypoints)):
-            poses = self._lifter.lift(whole, intrinsics, replace(settings.lifting, hypotheses=1), up=settings.up)
-            if poses is None or not _is_finite(poses):
-                continue
-            if -float(poses.score[0]) < settings.track.lost.gain * torn.error:
-                away = self._track.distance(poses)
-                if away < nearest:
-                    best, nearest = whole, away
-        return best
 
     def _without_pose(self, judged: Judged, keypoints: Keypoints2D, stopwatch: _Stopwatch) -> PoseResult:
         """The result of an image from which nothing goes out."""

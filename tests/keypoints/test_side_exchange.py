@@ -10,7 +10,7 @@ import pytest
 from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
 from diffmocap.errors import SettingsError
 from diffmocap.keypoints.settings import SideSettings
-from diffmocap.keypoints.side_exchange import SideKeeper, other_sides, reordered
+from diffmocap.keypoints.side_exchange import SideKeeper, reordered
 from diffmocap.types import Keypoints2D
 
 FRAME_NS = 33_333_333
@@ -142,34 +142,3 @@ def test_it_can_be_turned_off():
 def test_bad_settings_are_refused(bad):
     with pytest.raises(SettingsError, match=next(iter(bad))):
         SideSettings(**bad)
-
-
-def test_torn_is_what_is_exchanged_in_a_part_of_the_body():
-    legs = np.array([name[1:] in ("Hip", "Knee", "Ankle", "BigToe", "SmallToe", "Heel") for name in KEYPOINT_NAMES])
-    for order, torn in ((np.where(legs, MIRROR, np.arange(25)), True), (MIRROR, False), (np.arange(25), False)):
-        keeper = SideKeeper()
-        for frame in range(10):
-            seen = somebody(frame)
-            keeper.keep(reordered(seen, order) if frame == 9 else seen, SETTINGS)
-        assert keeper.torn == torn and keeper.exchanged == (order != np.arange(25)).any()
-
-
-@pytest.mark.parametrize("believed_s", [0.0, 1.0])
-def test_sides_that_are_taken_are_kept_for_as_long_as_they_are_believed(believed_s):
-    """The detector says the opposite from then on."""
-    keeper, right = SideKeeper(), []
-    for frame in range(60):
-        seen = somebody(frame)
-        if frame == 0:
-            keeper.take(seen, believed_s)
-            continue
-        kept = keeper.keep(reordered(seen, MIRROR), SETTINGS)
-        right.append(np.allclose(kept.points_px, seen.points_px))
-    held = right.index(False)
-    assert not any(right[held:]) and (held < 2 if believed_s == 0.0 else 10 < held < 40)
-
-
-def test_the_other_sides_have_no_depth():
-    seen = replace(somebody(0), depth_m=np.zeros(25, np.float32))
-    other = other_sides(seen)
-    assert np.array_equal(other.points_px, seen.points_px[MIRROR]) and np.isnan(other.depth_m).all()

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from diffmocap.body.model import BodyModel
 from diffmocap.lifting.tracking.consensus import consensus, consensus_shares
 from diffmocap.lifting.tracking.track import HypothesisTrack, TrackSettings
+from diffmocap.lifting.tracking.track_break import BreakSettings
 from diffmocap.types import PoseHypotheses
 from tests.lifting.test_track import BACK, FRAME_S, FRONT, TwoModes, mode_of, modes, step
 
@@ -111,9 +112,10 @@ def test_several_hypotheses_do_not_leap_there_and_back(body):
     assert (modes(found) == FRONT).all() and asked == 1
 
 
-def test_how_far_a_pose_is_from_the_last_one(body):
-    track, front = HypothesisTrack(body), TwoModes(share=0.0)
-    assert track.distance(front.lift(None, 1)) == 0.0
-    step(track, lambda previous: front.lift(previous, 4), count=4)
-    same, other = track.distance(front.lift(None, 1)), track.distance(TwoModes(share=1.0).lift(None, 1))
-    assert same < 0.05 < other
+def test_where_no_hypothesis_explains_the_image_the_mean_goes_on_alone(body):
+    """Noise among keypoints that fit no body draws samples anywhere; they are heard, and not averaged."""
+    for error, together in ((0.05, True), (0.07, False)):
+        sampler = MeanFirst(lambda frame, error=error: (error, error), share=0.0)
+        track = HypothesisTrack(body, TrackSettings(lost=BreakSettings(error=0.06)))
+        tracked = step(track, lambda previous, s=sampler: s.lift(previous, 5), count=5)
+        assert torch.allclose(tracked.poses.rotations[0], tracked.poses.rotations[1], atol=1e-5) != together

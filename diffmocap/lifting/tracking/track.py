@@ -151,14 +151,6 @@ class HypothesisTrack:
         self._leaps.reset()
         self._tracked = self._pose = self._joints = self._distances = None
 
-    def distance(self, poses: PoseHypotheses) -> float:
-        """How far the first of ``poses`` is from the last one, as a root mean square over joints about the pelvis [m];
-        0 without a last one."""
-        if self._pose is None:
-            return 0.0
-        both = self._joints_of(self._pose.rows(torch.tensor([0]))), self._joints_of(poses)[:1]
-        return float(pose_distances(*both)[0, 0])
-
     def memory(self) -> dict[str, Any]:
         """What is known of the person, for :meth:`restore`."""
         # All else is replaced by a step, not changed.
@@ -234,9 +226,8 @@ class HypothesisTrack:
         poses = tracked.poses
         if len(tracked.weights) == 1 or not self.settings.consensus:
             return tracked
-        shares = consensus_shares(
-            poses, self._distances, tracked.followed, self.settings.same_pose_m, self.settings.score_scale
-        )
+        radius_m = self.settings.same_pose_m if tracked.error <= self.settings.lost.error else 0.0
+        shares = consensus_shares(poses, self._distances, tracked.followed, radius_m, self.settings.score_scale)
         mean = consensus(poses, shares)
         every = PoseHypotheses(
             *(torch.cat([getattr(mean, name), getattr(poses, name)]) for name in ("rotations", "pelvis", "score")),
