@@ -38,6 +38,9 @@ from diffmocap.refinement.filter.pose_filter import PoseFilter
 from diffmocap.resources import manifest
 from training.manifest import ACKNOWLEDGEMENT, MODELS, write_entry
 
+#: Numbers of hypotheses that are looked at, the default among them.
+DEFAULT_HYPOTHESES = LiftingSettings().hypotheses
+SEVERAL = (1, DEFAULT_HYPOTHESES, 9)
 #: Nothing is known before it was measured.
 UNKNOWN = PoseErrors(torch.eye(3).repeat(24, 1, 1), torch.eye(3).repeat(24, 1, 1), (1.0, 1.0), (1.0, 1.0), 1.0, 1.0)
 #: A mirrored body has the joint of the other side turned by this.
@@ -235,13 +238,14 @@ def main() -> None:
     lifter = Lifter.load(None, body)
     if args.fit:
         data = sequences("val", args.val, args.clips, args.frames, body)
-        tables = fit_tables(measure(lifter, body, UNKNOWN, 1, data))
+        tables = fit_tables(measure(lifter, body, UNKNOWN, DEFAULT_HYPOTHESES, data))
         few = data[: max(len(data) // 2, 1)]
-        tables = fit_shrinkage([measure(lifter, body, UNKNOWN, k, few) for k in (4, 8)], tables)
+        several = [k for k in SEVERAL if k > 1]
+        tables = fit_shrinkage([measure(lifter, body, UNKNOWN, k, few) for k in several], tables)
         write(tables, len(data), sum(map(len, data)), mocap_file("val", args.val).name)
     tables = PoseErrors.load()
     data = sequences("test", args.test, args.clips, args.frames, body)
-    results = {k: coverage(measure(lifter, body, tables, k, data)) for k in (1, 4, 8)}
+    results = {k: coverage(measure(lifter, body, tables, k, data)) for k in SEVERAL}
     used = f"`{mocap_file('test', args.test).name}`, {len(data)} sequences, {sum(map(len, data))} frames"
     head = provenance("benchmarks.pose_errors", f"{used}; figures of `{mocap_file('val', args.val).name}`")
     print(Page.of_today("pose-errors", RESULTS).write(page(results, tables, head)).read_text())
