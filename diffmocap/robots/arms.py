@@ -52,7 +52,9 @@ class Arm:
         self.at = robot.first + self.joints
         self._low, self._high = robot.low[self.joints], robot.high[self.joints]
         self._rest = robot.rest[self.at]
-        self._starts = [robot.rest[self.at], robot.t_pose[self.at], 0.5 * (self._low + self._high)]
+        ends = np.isfinite(self._low) & np.isfinite(self._high)  # not of joints that turn without end
+        self._starts = [robot.rest[self.at], robot.t_pose[self.at], self._rest.copy()]
+        self._starts[-1][ends] = 0.5 * (self._low[ends] + self._high[ends])
         self._next = 0
         self._length = length
         self.straight = True
