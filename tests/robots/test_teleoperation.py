@@ -280,6 +280,27 @@ def test_a_held_robot_follows_again_from_where_it_is() -> None:
     session.require_limits()
 
 
+def test_a_held_robot_from_which_the_person_walked_away_comes_after_at_half_its_speed() -> None:
+    session = Session().engaged()
+    session.ask(Request.RELEASE)
+    session.run(0.5)
+
+    def away(t: float) -> Sighting:
+        seen = session.seen({})
+        return replace(seen, frame=replace(seen.frame, positions=seen.frame.positions + [2.0, 1.0, 0.0]))
+
+    session.pose = away
+    session.run(0.5)
+    assert session.ask(Request.ENGAGE).granted
+    count = len(session.commands)
+    session.run(4.0)
+    places = np.array([c.base_position for c in session.commands[count:]])
+    assert np.linalg.norm(places[-1] - places[0]) > 2.0 and session.state is State.ENGAGED
+    speeds = np.abs(np.diff(places, axis=0)) / np.diff(session.times[count:])[:, None]
+    assert 1.0 < speeds.max() < 0.52 * 2.5
+    session.require_limits()
+
+
 def test_the_stop_stays_until_it_is_reset_and_hands_nothing_back() -> None:
     session = Session().engaged()
     session.ask(Request.STOP)
