@@ -154,6 +154,7 @@ class PoseHypotheses:
         stamp_ns: acquisition time of the image.
         known: [K] bool, read where the poses condition the next frame's: False has that hypothesis drawn from the
             image alone. None: all are known.
+        worth: [K] how many samples each one stands for: 1, but for the mean of the posterior. None: 1 each.
     """
 
     rotations: torch.Tensor
@@ -161,6 +162,12 @@ class PoseHypotheses:
     score: torch.Tensor
     stamp_ns: int = 0
     known: torch.Tensor | None = None
+    worth: torch.Tensor | None = None
+
+    def rows(self, index: torch.Tensor) -> PoseHypotheses:
+        """Those of an ``index`` [L]."""
+        known, worth = (None if x is None else x[index] for x in (self.known, self.worth))
+        return PoseHypotheses(self.rotations[index], self.pelvis[index], self.score[index], self.stamp_ns, known, worth)
 
     @property
     def best(self) -> int:

@@ -21,7 +21,7 @@ from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.settings import SideSettings
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenoiser
-from diffmocap.lifting.settings import LiftingSettings
+from diffmocap.lifting.settings import POSTERIOR_MEAN, LiftingSettings
 from diffmocap.output.gate_settings import GateSettings
 from diffmocap.output.profiles import ANIMATION, ROBOT, MotionSettings
 from diffmocap.output.tracking_state import TrackingState
@@ -39,7 +39,7 @@ from diffmocap.types import CameraIntrinsics, Keypoints2D, PoseHypotheses
 
 MS = 1_000_000
 INTRINSICS = CameraIntrinsics.from_fov(640, 480)
-UNSMOOTHED = PipelineSettings(refinement=FilterSettings(enabled=False))
+UNSMOOTHED = PipelineSettings(lifting=POSTERIOR_MEAN, refinement=FilterSettings(enabled=False))
 #: What the tracker does by itself.
 UNGATED = GateSettings(enabled=False)
 KNEE_Y = JOINT_ANGLE_NAMES.index("left_knee_y")
@@ -197,7 +197,7 @@ def test_the_lifter_gets_what_it_lifted_before(make):
 
 def test_a_lost_track_starts_again_in_the_same_step(make):
     """What continues the past explains nothing any more; lifted from nothing, the image is explained."""
-    settings = PipelineSettings(lifting=LiftingSettings(use_previous=True), gate=UNGATED)
+    settings = PipelineSettings(lifting=replace(POSTERIOR_MEAN, use_previous=True), gate=UNGATED)
     pipeline = make(bent_knee(lambda t: 0.0 if t < 0.5 else 1.0), settings)
     lift, errors = pipeline._lifter.lift, []
 
@@ -534,5 +534,5 @@ def test_the_real_lifter_fits_in(body):
     pipeline.warm_up(2)
     outcomes = [pipeline.step(keypoints(33 * i), INTRINSICS) for i in range(3)]
     assert [r.outcome for r in outcomes] == [Outcome.STARTED, Outcome.TRACKED, Outcome.TRACKED]
-    assert outcomes[-1].tracked.poses.rotations.shape == (3, 24, 3, 3)
+    assert outcomes[-1].tracked.poses.rotations.shape == (1 + 3, 24, 3, 3)  # their consensus first
     assert outcomes[-1].state.joint_positions.shape == (24, 3)

@@ -24,12 +24,12 @@ from diffmocap.body.skeleton import LIMB_JOINTS, NUM_KEYPOINTS
 from diffmocap.camera.projection import project
 from diffmocap.evaluation.joint_errors import procrustes
 from diffmocap.lifting.lifter import Lifter
-from diffmocap.lifting.settings import LiftingSettings
+from diffmocap.lifting.settings import POSTERIOR_MEAN, LiftingSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 DATA = Path(__file__).with_name("made_poses.npz")
 FAMILIES = ("seated", "bent", "kick", "floor")
-_DEFAULTS = LiftingSettings()
+_DEFAULTS = POSTERIOR_MEAN
 
 
 def made_camera() -> CameraIntrinsics:

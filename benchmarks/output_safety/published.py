@@ -13,7 +13,7 @@ from diffmocap.body.model import BodyModel
 from diffmocap.errors import DiffmocapError
 from diffmocap.keypoints.confidence import without_uncertain
 from diffmocap.lifting.lifter import Lifter
-from diffmocap.lifting.settings import LiftingSettings
+from diffmocap.lifting.settings import POSTERIOR_MEAN
 from diffmocap.pipeline.pose_pipeline import PosePipeline
 from diffmocap.pipeline.result import Outcome, PoseResult
 
@@ -101,7 +101,7 @@ def lifted(lifter: Lifter, body: BodyModel, stream: Stream) -> Published:
     differences of angles."""
     from diffmocap.camera.lens import undistort_keypoints
 
-    settings, samples, errors = LiftingSettings(), [], {}
+    settings, samples, errors = POSTERIOR_MEAN, [], {}
     last = None
     for t, k in enumerate(stream.keypoints):
         k = without_uncertain(k, settings.min_confidence)

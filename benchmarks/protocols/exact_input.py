@@ -26,7 +26,7 @@ from diffmocap.body.skeleton import LIMB_JOINTS
 from diffmocap.evaluation.joint_errors import mpjpe_mm, procrustes
 from diffmocap.evaluation.pose_frames import PoseFrames
 from diffmocap.lifting.lifter import Lifter
-from diffmocap.lifting.settings import LiftingSettings
+from diffmocap.lifting.settings import POSTERIOR_MEAN, LiftingSettings
 
 #: Frames of a split, drawn from this seed with each clip's share.
 FRAMES, SEED = 240, 0
@@ -97,7 +97,7 @@ def exact_figures(
     seed: int = SEED,
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """:func:`limb_errors` of each case by its name, on the body of the lifter."""
-    settings = settings or LiftingSettings()
+    settings = settings or POSTERIOR_MEAN
     figures = {}
     total = len(frames) * len(cases)
     with tqdm(total=total, unit="frame", desc="exact input", file=sys.stderr, dynamic_ncols=True) as bar:

@@ -16,6 +16,7 @@ are the learned optimizers of whole windows, begun anew in every frame.
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ from benchmarks.page.report import Page, mocap_file, page_arguments, provenance
 from benchmarks.protocols.clip_poses import clip_pipeline
 from benchmarks.protocols.real_clip import CACHE, Clip, clip_folder, lifted_clip
 from benchmarks.refinement.filters import OneEuro
-from benchmarks.refinement.live_refinement import Judge, one_euro, unrefined
+from benchmarks.refinement.live_judge import Judge, one_euro, unrefined
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
@@ -277,30 +278,37 @@ def json_figures(found: dict, curves: dict[str, Curve], still: dict[str, dict[st
     }  # fmt: skip
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = benchmark_parser(__doc__)
-    parser.add_argument("--data", type=Path, help="clip collection of the motions; default: the validation split")
-    parser.add_argument("--frames", type=int, default=80, help="of each clip at the most")
+@dataclass(frozen=True)
+class Measured:
+    """Figures by group, those of walks, of the rest, and of the real clip; the page's groups and data in words."""
+
+    figures: dict[str, dict]
+    groups: dict
+    real: dict[str, dict[str, float]]
+    steps: tuple[int, ...]
+    data: str
+
+
+def options_of(parser: argparse.ArgumentParser) -> None:
+    """What this part can be asked for."""
     parser.add_argument("--clip", metavar="FOLDER", help="of the real clip (default: shared/real beside the checkout)")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of its landmarks (default: %(default)s)")
     parser.add_argument("--weights", type=Path, help="of the stream's Optimus; default: the shipped ones")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="these beside the metric and Optimus alone")
     parser.add_argument("--clips", type=int, default=10, help="of each group at the most")
-    parser.add_argument("--quick", action="store_true", help="two clips of each group, three numbers of steps")
-    shared_options(parser, "out", "json")
-    options = page_arguments(parser, arguments)
-    torch.set_num_threads(1)
+
+
+def measure(options: argparse.Namespace, judge: Judge, frames: int) -> Measured:
+    """All groups. Where the real clip is not there it is left out, and that is said."""
     steps = (1, 2, LiveSettings().iterations) if options.quick else STEPS
-    body = BodyModel.load()
-    judge, clips = Judge(body), load_split(mocap_file("val", options.data))
-    pipeline, groups, figures = PosePipeline.load(), {}, {}
+    clips, pipeline, groups, figures = load_split(mocap_file("val", options.data)), PosePipeline.load(), {}, {}
     asked = {METRIC, OPTIMUS, *(options.rows or rows(options.weights))}
     makers = {name: make for name, make in rows(options.weights).items() if name in asked}
     ours = {name: make() for name, make in makers.items() if name in (METRIC, OPTIMUS)}
     chosen = groups_of(clips, 2 if options.quick else options.clips, LiveSettings().window_frames + 20)
     for group, members in chosen.items():
         streams = [
-            live_stream(clip, body, "lifting", options.frames, side, seed, pipeline)
+            live_stream(clip, judge.body, "lifting", frames, side, seed, pipeline)
             for seed, (clip, side) in enumerate(members)
         ]
         curves = {name: curve(judge, streams, name, make(), steps) for name, make in makers.items()}
@@ -310,17 +318,29 @@ def main(arguments: list[str] | None = None) -> None:
         shares = {name: share_with_step(judge, streams[:2], optimizer) for name, optimizer in ours.items()}
         figures[group] = json_figures(found, curves, still) | {"frames_with_step": shares}
     names = "; ".join(", ".join(clip.name for clip, _ in members) for members in chosen.values())
-    data = f"{'subset: ' if options.quick else ''}{options.frames} frames each of {names} (validation)"
+    data = f"{'subset: ' if options.quick else ''}{frames} frames each of {names} (validation)"
     real: dict[str, dict[str, float]] = {}
     try:
         real = on_real_clip(clip_folder(options.clip), options.cache, ours)
     except FileNotFoundError as error:
         print(f"without the real clip: {error}")
-    figures["real"] = real
-    lines = page(groups, real, steps, provenance("benchmarks.stream_optimizers", data))
+    return Measured(figures | {"real": real}, groups, real, steps, data)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = benchmark_parser(__doc__)
+    parser.add_argument("--data", type=Path, help="clip collection of the motions; default: the validation split")
+    parser.add_argument("--frames", type=int, default=80, help="of each clip at the most")
+    options_of(parser)
+    parser.add_argument("--quick", action="store_true", help="two clips of each group, three numbers of steps")
+    shared_options(parser, "out", "json")
+    options = page_arguments(parser, arguments)
+    torch.set_num_threads(1)
+    found = measure(options, Judge(BodyModel.load()), options.frames)
+    lines = page(found.groups, found.real, found.steps, provenance("benchmarks.stream_optimizers", found.data))
     print("\n".join(lines))
     print(Page.of_today("stream-optimizers" + ("-quick" if options.quick else ""), options.out).write(lines))
-    end_with_json(options, figures)
+    end_with_json(options, found.figures)
 
 
 if __name__ == "__main__":

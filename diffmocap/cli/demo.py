@@ -17,8 +17,10 @@ no_person, where too few keypoints were visible, plus lost, where the graph did 
 physics_frames (poses that the physics made better, by its loss), optimizer, hypotheses and guidance as pose_node had
 them, frames_with_step (share of the frames refined by physics in which there was time for a step), rss_mb (all nodes
 together, at most), start_s (until the first pose), stages; beside a truth mpjpe_mm and pa_mpjpe_mm over 24 joints,
-pixel_error (projected keypoints, over the image size); and the paths of video and picture, which are drawn after this
-line is printed. Where a node fails, the line holds what was measured until then and "error", and the exit code is 1.
+pixel_error (projected keypoints, over the image size) and frames_improved (share of the frames whose pose is nearer to
+the truth than what the filter alone makes of the same keypoints); and the paths of video and picture, which are drawn
+after this line is printed. Where a node fails, the line holds what was measured until then and "error", and the exit
+code is 1.
 """
 
 from __future__ import annotations
@@ -83,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         return run_robot(args, args.source or str(bundled_clip()))
     from diffmocap.camera.devices import hidden_source
     from diffmocap.cli.ground_truth import beside
+    from diffmocap.cli.improvement import frames_improved, lifting_of
     from diffmocap.cli.play import Play, free_domain_id, play
     from diffmocap.cli.recording import Recording
     from diffmocap.cli.summary import summarise, tell_figures
@@ -120,6 +123,10 @@ def run(args: argparse.Namespace) -> int:
     frames = indexed(recording, mode.fps, exact_stamps=not args.realtime, times_s=video.times_s)
     complete = {i: f.pose for i, f in frames.items() if f.pose and f.pose.complete}
     accuracy = truth.accuracy(complete, args.body_model) if truth else {}
+    if accuracy and recording.by_physics and recording.intrinsics is not None:
+        lifting = lifting_of(args)
+        improved = frames_improved(frames, truth, recording.intrinsics, lifting, args.weights, args.body_model)
+        accuracy |= {} if improved is None else {"frames_improved": improved}
     summary = summarise(recording, label.strip("'"), video_stamps=not args.realtime, accuracy=accuracy)
     draws = draws and bool(frames) and recording.intrinsics is not None
     tell_figures(summary, planned_pictures(out) if draws else {}, failure, args.json)

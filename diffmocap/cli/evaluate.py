@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 
 from diffmocap.cli.options.setting_option import SettingOption
 from diffmocap.errors import MotionFileError, SettingsError
-from diffmocap.lifting.settings import LiftingSettings
+from diffmocap.lifting.settings import POSTERIOR_MEAN
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "metrics on motion capture through the camera"
 PROTOCOLS = ("paper", "wild", "both")
-_LIFTING = LiftingSettings()
+_LIFTING = POSTERIOR_MEAN
 GUIDANCE = SettingOption("--guidance", _LIFTING, "guidance", "W", f"{_LIFTING.guidance:g}")
 
 

@@ -225,7 +225,7 @@ def summary_table(summary: Summary) -> str:
     if s.accuracy:
         lines += ["", f"  against the truth beside the clip, {s.accuracy['compared_frames']} frames"]
         for name, title, digits in (("mpjpe_mm", "MPJPE [mm]", 1), ("pa_mpjpe_mm", "PA-MPJPE [mm]", 1),
-                                    ("pixel_error", "pixel error", 4)):  # fmt: skip
+                                    ("pixel_error", "pixel error", 4), ("frames_improved", "improved", 3)):  # fmt: skip
             if name in s.accuracy:
                 lines.append(f"  {title:<18}{s.accuracy[name]:>8.{digits}f}")
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -25,12 +26,12 @@ from diffmocap.lifting.network.condition import (
 )
 from diffmocap.lifting.network.denoiser import TransformerDenoiser
 from diffmocap.lifting.network.ray_denoiser import RayDenoiser
-from diffmocap.lifting.network.weights import load_weights
+from diffmocap.lifting.network.weights import load_student, load_weights
 from diffmocap.lifting.sampling.ddim import ddim_timesteps
-from diffmocap.lifting.sampling.guidance import guided_denoiser
+from diffmocap.lifting.sampling.guidance import guided_denoiser, is_guided
 from diffmocap.lifting.sampling.samplers import sample_along, sampler_for
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
-from diffmocap.lifting.settings import LiftingSettings
+from diffmocap.lifting.settings import AUTO, LiftingSettings
 from diffmocap.lifting.translation import solve_translation
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PastKeypoints, PoseHypotheses
 
@@ -39,20 +40,29 @@ log = logging.getLogger(__name__)
 _DEFAULTS = LiftingSettings()
 #: Sampler steps of several hypotheses where one step is set: in one step all samples are nearly the mean.
 SEVERAL_STEPS = 5
+#: What the mean of the posterior is worth beyond one sample, for each sample beside it: chosen on the validation split,
+#: together with the weight of guidance (``benchmarks/lifting/guided_hypotheses.py``).
+MEAN_WORTH = 0.375
 
 
 class Lifter:
     """Samples poses for keypoints. Keeps no track of the person: the caller passes the previous result.
 
     The sampling noise comes from one seeded generator, so that a run is repeatable.
+
+    Args:
+        student: a few-step sampler of ``model``'s guided paths (``training/lifting/distill.py``), which draws the
+            samples where there are several; None: ``model`` does.
     """
 
-    def __init__(self, model: TransformerDenoiser, body: BodyModel) -> None:
+    def __init__(self, model: TransformerDenoiser, body: BodyModel, student: RayDenoiser | None = None) -> None:
         self.model, self.body, self.device = model, body, body.device
         #: Whether the model was made to be told keypoints of the past and where up is.
         self.hears_past = isinstance(model, RayDenoiser)
         #: Equals ``model``, faster.
         self.network = accelerate(model)
+        #: Draws samples in a step or two; None where there is no such network.
+        self.student = None if student is None else Lifter(student, body)
         self.schedule = NoiseSchedule(model.config.schedule, model.config.diffusion_steps)
         self._generator = torch.Generator()
         self._seed: int | None = None
@@ -72,11 +82,14 @@ class Lifter:
             DeviceError: the device is unknown or absent.
         """
         place = resolve_device(device)
-        return cls(load_weights(weights, place), body or BodyModel.load(device=place))
+        model = load_weights(weights, place)
+        return cls(model, body or BodyModel.load(device=place), load_student(weights, model))
 
     def abandon(self) -> None:
         """Ends what :meth:`lift` is at, on another thread, before the sampler's next step; it raises AbandonedError."""
         self._abandoned.set()
+        if self.student is not None:
+            self.student._abandoned.set()
 
     @torch.no_grad()
     def lift(
@@ -96,6 +109,8 @@ class Lifter:
             AbandonedError: :meth:`abandon` was called meanwhile.
         """
         self._abandoned.clear()
+        if self.student is not None:
+            self.student._abandoned.clear()
         keypoints = without_uncertain(keypoints, settings.min_confidence)
         confidence = torch.as_tensor(keypoints.confidence, dtype=torch.float32)
         if int((confidence > 0).sum()) < settings.min_keypoints:
@@ -131,7 +146,10 @@ class Lifter:
             rotations = self._correction(one, rotations, pelvis, settings.correction_steps)
             body_points = self.body.keypoints(rotations, torch.zeros_like(pelvis))
             pelvis = solve_translation(body_points, rays, weights)
-        return PoseHypotheses(rotations.cpu(), pelvis.cpu(), score.cpu(), keypoints.stamp_ns)
+        worth = torch.ones(k)
+        if settings.temperature == 0.0:  # the mean of all samples
+            worth[0] += MEAN_WORTH * (k - 1)
+        return PoseHypotheses(rotations.cpu(), pelvis.cpu(), score.cpu(), keypoints.stamp_ns, worth=worth)
 
     @torch.no_grad()
     def sample(
@@ -140,14 +158,41 @@ class Lifter:
         """Rotations [B * K, 24, 3, 3] for B conditions, root in the optical frame; K varies fastest.
 
         ``previous`` has B * K poses, or any number, of which the best then serves all. A warm start needs all of them
-        to be known: one batch walks one schedule.
+        to be known: one batch walks one schedule. Where there is a student it draws several, all but the first one at
+        temperature 0: the posterior's mean, which no guidance changes and one step of the model tells best.
         """
+        k = settings.hypotheses
+        if self.student is None or k == 1 or settings.sampler != AUTO or settings.warm_start:
+            return self._sample(condition, settings, previous)
+        if settings.temperature > 0.0:
+            return self.student._sample(condition, settings, previous)
+        index = torch.arange(len(condition) * k).view(-1, k)
+        if previous is not None and len(previous.score) != index.numel():
+            previous = previous.rows(torch.full((index.numel(),), previous.best))
+        parts = []
+        for draws, rows, changed in (
+            (self, index[:, :1], {"guidance": 0.0}), (self.student, index[:, 1:], {"temperature": 1.0})
+        ):  # fmt: skip
+            part = replace(settings, hypotheses=rows.shape[1], steps=draws._steps(settings), **changed)
+            before = None if previous is None else previous.rows(rows.flatten())
+            parts.append(draws._sample(condition, part, before).unflatten(0, rows.shape))
+        return torch.cat(parts, 1).flatten(0, 1)
+
+    def _steps(self, settings: LiftingSettings) -> int:
+        """What the settings' steps stand for with this network."""
+        if settings.steps > 1 or settings.hypotheses == 1 or self.model.student:
+            return settings.steps
+        mean_alone = self.student is not None and not settings.warm_start
+        return 1 if mean_alone else SEVERAL_STEPS
+
+    def _sample(self, condition: Condition, settings: LiftingSettings, previous: PoseHypotheses | None) -> torch.Tensor:
+        """As :meth:`sample`, all by this lifter's network."""
         if settings.seed != self._seed or not settings.fresh_noise:
             self._generator.manual_seed(settings.seed)
             self._seed = settings.seed
         k, batch = settings.hypotheses, len(condition) * settings.hypotheses
         code = self.network.encode_condition(condition).repeat(k)
-        null = self._null.repeat(batch) if settings.guidance else None
+        null = self._null.repeat(batch) if settings.guidance and not is_guided(self.model) else None
         R_camera_crop = condition.R_camera_crop.repeat_interleave(k, 0)
         temperature = torch.ones(batch, 1, 1)
         temperature[::k] = settings.temperature
@@ -160,12 +205,15 @@ class Lifter:
             before = None
         start = 1.0 if before is None else settings.warm_start_time
         sampler = sampler_for(self.model, settings.sampler)
-        steps = SEVERAL_STEPS if settings.steps == 1 and k > 1 and not self.model.student else settings.steps
+        steps = self._steps(settings)
         if sampler == "ddpm":  # every time of the schedule below the start
             timesteps, along = [round(start * self.schedule.steps) - 1], None
         else:
             timesteps = along = ddim_timesteps(self.schedule.steps, max(round(steps * start), 1), start)
-        denoise = guided_denoiser(self.network, self.schedule, code, settings.guidance, null, timesteps=along)
+        guidance = settings.guidance
+        if is_guided(self.model):  # it knows weights up to the most that it was taught
+            guidance = min(guidance, self.model.student["guidance"])
+        denoise = guided_denoiser(self.network, self.schedule, code, guidance, null, timesteps=along)
         x = self._start(noise, before, timesteps[0])
 
         def denoise_unless_abandoned(x_t: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,33 +16,37 @@ AUTO = "auto"
 class LiftingSettings:
     """How to sample; every value may change between two calls.
 
-    One step serves one hypothesis at temperature 0: it gives the mean of the posterior, which the correction then
-    moves to the keypoints, and a second step makes neither better (validation split). A warm start together with
-    ``use_previous`` is steadier (lifting alone, without filter and physics: acceleration on the real clip 33 instead
-    of 94, depth flips of the person who balances 1 instead of 8) and, on the bundled clip, more accurate (PA-MPJPE
-    41.5 instead of 44.2 mm, MPJPE 54.8 instead of 55.2), but less accurate on the real clip (68.7 instead of 66.4,
-    96.8 instead of 93.6), so both are off, and asked only where a pose leaps
-    (:mod:`diffmocap.lifting.tracking.leap_guard`). Temperature 0 starts from the distribution's centre, which gave the
-    most accurate and steadiest pose on the validation split (``benchmarks/lifting/live_sampling.py``). With
-    ``fresh_noise`` False every frame starts from the same noise, and poses change only as the keypoints do.
+    By default an image is lifted to five hypotheses: the centre of the distribution, drawn without noise, and four
+    samples with classifier-free guidance, all four by one step of the shipped student. Each is then moved to
+    the keypoints. The mean over those that show one pose (:mod:`diffmocap.lifting.tracking.consensus`) has less error
+    than the best single estimate, :data:`POSTERIOR_MEAN`, and the others say what else the image may show.
+
+    A warm start together with ``use_previous`` is steadier, but less accurate on real people, so both are off, and
+    asked only where a pose leaps (:mod:`diffmocap.lifting.tracking.leap_guard`). With ``fresh_noise`` False every image
+    starts from the same noise: hypothesis k goes on as hypothesis k, and poses change only as the keypoints do.
     """
 
     guidance: float = setting(
-        0.0,
-        "Weight w of classifier-free guidance; 0: the plain conditional model. It acts from three steps on and fully "
-        "from seven, where 2 makes samples more accurate and less diverse.",
+        1.5,
+        "Weight w of classifier-free guidance of the samples; 0: the plain conditional model. The shipped student, "
+        "which draws several hypotheses, knows weights up to 3; without it guidance acts from three steps on and fully "
+        "from seven.",
         0.0,
         10.0,
     )
     steps: int = setting(
         1,
-        "Sampler steps a frame from pure noise: 1 serves one hypothesis, and stands for 5 where there are several; 7 "
-        "serve guidance; a warm start walks its share of them.",
+        "Sampler steps a frame from pure noise: 1 serves one hypothesis, and the student. Of other weights it stands "
+        "for 5 where there are several hypotheses. A warm start walks its share of them.",
         1,
         1000,
     )
     hypotheses: int = setting(
-        1, "Poses sampled a frame; more give a spread, published as covariance, and cost time.", 1, 64
+        5,
+        "Poses sampled a frame, the first at `temperature`. Those that agree are published as their mean, their spread "
+        "as covariance. 1 with temperature 0 is the posterior mean alone, for weak machines.",
+        1,
+        64,
     )
     sampler: str = setting(
         AUTO,
@@ -86,8 +90,14 @@ class LiftingSettings:
     use_past: bool = setting(
         True, "Tell the model the keypoints of the last half second, where it was trained to hear them."
     )
-    fresh_noise: bool = setting(True, "Draw new sampling noise for every frame; false: the same for all.")
+    fresh_noise: bool = setting(
+        False, "Draw new sampling noise for every frame; false: the same for all, so that poses are steady."
+    )
     seed: int = setting(0, "Seed of the sampling noise.")
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+
+#: One deterministic estimate an image: the mean of the posterior, without guidance.
+POSTERIOR_MEAN = LiftingSettings(hypotheses=1, guidance=0.0)

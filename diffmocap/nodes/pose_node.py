@@ -33,6 +33,7 @@ from diffmocap.nodes.health.output_watch import OutputWatch
 from diffmocap.nodes.images.calibration import Calibration, image_topics_behind
 from diffmocap.nodes.messages import keypoints_from_message, stamp_from_ns
 from diffmocap.nodes.parameters import Parameters
+from diffmocap.nodes.pose.affordable import at_level, given_up, levels_of
 from diffmocap.nodes.pose.ground_frame import GroundFrame
 from diffmocap.nodes.pose.link_frames import LinkFrames
 from diffmocap.nodes.pose.motion_report import MotionReport
@@ -55,6 +56,7 @@ from diffmocap.nodes.worker import LatestWorker
 from diffmocap.output.tracking_state import TrackStatus
 from diffmocap.pipeline.pose_pipeline import PosePipeline, load_lifter
 from diffmocap.pipeline.result import Outcome, PoseResult
+from diffmocap.pipeline.settings import PipelineSettings
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: What a pose costs is decided by these; one that takes longer than this when they change is not waited for [s].
@@ -77,6 +79,7 @@ class PoseNode(ManagedNode):
         self._output: OutputWatch | None = None
         self._track_watch: TrackWatch | None = None
         self._budget = StepBudget()
+        self._asked: PipelineSettings | None = None  # what the parameters ask for
         self._ground = GroundFrame()
         self._link_frames: LinkFrames | None = None
         self._dropped = 0
@@ -229,33 +232,17 @@ class PoseNode(ManagedNode):
             self._publish_markers(result, header)
 
     def _affordable_settings(self, now_s: float, frame: str):
-        p = self.parameters
-        values = p.values()
-        ground = self._ground.known(values, frame)
-        settings = pipeline_settings(values, ground)
-        physics = settings.refinement.enabled
-        # Given up in this order: all but the first step of the correction, steps of the sampler, physics.
-        more = int(p["correction"] and p["correction_steps"] > 1)
-        level = self._budget.steps(now_s, p["steps"] + more, p["budget_ms"], floor=0 if physics else 1)
-        steps = min(level, p["steps"])
-        return replace(
-            settings,
-            lifting=replace(
-                settings.lifting,
-                # One step would stand for five where there are several hypotheses.
-                steps=max(steps, 2 if p["hypotheses"] > 1 and p["steps"] > 1 else 1),
-                correction_steps=p["correction_steps"] if level > p["steps"] or not more else 1,
-            ),
-            refinement=replace(settings.refinement, enabled=physics and steps > 0),
-        )
+        values = self.parameters.values()
+        asked = self._asked = pipeline_settings(values, self._ground.known(values, frame))
+        floor = 0 if asked.refinement.enabled else 1
+        return at_level(asked, self._budget.steps(now_s, levels_of(asked), values["budget_ms"], floor))
 
     def _refinement_deadline_s(self, stamp_ns: int) -> float | None:
         """When the refinement of this image has to be done, on the pipeline's clock."""
         budget_ms = self.parameters["budget_ms"]
         if budget_ms <= 0.0:
             return None
-        lifting = self._pipeline.settings.lifting
-        all_steps = all(getattr(lifting, name) >= self.parameters[name] for name in ("steps", "correction_steps"))
+        all_steps = self._pipeline.settings.lifting == self._asked.lifting
         return time.perf_counter() + 1e-3 * refinement_end_ms(self._age_ms(stamp_ns), budget_ms, all_steps)
 
     def _age_ms(self, stamp_ns: int) -> float:
@@ -326,18 +313,16 @@ class PoseNode(ManagedNode):
         dropped = self._worker.dropped
         self._budget.observe(self._age_ms(stamp_ns), processing_ms, dropped - self._dropped)
         self._dropped = dropped
-        steps = self._pipeline.settings.lifting.steps
-        d.set("steps", f"{steps} of {p['steps']}")
-        d.set("hypotheses", p["hypotheses"])
+        used = self._pipeline.settings
+        d.set("steps", f"{used.lifting.steps} of {p['steps']}")
+        d.set("hypotheses", used.lifting.hypotheses)
         d.set("guidance", p["guidance"])
         d.set("budget_ms", p["budget_ms"])
         d.set("camera", self._calibration.source)
         if self._budget.overrun:
             d.problem("budget", f"behind the budget of {p['budget_ms']:g} ms with a single sampler step")
-        elif p["physics"] and not self._pipeline.settings.refinement.enabled:
-            d.problem("budget", f"no physics, to keep the budget of {p['budget_ms']:g} ms")
-        elif steps < p["steps"]:
-            d.problem("budget", f"{steps} of {p['steps']} sampler steps, to keep the budget of {p['budget_ms']:g} ms")
+        elif lacking := given_up(self._asked, used):
+            d.problem("budget", f"{lacking}, to keep the budget of {p['budget_ms']:g} ms")
         else:
             d.solved("budget")
 

@@ -49,6 +49,11 @@ class Verdict:
 #: All of them, and of an image that is not even lifted.
 REASONS = ("calibration", "evidence", "fit", "size", "distance", "elsewhere", "speed", "limb", "turn")
 
+#: A pose whose reprojection error over the person's size is above this explains its image poorly ...
+POOR_FIT = 0.06
+#: ... and one with less than this share of its error is much better.
+MUCH_BETTER = 0.7
+
 
 @dataclass
 class _Looked:
@@ -116,6 +121,8 @@ class PersonGate:
         if followed is None:
             return self._look(pose, stamp_s, image_s, elsewhere, settings)
         reason = "elsewhere" if elsewhere else self._leap(followed, pose, stamp_s, settings)
+        if reason in ("limb", "turn") and _mends(pose, followed.pose):
+            reason, self._other = "", None
         leapt = self._other is not None and self._reason != "elsewhere"
         if not reason and leapt and _nearer(pose, self._other.pose, followed.pose):
             reason = self._reason  # time alone makes no leap a motion
@@ -184,6 +191,12 @@ class PersonGate:
             self.reset()
             return Verdict(Decision.LOSE, confidence, "evidence")
         return Verdict(decision, confidence, reason)
+
+
+def _mends(pose: LiftedPose, last: LiftedPose) -> bool:
+    """Whether the last pose explained its image poorly and this one explains its own much better: then it was the last
+    one that had leapt."""
+    return last.fit_error > POOR_FIT and pose.fit_error < MUCH_BETTER * last.fit_error
 
 
 def _nearer(pose: LiftedPose, a: LiftedPose, b: LiftedPose) -> bool:

@@ -223,6 +223,7 @@ class PosePipeline:
 
         continues = settings.lifting.warm_start or settings.lifting.use_previous
         informed = settings.lifting.use_past and self._lifter.hears_past
+
         tracked = self._track.step(
             lift, seen, settings.lifting.hypotheses, tick.dt_s, restarted=tick.restarted, continues=continues,
             informed=informed,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from diffmocap.errors import SettingsError
 from diffmocap.keypoints.settings import SideSettings
-from diffmocap.lifting.settings import LiftingSettings
+from diffmocap.lifting.settings import POSTERIOR_MEAN, LiftingSettings
 from diffmocap.output.gate_settings import GateSettings
 from diffmocap.refinement.stream.known_ground import KnownGround
 from diffmocap.settings import check_settings, setting
@@ -40,7 +40,7 @@ class ReconstructSettings:
     physics: bool = setting(True, "Refine by physics; false: a smooth motion through the lifted poses.")
     lock_feet: bool = setting(True, "Feet that stand stay in one place, and above a floor that is known.")
     sides: SideSettings = field(default_factory=SideSettings)
-    lifting: LiftingSettings = field(default_factory=LiftingSettings)
+    lifting: LiftingSettings = replace(POSTERIOR_MEAN, sampler="ddim", fresh_noise=True)
     gate: GateSettings = field(default_factory=GateSettings)
     ground: KnownGround = field(default_factory=KnownGround)
 

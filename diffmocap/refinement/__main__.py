@@ -16,7 +16,7 @@ def main() -> None:
     from diffmocap.compiler import compiling_told
     from diffmocap.lifting.lifter import Lifter
     from diffmocap.lifting.network.condition import condition_from_rays
-    from diffmocap.lifting.settings import LiftingSettings
+    from diffmocap.lifting.settings import POSTERIOR_MEAN
     from diffmocap.refinement.physics_refiner import points_of
     from diffmocap.refinement.prepare import compile_all
 
@@ -24,7 +24,7 @@ def main() -> None:
     points = points_of(BodyModel.load())
     with compiling_told(lambda text: print(text, flush=True)):
         compile_all(points)
-        Lifter.load().sample(condition_from_rays(torch.rand(1, 25, 2), torch.ones(1, 25)), LiftingSettings())
+        Lifter.load().sample(condition_from_rays(torch.rand(1, 25, 2), torch.ones(1, 25)), POSTERIOR_MEAN)
     print(f"physics ready after {time.perf_counter() - begin:.1f} s")
 
 

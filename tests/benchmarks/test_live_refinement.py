@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.refinement.live_refinement import WARM_UP, Judge, measure, page, unrefined
+from benchmarks.refinement.live_judge import WARM_UP, Judge, unrefined
+from benchmarks.refinement.live_refinement import measure, page
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from training.motions.live_streams import UP, live_stream

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.refinement.live_refinement import Judge
+from benchmarks.refinement.live_judge import Judge
 from benchmarks.refinement.stream_optimizers import (
     B0,
     PLAIN,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,11 @@ import torch
 from diffmocap.body.model import BodyModel
 from diffmocap.camera.projection import project
 from diffmocap.cli.ground_truth import beside
-from diffmocap.cli.recording import RecordedPose
+from diffmocap.cli.improvement import frames_improved, lifting_of
+from diffmocap.cli.recording import RecordedFrame, RecordedPose
 from diffmocap.errors import MotionFileError
-from diffmocap.types import CameraIntrinsics
+from diffmocap.lifting.settings import POSTERIOR_MEAN, LiftingSettings
+from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 INTRINSICS = CameraIntrinsics.from_fov(640, 480, 40.0)
 FRAMES = 6
@@ -81,3 +85,23 @@ def test_a_damaged_truth_is_told(tmp_path):
     np.savez(tmp_path / "other.npz", joints=np.zeros((3, 17, 3)), keypoints2d=np.zeros((3, 25, 2)))
     with pytest.raises(MotionFileError, match="17"):
         beside(str(tmp_path / "other.mp4"))
+
+
+@pytest.mark.parametrize(("shift_m", "improved"), [(0.0, 1.0), (1.0, 0.0)])
+def test_what_is_improved_is_judged_by_the_truth(clip, shift_m, improved):
+    """Published is the truth itself, or a body that stands elsewhere; the filter alone is somewhere between."""
+    truth, published = beside(str(clip)), poses()
+    frames = {}
+    for i, pose in published.items():
+        points = truth.keypoints_px[i].astype(np.float32)
+        keypoints = Keypoints2D(points, np.ones(25, np.float32), 640, 480, i * 33_000_000)
+        there = replace(pose, joint_positions_m=pose.joint_positions_m + [shift_m, 0.0, 0.0])
+        frames[i] = RecordedFrame(keypoints.stamp_ns, keypoints=keypoints, pose=there)
+    assert frames_improved(frames, truth, INTRINSICS, POSTERIOR_MEAN) == improved
+    assert frames_improved({}, truth, INTRINSICS, POSTERIOR_MEAN) is None
+
+
+def test_the_lifting_of_a_run_is_what_its_options_ask_for():
+    assert lifting_of(argparse.Namespace()) == LiftingSettings()
+    given = lifting_of(argparse.Namespace(guidance=1.5, hypotheses=None, steps=3))
+    assert given == replace(LiftingSettings(), guidance=1.5, steps=3)

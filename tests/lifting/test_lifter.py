@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -258,7 +259,8 @@ def test_noise_is_fresh_or_fixed_and_scaled(model, body):
     keypoints = keypoints_of(body, rotations, pelvis, camera)
 
     def two_frames(**changes):
-        lifter, settings = Lifter(model, body), LiftingSettings(**{"warm_start": False, "temperature": 1.0, **changes})
+        settings = replace(LiftingSettings(temperature=1.0, fresh_noise=True, hypotheses=1), **changes)
+        lifter = Lifter(model, body)
         return [lifter.lift(keypoints, camera, settings).rotations for _ in range(2)]
 
     fresh, fixed = two_frames(), two_frames(fresh_noise=False)

@@ -128,6 +128,15 @@ def test_one_wrong_image_is_refused_and_the_track_goes_on(standing, change, reas
     assert gate.judge(at(standing), 7 / 30, False, SETTINGS).decision is Decision.PUBLISH
 
 
+@pytest.mark.parametrize(("last_fit", "fit", "taken"), [(0.09, 0.03, True), (0.05, 0.03, False), (0.09, 0.08, False)])
+def test_the_way_back_from_a_pose_that_explains_its_image_poorly_is_no_leap(standing, last_fit, fit, taken):
+    gate, back = PersonGate(), replace(at(standing), root=standing.root @ np.diag([-1.0, 1.0, -1.0]))
+    for i in range(6):
+        gate.judge(at(standing, fit_error=last_fit), i / 30, False, SETTINGS)
+    verdict = gate.judge(replace(back, fit_error=fit), 6 / 30, False, SETTINGS)
+    assert verdict.decision is (Decision.PUBLISH if taken else Decision.REFUSE)
+
+
 @pytest.mark.parametrize("elsewhere", [True, False])
 def test_what_stays_elsewhere_is_followed_after_a_while(standing, elsewhere):
     """Told by the tracker, or by the distance; somebody else, who is followed once it is no error."""

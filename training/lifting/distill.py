@@ -32,10 +32,11 @@ from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
 from diffmocap.errors import SettingsError
 from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol
 from diffmocap.lifting.network.condition import root_from_network, root_to_network
+from diffmocap.lifting.network.ray_denoiser import RayConfig
 from diffmocap.lifting.network.weights import DEFAULT_WEIGHTS, load_weights
 from diffmocap.lifting.sampling.ddim import Denoise, ddim_timesteps
 from diffmocap.lifting.sampling.dpm_solver import dpm_sample
-from diffmocap.lifting.sampling.guidance import guided_denoiser
+from diffmocap.lifting.sampling.guidance import guided_denoiser, is_guided
 from diffmocap.lifting.sampling.samplers import sample_along
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from diffmocap.resources import sha256_of, verified_model
@@ -43,10 +44,11 @@ from training.commit import git_commit
 from training.held_out import HELD_OUT_CLIPS
 from training.lifting.loop import run
 from training.lifting.losses import NEAREST_M, Batch
-from training.lifting.recipe import Recipe
+from training.lifting.recipe import Recipe, with_values
 from training.lifting.trainer import Trainer
 from training.motions.poses import every_nth_of_each_clip, load_frames
 from training.ranks import Ranks
+from training.views.sequences import SequenceConfig
 
 #: Numbers of steps that a student is validated with.
 STUDENT_STEPS = (1, 2, 4)
@@ -56,14 +58,16 @@ STUDENT_STEPS = (1, 2, 4)
 class Distillation:
     """Which paths are walked.
 
-    ``teacher_steps`` evaluations of DPM-Solver++ a path, with guidance ``guidance``, which the student then has built
-    in. ``points`` of its times are learnt from, its beginning among them. ``cold_share`` of the paths begin at pure
-    noise, the others anywhere, as warm starts do. ``quiet_share`` of the rows have their noise scaled down by a random
-    factor, because live sampling may start from the centre of the noise.
+    ``teacher_steps`` evaluations of DPM-Solver++ a path. A student with a ray head hears the weight of guidance (Meng
+    et al. 2023), which is 0 for ``unguided_share`` of the paths and anything up to ``guidance`` for the others; other
+    networks have ``guidance`` built in. ``points`` of its times are learnt from, its beginning among them.
+    ``cold_share`` of the paths begin at pure noise, the others anywhere, as warm starts do. ``quiet_share`` of the rows
+    have their noise scaled down by a random factor, because live sampling may start from the centre of the noise.
     """
 
     teacher_steps: int = 8
     guidance: float = 0.0
+    unguided_share: float = 0.25
     points: int = 4
     cold_share: float = 0.6
     quiet_share: float = 0.2
@@ -94,13 +98,18 @@ class Distiller(Trainer):
         config = self.teacher.config
         if config.parameterisation == "epsilon":
             raise SettingsError("a network that predicts epsilon cannot say x0 from pure noise: take one for x0 or v")
+        if isinstance(config, RayConfig):
+            config = replace(config, guided=True)
         super().__init__(replace(recipe, model=config), rotations, validation, out, clips=clips, ranks=ranks)
         self.distillation = distillation
-        self.start_from(teacher)
+        for network in (self.model, self.ema):
+            missing = network.load_state_dict(self.teacher.state_dict(), strict=False).missing_keys
+            assert all(name.startswith("guidance_in.") for name in missing), missing
         self.origin = sha256_of(Path(teacher) if teacher else verified_model(DEFAULT_WEIGHTS))
 
-    def paths(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """x_t [B * points, 24, 6] on paths of the teacher, their times [B * points], and where they end."""
+    def paths(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """x_t [B * points, 24, 6] on paths of the teacher, their times [B * points], where they end, and the weight of
+        guidance [B] of each, which a student that hears it is told."""
         d, g, view = self.distillation, self.generator, batch.view
         n, device = len(view.rotations), self.device
         cold, where = torch.rand(2, generator=g, device=device).tolist()
@@ -112,20 +121,29 @@ class Distiller(Trainer):
         x = self.schedule.add_noise(x0, scale[:, None, None] * batch.noise, timesteps[0])
         with torch.no_grad(), self.autocast:
             code = self.teacher.encode_condition(view.condition)
-            denoise = guided_denoiser(self.teacher, self.schedule, code, d.guidance, timesteps=timesteps)
+            weight = None
+            if is_guided(self.model):
+                drawn = torch.rand(2, n, generator=g, device=device)
+                weight = torch.where(drawn[0] < d.unguided_share, 0.0, d.guidance * drawn[1])
+            guidance = d.guidance if weight is None else weight[:, None, None]
+            denoise = guided_denoiser(self.teacher, self.schedule, code, guidance, timesteps=timesteps)
             states, end = walk(denoise, x, self.schedule, timesteps)
         others = 1 + torch.randperm(len(timesteps) - 1, generator=g, device=device)[: d.points - 1]
         chosen = torch.cat([others.new_zeros(1), others])
         t = torch.tensor(timesteps, device=device)[chosen].repeat(n)
-        return states[:, chosen].flatten(0, 1).float(), t, end.float().repeat_interleave(len(chosen), 0)
+        ends = end.float().repeat_interleave(len(chosen), 0)
+        return states[:, chosen].flatten(0, 1).float(), t, ends, weight
 
     def gradient(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Leaves the gradient of the distance between the student's ends and the teacher's; returns its terms."""
-        x, t, end = self.paths(batch)
+        x, t, end, weight = self.paths(batch)
         view, condition, r = batch.view, batch.view.condition, self.recipe
         times = len(x) // len(view.rotations)
         with self.autocast:
-            code = self.model.encode_condition(condition).repeat(times)
+            code = self.model.encode_condition(condition)
+            if weight is not None:
+                code = self.model.with_guidance(code, weight)
+            code = code.repeat(times)
             prediction = self.model(x, t, code).float()
         found, _ = self.schedule.x0_and_epsilon(prediction, x, t, self.model.config.parameterisation)
         R_camera_crop, half_size, pelvis = (
@@ -203,6 +221,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     for f in fields(Distillation):
         name = "--" + f.name.replace("_", "-")
         p.add_argument(name, type={"int": int, "float": float}[f.type], default=f.default, help="see Distillation")
+    p.add_argument("--sequence", nargs="+", default=[], metavar="NAME=VALUE", help="of the examples of a ray denoiser")
     p.add_argument("--checkpoint-minutes", type=float, default=2.0)
     p.add_argument("--validate-minutes", type=float, default=5.0)
     p.add_argument("--validation-frames", type=int, default=128)
@@ -219,6 +238,7 @@ def main(arguments: list[str] | None = None) -> None:
     recipe = Recipe(
         batch=args.batch, steps=args.steps, minutes=args.minutes, learning_rate=args.learning_rate, warmup_steps=50,
         decay_share=0.6, null_share=0.0, ema_decay=0.99, bf16=args.bf16, seed=args.seed,
+        sequence=with_values(SequenceConfig(), args.sequence),
     )  # fmt: skip
     distillation = Distillation(**{f.name: getattr(args, f.name) for f in fields(Distillation)})
     args.out.mkdir(parents=True, exist_ok=True)

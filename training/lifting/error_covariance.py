@@ -23,7 +23,7 @@ from diffmocap.lifting.correction.error_covariance import KINDS, NOISE, ErrorCov
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.condition import FACING, Condition, condition_from_rays, depth_beyond_mid_hip
 from diffmocap.lifting.network.weights import SHIPPED, weights_file, with_error_covariances
-from diffmocap.lifting.settings import LiftingSettings
+from diffmocap.lifting.settings import POSTERIOR_MEAN
 from training.commit import git_commit
 from training.held_out import HELD_OUT_CLIPS
 from training.manifest import MODELS, without_folders, write_entry
@@ -114,7 +114,7 @@ def measure(
 ) -> tuple[ErrorCovariances, dict[str, float]]:
     """Covariances over ``frames`` augmented poses of training frames [N, 24, 3, 3], and each kind's root mean square
     error of a joint [degrees]."""
-    g, settings = torch.Generator().manual_seed(seed), LiftingSettings()
+    g, settings = torch.Generator().manual_seed(seed), POSTERIOR_MEAN
     sampler = PoseSampler(lifter.body, rotations, g, clips=clips)
     poses, level = [], {}
     for kind in KINDS:

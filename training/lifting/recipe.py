@@ -116,7 +116,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _with_values(part, assignments: list[str]):
+def with_values(part, assignments: list[str]):
     """The dataclass with values of ``name=value``.
 
     Raises:
@@ -148,8 +148,8 @@ def recipe_from(options: argparse.Namespace) -> Recipe:
     )
     bf16 = torch.device(options.device).type == "cuda" if options.bf16 is None else options.bf16
     return Recipe(
-        **chosen(Recipe), bf16=bf16, sequence=_with_values(SequenceConfig(), options.sequence),
-        ray_loss=_with_values(RayLossWeights(), options.ray_loss), poses=PoseAugmentation(**chosen(PoseAugmentation)),
+        **chosen(Recipe), bf16=bf16, sequence=with_values(SequenceConfig(), options.sequence),
+        ray_loss=with_values(RayLossWeights(), options.ray_loss), poses=PoseAugmentation(**chosen(PoseAugmentation)),
         view=ViewConfig(paper_share=options.paper_share, errors=ErrorConfig(measured_share=options.measured_share)),
         model=model,
     )  # fmt: skip

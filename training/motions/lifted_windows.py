@@ -84,7 +84,9 @@ class MotionLifter:
     def __init__(self, body: BodyModel | None = None, hypotheses: int = HYPOTHESES, steps: int = STEPS) -> None:
         self.body = body or BodyModel.load()
         settings = PipelineSettings(
-            lifting=LiftingSettings(hypotheses=hypotheses, steps=steps), refinement=FilterSettings(enabled=False)
+            lifting=LiftingSettings(
+                hypotheses=hypotheses, steps=steps, guidance=0.0, sampler="ddim", fresh_noise=True
+            ), refinement=FilterSettings(enabled=False)
         )  # fmt: skip
         self._pipeline = PosePipeline(Lifter.load(None, self.body), PoseFilter(self.body), self.body, settings)
         self.points = BodyPoints.from_body(

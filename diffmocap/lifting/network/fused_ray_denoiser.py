@@ -21,6 +21,7 @@ class FusedRayDenoiser:
 
         self.model, self.config, self._assemble = model, model.config, assemble
         self.encode_previous, self.null_code = model.encode_previous, model.null_code
+        self.with_guidance = model.with_guidance
         self.standardise, self.unstandardise = model.standardise, model.unstandardise
         self._layers = [
             (layer[0].weight.shape, layer[0].weight, layer[0].bias, layer[1].weight, layer[1].bias)

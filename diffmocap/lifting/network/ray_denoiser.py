@@ -14,7 +14,7 @@ alone.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import nn
@@ -25,6 +25,7 @@ from diffmocap.body.skeleton import KEYPOINT_EDGES, NUM_JOINTS, NUM_KEYPOINTS
 from diffmocap.errors import SettingsError
 from diffmocap.lifting.network.condition import PAST_LAGS_S, Condition
 from diffmocap.lifting.network.denoiser import DEPTH_UNIT_M
+from diffmocap.lifting.network.guidance_input import GuidanceInput
 from diffmocap.lifting.network.mlp_denoiser import POSE_SIZE, MlpCode, MlpConfig
 from diffmocap.lifting.network.ray_head import HEAD_SIZE, RayHead
 
@@ -41,7 +42,9 @@ CONDITION_SIZE = NUM_KEYPOINTS * 8 + len(KEYPOINT_EDGES) * 4 + 4 + 3 + len(PAST_
 
 @dataclass(frozen=True)
 class RayConfig(MlpConfig):
-    """Size of the network; it predicts x0."""
+    """Size of the network; it predicts x0. ``guided``: it hears the weight of guidance, a student of guided paths."""
+
+    guided: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,6 +104,7 @@ class RayDenoiser(nn.Module):
         self.condition_in = nn.Linear(CONDITION_SIZE, c.width)
         self.previous_in = nn.Linear(POSE_SIZE + 1, c.width, bias=False)
         self.null_vector = nn.Parameter(0.02 * torch.randn(c.width))
+        self.guidance_in = GuidanceInput(c.time_width, c.width) if c.guided else None
         self.time_mlp = nn.Sequential(
             nn.Linear(c.time_width, c.time_width), nn.GELU(), nn.Linear(c.time_width, c.width)
         )
@@ -158,6 +162,10 @@ class RayDenoiser(nn.Module):
         known = known if keep is None else known * keep
         vector = F.pad(self.standardise(previous).flatten(1), (0, 1), value=1.0)
         return self.previous_in(torch.where(known[:, None] > 0, vector, 0.0))
+
+    def with_guidance(self, code: RayCode, weight: torch.Tensor) -> RayCode:
+        """The code of a network that is ``guided``, told the weights [B or 1] of guidance."""
+        return replace(code, joints=code.joints + self.guidance_in(weight))
 
     def null_code(self, batch: int) -> RayCode:
         """The code of the null condition for ``batch`` rows."""

@@ -17,7 +17,7 @@ from diffmocap.lifting.network.denoiser import DenoiserConfig, TransformerDenois
 from diffmocap.lifting.network.mlp_denoiser import MlpConfig, MlpDenoiser
 from diffmocap.lifting.network.ray_denoiser import RayConfig, RayDenoiser
 from diffmocap.lifting.sampling.schedule import PARAMETERISATIONS, SCHEDULES
-from diffmocap.resources import verified_model
+from diffmocap.resources import sha256_of, verified_model
 
 DEFAULT_WEIGHTS = "lifting.safetensors"
 #: A one-to-four-step student of the default weights, which ships beside them.
@@ -98,6 +98,16 @@ def load_weights(
     except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as e:
         raise ModelFileError(f"{path} does not fit this version's network: {e}; {_ADVICE}") from e
     return model.to(device).eval().requires_grad_(False)
+
+
+def load_student(path: str | Path | None, model: TransformerDenoiser | MlpDenoiser | RayDenoiser) -> RayDenoiser | None:
+    """The shipped student of the weights at ``path``, which are ``model``'s, where they are its teacher; else None."""
+    if model.student is not None:
+        return None
+    student = load_weights("student", next(model.parameters()).device)
+    taught_by = student.student.get("teacher_sha256") if student.student else None
+    hears = isinstance(student, RayDenoiser) and student.config.guided
+    return student if hears and taught_by == sha256_of(weights_file(path)) else None
 
 
 def weights_file(path: str | Path | None = None) -> Path:

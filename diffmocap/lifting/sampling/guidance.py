@@ -51,34 +51,44 @@ def weights_along(
     return weights
 
 
+def is_guided(model: TransformerDenoiser) -> bool:
+    """Whether the network hears the weight of guidance (:mod:`diffmocap.lifting.network.guidance_input`)."""
+    return getattr(model.config, "guided", False)
+
+
 def guided_denoiser(
-    model: TransformerDenoiser, schedule: NoiseSchedule, code: ConditionCode, weight: float,
+    model: TransformerDenoiser, schedule: NoiseSchedule, code: ConditionCode, weight: float | torch.Tensor,
     null: ConditionCode | None = None, interval: tuple[float, float] = GUIDANCE_INTERVAL,
     timesteps: Sequence[int] | None = None,
 ) -> Denoise:  # fmt: skip
     """``(w + 1) eps(x, t, y) - w eps(x, t)`` as a function of (x_t, t), both branches in one forward pass.
 
+    ``weight``: w, a number, or one for each row [B, 1, 1].
     The combination is affine, so that combining epsilon, x0 or v is the same; w = 0 and noise levels outside the
     ``interval`` skip the null branch. ``null``: the null condition's code for the same batch, if the caller has it.
-    ``timesteps``: those that the sampler will ask for; the weight is then that of :func:`weights_along`.
+    ``timesteps``: those that the sampler will ask for; the weight is then that of :func:`weights_along`. A network that
+    is guided itself, as a student of guided paths, is told the weight and needs no null branch.
     """
     kind = model.config.parameterisation
-    batch = len(code)
-    both = code if weight == 0.0 else code.stack(null or model.null_code(batch))
+    if is_guided(model):
+        code, weight = model.with_guidance(code, torch.as_tensor(weight).to(code.joints).reshape(-1)), 0.0
+    unguided = not isinstance(weight, torch.Tensor) and weight == 0.0
+    both = code if unguided else code.stack(null or model.null_code(len(code)))
     low, high = interval
-    along = None if timesteps is None else weights_along(schedule, timesteps, weight, interval)
+    shares = None if timesteps is None else weights_along(schedule, timesteps, 1.0, interval)
 
-    def weight_at(x: torch.Tensor, t: int) -> float:
-        if along is not None:
-            return along[t]
+    def share_at(x: torch.Tensor, t: int) -> float:
+        if unguided or shares is not None:
+            return 0.0 if unguided else shares[t]
         signal, sigma = schedule.coefficients(t, x)
-        return weight if low <= sigma / signal <= high else 0.0
+        return float(low <= sigma / signal <= high)
 
     def denoise(x: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:
-        w = 0.0 if weight == 0.0 else weight_at(x, t)
-        if w == 0.0:
+        share = share_at(x, t)
+        if share == 0.0:
             prediction = model(x, t, code)
         else:
+            w = weight * share
             conditional, unconditional = model(torch.cat([x, x]), t, both).chunk(2)
             prediction = (w + 1.0) * conditional - w * unconditional
         return schedule.x0_and_epsilon(prediction, x, t, kind)

@@ -1,6 +1,6 @@
-"""Leaps of a single hypothesis: a limb that goes from before the body to behind it between two images.
+"""Leaps of the pose: a limb that goes from before the body to behind it between two images.
 
-Both poses have the same keypoints, so the mean that a single hypothesis is may go over from one to the other within an
+Both poses have the same keypoints, so the mean over what an image may show may go over from one to the other within an
 image and back in the next. Where a joint leaps like that, the pose that continues the last one is asked for: sampled
 from it, and told it. It is taken where it does not leap and explains the image nearly as well, for some time: what
 lasts is believed.
@@ -25,7 +25,7 @@ class LeapSettings:
 
     enabled: bool = setting(
         True,
-        "Where a single hypothesis leaps in depth, take the pose that continues the last one, if it explains the image "
+        "Where the pose leaps in depth, take one that continues the last pose, if it explains the image "
         "nearly as well.",
     )
     distance_m: float = setting(

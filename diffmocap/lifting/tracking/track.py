@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from diffmocap.body.model import BodyModel
+from diffmocap.lifting.tracking.consensus import consensus, consensus_shares
 from diffmocap.lifting.tracking.hypothesis_weights import (
     continued_weights,
     pose_distances,
@@ -79,6 +80,10 @@ class TrackSettings:
         0.75,
     )
     same_pose_m: float = setting(0.12, "Distance up to which two samples count as one pose.", 0.01, 1.0, "m")
+    consensus: bool = setting(
+        True,
+        "Of several hypotheses go on with the mean of those that show the followed pose; false: with the followed one.",
+    )
     lost: BreakSettings = field(default_factory=BreakSettings)
     leaps: LeapSettings = field(default_factory=LeapSettings)
 
@@ -97,9 +102,9 @@ class TrackedPoses:
     """The hypotheses of one image and what the track makes of them.
 
     Attributes:
-        poses: K hypotheses.
-        weights: [K], sum 1.
-        followed: index of the hypothesis to publish.
+        poses: K hypotheses; of several, their consensus comes before them, as one more.
+        weights: [K], sum 1; the consensus has none, as it is no sample.
+        followed: index of the pose to publish.
         restarted: nothing before this image was used, because the track had been lost.
         switched: another pose is followed than before.
         observed: [24] bool, the joints that the image shows; None where nobody looked.
@@ -111,6 +116,11 @@ class TrackedPoses:
     restarted: bool = False
     switched: bool = False
     observed: np.ndarray | None = None
+
+    @property
+    def error(self) -> float:
+        """Mean reprojection error of the followed pose over the person's size."""
+        return -float(self.poses.score[self.followed])
 
     @property
     def log_weights(self) -> torch.Tensor:
@@ -131,6 +141,7 @@ class HypothesisTrack:
         self._break = BreakDetector()
         self._leaps = LeapGuard(body)
         self._tracked: TrackedPoses | None = None
+        self._pose: PoseHypotheses | None = None  # what was given out of it, a single one
         self._joints: torch.Tensor | None = None  # [K, 24, 3] m about the pelvis, of several hypotheses
         self._distances: torch.Tensor | None = None  # [K, K] m among them
 
@@ -138,7 +149,7 @@ class HypothesisTrack:
         """Forget the track."""
         self._break.reset()
         self._leaps.reset()
-        self._tracked = self._joints = self._distances = None
+        self._tracked = self._pose = self._joints = self._distances = None
 
     def memory(self) -> dict[str, Any]:
         """What is known of the person, for :meth:`restore`."""
@@ -183,36 +194,62 @@ class HypothesisTrack:
         poses = lift(seeds)
         if poses is None:
             return None
-        held = None
-        if seeds is not None and count == 1 and not continues:
-            held = self._instead_of_leap(lift, seeds, poses, dt_s)
         self._break.advance(dt_s)
         if seeds is None:
-            tracked = self._start(poses, lost)
-        elif held is not None:  # by its error it was compared already
-            tracked = self._single(held)
-        else:
-            fresh = torch.ones(len(poses.score), dtype=torch.bool) if not continues else _fresh(seeds)
-            tracked, started = self._continue(poses, fresh, dt_s), None
-            if self._break.suspects(_error(tracked), self.settings.lost):
-                started = self._new_start(lift, tracked, fresh, informed)
-            tracked = started or self._turn_to_likelier(tracked)
-        self._tracked = tracked
-        self._break.follow(_error(tracked), dt_s)
-        return tracked
+            return self._follow(self._start(poses, lost), dt_s)
+        fresh = torch.ones(len(poses.score), dtype=torch.bool) if not continues else _fresh(seeds)
+        last = self._joints, self._distances
+        tracked = self._continue(poses, fresh, dt_s)
+        if not continues and _mean_first(poses):
+            tracked = replace(tracked, followed=0)
+        now, likelier = (self._joints, self._distances), self._turn_to_likelier(tracked)
+        if not continues and self._leaps.asks(self._pose, self._pose_of(likelier), dt_s, self.settings.leaps):
+            self._joints, self._distances = last
+            steady = self._instead_of_leap(lift, seeds, self._pose_of(likelier), dt_s)
+            if steady is not None:  # by its error it was compared already
+                return self._follow(steady, dt_s)
+            self._joints, self._distances = now
+        started = None
+        if self._break.suspects(tracked.error, self.settings.lost):
+            started = self._new_start(lift, tracked, fresh, informed)
+        return self._follow(started or likelier, dt_s)
+
+    def _follow(self, tracked: TrackedPoses, dt_s: float) -> TrackedPoses:
+        """Remembers what was made of an image; gives it with the consensus."""
+        self._tracked, given = tracked, self._with_consensus(tracked)
+        self._pose = given.poses.rows(torch.tensor([given.followed]))
+        self._break.follow(tracked.error, dt_s)
+        return given
+
+    def _with_consensus(self, tracked: TrackedPoses) -> TrackedPoses:
+        """With the consensus as the first hypothesis, to be followed; a single one is its own."""
+        poses = tracked.poses
+        if len(tracked.weights) == 1 or not self.settings.consensus:
+            return tracked
+        radius_m = self.settings.same_pose_m if tracked.error <= self.settings.lost.error else 0.0
+        shares = consensus_shares(poses, self._distances, tracked.followed, radius_m, self.settings.score_scale)
+        mean = consensus(poses, shares)
+        every = PoseHypotheses(
+            *(torch.cat([getattr(mean, name), getattr(poses, name)]) for name in ("rotations", "pelvis", "score")),
+            poses.stamp_ns,
+        )  # fmt: skip
+        return replace(tracked, poses=every, weights=torch.nn.functional.pad(tracked.weights, (1, 0)), followed=0)
 
     def _instead_of_leap(
-        self, lift: Lift, last: PoseHypotheses, poses: PoseHypotheses, dt_s: float
-    ) -> PoseHypotheses | None:
-        """Where the single pose of this image leaps: the one that continues the last, if that is nearly as good."""
-        settings = self.settings.leaps
-        if not self._leaps.asks(last, poses, dt_s, settings):
-            return None
-        steady = lift(last, continued=True)
-        if steady is not None and self._leaps.prefers(steady, last, poses, dt_s, settings):
-            return steady
-        self._leaps.believes(last)
+        self, lift: Lift, seeds: PoseHypotheses, leaping: PoseHypotheses, dt_s: float
+    ) -> TrackedPoses | None:
+        """The hypotheses that continue the last pose, if their pose is nearly as good as the one that leaps."""
+        poses = lift(seeds, continued=True)
+        if poses is not None:
+            steady = self._continue(poses, torch.zeros(len(poses.score), dtype=torch.bool), dt_s)
+            if self._leaps.prefers(self._pose_of(steady), self._pose, leaping, dt_s, self.settings.leaps):
+                return steady
+        self._leaps.believes(self._pose)
         return None
+
+    def _pose_of(self, tracked: TrackedPoses) -> PoseHypotheses:
+        given = self._with_consensus(tracked)
+        return given.poses.rows(torch.tensor([given.followed]))
 
     def _best_of_each(self, lift: Lift) -> TrackedPoses | None:
         poses = lift(None if self._tracked is None else self._tracked.poses)
@@ -221,6 +258,7 @@ class HypothesisTrack:
         count = len(poses.score)
         self.reset()
         self._tracked = TrackedPoses(poses, torch.full((count,), 1.0 / count), poses.best)
+        self._pose = poses.rows(torch.tensor([poses.best]))
         return self._tracked
 
     def _seeds(self, count: int) -> PoseHypotheses | None:
@@ -277,7 +315,7 @@ class HypothesisTrack:
 
     def _turn_to_likelier(self, tracked: TrackedPoses) -> TrackedPoses:
         """Follows another pose instead, if it is likelier by the margin."""
-        if len(tracked.weights) == 1:
+        if len(tracked.weights) == 1 or (tracked.followed == 0 and _mean_first(tracked.poses)):
             return tracked
         rival, ratio = strongest_rival(
             tracked.log_weights, self._distances, tracked.followed, self.settings.same_pose_m
@@ -290,7 +328,7 @@ class HypothesisTrack:
         poses = lift(None) if lifted_anew else tracked.poses
         candidates = poses.score if lifted_anew else poses.score.masked_fill(~fresh, -math.inf)
         best = int(candidates.argmax())
-        if -float(candidates[best]) < self.settings.lost.gain * _error(tracked):
+        if -float(candidates[best]) < self.settings.lost.gain * tracked.error:
             # The first of all samples is drawn from the centre: where all were drawn anew it is preferred.
             return self._start(poses, True, 0 if lifted_anew else best)
         self._break.new_start_failed()
@@ -319,6 +357,6 @@ def _fresh(seeds: PoseHypotheses) -> torch.Tensor:
     return torch.zeros(len(seeds.score), dtype=torch.bool) if seeds.known is None else ~seeds.known
 
 
-def _error(tracked: TrackedPoses) -> float:
-    """Mean reprojection error of the followed pose over the person's size."""
-    return -float(tracked.poses.score[tracked.followed])
+def _mean_first(poses: PoseHypotheses) -> bool:
+    """Whether the first hypothesis is the mean of what the image leaves open; samples beside it are no more likely."""
+    return poses.worth is not None and bool(poses.worth[0] > 1.0)

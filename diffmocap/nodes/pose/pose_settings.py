@@ -51,6 +51,7 @@ GROUPS = {
         from_settings(DEFAULTS, "track.memory_s", "track_memory"),
         from_settings(DEFAULTS, "track.switch_margin"),
         from_settings(DEFAULTS, "track.fresh_share"),
+        from_settings(DEFAULTS, "track.consensus"),
         from_settings(DEFAULTS, "track.lost.error", "lost_error"),
         from_settings(DEFAULTS, "track.leaps.enabled", "hold_leaps"),
         from_settings(DEFAULTS, "track.leaps.distance_m", "leap_distance"),
