@@ -8,6 +8,8 @@ from the commands alone, by the robot's model:
   which other work on the machine disturbs less.
 - limits_broken: commands whose position, velocity or acceleration is outside of the robot's limits, of the motions and
   of the streams together; links_touching: commands in which guarded links meet, of the motions.
+- live_limits_broken: of these, in the streams as retarget_node follows them, 100 commands a second at uneven times and
+  one for each pose, of live_commands; in live_following the robot blends or follows, in the others it holds.
 - wrist_error_pct: wrists from the shoulder, against the person's arm in the robot's measures, over the arm's length;
   the mean over all frames, those in which a person's arm is faster than the robot's joints may be included.
 - sole_slip_cm_s, sole_tilt_deg: of soles while the person's is in contact and the robot's on the floor; means.
@@ -27,6 +29,7 @@ import numpy as np
 from benchmarks.page.command import end_with_json
 from benchmarks.page.report import Page, provenance
 from benchmarks.retargeting.adversarial import streams
+from benchmarks.retargeting.live import broken_live
 from benchmarks.retargeting.motions import FPS
 from benchmarks.retargeting.robots import motions_by_film, robot_arguments, robots_asked_for
 from diffmocap.robots.following import Judge
@@ -74,10 +77,11 @@ def measure(robot: RobotModel, motions: dict[str, list[list[HumanFrame]]]) -> tu
     strange = Judge(robot)
     for _, frames in streams(some):
         follow(robot, frames, strange)
+    live = broken_live(robot, some, streams(some))
     figures = every.figures()
-    figures["limits_broken"] += strange.limits_broken
+    figures["limits_broken"] += strange.limits_broken + live["live_limits_broken"]
     return {"frame_ms_p99": _p99(wall), "frame_cpu_ms_p99": _p99(thread), **figures,
-            "adversarial_frames": strange.frames}, rows  # fmt: skip
+            "adversarial_frames": strange.frames, **live}, rows  # fmt: skip
 
 
 def _p99(values: list[float]) -> float:
@@ -86,7 +90,7 @@ def _p99(values: list[float]) -> float:
 
 def page(figures: dict[str, dict[str, Any]], rows: list[list[Any]], head: list[str]) -> str:
     """The page in Markdown."""
-    keys = [*ASKED, "frame_cpu_ms_p99", "links_touching"]
+    keys = [*ASKED, "frame_cpu_ms_p99", "links_touching", "live_limits_broken", "live_commands", "live_following"]
     lines = ["# Robots that follow people", "", *head, "", (__doc__ or "").split("\n\n", 1)[1], ""]
     lines += ["| robot | " + " | ".join(keys) + " |", "|---|" + "---|" * len(keys)]
     lines.append("| *asked* | " + " | ".join(f"{ASKED[key]:g}" if key in ASKED else "" for key in keys) + " |")

@@ -257,10 +257,10 @@ class PoseNode(ManagedNode):
         return slow, "lower steps, hypotheses or refinement_iterations, or the rate of the camera"
 
     def _publish(self, result: PoseResult, header: Header) -> None:
+        self._body_pose.publish(body_pose_message(result, header, self._pipeline.body.height_m))  # robots wait for it
         self._joint_states.publish(joint_state_message(result, header))
         if transforms := self._transforms(result, header):
             self._tf.publish(TFMessage(transforms=transforms))
-        self._body_pose.publish(body_pose_message(result, header, self._pipeline.body.height_m))
 
     def _tell_track(self, watch: TrackWatch, result: PoseResult, frame: str, stamp_ns: int, received_s: float) -> None:
         """What an image leads to where no pose of it is published."""

@@ -4,9 +4,14 @@ Inverse kinematics goes downhill. An arm whose limits held it back while the per
 from which every step is worse, twisted against the end of a joint, and stays. So the joints of each arm are found by
 themselves, without limits of speed, and the robot's arm is drawn towards them joint by joint, which never gets stuck.
 Where even they miss the person's arm, they are sought anew from other starts.
+
+Joint by joint is not straight, though: while slow joints are on their way the hand is nowhere near. So a hand that lags
+is led straight to where it is asked for, and joint by joint only once it does not get on.
 """
 
 from __future__ import annotations
+
+import math
 
 import mujoco
 import numpy as np
@@ -21,6 +26,10 @@ MISSES = 0.08
 BETTER = 0.7
 #: Cost of the elbow's place beside that of the wrist, which is 1: where both cannot be reached, the hand counts.
 ELBOW = 0.4
+#: A hand that lags gets on while what it misses shrinks by so many lengths of the arm in a second ...
+GETS_ON = 0.3
+#: ... and goes joint by joint after so long without [s], until none of its joints is farther from its goal [rad].
+PATIENCE_S, ARRIVED = 0.4, 0.3
 #: Draws the joints to those of the frame before, and to the rest pose [per rad, beside costs of 1 per m].
 DAMPING, POSTURE = 0.03, 0.015
 
@@ -31,6 +40,7 @@ class Arm:
     Attributes:
         joints: [J] of the robot's joints that lie between chest and wrist.
         at: where they are in a configuration. positions: [J] rad of them, as the person's arm asks for.
+        straight: whether the hand of an arm that lags is led straight to where it is asked for.
     """
 
     def __init__(self, robot: RobotModel, side: str, length: float) -> None:
@@ -42,9 +52,13 @@ class Arm:
         self.at = robot.first + self.joints
         self._low, self._high = robot.low[self.joints], robot.high[self.joints]
         self._rest = robot.rest[self.at]
-        self._starts = [robot.rest[self.at], robot.t_pose[self.at], 0.5 * (self._low + self._high)]
+        ends = np.isfinite(self._low) & np.isfinite(self._high)  # not of joints that turn without end
+        self._starts = [robot.rest[self.at], robot.t_pose[self.at], self._rest.copy()]
+        self._starts[-1][ends] = 0.5 * (self._low[ends] + self._high[ends])
         self._next = 0
-        self._missing = MISSES * length
+        self._length = length
+        self.straight = True
+        self._waited_s, self._off = 0.0, 0.0
         self._jacobians = np.zeros((3, 3, model.nv))
         self._cost = np.repeat([ELBOW, 1.0], 3)
         self._eye = np.eye(len(self.joints))
@@ -54,13 +68,35 @@ class Arm:
         """Finds the joints for places [3] m of elbow and wrist from the shoulder, of a robot's configuration."""
         self._data.qpos[:] = configuration
         positions, cost, off = self._descend(self.positions, elbow, wrist, STEPS)
-        if off > self._missing:
+        if off > MISSES * self._length:
             start = self._starts[self._next]
             self._next = (self._next + 1) % len(self._starts)
             other, less, _ = self._descend(start, elbow, wrist, STEPS_ANEW)
             if less < BETTER * cost:
                 positions = other
         self.positions = positions
+
+    def lag(self, commanded: mujoco.MjData, wrist: np.ndarray, wanted: np.ndarray, dt_s: float) -> None:
+        """Minds how an arm that limits left behind gets on: ``dt_s`` more have passed.
+
+        Args:
+            commanded: with kinematics of the commanded pose.
+            wrist: [3] m from the shoulder, where it is asked for.
+            wanted: configuration that the arm is on its way to.
+        """
+        shoulder, _, tip = commanded.site_xpos[self._sites]
+        off = math.dist(tip - shoulder, wrist) / self._length
+        if not self.straight:
+            self.straight = bool(np.abs(commanded.qpos[self.at] - wanted[self.at]).max() < ARRIVED)
+            self._waited_s = 0.0
+        elif off < MISSES:
+            self._waited_s = 0.0
+        elif off < self._off - GETS_ON * dt_s:
+            self._waited_s = max(self._waited_s - dt_s, 0.0)
+        else:
+            self._waited_s += dt_s
+            self.straight = self._waited_s < PATIENCE_S
+        self._off = off
 
     def _descend(
         self, start: np.ndarray, elbow: np.ndarray, wrist: np.ndarray, steps: int

@@ -215,14 +215,17 @@ class _Reader:
         limbs = {}
         for limb, points in (("arms", ARM_POINTS), ("legs", LEG_POINTS)):
             given = self.mapping(top.get(limb, {}), limb, points if limb in top else ())
-            for key in set(given) - set(points) - {"hand"}:
-                raise self.fail(limb, f"unknown key {key!r}; expected {', '.join(points)}")
+            known = (*points, "hand") if limb == "arms" else points
+            for key in sorted(set(given) - set(known)):
+                raise self.fail(limb, f"unknown key {key!r}; expected {', '.join(known)}")
             limbs[limb] = {
                 key: tuple(self.point(x, f"{limb}.{key}") for x in self.pair(value, f"{limb}.{key}"))
                 for key, value in given.items()
             }
         if floating and not limbs["legs"]:
             raise self.fail("legs", "a floating robot needs legs; write `base: fixed` for one that has none")
+        if limbs["legs"] and not floating:
+            raise self.fail("legs", "a robot with `base: fixed` follows with its arms alone; leave its legs out")
         if floating and "pelvis" not in links:
             raise self.fail("links", "a floating robot needs a pelvis")
         limits = self.mapping(
@@ -303,6 +306,9 @@ class _Reader:
             for side, link, sign in zip(("left", "right"), self.pair(of["link"], where), (1.0, -1.0), strict=True):
                 a, b = ((x, sign * y, z) for x, y, z in (start, end))
                 made.append(Capsule(f"{side}_{name}", self.text(link, where), a, b, radius))
+        names = [capsule.name for capsule in made]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise self.fail("collision.capsules", f"two are {twice[0]!r}; a pair NAME makes left_NAME and right_NAME")
         return tuple(made)
 
     def gmr(self, value: Any) -> GmrRobot:

@@ -33,7 +33,7 @@ class Judge:
         self._robot, self._scaling = robot, Scaling(robot)
         self._data = mujoco.MjData(robot.model)
         self._gaps = Gaps(robot, 0.05) if len(robot.pairs) else None
-        self.limits_broken = self.frames = self.touching = 0
+        self.limits_broken = self.frames = self.commands = self.touching = 0
         self.wrist: list[float] = []
         self.slip: list[float] = []
         self.tilt: list[float] = []
@@ -50,7 +50,7 @@ class Judge:
     def see(self, frame: HumanFrame, command: RobotCommand, dt_s: float) -> None:
         """Takes a command, ``dt_s`` after the one before, and the frame that it follows."""
         self.frames += 1
-        self._see_limits(command, dt_s)
+        self.see_limits(command, dt_s)
         robot, data, scaling = self._robot, self._data, self._scaling
         if robot.first:
             data.qpos[:3], data.qpos[3:7] = command.base_position, np.roll(command.base_rotation, 1)
@@ -98,7 +98,9 @@ class Judge:
             ]
         return lines
 
-    def _see_limits(self, command: RobotCommand, dt_s: float) -> None:
+    def see_limits(self, command: RobotCommand, dt_s: float) -> None:
+        """Takes a command for its limits alone, ``dt_s`` after the one before."""
+        self.commands += 1
         robot, last = self._robot, self._last
         broken = bool(((command.positions < robot.low - ROUNDING) | (command.positions > robot.high + ROUNDING)).any())
         if last is not None:

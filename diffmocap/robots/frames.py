@@ -13,6 +13,8 @@ import numpy as np
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.errors import RobotError
 
+#: Joints that are farther from the pelvis are no person's [heights]; and nobody is farther from the origin [m].
+_LARGEST, _FARTHEST = 3.0, 1000.0
 #: Left and right, as `HumanFrame.contacts` and the feet of a robot are ordered.
 SIDES = ("left", "right")
 
@@ -31,7 +33,7 @@ class HumanFrame:
         stamp_ns: acquisition time.
 
     Raises:
-        RobotError: an array has another shape, or values that are not finite.
+        RobotError: an array has another shape, or values that are not finite or no person's.
     """
 
     positions: np.ndarray
@@ -49,6 +51,12 @@ class HumanFrame:
                 raise RobotError(f"a person's {name} hold values that are not finite")
         if not 0.3 <= self.height <= 3.0:
             raise RobotError(f"a person of {self.height} m; expected 0.3 to 3 m")
+        reach, far = np.abs(self.positions - self.positions[0]).max(), np.abs(self.positions).max()
+        if reach > _LARGEST * self.height or far > _FARTHEST:
+            raise RobotError(
+                f"a person's joints are up to {reach:.3g} m from the pelvis and {far:.3g} m from the origin; expected "
+                f"at most {_LARGEST * self.height:.3g} m and {_FARTHEST:g} m"
+            )
 
     @classmethod
     def from_local(

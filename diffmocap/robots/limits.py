@@ -18,6 +18,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
+from diffmocap.errors import RobotError
 from diffmocap.robots.frames import RobotCommand
 from diffmocap.robots.model import RobotModel
 
@@ -138,6 +139,9 @@ class CommandLimits:
             base_position, base_rotation: [3] m and unit quaternion x, y, z, w [4] wanted of the root link.
             base_velocity: [6] m/s of its origin in the world's axes, and rad/s of its turn in its own.
             dt_s: time since the last command, taken as ``SHORTEST_S`` to ``LONGEST_S``.
+
+        Raises:
+            RobotError: a value is not finite. The last command still holds.
         """
         dt_s = min(max(dt_s, SHORTEST_S), LONGEST_S)
         way = self._way(positions, base_position, base_rotation)
@@ -151,7 +155,11 @@ class CommandLimits:
         stamp_ns: int = 0,
     ) -> RobotCommand:  # fmt: skip
         """As :meth:`follow`, of what has been made to keep the limits: the nearest that does, with no thought of the
-        next."""
+        next.
+
+        Raises:
+            RobotError: a value is not finite. The last command still holds.
+        """
         dt_s = min(max(dt_s, SHORTEST_S), LONGEST_S)
         way = self._way(positions, base_position, base_rotation)
         return self._step(np.clip(way, *self.box.ends(self._position, self.velocity, dt_s)), dt_s, stamp_ns)
@@ -170,6 +178,7 @@ class CommandLimits:
 
     def _way(self, positions: np.ndarray, base_position: np.ndarray, base_rotation: np.ndarray) -> np.ndarray:
         """From the last command to a pose [nv]."""
+        _require_finite(np.concatenate([positions, base_position, base_rotation]))
         way = np.empty_like(self.velocity)
         way[self._base :] = np.clip(positions, self._robot.low, self._robot.high) - self._position[self._base :]
         if self._base:
@@ -179,6 +188,7 @@ class CommandLimits:
         return way
 
     def _step(self, way: np.ndarray, dt_s: float, stamp_ns: int) -> RobotCommand:
+        _require_finite(way)
         velocity = way / dt_s
         acceleration = (velocity - self.velocity) / dt_s
         self.velocity = velocity
@@ -202,3 +212,8 @@ class CommandLimits:
             np.roll(self._turn, -1),
             stamp_ns,
         )
+
+
+def _require_finite(values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        raise RobotError("a robot was to be commanded to values that are not finite")

@@ -15,6 +15,7 @@ import numpy as np
 
 from diffmocap.errors import RobotError
 from diffmocap.robots.description import Point, RobotDescription
+from diffmocap.robots.fit import check_fit
 from diffmocap.robots.frames import SIDES
 
 #: Larger files are no robots.
@@ -65,7 +66,7 @@ def load_model(description: RobotDescription, drawn: bool = False) -> RobotModel
         drawn: keep what is to be seen, and put a floor and lights around it.
 
     Raises:
-        RobotError: the model cannot be read, or has no link or joint that the description names.
+        RobotError: the model cannot be read, has no link or joint that the description names, or does not fit it.
     """
     path = description.model
     if path.stat().st_size > MAX_MODEL_BYTES:
@@ -95,7 +96,9 @@ def load_model(description: RobotDescription, drawn: bool = False) -> RobotModel
         model = spec.compile()
     except ValueError as error:
         raise RobotError(f"{path} cannot be used: {' '.join(str(error).split())}") from error
-    return _assembled(description, model, of_urdf)
+    robot = _assembled(description, model, of_urdf)
+    check_fit(robot)
+    return robot
 
 
 def joints_between(robot: RobotModel, site: int, ancestor: int) -> np.ndarray:

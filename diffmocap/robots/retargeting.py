@@ -258,7 +258,7 @@ class Retargeter:
         lower[:base], upper[:base] = gentle[0][:base], gentle[1][:base]
         self._inside.set_target(self._commanded.integrate(near, 1.0))
         moved = np.zeros(len(velocity))
-        tasks = self._tasks_inside()
+        tasks = self._tasks_inside(dt_s)
         for _ in range(STEPS):
             step = self._step(self._commanded, lower - moved, upper - moved, tasks, dt_s)
             if step is None:
@@ -266,8 +266,8 @@ class Retargeter:
             moved += step
             self._commanded.integrate_inplace(step, 1.0)
 
-    def _tasks_inside(self) -> list:
-        """Resting feet as before, all else less than each joint's own way."""
+    def _tasks_inside(self, dt_s: float) -> list:
+        """Resting feet as before, all else less than each joint's own way; ``dt_s`` since the command before."""
         task, within = self._task, self._task_inside
         within.places, within.rotations = task.places, task.rotations
         within.place_costs[:], within.rotation_costs[:] = OTHERS * task.place_costs, OTHERS * task.rotation_costs
@@ -279,8 +279,12 @@ class Retargeter:
             within.place_costs[self._hips] = task.place_costs[self._hips]
             pelvis = self._scaling.turned.index("pelvis")
             within.rotation_costs[pelvis] = task.rotation_costs[pelvis]
-        # Arms have their joints' own ways alone: in space they might go another.
-        within.place_costs[self._elbow.start : self._wrist.stop] = 0.0
+        within.place_costs[self._elbow] = 0.0  # so that all of an arm's joints help its hand
+        for side, arm in enumerate(self._arms):
+            row = self._wrist.start + side
+            arm.lag(self._commanded.data, task.places[row], self._wanted.data.qpos, dt_s)
+            if not arm.straight:
+                within.place_costs[row] = 0.0
         return [within, self._inside]
 
     def _step(

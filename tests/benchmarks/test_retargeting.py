@@ -23,11 +23,26 @@ def test_figures_and_page(monkeypatch) -> None:
     assert set(benchmark.ASKED) <= set(figures)
     assert figures["limits_broken"] == 0 and figures["frames"] == 60 and figures["adversarial_frames"] >= 80
     assert figures["frame_ms_p99"] > 0.0 and figures["wrist_error_pct"] < 5.0
+    assert figures["live_commands"] > 200 and figures["live_following"] > 0.5 * figures["live_commands"]
     text = benchmark.page({"small": figures}, rows, ["- date: today"])
     lines = text.splitlines()
     assert any(line.startswith("| small | ") for line in lines) and sum("| one |" in line for line in lines) == 1
     head = next(line for line in lines if line.startswith("| robot | frame_ms_p99"))
     assert head.count("|") == next(line for line in lines if line.startswith("| small | ")).count("|")
+
+
+def test_commands_outside_the_limits_are_counted(monkeypatch) -> None:
+    pytest.importorskip("mink", reason="mink is not installed; pip install 'diffmocap[robots]'")
+    from benchmarks.retargeting.live import broken_live
+    from diffmocap.robots import limits
+    from diffmocap.robots.human_frames import human_frames
+
+    body = BodyModel.load(None)
+    frames = human_frames(read_motion(share_path("media", "demo.npz"), body), body, 30.0)
+    stream = [("jumping jacks, twice as fast", [(frame, 1 / 30) for frame in frames[280:340:2]])]
+    assert broken_live(robot_of("small"), frames[:30], stream)["live_limits_broken"] == 0
+    monkeypatch.setattr(limits, "USED", 1.5)
+    assert broken_live(robot_of("small"), frames[:30], stream)["live_limits_broken"] > 10
 
 
 def test_robots_driven_by_torques_and_their_page() -> None:

@@ -12,6 +12,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2: run `make test`, or source a R
 from builtin_interfaces.msg import Time  # noqa: E402
 from diffmocap_msgs.msg import BodyPose  # noqa: E402
 from geometry_msgs.msg import Point, Quaternion, TransformStamped  # noqa: E402
+from scipy.interpolate import CubicHermiteSpline  # noqa: E402
 from scipy.spatial.transform import Rotation  # noqa: E402
 from sensor_msgs.msg import Joy  # noqa: E402
 from tf2_msgs.msg import TFMessage  # noqa: E402
@@ -137,11 +138,45 @@ def test_a_trajectory_ends_at_rest() -> None:
     moving = joint_trajectory(command(2.0), 0.01, *limits)
     assert not moving.header.stamp.sec and [p.velocities[0] for p in moving.points] == [2.0, 0.0]
     times = [p.time_from_start.sec + 1e-9 * p.time_from_start.nanosec for p in moving.points]
-    assert times == pytest.approx([0.01, 0.21]) and moving.points[-1].positions[0] == pytest.approx(0.7)
+    assert times == pytest.approx([0.015, 0.215]) and moving.points[-1].positions[0] == pytest.approx(0.7)
     resting = joint_trajectory(command(1e-7), 0.01, *limits)
     assert len(resting.points) == 1 and not any(resting.points[0].velocities)
     pose = base_pose(command(0.0), Time(sec=3), "stage")
     assert pose.header.frame_id == "stage" and pose.pose.orientation.w == 1.0
+
+
+def command_times(g: np.random.Generator, poses: int) -> np.ndarray:
+    """Of 30 poses a second, each of them answered at once, and 100 commands a second after it, up to 3 ms late."""
+    times = []
+    for pose in range(poses):
+        now_s = pose / 30 + g.uniform(0.0, 0.003)
+        while now_s < (pose + 1) / 30:
+            times.append(now_s)
+            now_s += 0.01 + g.uniform(0.0, 0.003)
+    return np.array(times)
+
+
+def test_a_controller_that_plays_the_trajectories_moves_as_the_commands_do() -> None:
+    """Each trajectory replaces the one before, from where that has led: cubic pieces, as joint_trajectory_controller
+    plays them. The robot is late by the same time always, and as fast as it was told."""
+    times = command_times(np.random.default_rng(0), poses=15)
+    way, speed, still = (lambda t: 1.2 * np.sin(4.0 * t)), (lambda t: 4.8 * np.cos(4.0 * t)), np.zeros(1)
+    velocities = np.concatenate([[speed(0.0)], np.diff(way(times)) / np.diff(times)])
+    state, played = (way(times[0]), 0.0), []
+    for now_s, next_s, velocity in zip(times[:-1], times[1:], velocities[:-1], strict=True):
+        made = RobotCommand(("a",), np.array([way(now_s)]), np.array([velocity]), still, np.ones(3), np.eye(4)[3])
+        points = joint_trajectory(made, 0.01, np.array([80.0]), np.array([-2.0]), np.array([2.0])).points
+        reached = [0.0, *(p.time_from_start.sec + 1e-9 * p.time_from_start.nanosec for p in points)]
+        piece = CubicHermiteSpline(
+            reached, [state[0], *(p.positions[0] for p in points)], [state[1], *(p.velocities[0] for p in points)]
+        )
+        after = next_s - now_s
+        state = float(piece(after)), float(piece(after, 1))
+        played += [(now_s + t, float(piece(t)), float(piece(t, 1))) for t in np.arange(0.0, after, 1e-3)]
+    t, place, rate = np.array(played)[100:].T
+    late_s = reached[1]
+    np.testing.assert_allclose(place, way(t - late_s), atol=2e-3)
+    np.testing.assert_allclose(rate, speed(t - late_s), atol=0.15)
 
 
 def test_stamps_go_by_the_clock_of_the_commands(monkeypatch) -> None:

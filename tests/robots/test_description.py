@@ -36,6 +36,14 @@ def changed(tmp_path: Path, change) -> Path:
     return path
 
 
+def held_arm(document: dict) -> None:
+    """No joint of the left arm is commanded."""
+    document["held"] = ["left_shoulder_*", "left_elbow"]
+    for part in (document["limits"]["joints"], document["rest"], document["t_pose"]):
+        for joint in ("left_elbow", "left_shoulder_roll"):
+            part.pop(joint, None)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -49,6 +57,9 @@ def changed(tmp_path: Path, change) -> Path:
         (lambda d: d["model"].update(file="missing.xml"), "no file"),
         (lambda d: d["collision"]["capsules"]["trunk"].pop("radius"), "'radius' is missing"),
         (lambda d: d.update(weights={"nose": 1}), "unknown key 'nose'"),
+        (lambda d: d["legs"].update(hand=["left_foot", "right_foot"]), "unknown key 'hand'"),
+        (lambda d: d.update(base="fixed"), "leave its legs out"),
+        (lambda d: d["collision"]["capsules"].update(left_shank=d["collision"]["capsules"]["trunk"]), "'left_shank'"),
     ],
 )
 def test_what_is_wrong_with_a_description_is_said(tmp_path, change, said: str) -> None:
@@ -62,6 +73,15 @@ def test_what_is_wrong_with_a_description_is_said(tmp_path, change, said: str) -
         (lambda d: d["links"].update(chest="chest"), "no link 'chest'.*trunk"),
         (lambda d: d["rest"].update(nose=1.0), "joint 'nose'.*left_hip_yaw"),
         (lambda d: d["limits"]["joints"]["left_elbow"].update(low=-0.01, high=0.0), "no range left"),
+        (lambda d: d["links"].update(chest="left_forearm"), "does not hang on 'left_forearm' of links.chest"),
+        (lambda d: d["links"].update(pelvis="left_foot"), "does not hang on 'left_foot' of links.pelvis"),
+        (lambda d: d["arms"]["elbow"].reverse(), "'right_forearm', which does not hang on 'left_shoulder_roll'"),
+        (lambda d: [of.reverse() for of in d["arms"].values()], "to the left of the right one"),
+        (lambda d: [of.reverse() for of in d["legs"].values()], "left before right"),
+        (lambda d: d["arms"].update(wrist=d["arms"]["elbow"]), "left elbow and wrist are 0 mm apart"),
+        (lambda d: d["legs"].update(knee=d["legs"]["hip"]), "left hip and knee are 0 mm apart"),
+        (lambda d: d["rest"].update(left_knee=9.0), "rest.left_knee of Small is 9; expected .* to 2.40"),
+        (held_arm, "no joint that is commanded moves the left wrist"),
     ],
 )
 def test_what_does_not_fit_the_model_is_said(tmp_path, change, said: str) -> None:
@@ -70,6 +90,24 @@ def test_what_does_not_fit_the_model_is_said(tmp_path, change, said: str) -> Non
 
     with pytest.raises(RobotError, match=said):
         load_model(read_description(changed(tmp_path, change)))
+
+
+def test_joints_that_turn_without_end_are_followed_with(tmp_path, frames) -> None:
+    pytest.importorskip("mink")
+    import re
+
+    from diffmocap.robots.model import load_model
+    from diffmocap.robots.retargeting import Retargeter
+
+    endless = tmp_path / "endless.xml"
+    text = (FOLDER / "small.xml").read_text()
+    endless.write_text(re.sub(r'(name="left_shoulder_yaw"[^>]*) range="[^"]*"', r"\1", text))
+    robot = load_model(read_description(changed(tmp_path, lambda d: d["model"].update(file=str(endless)))))
+    assert np.isinf(robot.high[robot.joint_names.index("left_shoulder_yaw")])
+    with np.errstate(all="raise"):
+        retargeter = Retargeter(robot)
+        commands = [retargeter.follow(frame, 1 / 30) for frame in (*frames[:20], frames[300], *frames[300:320])]
+    assert np.isfinite(commands[-1].positions).all() and not retargeter.failures
 
 
 def test_models_that_are_none_are_refused(tmp_path) -> None:
@@ -104,7 +142,10 @@ def test_frames_without_sense_are_refused(frames) -> None:
     frame = frames[0]
     bad = frame.positions.copy()
     bad[3, 1] = np.nan
-    for positions, height, said in ((bad, 1.7, "not finite"), (bad[:23], 1.7, "expected"), (frame.positions, 9.0, "9")):
+    for positions, height, said in (
+        (bad, 1.7, "not finite"), (bad[:23], 1.7, "expected"), (frame.positions, 9.0, "9"),
+        (frame.positions * 9.0, 1.7, "from the pelvis"), (frame.positions + 1e30, 1.7, "from the origin"),
+    ):  # fmt: skip
         with pytest.raises(RobotError, match=said):
             HumanFrame(positions, frame.rotations, frame.contacts, height)
 

@@ -74,6 +74,23 @@ def test_rest_comes_as_soon_as_the_limits_allow(small) -> None:
     assert fastest > 2.0 and limits.at_rest
 
 
+def test_what_is_not_finite_is_refused_and_forgotten(small) -> None:
+    from diffmocap.errors import RobotError
+    from diffmocap.robots.limits import CommandLimits
+
+    limits, turn, still = CommandLimits(small), np.array([0.0, 0.0, 0.0, 1.0]), np.zeros(len(small.joint_names))
+    before = limits.start(small.rest[7:], np.zeros(3), turn)
+    wrong = np.where(np.arange(len(still)) == 4, np.nan, small.rest[7:])
+    for positions, place in ((wrong, np.zeros(3)), (small.rest[7:], np.full(3, np.inf))):
+        with pytest.raises(RobotError, match="not finite"):
+            limits.follow(positions, still, place, turn, np.zeros(6), 0.01)
+        with pytest.raises(RobotError, match="not finite"):
+            limits.keep(positions, place, turn, 0.01)
+    with pytest.raises(RobotError, match="not finite"):
+        limits.follow(small.rest[7:], still * np.nan, np.zeros(3), turn, np.zeros(6), 0.01)
+    np.testing.assert_array_equal(limits.rest(0.01).positions, before.positions)
+
+
 def test_limits_of_single_joints_hold(small) -> None:
     i = small.joint_names.index("left_elbow")
     assert small.velocity[i] == 4.0 and small.acceleration[i] == 50.0

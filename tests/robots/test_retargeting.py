@@ -54,7 +54,7 @@ def test_a_t_pose_is_a_t_pose(small, body) -> None:
 def test_a_real_motion_is_followed(small, frames) -> None:
     _, figures = follow(small, frames[:450])
     assert figures["limits_broken"] == 0 and figures["links_touching"] == 0
-    assert figures["wrist_error_pct"] < 5.0
+    assert figures["wrist_error_pct"] < 3.0
     assert figures["sole_slip_cm_s"] < 2.0 and figures["sole_tilt_deg"] < 5.0
     assert figures["pelvis_error_pct"] < 2.0
 
@@ -129,6 +129,27 @@ def test_an_arm_that_was_left_behind_comes_back(small, frames) -> None:
     targets, at = Scaling(small).targets(raised), places(small, commands[-1])
     for i, side in enumerate(("left", "right")):
         assert np.linalg.norm(at[f"{side}_wrist"] - at[f"{side}_shoulder"] - targets.wrist[i]) < 0.05
+
+
+def test_the_hand_of_a_slow_arm_goes_straight(small, frames) -> None:
+    """Jumping jacks, with joints that turn at 2 rad/s: joint by joint the wrists would be off by 28 % of the arm."""
+    slow = replace(small, velocity=np.minimum(small.velocity, 2.0))
+    _, figures = follow(slow, frames[250:550])
+    assert figures["limits_broken"] == 0
+    assert figures["wrist_error_pct"] < 23.0
+
+
+def test_an_arm_that_does_not_get_on_straight_goes_joint_by_joint(small, frames) -> None:
+    """Leaps between poses: straight alone, wrists would come to a halt up to a whole arm away."""
+    from diffmocap.robots.following import Judge
+    from diffmocap.robots.retargeting import Retargeter
+
+    retargeter = Retargeter(small)
+    for pose in (198, 600, 724, 204, 699, 649, 89, 220):
+        judge = Judge(small)
+        for _ in range(60):
+            judge.see(frames[pose], retargeter.follow(frames[pose], DT), DT)
+        assert max(judge.wrist[-2:]) < 0.08, pose
 
 
 def test_time_has_to_pass(small, frames) -> None:

@@ -204,6 +204,20 @@ def test_a_robot_that_moves_or_stands_outside_its_range_is_not_followed_with() -
     assert "left_bend is 0.20 rad outside" in session.ask(Request.ENGAGE).text
 
 
+@pytest.mark.parametrize(("speed", "moves"), [(0.0, False), (0.4, True)])
+def test_an_encoder_s_steps_are_no_motion_of_a_robot_that_tells_no_velocities(speed, moves) -> None:
+    """500 joint states a second, whose positions flicker by half a milliradian."""
+    session = Session().run(STOOD_S)
+    g, at = np.random.default_rng(0), session.at.copy()
+    for _ in range(200):
+        session.now_s += 0.002
+        at = at + 0.002 * speed
+        told = at + 5e-4 * g.integers(0, 2, len(at))
+        session.machine.joint_states(list(session.robot.joint_names), list(told), [], session.now_s)
+    session.machine.sight(session.standing(0.0), session.now_s)
+    assert ("moves (" in session.ask(Request.ENGAGE).text) is moves
+
+
 HOLDS = {
     "lost": (lambda s: setattr(s, "pose", lambda t: Sighting(TrackingState.LOST, 1)), POSE_S, "was lost"),
     "searching": (lambda s: setattr(s, "pose", lambda t: Sighting(TrackingState.SEARCHING, 1)), POSE_S, "nobody"),
@@ -277,6 +291,27 @@ def test_a_held_robot_follows_again_from_where_it_is() -> None:
     session.run(1.5)
     assert session.state is State.ENGAGED
     assert np.abs(session.at - session.robot.angles(PERSON.frame())).max() < 0.02
+    session.require_limits()
+
+
+def test_a_held_robot_from_which_the_person_walked_away_comes_after_at_half_its_speed() -> None:
+    session = Session().engaged()
+    session.ask(Request.RELEASE)
+    session.run(0.5)
+
+    def away(t: float) -> Sighting:
+        seen = session.seen({})
+        return replace(seen, frame=replace(seen.frame, positions=seen.frame.positions + [2.0, 1.0, 0.0]))
+
+    session.pose = away
+    session.run(0.5)
+    assert session.ask(Request.ENGAGE).granted
+    count = len(session.commands)
+    session.run(4.0)
+    places = np.array([c.base_position for c in session.commands[count:]])
+    assert np.linalg.norm(places[-1] - places[0]) > 2.0 and session.state is State.ENGAGED
+    speeds = np.abs(np.diff(places, axis=0)) / np.diff(session.times[count:])[:, None]
+    assert 1.0 < speeds.max() < 0.52 * 2.5
     session.require_limits()
 
 
@@ -382,7 +417,7 @@ def test_a_g1_is_engaged_from_poses_near_the_persons_within_its_limits() -> None
     for _ in range(20):
         session.commands, session.times = [], []
         session.at = np.clip(target + g.uniform(-0.55, 0.55, len(target)), robot.low, robot.high)
-        session.run(0.1 if engaged else STOOD_S)
+        session.run(0.3 if engaged else STOOD_S)
         answer = session.ask(Request.ENGAGE)
         assert answer.granted, answer.text
         session.run(1.25)

@@ -17,6 +17,9 @@ from diffmocap.nodes.messages import stamp_from_ns
 from diffmocap.robots.frames import RobotCommand
 from diffmocap.robots.live.braking import braking_points
 
+#: A trajectory reaches a command so many periods of the commands after it was made: by then the next one has come, even
+#: from a busy computer. A robot that had reached it would have begun to brake.
+_LEAD = 1.5
 #: A clock that differs by so much from what it said was set [ns], where it does so often in a row.
 _ELSEWHERE_NS, _SURELY = 100_000_000, 3
 
@@ -55,12 +58,19 @@ def joint_command(command: RobotCommand, stamp: Time) -> JointState:
 
 
 def joint_trajectory(
-    command: RobotCommand, after_s: float, acceleration: np.ndarray, low: np.ndarray, high: np.ndarray
+    command: RobotCommand, period_s: float, acceleration: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> JointTrajectory:
-    """The command ``after_s`` from now, and then the way to rest: what the robot does if nothing more comes.
+    """The command, and then the way to rest: what the robot does if nothing more comes.
 
-    The header has no stamp, so that it begins when it arrives. ``acceleration``, ``low``, ``high``: limits [N].
+    Commands come a period after one another, or sooner where they answer a pose. Each is to be reached the same time
+    after it was made, whatever came before: so what lies between two of them is gone with the velocity that they have.
+    The header has no stamp, so that the trajectory begins when it arrives.
+
+    Args:
+        period_s: longest usual time from one command to the next.
+        acceleration, low, high: limits [N].
     """
+    after_s = _LEAD * period_s
     points = [(0.0, command.positions, command.velocities)]
     rest = braking_points(command.positions, command.velocities, acceleration, low, high)
     points += [point for point in rest if point[0] > 1e-6]

@@ -77,9 +77,12 @@ class Pursuit:
 
     def begin(self, goal: Goal, now_s: float, blend_time: float) -> None:
         """A blend from the last command, which is at rest, to a goal."""
-        start, robot = self.command, self._robot
-        way = goal.command.positions - start.positions
-        self.blend = Blend(start, now_s, blend_time_s(way, robot.velocity, robot.acceleration, blend_time))
+        start, of, box = self.command, goal.command, self._limits.box
+        way = of.positions - start.positions
+        if self._robot.first_dof:  # a robot that was held may have been left behind
+            turn = (Rotation.from_quat(start.base_rotation).inv() * Rotation.from_quat(of.base_rotation)).as_rotvec()
+            way = np.concatenate([of.base_position - start.base_position, turn, way])
+        self.blend = Blend(start, now_s, blend_time_s(way, box.speed, box.strength, blend_time))
         self._gap = self._gap_at(start.positions)
 
     def reached(self, goal: Goal, now_s: float) -> bool:

@@ -12,6 +12,8 @@ from diffmocap.robots.live.engagement_settings import MEASURED, EngagementSettin
 _PATIENCE_S = 0.2
 #: A joint may rest so far outside of the range: descriptions keep a margin, and gravity bends [rad].
 _OUTSIDE = 0.05
+#: Velocities of a robot that tells none are means over this time: an encoder's steps are none [s].
+_MEAN_S = 0.1
 #: Orders of names that are kept: a robot has one or two publishers.
 _MOST_ORDERS = 20
 
@@ -35,6 +37,7 @@ class RobotWatch:
         self.positions = self._rest.copy()
         self._speeds = np.zeros(len(self._joints))
         self._heard_s = np.full(len(self._joints), -np.inf)
+        self._since = self.positions.copy(), np.full(len(self._joints), -np.inf)  # where they were, and when [s]
         self._off_since_s: float | None = None
         self._bad = ""
         self._places: dict[tuple[str, ...], tuple[list[int], list[int]]] = {}
@@ -60,15 +63,22 @@ class RobotWatch:
         if not np.isfinite(found).all():
             self._bad = "the robot's joint states have positions that are NaN or infinite"
             return
-        speeds = np.full(len(here), np.nan)
+        speeds = self._mean_speeds(here, found, now_s)
         if len(velocities) == len(names):
-            speeds = np.abs(np.array([velocities[index] for index in there], float))
-        # A robot that tells no velocities has those of its positions.
-        steps_s = np.maximum(now_s - self._heard_s[here], 1e-3)
-        speeds = np.where(np.isfinite(speeds), speeds, np.abs(found - self.positions[here]) / steps_s)
+            told = np.abs(np.array([velocities[index] for index in there], float))
+            speeds = np.where(np.isfinite(told), told, speeds)
         self._bad = ""
         self.positions = self.positions.copy()
         self.positions[here], self._speeds[here], self._heard_s[here] = found, speeds, now_s
+
+    def _mean_speeds(self, here: list[int], found: np.ndarray, now_s: float) -> np.ndarray:
+        """Of the joints at these places, which are at ``found`` now."""
+        positions, times_s = self._since
+        past_s = now_s - times_s[here]
+        speeds = np.where(past_s >= _MEAN_S, np.abs(found - positions[here]) / past_s, self._speeds[here])
+        over = np.array(here)[past_s >= _MEAN_S]
+        positions[over], times_s[over] = found[past_s >= _MEAN_S], now_s
+        return speeds
 
     def _places_of(self, names: tuple[str, ...]) -> tuple[list[int], list[int]]:
         """Which of the commanded joints are among these names, and at which places of theirs."""
