@@ -134,7 +134,7 @@ def run(lifter: Lifter, body: BodyModel, settings: LiftingSettings, sequence: Ju
             continue
         t, poses = rows[result.stamp_ns], result.tracked.poses
         published[t] = result.state.joint_positions.numpy()[list(LIMB_JOINTS)]
-        drawn = slice(-settings.hypotheses, None)  # before them stands their consensus
+        drawn = slice(-result.tracked.drawn, None)
         joints = body.forward_kinematics(poses.rotations[drawn], poses.pelvis[drawn])[1]
         hypotheses[t] = joints.numpy()[:, LIMB_JOINTS]
     there = np.array([t in published for t in sequence.judged])

@@ -290,9 +290,11 @@ class PoseNode(ManagedNode):
         if not p["publish_markers"] or now_s < self._markers_due_s or not self._markers.get_subscription_count():
             return
         self._markers_due_s = now_s + 1.0 / p["markers_rate"]
-        poses = result.tracked.poses
-        _, ghosts = self._pipeline.body.forward_kinematics(poses.rotations, poses.pelvis)
-        self._markers.publish(pose_markers(result.state, ghosts, result.tracked.weights, header, p["ground_frame"]))
+        tracked = result.tracked
+        drawn = slice(-tracked.drawn, None)
+        poses = tracked.poses
+        _, ghosts = self._pipeline.body.forward_kinematics(poses.rotations[drawn], poses.pelvis[drawn])
+        self._markers.publish(pose_markers(result.state, ghosts, tracked.weights[drawn], header, p["ground_frame"]))
 
     def _measure(self, result: PoseResult, stamp_ns: int, received_s: float, started_s: float) -> None:
         """Diagnostics of one published pose, and what the step budget learns from the image that brought it."""

@@ -38,8 +38,8 @@ from diffmocap.types import BodyPhysics, BodyState, CameraIntrinsics, Keypoints2
 
 #: A window of fewer frames says little about motion: the filter's pose is the better one.
 FIRST_FRAMES = 8
-#: The followed pose, of several hypotheses their mean, is made the heaviest by this much [nats]: the window goes over to
-#: another one where what it knows of the motion makes that likelier by more. Chosen on the validation split.
+#: The followed pose, of several hypotheses their mean, is made the heaviest by this much [nats]: the window goes over
+#: to another one where what it knows of the motion makes that likelier by more. Chosen on the validation split.
 _FOLLOWED = 3.0
 #: Bones that differ by less are those of one body [m].
 _SAME_BODY_M = 2e-3

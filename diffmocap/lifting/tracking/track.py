@@ -102,7 +102,7 @@ class TrackedPoses:
     """The hypotheses of one image and what the track makes of them.
 
     Attributes:
-        poses: K hypotheses; of several, their consensus comes before them, as one more.
+        poses: K hypotheses; where ``consensus``, their mean comes before them, as one more.
         weights: [K], sum 1; the consensus has none, as it is no sample.
         followed: index of the pose to publish.
         restarted: nothing before this image was used, because the track had been lost.
@@ -116,6 +116,12 @@ class TrackedPoses:
     restarted: bool = False
     switched: bool = False
     observed: np.ndarray | None = None
+    consensus: bool = False
+
+    @property
+    def drawn(self) -> int:
+        """How many hypotheses were drawn: all but the consensus."""
+        return len(self.weights) - int(self.consensus)
 
     @property
     def error(self) -> float:
@@ -233,7 +239,9 @@ class HypothesisTrack:
             *(torch.cat([getattr(mean, name), getattr(poses, name)]) for name in ("rotations", "pelvis", "score")),
             poses.stamp_ns,
         )  # fmt: skip
-        return replace(tracked, poses=every, weights=torch.nn.functional.pad(tracked.weights, (1, 0)), followed=0)
+        return replace(
+            tracked, poses=every, weights=torch.nn.functional.pad(tracked.weights, (1, 0)), followed=0, consensus=True
+        )
 
     def _instead_of_leap(
         self, lift: Lift, seeds: PoseHypotheses, leaping: PoseHypotheses, dt_s: float

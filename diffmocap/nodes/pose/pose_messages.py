@@ -62,7 +62,7 @@ def body_pose_message(result: PoseResult, header: Header, height_m: float) -> Bo
         loss_before=float(state.loss_before),
         loss_after=float(state.loss_after),
         score=float(state.score),
-        hypotheses=min(len(result.tracked.weights), 255),
+        hypotheses=min(result.tracked.drawn, 255),
         **_track(result.track),
     )
 
