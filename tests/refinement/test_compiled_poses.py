@@ -12,6 +12,7 @@ from scipy.linalg import lstsq, polar
 
 from diffmocap.physics.contact_state import touching
 from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.kernels.poses import hold_standing
 from diffmocap.refinement.kernels.units import PELVIS_UNIT, ROTATION_UNIT
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.stream.window_buffer import LiveFrame

@@ -109,14 +109,14 @@ def test_what_stands_is_held_and_creeps_to_where_it_belongs(live_points):
 def test_what_is_still_in_the_image_is_held_along_the_view_without_a_ground(live_points, up):
     """Depth is what the windows do not know: a body that drifts off at 0.3 m/s leaves its foot where it is."""
     held = slide(live_points, 10.0, up, still=True, step=(0.0, 0.0, 0.01))
-    assert float(held[2:12].mean()) < 0.003
+    assert float(held[2:12].mean()) < 0.005
     assert float(held.max()) < 0.0101
 
 
 def test_what_is_still_is_let_go_where_the_solution_leaves_across_the_view(live_points):
     held = slide(live_points, 10.0, None, still=True)
     assert float(held[2:4].max()) < 0.006
-    assert float(held[-5:].mean()) == pytest.approx(0.01, abs=1e-3)  # held no more: it goes where its body goes
+    assert float(held[-5:].mean()) == pytest.approx(0.01, abs=2e-3)  # held no more: it goes where its body goes
 
 
 def test_a_still_foot_stays_however_long_its_leg_is_straight(live_points):

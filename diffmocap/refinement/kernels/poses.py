@@ -47,7 +47,7 @@ def nearest_rotations(matrices, out):
 
 
 @compiled
-def hold_standing(rotations, pelvis, firm, still, creep, stiffness_m, depth_cost, across_m, along_m, up, steps, body):
+def hold_standing(rotations, pelvis, firm, still, creep, stiffness_m, across_m, along_m, up, steps, body):
     """Rotations [24, 3, 3] and pelvis [3] of a pose after damped least-squares steps that hold points in place.
 
     See :mod:`diffmocap.refinement.stream.published_motion`.
@@ -56,13 +56,14 @@ def hold_standing(rotations, pelvis, firm, still, creep, stiffness_m, depth_cost
         rotations, pelvis: [3, 24, 3, 3] local and [3, 3] m: the pose, the previous one, and the solution's.
         firm: [P] of the contact points. still: [P] bool, held in all directions, else along the ground.
         creep: [P] share of the way to the solution's place.
-        stiffness_m: that a turn by a radian counts as at least. depth_cost: what a move of the whole body along the view
-            counts beside others where a point is still. across_m, along_m: distances from the solution's place,
-            across the view and along it, that halve what holds a still point. up: [3]. body: its constants.
+        stiffness_m: that a turn by a radian counts as at least.
+        across_m, along_m: distances from the solution's place, across the view and along it, at which a still point is
+            held a quarter as firmly.
+        up: [3]. steps: number of them. body: its constants.
     """
     count, first_contact, contact_segment = len(firm), NUM_JOINTS + len(body.mass), body.contact_segment
     columns, relative = place(rotations, body.matrix)
-    places, weight, any_still = np.empty((count, 3)), firm.copy(), False
+    places, weight = np.empty((count, 3)), firm.copy()
     for p in range(count):
         n, far, ray, along = first_contact + p, 0.0, 0.0, 0.0
         for c in range(3):
@@ -75,9 +76,6 @@ def hold_standing(rotations, pelvis, firm, still, creep, stiffness_m, depth_cost
             depth = along * along / ray
             off = (far - depth) / across_m**2 + depth / along_m**2
             weight[p] /= (1.0 + off) ** 2
-            any_still = any_still or weight[p] > 0.0
-    view = pelvis[1] / max(np.linalg.norm(pelvis[1]), 1e-9)
-    cheaper = 1.0 - depth_cost if any_still else 0.0
     pose, moved, turn, turned = rotations[0].copy(), pelvis[0].copy(), np.empty((3, 3)), np.empty((3, 3))
     whole, held = np.empty((3 * NUM_JOINTS, KNOT_SIZE)), np.empty((3 * count, KNOT_SIZE))
     away, row, nothing = np.empty(3 * count), np.empty((3, KNOT_SIZE)), np.zeros(3)
@@ -87,9 +85,6 @@ def hold_standing(rotations, pelvis, firm, still, creep, stiffness_m, depth_cost
         whole[:], held[:], away[:] = 0.0, 0.0, 0.0
         for j in range(NUM_JOINTS):
             _jacobian(columns, relative, j, j, whole[3 * j : 3 * j + 3])
-            for c in range(3):
-                for k in range(3):
-                    whole[3 * j + c, 3 * NUM_JOINTS + k] -= PELVIS_UNIT * cheaper * view[c] * view[k]
         for p in range(count):
             if weight[p] == 0.0:
                 continue

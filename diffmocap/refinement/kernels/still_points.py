@@ -8,9 +8,10 @@ import numpy as np
 
 from diffmocap.compiler import compiled
 
-#: A stance's own spread counts as much as what is expected after so many frames.
-_PRIOR_FRAMES = 5.0
-#: A point has left if it is this many spreads from its place twice in a row, or twice as many at once.
+#: What is expected of a point's spread counts as much as so many frames of its own, which reduce it to this share.
+_PRIOR_FRAMES, _LEAST = 5.0, 0.5
+#: A point has left if it is this many spreads from its place twice in a row, or twice as many at once; it may be unseen
+#: for so many frames.
 _LEFT, _UNSEEN = 2.5, 3
 
 
@@ -39,7 +40,8 @@ def still_state(points, seen, metres, reach, spread_m, most_m, speed, memory):
             missed = 0
             if stands:
                 away = metres[t] * math.hypot(points[t, n, 0] - x, points[t, n, 1] - y)
-                far = min(_LEFT * math.sqrt((_PRIOR_FRAMES * spread_m**2 + squares) / (_PRIOR_FRAMES + number)), most_m)
+                square = (_PRIOR_FRAMES * spread_m**2 + squares) / (_PRIOR_FRAMES + number)
+                far = min(_LEFT * math.sqrt(max(square, (_LEAST * spread_m) ** 2)), most_m)
                 if away > 2.0 * far or (away > far and beyond):
                     stands = False
                 beyond = away > far

@@ -19,7 +19,7 @@ and let them creep towards their place in the window's solution, so that an erro
 ground is held along it: P is the projection. What stands still in the image (:mod:`.still_feet`) is held in all
 directions, wherever the ground is, and creeps the slower the longer it has stood, as the mean of what the windows say
 does; its weight w falls with the distance to the solution's place, as in Geman and McClure's loss: soon across the
-view, where a foot that leaves is seen to leave, and late along it, where the solution itself wanders.
+view, where a foot that leaves is seen to leave, and later along it, where the solution itself wanders.
 """
 
 from __future__ import annotations
@@ -38,15 +38,13 @@ from diffmocap.refinement.window.parameters import exponential
 #: Share of the way to the solution's place that a touching point creeps in a frame of 1/30 s. A still one takes this
 #: time [s] and that for which it has stood, and no longer than the last one.
 _CREEP, _CREEP_S = 0.2, 1 / 30
-FIRST_CREEP_S, LAST_CREEP_S = 0.3, 1.0
+FIRST_CREEP_S, LAST_CREEP_S = 0.2, 0.7
 #: Frames over which the firmness of a contact rises to 1, and falls to 0; that of a still point falls at once.
 _RAMP = 3
 #: Damping: a joint's rotation by one radian costs at least as much as its displacement by this [m].
 _STIFFNESS_M = 0.02
-#: What a move of the whole body along the view counts beside others, where something is still: depth is known worst.
-DEPTH_COST = 0.3
 #: Distances to the solution's place that reduce what holds a still point to a quarter, across and along the view [m].
-ACROSS_M, ALONG_M = 0.04, 0.3
+ACROSS_M, ALONG_M = 0.03, 0.08
 #: Steps that hold: the second one takes what a straight leg does not do linearly.
 _STEPS = 2
 
@@ -159,7 +157,7 @@ class PublishedMotion:
         up = torch.zeros(3) if standing.up is None else standing.up
         rotations, pelvis = (array(torch.stack(parts)) for parts in zip(now, before, solved, strict=True))
         held = hold_standing(
-            rotations, pelvis, array(stance * firm), still.numpy(), array(creep), _STIFFNESS_M, DEPTH_COST, ACROSS_M, ALONG_M,
+            rotations, pelvis, array(stance * firm), still.numpy(), array(creep), _STIFFNESS_M, ACROSS_M, ALONG_M,
             array(up), _STEPS, self._points.constants,
         )  # fmt: skip
         return tuple(torch.from_numpy(part).to(now[1]) for part in held)

@@ -22,7 +22,7 @@ from diffmocap.refinement.window.window import Window
 #: A keypoint stands when it was still for so long [s], slower than this [m/s] and as near as this to its mean place,
 #: root mean square and at the most [m]; its place is a mean over the last seconds. Chosen on motions of the training
 #: split that no model was trained on, at a detector's usual noise and at a third of it.
-STILL_S, SPEED_M_S, SPREAD_M, MOST_M, MEMORY_S = 0.12, 0.2, 0.008, 0.05, 0.5
+STILL_S, SPEED_M_S, SPREAD_M, MOST_M, MEMORY_S = 0.12, 0.3, 0.012, 0.05, 0.5
 #: Fewest frames that show stillness.
 _FEWEST = 3
 #: Keypoints of a foot's parts, the first one that is seen in most frames counts; ankles turn over heels that stand.
