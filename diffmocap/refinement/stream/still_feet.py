@@ -20,8 +20,8 @@ from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.window import Window
 
 #: A keypoint stands when it was still for so long [s], slower than this [m/s] and as near as this to its mean place,
-#: root mean square and at the most [m]; its place is a mean over the last seconds. Chosen on motions of the training
-#: split that no model was trained on, at a detector's usual noise and at a third of it.
+#: root mean square and at the most [m]; its place is a mean over the last seconds. Chosen on walks, jumps, dances and a
+#: seated person of the training split, at a detector's usual noise and at a third of it.
 STILL_S, SPEED_M_S, SPREAD_M, MOST_M, MEMORY_S = 0.12, 0.3, 0.012, 0.05, 0.5
 #: Fewest frames that show stillness.
 _FEWEST = 3
