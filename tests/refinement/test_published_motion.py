@@ -119,23 +119,22 @@ def test_what_is_still_is_let_go_where_the_solution_leaves_across_the_view(live_
     assert float(held[-5:].mean()) == pytest.approx(0.01, abs=2e-3)  # held no more: it goes where its body goes
 
 
-def test_a_still_foot_stays_however_long_its_leg_is_straight(live_points):
-    """Steps that are linear in the turns of a straight leg would raise the foot a little in every frame."""
+def test_a_still_foot_stays_although_its_leg_is_straight(live_points):
+    """The body's distance jumps by 10 cm: the whole sole stays, which a single linear step of a straight leg misses."""
     published, places = PublishedMotion(live_points, FRAMES), []
-    feet = [i for i, name in enumerate(live_points.contact_names) if name.startswith("left") and "h" != name[-1]]
     on = nowhere(live_points)
-    on[:, [i for i in feet if live_points.contact_names[i].split("_", 1)[1] not in ("hand", "knee")]] = True
+    on[:, live_points.feet[:4]] = True
     standing = Standing(nowhere(live_points), on)
     upright = torch.eye(3).repeat(FRAMES, 24, 1, 1)
     upright[:, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
     for t in range(40):
-        pelvis = torch.tensor([0.0, 0.0, 4.0 + 0.15 * (t > 8)]).repeat(FRAMES, 1)
+        pelvis = torch.tensor([0.0, 0.0, 4.0 + 0.1 * (t > 8)]).repeat(FRAMES, 1)
         whole = published.continued((upright, pelvis), FRAMES - 1, DT_S, SETTLE_S, 3.0, standing)
         published.append(whole[0][-1], whole[1][-1], DT_S, standing, FRAMES - 1)
         places.append(global_poses(whole[0][-1:], whole[1][-1:], live_points.bones)[1][0, 7])
     places = torch.stack(places)
-    assert float((places[:, 1] - places[0, 1]).abs().max()) < 0.02
-    assert float(places.diff(dim=0).norm(dim=-1).max()) < 0.03
+    assert float((places[:, 1] - places[0, 1]).abs().max()) < 0.01
+    assert float(places.diff(dim=0).norm(dim=-1).max()) < 0.0095
 
 
 def test_forgetting_begins_anew(live_points):
