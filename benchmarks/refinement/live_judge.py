@@ -60,9 +60,12 @@ class Judge:
         soles = self.contacts.centres(turned, joints)[:, self.contacts.feet].unflatten(1, (2, -1))
         return soles.numpy(), joints.numpy()
 
-    def refined(self, stream: LiveStream, settings: LiveSettings) -> tuple[Poses, int, list[float]]:
-        """Published poses, the frame of the first, and ms of CPU time a frame."""
-        live = FixedLagRefiner(self.points, settings, torch.tensor(UP), stream.ground_height)
+    def refined(
+        self, stream: LiveStream, settings: LiveSettings, live: FixedLagRefiner | None = None
+    ) -> tuple[Poses, int, list[float]]:
+        """Published poses, the frame of the first, and ms of CPU time a frame; ``live``: default, one that is given the
+        floor."""
+        live = live or FixedLagRefiner(self.points, settings, torch.tensor(UP), stream.ground_height)
         results, taken = [], []
         for step in stream.steps():
             started = time.process_time()

@@ -200,7 +200,7 @@ def test_where_nothing_can_be_cached_it_is_compiled_all_the_same():
 STREAM = """
 import roma, torch
 from diffmocap.body.model import BodyModel
-from diffmocap.refinement.kernels import contacts, kinematics, poses, terms
+from diffmocap.refinement.kernels import contacts, kinematics, poses, still_points, terms
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.physics_refiner import PhysicsRefiner
 from diffmocap.refinement.stream.window_buffer import LiveFrame
@@ -208,7 +208,8 @@ from diffmocap.refinement.stream.window_buffer import LiveFrame
 refiner = PhysicsRefiner(BodyModel.load())
 refiner.prepare()
 called = (terms.evaluate, kinematics.decode, kinematics.decode_vjp, kinematics.place, contacts.contact_motion,
-          contacts.touching_state, poses.hold_standing, poses.nearest_rotations)
+          contacts.touching_state, poses.hold_standing, poses.nearest_rotations,
+          still_points.still_state)
 before = [len(f.signatures) for f in called]
 for up, height in ((None, None), (torch.tensor([0.0, -1.0, 0.0]), -1.3)):
     live, results = FixedLagRefiner(refiner._points, up=up, ground_height=height), []
@@ -226,7 +227,7 @@ print(before, before == [len(f.signatures) for f in called])
 def test_nothing_is_left_to_compile_in_a_stream():
     """What is compiled in the middle of a stream stops it for seconds."""
     out = subprocess.run([sys.executable, "-c", STREAM], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "[1, 1, 1, 1, 1, 1, 1, 1] True"
+    assert out.strip() == "[1, 1, 1, 1, 1, 1, 1, 1, 1] True"
 
 
 def test_compiling_ahead_says_what_it_took():

@@ -12,9 +12,9 @@ from scipy.linalg import lstsq, polar
 
 from diffmocap.physics.contact_state import touching
 from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.kernels.poses import hold_standing
 from diffmocap.refinement.kernels.units import PELVIS_UNIT, ROTATION_UNIT
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
-from diffmocap.refinement.stream.published_motion import PublishedMotion
 from diffmocap.refinement.stream.window_buffer import LiveFrame
 from diffmocap.refinement.window.contacts import LIFTED_LEVELS
 from diffmocap.refinement.window.loss import WindowLoss
@@ -47,51 +47,65 @@ def test_matrices_without_a_nearest_rotation_still_get_one():
         torch.testing.assert_close(torch.linalg.det(found), torch.ones(2))
 
 
-def least_squares(points, now, before, solved, firm, creep, stiffness_m, up):
-    """The step that the docstring of :mod:`diffmocap.refinement.stream.published_motion` states, by SciPy, from the
+def least_squares(points, now, before, solved, firm, still, creep, stiffness_m, across_m, along_m, up, steps):
+    """The steps that the docstring of :mod:`diffmocap.refinement.stream.published_motion` states, by SciPy, from the
     Jacobian of :mod:`diffmocap.refinement.window.metric`."""
     first = sum(points.sizes[:2])
     contacts = slice(first, first + points.sizes[2])
     rotations = torch.stack([pose[0] for pose in (now, before, solved)]).double()
     pelvis = torch.stack([pose[1] for pose in (now, before, solved)]).double()
-    moved, places = jacobian(points, rotations)
+    _, places = jacobian(points, rotations)
     places = places[:, contacts] + pelvis[:, None]
-    up, root = up.double(), firm.double().sqrt()
-    along = torch.eye(3).double() - up[:, None] * up
-    rows = [
-        moved[0, : points.sizes[0]].flatten(0, 1) / math.sqrt(24), stiffness_m * ROTATION_UNIT * torch.eye(75).double(),
-        (root[:, None, None] * (along @ moved[0, contacts])).flatten(0, 1),
-    ]  # fmt: skip
-    away = root[:, None] * ((places[1] + creep * (places[2] - places[1]) - places[0]) @ along)
-    right = np.concatenate([np.zeros(72 + 75), away.flatten().numpy()])
-    step = torch.from_numpy(lstsq(torch.cat(rows).numpy(), right)[0])
-    turned = rotations[0] @ roma.rotvec_to_rotmat(ROTATION_UNIT * step[:-3].view(24, 3))
-    return turned, pelvis[0] + PELVIS_UNIT * step[-3:]
+    wanted = places[1] + creep[:, None].double() * (places[2] - places[1])
+    off, ray = places[1] - places[2], torch.nn.functional.normalize(places[1], dim=-1)
+    depth = (off * ray).sum(-1)
+    far = (off - depth[:, None] * ray).norm(dim=-1) / across_m
+    root = (firm.double() / torch.where(still, (1.0 + far**2 + (depth / along_m) ** 2) ** 2, 1.0)).sqrt()
+    level = torch.eye(3).double() - up.double()[:, None] * up.double()
+    along = torch.where(still[:, None, None], torch.eye(3).double(), level)
+    turned, at = rotations[0], pelvis[0]
+    for _ in range(steps):
+        moved, places = jacobian(points, turned[None])
+        held = root[:, None, None] * (along @ moved[0, contacts])
+        whole = moved[0, : points.sizes[0]].flatten(0, 1) / math.sqrt(24)
+        rows = [whole, stiffness_m * ROTATION_UNIT * torch.eye(75).double(), held.flatten(0, 1)]
+        away = root[:, None] * (along @ (wanted - places[0, contacts] - at)[..., None])[..., 0]
+        right = np.concatenate([np.zeros(72 + 75), away.flatten().numpy()])
+        step = torch.from_numpy(lstsq(torch.cat(rows).numpy(), right)[0])
+        turned = turned @ roma.rotvec_to_rotmat(ROTATION_UNIT * step[:-3].view(24, 3))
+        at = at + PELVIS_UNIT * step[-3:]
+    return turned, at
 
 
-def test_standing_points_are_held_by_a_least_squares_step(points):
-    published = PublishedMotion(points.to(dtype=torch.float32), 8)
+def test_standing_points_are_held_by_least_squares_steps(points):
     g = torch.Generator().manual_seed(2)
-    now = rotations_near(1, 0.3, 3)[0].float(), torch.tensor([0.1, 0.2, 3.0])
-    near = [(now[0] @ rotations_near(1, 0.05, s)[0].float(), now[1] + 0.02 * torch.randn(3)) for s in (4, 5)]
-    firm = torch.rand(len(points.radius), generator=g)
+    now = rotations_near(1, 0.3, 3)[0], torch.tensor([0.1, 0.2, 3.0]).double()
+    near = [
+        (now[0] @ rotations_near(1, 0.05, s)[0], now[1] + 0.02 * torch.randn(3, generator=g).double()) for s in (4, 5)
+    ]
+    firm, creep = (torch.rand(len(points.radius), generator=g).double() for _ in range(2))
     firm[::3] = 0.0
-    up = torch.nn.functional.normalize(torch.tensor([0.1, -1.0, 0.2]), dim=0)
-    found = published._standing(now, *near, firm, 1 / 30, up)
-    wanted = least_squares(points, now, *near, firm, 0.2, 0.02, up)
+    still = torch.arange(len(firm)) % 2 == 1
+    up = torch.nn.functional.normalize(torch.tensor([0.1, -1.0, 0.2]).double(), dim=0)
+    stacked = [torch.stack(parts).numpy() for parts in zip(now, *near, strict=True)]
+    weighed = creep.numpy(), 0.02, 0.03, 0.2, up.numpy(), 2
+    found = hold_standing(*stacked, firm.numpy(), still.numpy(), *weighed, points.constants)
+    wanted = least_squares(points, now, *near, firm, still, creep, 0.02, 0.03, 0.2, up, 2)
     for one, other in zip(found, wanted, strict=True):
-        torch.testing.assert_close(one.double(), other, rtol=0.0, atol=5e-5)
-    assert float((found[1] - now[1]).norm()) > 1e-3
+        torch.testing.assert_close(torch.from_numpy(one), other, rtol=0.0, atol=1e-7)
+    assert float(np.linalg.norm(found[1] - now[1].numpy())) > 1e-3
 
 
 def test_a_pose_that_is_no_number_ends_nothing(points):
     """It must come back as none, for the loss to refuse it."""
-    published = PublishedMotion(points.to(dtype=torch.float32), 8)
-    here = rotations_near(1, 0.3, 3)[0].float(), torch.tensor([0.1, 0.2, 3.0])
-    lost = here[0], torch.full((3,), torch.nan)
-    up, firm = torch.tensor([0.0, -1.0, 0.0]), torch.ones(len(points.radius))
-    assert bool(published._standing(lost, here, here, firm, 1 / 30, up)[1].isnan().all())
-    assert bool(published._standing(here, here, here, firm, 1 / 30, up)[1].isfinite().all())
+    here = rotations_near(1, 0.3, 3)[0].numpy(), np.array([0.1, 0.2, 3.0])
+    lost = here[0], np.full(3, np.nan)
+    many = np.ones(len(points.radius))
+    for still in (False, True):
+        weighed = many, np.full(len(many), still), 0.2 * many, 0.02, 0.04, 0.3, np.array([0.0, -1.0, 0.0]), 2
+        for now, fits in ((lost, np.isnan), (here, np.isfinite)):
+            stacked = [np.stack(parts) for parts in zip(now, here, here, strict=True)]
+            assert fits(hold_standing(*stacked, *weighed, points.constants)[1]).all()
 
 
 @pytest.mark.parametrize("dt_s", [1e-9, 1e-7])

@@ -47,6 +47,7 @@ PHYSICS = (
     ),
     from_settings(DEFAULTS, _LIVE + "window_frames", "refinement_frames"),
     from_settings(DEFAULTS, _LIVE + "lag_frames", "refinement_lag"),
+    from_settings(DEFAULTS, _LIVE + "still_feet", "hold_feet"),
     *(
         own(
             WEIGHT + name,

@@ -47,51 +47,72 @@ def nearest_rotations(matrices, out):
 
 
 @compiled
-def hold_standing(rotations, pelvis, firm, creep, stiffness_m, up, body):
-    """Rotations [24, 3, 3] and pelvis [3] of a pose after a damped least-squares step that holds points in place.
+def hold_standing(rotations, pelvis, firm, still, creep, stiffness_m, across_m, along_m, up, steps, body):
+    """Rotations [24, 3, 3] and pelvis [3] of a pose after damped least-squares steps that hold points in place.
 
     See :mod:`diffmocap.refinement.stream.published_motion`.
 
     Args:
         rotations, pelvis: [3, 24, 3, 3] local and [3, 3] m: the pose, the previous one, and the solution's.
-        firm: [P] of the contact points. creep: share of the way to the solution's place.
-        stiffness_m: that a turn by a radian counts as at least. up: [3]. body: its constants.
+        firm: [P] of the contact points. still: [P] bool, held in all directions, else along the ground.
+        creep: [P] share of the way to the solution's place.
+        stiffness_m: that a turn by a radian counts as at least.
+        across_m, along_m: distances from the solution's place, across the view and along it, at which a still point is
+            held a quarter as firmly.
+        up: [3]. steps: number of them. body: its constants.
     """
     count, first_contact, contact_segment = len(firm), NUM_JOINTS + len(body.mass), body.contact_segment
     columns, relative = place(rotations, body.matrix)
-    whole, held = np.zeros((3 * NUM_JOINTS, KNOT_SIZE)), np.zeros((3 * count, KNOT_SIZE))
-    away, row = np.zeros(3 * count), np.empty((3, KNOT_SIZE))
-    for j in range(NUM_JOINTS):
-        _jacobian(columns, relative, j, j, whole[3 * j : 3 * j + 3])
+    places, weight = np.empty((count, 3)), firm.copy()
     for p in range(count):
-        if firm[p] == 0.0:
-            continue
-        root, n = np.sqrt(firm[p]), first_contact + p
-        row[:] = 0.0
-        _jacobian(columns, relative, n, contact_segment[p], row)
-        _along(row, up, root, held[3 * p : 3 * p + 3])
+        n, far, ray, along = first_contact + p, 0.0, 0.0, 0.0
         for c in range(3):
             before, solved = relative[3 + c, n] + pelvis[1, c], relative[6 + c, n] + pelvis[2, c]
-            away[3 * p + c] = before + creep * (solved - before) - (relative[c, n] + pelvis[0, c])
-        rise = away[3 * p] * up[0] + away[3 * p + 1] * up[1] + away[3 * p + 2] * up[2]
-        for c in range(3):
-            away[3 * p + c] = root * (away[3 * p + c] - rise * up[c])
-    system = np.dot(whole.T, whole) / NUM_JOINTS + np.dot(held.T, held)
-    for i in range(KNOT_SIZE):
-        system[i, i] += (stiffness_m * ROTATION_UNIT) ** 2
-    step = np.dot(held.T, away)
-    _solve_positive(system, step)
-    turned, moved, turn = np.empty((NUM_JOINTS, 3, 3)), np.empty(3), np.empty((3, 3))
-    for j in range(NUM_JOINTS):
-        exponential(step[3 * j : 3 * j + 3], turn)
-        for r in range(3):
+            places[p, c] = before + creep[p] * (solved - before)
+            far += (before - solved) ** 2
+            ray += before * before
+            along += before * (before - solved)
+        if still[p] and ray > 0.0:
+            depth = along * along / ray
+            off = (far - depth) / across_m**2 + depth / along_m**2
+            weight[p] /= (1.0 + off) ** 2
+    pose, moved, turn, turned = rotations[0].copy(), pelvis[0].copy(), np.empty((3, 3)), np.empty((3, 3))
+    whole, held = np.empty((3 * NUM_JOINTS, KNOT_SIZE)), np.empty((3 * count, KNOT_SIZE))
+    away, row, nothing = np.empty(3 * count), np.empty((3, KNOT_SIZE)), np.zeros(3)
+    for number in range(steps):
+        if number:
+            columns, relative = place(pose.reshape(1, NUM_JOINTS, 3, 3), body.matrix)
+        whole[:], held[:], away[:] = 0.0, 0.0, 0.0
+        for j in range(NUM_JOINTS):
+            _jacobian(columns, relative, j, j, whole[3 * j : 3 * j + 3])
+        for p in range(count):
+            if weight[p] == 0.0:
+                continue
+            root, n, level = np.sqrt(weight[p]), first_contact + p, nothing if still[p] else up
+            row[:] = 0.0
+            _jacobian(columns, relative, n, contact_segment[p], row)
+            _along(row, level, root, held[3 * p : 3 * p + 3])
             for c in range(3):
-                turned[j, r, c] = 0.0
-                for k in range(3):
-                    turned[j, r, c] += rotations[0, j, r, k] * turn[k, c]
-    for c in range(3):
-        moved[c] = pelvis[0, c] + PELVIS_UNIT * step[3 * NUM_JOINTS + c]
-    return turned, moved
+                away[3 * p + c] = places[p, c] - (relative[c, n] + moved[c])
+            rise = away[3 * p] * level[0] + away[3 * p + 1] * level[1] + away[3 * p + 2] * level[2]
+            for c in range(3):
+                away[3 * p + c] = root * (away[3 * p + c] - rise * level[c])
+        system = np.dot(whole.T, whole) / NUM_JOINTS + np.dot(held.T, held)
+        for i in range(KNOT_SIZE):
+            system[i, i] += (stiffness_m * ROTATION_UNIT) ** 2
+        step = np.dot(held.T, away)
+        _solve_positive(system, step)
+        for j in range(NUM_JOINTS):
+            exponential(step[3 * j : 3 * j + 3], turn)
+            for r in range(3):
+                for c in range(3):
+                    turned[r, c] = 0.0
+                    for k in range(3):
+                        turned[r, c] += pose[j, r, k] * turn[k, c]
+            pose[j] = turned
+        for c in range(3):
+            moved[c] += PELVIS_UNIT * step[3 * NUM_JOINTS + c]
+    return pose, moved
 
 
 @compiled

@@ -20,11 +20,12 @@ from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.stream.descent import LiveDescent
 from diffmocap.refinement.stream.ground_watch import GroundWatch
-from diffmocap.refinement.stream.published_motion import PublishedMotion
+from diffmocap.refinement.stream.published_motion import PublishedMotion, Standing
 from diffmocap.refinement.stream.reference import live_reference, still_in_window
 from diffmocap.refinement.stream.result import LiveResult, pose_of
 from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.stream.sliding_unknowns import SlidingKnots
+from diffmocap.refinement.stream.still_feet import still_points
 from diffmocap.refinement.stream.task import LiveTask, Motion, WindowSolution, live_window, without_ground
 from diffmocap.refinement.stream.time_budget import TimeBudget
 from diffmocap.refinement.stream.window_buffer import LiveFrame, WindowBuffer
@@ -162,8 +163,15 @@ class FixedLagRefiner:
         self._reference = live_reference(window, previous)
         weights = self.settings.weights
         weights = weights if self._ground.ground is not None else without_ground(weights)
+        self._still = self._still_in(window)
         spline = self._knots.spline(window.frames)
         return LiveTask(window, self._points, self._reference, spline, x, weights)
+
+    def _still_in(self, window: Window) -> torch.Tensor:
+        """[T, P] bool contact points that stand still in the images."""
+        if self.settings.still_feet and self.settings.stance:
+            return still_points(window, self._reference[1][0], self._points)
+        return torch.zeros(window.frames, len(self._points.contact_names), dtype=torch.bool)
 
     def _choose(self, task: LiveTask, x: torch.Tensor, best: torch.Tensor, best_loss: float) -> _Found:
         """The last trial point if its loss is the lowest, else the best one; the reference itself where the last
@@ -191,15 +199,18 @@ class FixedLagRefiner:
         return _Found(x, solution, candidate)
 
     def _continued(self, task: LiveTask, motion: Motion, hold: bool = True) -> Motion:
-        """A window's motion as the continuation of the published one; ``hold``: points in contact stay in place."""
+        """A window's motion as the continuation of the published one; ``hold``: what stands stays in place."""
         index = task.window.frames - 1 - self.settings.lag_frames
         return self._continued_at(task, motion, index, hold) if index >= 0 else motion
 
     def _continued_at(self, task: LiveTask, motion: Motion, index: int, hold: bool = True) -> Motion:
-        settings, ground = self.settings, self._ground.ground
-        up = None if ground is None or not hold else ground.up.float()
-        touching, dt_s = task.physics.touching[0], task.window.dt_s
-        return self._history.continued(motion, index, touching, dt_s, settings.settle_s, settings.stance, up)
+        settings, standing = self.settings, self._standing(task) if hold else None
+        dt_s = task.window.dt_s
+        return self._history.continued(motion, index, dt_s, settings.settle_s, settings.stance, standing)
+
+    def _standing(self, task: LiveTask) -> Standing:
+        ground = self._ground.ground
+        return Standing(task.physics.touching[0], self._still, None if ground is None else ground.up.float())
 
     def _bridge(self, task: LiveTask, x: torch.Tensor, moved: int) -> None:
         """Continue the published motion over frames that were lost, or for which there was no time; over many it starts
@@ -214,7 +225,8 @@ class FixedLagRefiner:
                 self._append(task, self._continued_at(task, motion, index), index)
 
     def _append(self, task: LiveTask, motion: Motion, index: int) -> None:
-        self._history.append(motion[0][index], motion[1][index], task.physics.touching[0, index])
+        standing = self._standing(task)
+        self._history.append(motion[0][index], motion[1][index], task.window.dt_s, standing, index)
 
     def _finish(self, task: LiveTask, found: _Found, iterations: int, restarted: bool) -> LiveResult | None:
         """Store the solution if its loss is below that of the unrefined motion, and give the pose to publish."""

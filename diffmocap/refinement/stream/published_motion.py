@@ -10,19 +10,23 @@ with q the window's motion and p the published one, for the rotations and the pe
 the published motion is the window's, without lag. (The arrival cost of moving-horizon estimation, Rao, Rawlings and
 Mayne, "Constrained state estimation for nonlinear discrete-time systems", 2003, in its simplest form.)
 
-Points in contact are held where they were published. A damped least-squares step over the whole body keeps them from
+Points that stand are held where they were published. Damped least-squares steps over the whole body keep them from
 sliding,
 
-    min over d  sum_joints |J_j d|^2 / 24 + m |d|^2 + s sum_touching |P (J_c d - (p_{c,t-1} - p_{c,t}))|^2
+    min over d  sum_joints |J_j d|^2 / 24 + m |d|^2 + s sum_standing w_c |P_c (J_c d - (p_{c,t-1} - p_{c,t}))|^2
 
-with P the projection along the ground, and lets them creep towards their place in the window's solution, so that an
-error does not persist.
+and let them creep towards their place in the window's solution, so that an error does not persist. What touches the
+ground is held along it: P is the projection. What stands still in the image (:mod:`.still_feet`) is held in all
+directions, wherever the ground is, and creeps the slower the longer it has stood, as the mean of what the windows say
+does; its weight w falls with the distance to the solution's place, as in Geman and McClure's loss: soon across the
+view, where a foot that leaves is seen to leave, and later along it, where the solution itself wanders.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import dataclass
 
 import torch
 
@@ -31,14 +35,35 @@ from diffmocap.physics.motion import rotation_vector
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.parameters import exponential
 
-#: Share of the way to the solution's place that a standing point creeps in a frame of 1/30 s.
+#: Share of the way to the solution's place that a touching point creeps in a frame of 1/30 s. A still one takes this
+#: time [s] and that for which it has stood, and no longer than the last one.
 _CREEP, _CREEP_S = 0.2, 1 / 30
-#: Frames over which the firmness of a contact rises to 1, and falls to 0.
+FIRST_CREEP_S, LAST_CREEP_S = 0.2, 0.7
+#: Frames over which the firmness of a contact rises to 1, and falls to 0; that of a still point falls at once.
 _RAMP = 3
 #: Damping: a joint's rotation by one radian costs at least as much as its displacement by this [m].
 _STIFFNESS_M = 0.02
+#: Distances to the solution's place that reduce what holds a still point to a quarter, across and along the view [m].
+ACROSS_M, ALONG_M = 0.03, 0.08
+#: Steps that hold: the second one takes what a straight leg does not do linearly.
+_STEPS = 2
 
 Motion = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands in a window: ``touching`` [T, P] bool contact points on the ground, or on none where ``up``, its
+    normal [3], is not known; ``still`` [T, P] bool those that do not move in the image."""
+
+    touching: torch.Tensor
+    still: torch.Tensor
+    up: torch.Tensor | None = None
+
+    def at(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """[P] bool what is held in a frame, and what of it is still."""
+        still = self.still[index]
+        return still if self.up is None else self.touching[index] | still, still
 
 
 class PublishedMotion:
@@ -53,7 +78,7 @@ class PublishedMotion:
         self._points = points
         self._rotations: deque[torch.Tensor] = deque(maxlen=frames)
         self._pelvis: deque[torch.Tensor] = deque(maxlen=frames)
-        self._firm = torch.zeros(points.sizes[2])
+        self.forget()
 
     def __len__(self) -> int:
         return len(self._pelvis)
@@ -62,21 +87,22 @@ class PublishedMotion:
         """A new track."""
         self._rotations.clear()
         self._pelvis.clear()
-        self._firm = torch.zeros_like(self._firm)
+        self._firm = torch.zeros(self._points.sizes[2])
+        self._still = torch.zeros(len(self._firm), dtype=torch.bool)  # held in all directions
+        self._stood_s = torch.zeros(len(self._firm))
 
     def continued(
-        self, motion: Motion, index: int, touching: torch.Tensor, dt_s: float, settle_s: float, stance: float,
-        up: torch.Tensor | None,
+        self, motion: Motion, index: int, dt_s: float, settle_s: float, stance: float = 0.0,
+        standing: Standing | None = None,
     ) -> Motion:  # fmt: skip
         """A window's motion as the continuation of what was published up to the frame that precedes ``index``.
 
         Args:
             motion: rotations [T, 24, 3, 3] and pelvis [T, 3] m of the window.
             index: of the frame to publish next.
-            touching: [T, P] bool contacts.
             settle_s: time constant with which differences decay [s]; 0: they are dropped at once.
-            stance: weight of a point in contact over that of the mean joint; 0: points are not held.
-            up: [3] the ground's normal; None: points are not held.
+            stance: weight of a point that stands over that of the mean joint; 0: points are not held.
+            standing: None: points are not held.
 
         Returns:
             The same shapes: the published frames, frame ``index``, and the later ones, whose differences decay on.
@@ -89,9 +115,8 @@ class PublishedMotion:
         last = self._rotations[-1], self._pelvis[-1]
         turn = rotation_vector(rotations[index - 1].transpose(-1, -2) @ last[0])
         pose = rotations[index] @ exponential(decay * turn), pelvis[index] + decay * (last[1] - pelvis[index - 1])
-        firm = self._next_firm(touching[index])
-        if stance and up is not None and bool((firm > 0).any()):
-            pose = self._standing(pose, last, (rotations[index], pelvis[index]), stance * firm, dt_s, up)
+        if stance and standing is not None:
+            pose = self._standing(pose, last, (rotations[index], pelvis[index]), stance, dt_s, standing, index)
         past = [torch.stack(list(x)[-known:]) for x in (self._rotations, self._pelvis)]
         parts = [(rotations[: index - known], pelvis[: index - known]), tuple(past), (pose[0][None], pose[1][None])]
         if index + 1 < len(pelvis):
@@ -103,22 +128,36 @@ class PublishedMotion:
             ))  # fmt: skip
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
-    def append(self, rotations: torch.Tensor, pelvis: torch.Tensor, touching: torch.Tensor) -> None:
-        """Appends a published pose, rotations [24, 3, 3] and pelvis [3] m, with its contacts [P] bool."""
+    def append(
+        self, rotations: torch.Tensor, pelvis: torch.Tensor, dt_s: float, standing: Standing, index: int
+    ) -> None:
+        """Appends a published pose, rotations [24, 3, 3] and pelvis [3] m, of frame ``index`` of a window."""
         self._rotations.append(rotations)
         self._pelvis.append(pelvis)
-        self._firm = self._next_firm(touching)
+        self._firm, self._still = self._next(standing, index)
+        self._stood_s = torch.where(self._still, self._stood_s + dt_s, 0.0)
 
-    def _next_firm(self, touching: torch.Tensor) -> torch.Tensor:
-        return (self._firm + torch.where(touching, 1.0 / _RAMP, -1.0 / _RAMP)).clamp(0.0, 1.0)
+    def _next(self, standing: Standing, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Firmness [P] in the frame after the published ones, and which points are held in all directions [P]."""
+        held, still = standing.at(index)
+        falls = torch.where(self._still, -1.0, -1.0 / _RAMP)
+        return (self._firm + torch.where(held, 1.0 / _RAMP, falls)).clamp(0.0, 1.0), still
 
     def _standing(
-        self, now: Motion, before: Motion, solved: Motion, firm: torch.Tensor, dt_s: float, up: torch.Tensor
+        self, now: Motion, before: Motion, solved: Motion, stance: float, dt_s: float, standing: Standing, index: int
     ) -> Motion:
-        """The pose ``now`` [24, 3, 3], [3] with points of firmness [P] where they were ``before``."""
+        """The pose ``now`` [24, 3, 3], [3] with what stands where it was ``before``."""
+        firm, still = self._next(standing, index)
+        if not bool((firm > 0).any()):
+            return now
         from diffmocap.refinement.kernels.poses import hold_standing  # compiling may take a while
 
-        creep = 1.0 - (1.0 - _CREEP) ** (dt_s / _CREEP_S)
+        slower = dt_s / (FIRST_CREEP_S + self._stood_s).clamp_max(LAST_CREEP_S)
+        creep = torch.where(still, slower, 1.0 - (1.0 - _CREEP) ** (dt_s / _CREEP_S)).clamp_max(1.0)
+        up = torch.zeros(3) if standing.up is None else standing.up
         rotations, pelvis = (array(torch.stack(parts)) for parts in zip(now, before, solved, strict=True))
-        held = hold_standing(rotations, pelvis, array(firm), creep, _STIFFNESS_M, array(up), self._points.constants)
+        held = hold_standing(
+            rotations, pelvis, array(stance * firm), still.numpy(), array(creep), _STIFFNESS_M, ACROSS_M, ALONG_M,
+            array(up), _STEPS, self._points.constants,
+        )  # fmt: skip
         return tuple(torch.from_numpy(part).to(now[1]) for part in held)

@@ -70,9 +70,14 @@ class LiveSettings:
     )
     stance: float = setting(
         3.0,
-        "How much firmer a point in contact is held where it was published than the mean joint; 0: not at all.",
+        "How much firmer a point that stands is held where it was published than the mean joint; 0: not at all.",
         0.0,
         100.0,
+    )
+    still_feet: bool = setting(
+        True,
+        "Hold feet that stand still in the image, wherever the floor is; false: only what touches a floor that is "
+        "known. The camera has to stand still.",
     )
     weights: RefinementWeights = field(default_factory=lambda: RefinementWeights(slip=1 / 0.8**2))
 
