@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import median_low
 from typing import Any
 
 import numpy as np
@@ -49,8 +50,8 @@ class Summary:
         start_s: from the start of the nodes to the first pose; None without poses.
         stages: latencies along the way.
         accuracy: against ground truth, empty where there is none.
-        optimizer: what takes the refinement's steps. hypotheses: poses sampled an image. guidance: weight of the
-            sampling's. None or empty where pose_node did not say it.
+        optimizer: what takes the refinement's steps. hypotheses: poses sampled an image, for most of the run.
+            guidance: weight of the sampling's. None or empty where pose_node did not say it.
         frames_with_step: share of the refined frames that had time for a step; None without any.
     """
 
@@ -138,13 +139,16 @@ def summarise(
 
 
 def _how(recording: Recording) -> dict[str, Any]:
-    """How poses were made, as pose_node said last."""
+    """How poses were made, as pose_node said."""
 
     def last(key: str) -> float | None:
         values = recording.values_over_time("pose_node", key)
         return values[-1] if values else None
 
-    hypotheses, refined = last("hypotheses"), recording.value("pose_node", "refined")
+    # A busy machine gives hypotheses up and takes them back.
+    several = recording.values_over_time("pose_node", "hypotheses")
+    hypotheses = median_low(several) if several else None
+    refined = recording.value("pose_node", "refined")
     return {
         "optimizer": recording.text("pose_node", "optimizer"),
         "hypotheses": None if hypotheses is None else int(hypotheses), "guidance": last("guidance"),

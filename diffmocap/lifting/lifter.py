@@ -143,7 +143,8 @@ class Lifter:
         error = (rays_to(body_points + pelvis[:, None]) - rays).norm(dim=-1) / one.half_size
         score = -(error * weights).sum(1) / weights.sum(1)
         if settings.correction and self._can_correct():
-            rotations = self._correction(one, rotations, pelvis, settings.correction_steps)
+            mean_first = settings.temperature == 0.0
+            rotations = self._correction(one, rotations, pelvis, settings.correction_steps, mean_first)
             body_points = self.body.keypoints(rotations, torch.zeros_like(pelvis))
             pelvis = solve_translation(body_points, rays, weights)
         worth = torch.ones(k)

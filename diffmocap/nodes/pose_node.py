@@ -242,7 +242,9 @@ class PoseNode(ManagedNode):
         budget_ms = self.parameters["budget_ms"]
         if budget_ms <= 0.0:
             return None
-        all_steps = self._pipeline.settings.lifting == self._asked.lifting
+        # The refinement's steps are worth more than hypotheses and the correction's second step: room is kept for
+        # steps of the sampler alone.
+        all_steps = self._pipeline.settings.lifting.steps >= self._asked.lifting.steps
         return time.perf_counter() + 1e-3 * refinement_end_ms(self._age_ms(stamp_ns), budget_ms, all_steps)
 
     def _age_ms(self, stamp_ns: int) -> float:

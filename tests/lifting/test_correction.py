@@ -228,3 +228,36 @@ def test_the_conditions_kind_decides_the_prior():
     assert corners == pytest.approx([1.0, 2.0, 3.0, 4.0], abs=1e-6)
     assert kind(0.0, False, 15) == kind(0.0, True, 10) == 5.0 and kind(0.05, False, 10) == 3.0
     assert kind(0.01, False) == pytest.approx(2.0, abs=1e-6) and 1.0 < kind(0.0, False, 23) < 5.0
+
+
+@pytest.mark.parametrize("depth", [False, True])
+def test_poses_near_one_that_was_corrected_are_corrected_by_its_gain(body, correction, depth):
+    """One step brings them most of the way to their keypoints that a whole correction would, and never farther."""
+    truth, pelvis, off = scene(1, 6.0)
+    observation = look(body, truth, pelvis, depth)
+    found = correction(off, pelvis, observation, errors_of(6.0), 2)
+    g = torch.Generator().manual_seed(3)
+    near = off @ roma.rotvec_to_rotmat(0.05 * torch.randn(8, 24, 3, generator=g, dtype=torch.float64))
+    places, rows = pelvis.expand(8, 3), observation.repeat(8)
+    by_gain, changed = correction.by_gain(near, places, rows, found.gain.repeat(8))
+    whole = correction(near, places, rows, errors_of(6.0).expand(8, 72, 72), 2)
+
+    def left(rotations: torch.Tensor) -> torch.Tensor:
+        points = body.keypoints(rotations.float(), places.float()).double()
+        seen = body.keypoints(truth.float(), pelvis.float()).double()
+        rays, true_rays = (x[..., :2] / x[..., 2:] for x in (points, seen))
+        return (rays - true_rays).norm(dim=-1).mean(1)
+
+    before, after, best = left(near), left(by_gain), left(whole.rotations)
+    assert int(changed.sum()) >= 5 and (after[changed] < before[changed]).all()
+    assert torch.equal(by_gain[~changed], near[~changed])
+    assert float((before - after)[changed].mean()) > 0.6 * float((before - best)[changed].mean())
+
+
+def test_a_gain_that_brings_nothing_changes_nothing(body, correction):
+    truth, pelvis, off = scene(1, 6.0)
+    observation = look(body, truth, pelvis, False)
+    gain = correction(off, pelvis, observation, errors_of(6.0), 2).gain
+    backwards = type(gain)(-gain.step, gain.used, gain.whitening)
+    kept, changed = correction.by_gain(off, pelvis, observation, backwards)
+    assert not changed.any() and torch.equal(kept, off)

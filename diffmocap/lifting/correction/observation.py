@@ -53,6 +53,11 @@ class Observation:
             values, rows, half_size.double()[:, None], noise.double().repeat(1, values.shape[1] // NUM_KEYPOINTS)
         )
 
+    def repeat(self, times: int) -> Observation:
+        """Every row ``times`` times, its copies side by side."""
+        parts = self.values, self.seen, self.half_size, self.relative_noise
+        return Observation(*(x.repeat_interleave(times, 0) for x in parts))
+
     @property
     def coordinates(self) -> int:
         """2, or 3 with depths."""

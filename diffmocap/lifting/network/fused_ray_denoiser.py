@@ -1,4 +1,5 @@
-"""A ray denoiser as live sampling calls it on a CPU: times encoded once, plain products, the head as machine code."""
+"""A ray denoiser as live sampling calls it on a CPU: times encoded once, half-precision weights, the head as machine
+code."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from torch.nn import functional as F
 
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.lifting.network.condition import Condition
+from diffmocap.lifting.network.half_linear import half_linear
 from diffmocap.lifting.network.ray_denoiser import LOG_SPREAD, POSE_SIZE, RayCode, RayDenoiser
 
 
@@ -23,9 +25,9 @@ class FusedRayDenoiser:
         self.encode_previous, self.null_code = model.encode_previous, model.null_code
         self.with_guidance = model.with_guidance
         self.standardise, self.unstandardise = model.standardise, model.unstandardise
+        self._condition_in, self._pose_in, self._out = map(half_linear, (model.condition_in, model.pose_in, model.out))
         self._layers = [
-            (layer[0].weight.shape, layer[0].weight, layer[0].bias, layer[1].weight, layer[1].bias)
-            for layer in model.layers
+            (layer[0].weight.shape, layer[0].weight, layer[0].bias, half_linear(layer[1])) for layer in model.layers
         ]
         self._times: dict[int, torch.Tensor] = {}
         head = model.head
@@ -42,7 +44,7 @@ class FusedRayDenoiser:
     @torch.no_grad()
     def encode_condition(self, condition: Condition) -> RayCode:
         """As the model's, of conditions that are all told."""
-        return self.model.encode_condition(condition)
+        return self.model.code_of(condition, self._condition_in(self.model.features(condition)))
 
     def _time(self, t: int) -> torch.Tensor:
         """What time t adds to the first layer [1, width]."""
@@ -60,11 +62,11 @@ class FusedRayDenoiser:
     def _trunk(self, x: torch.Tensor, t: int, code: RayCode) -> torch.Tensor:
         """What the trunk says for x_t [B or 1, 144]: see ``ray_kernel.assemble``."""
         m = self.model
-        x = F.linear(x, m.pose_in.weight, m.pose_in.bias) + code.observed + code.joints + self._time(t)
-        for shape, norm_weight, norm_bias, weight, bias in self._layers:
-            x = x + F.gelu(F.linear(F.layer_norm(x, shape, norm_weight, norm_bias), weight, bias))
+        x = self._pose_in(x) + code.observed + code.joints + self._time(t)
+        for shape, norm_weight, norm_bias, linear in self._layers:
+            x = x + F.gelu(linear(F.layer_norm(x, shape, norm_weight, norm_bias)))
         norm = m.out_norm
-        return F.linear(F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias), m.out.weight, m.out.bias)
+        return self._out(F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias))
 
     @torch.no_grad()
     def __call__(self, x_t: torch.Tensor, t: int, code: RayCode) -> torch.Tensor:

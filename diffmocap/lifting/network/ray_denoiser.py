@@ -144,8 +144,11 @@ class RayDenoiser(nn.Module):
 
     def encode_condition(self, condition: Condition, keep: torch.Tensor | None = None) -> RayCode:
         """Encodes y once. ``keep`` [B] bool: False replaces a row's condition by the null condition."""
+        return self.code_of(condition, self.condition_in(self.features(condition)), keep)
+
+    def code_of(self, condition: Condition, observed: torch.Tensor, keep: torch.Tensor | None = None) -> RayCode:
+        """The code of a condition whose features the first layer made ``observed`` [B, width] of."""
         c = condition
-        observed = self.condition_in(self.features(c))
         told = torch.ones_like(c.half_size)
         if keep is not None:
             observed = torch.where(keep[:, None], observed, self.null_vector.to(observed.dtype))
