@@ -7,13 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.lifting.live_sampling import OFFLINE, SETTINGS, describe, live_figures, paper_error
+from benchmarks.lifting.live_sampling import DEFAULTS, OFFLINE, SETTINGS, describe, live_figures, paper_error
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.weights import load_weights
-from diffmocap.lifting.settings import LiftingSettings
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +28,7 @@ def poses(mocap_dir) -> torch.Tensor:
 
 def test_error_of_offline_sampling_is_the_protocols(lifter, poses):
     """The lifter with the protocol's sampler must find what the protocol finds from the same noise."""
-    settings = replace(LiftingSettings(keypoint_noise=0.0), **OFFLINE | {"steps": 3})
+    settings = replace(DEFAULTS, keypoint_noise=0.0, **OFFLINE | {"steps": 3})
     torch.manual_seed(0)
     expected = [
         evaluate_paper_protocol(lifter.model, lifter.body, poses[:1, i], steps=3, seed=settings.seed).pixel_error.item()
@@ -40,7 +39,7 @@ def test_error_of_offline_sampling_is_the_protocols(lifter, poses):
 
 
 def test_tracked_frames_know_the_one_before(lifter, poses):
-    settings = LiftingSettings(use_previous=True, warm_start=True)
+    settings = replace(DEFAULTS, use_previous=True, warm_start=True)
     first, both = (paper_error(lifter, p, settings, True) for p in (poses[:1], poses))
     apart = paper_error(lifter, poses, settings, False)
     assert both != pytest.approx(apart, rel=1e-6)
@@ -60,7 +59,7 @@ def test_figures_are_named_and_of_the_same_run(mocap_dir):
 def test_a_sampler_has_the_error_of_itself(mocap_dir, monkeypatch):
     """Means are compared with means and samples with samples: DDIM-50's settings against DDIM-50 have the ratio 1."""
     monkeypatch.setitem(OFFLINE, "steps", 2)
-    same = LiftingSettings(steps=2, keypoint_noise=0.0, fresh_noise=False)
+    same = replace(DEFAULTS, steps=2, keypoint_noise=0.0, fresh_noise=False)
     figures = live_figures(None, mocap_dir / "cmu_smpl30_val.npz", same, 5, clips=4, frames=1, threads=1)
     assert figures["mean_error_ratio"] == pytest.approx(1.0, abs=1e-3)
     assert figures["sample_error_ratio"] == pytest.approx(1.0, abs=1e-3)
@@ -69,4 +68,6 @@ def test_a_sampler_has_the_error_of_itself(mocap_dir, monkeypatch):
 def test_every_setting_has_a_text_of_its_own():
     texts = [describe(s) for s in SETTINGS]
     assert len(set(texts)) == len(texts)
-    assert "dpm" in describe(LiftingSettings(sampler="dpm")) and "x 0.5" in describe(LiftingSettings(temperature=0.5))
+    assert "dpm" in describe(replace(DEFAULTS, sampler="dpm")) and "x 0.5" in describe(
+        replace(DEFAULTS, temperature=0.5)
+    )

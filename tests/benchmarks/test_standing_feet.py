@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchmarks.protocols.standing_feet import _Replayed, ankle_figures, on_motions, table
 from benchmarks.refinement.live_judge import WARM_UP, Judge
-from benchmarks.refinement.standing_feet import _Replayed, ankle_figures, on_motions, table
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from training.motions.live_streams import FPS, live_stream

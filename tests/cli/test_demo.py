@@ -14,6 +14,7 @@ import cv2
 import psutil
 import pytest
 
+from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.refinement.stream.settings import LiveSettings
 from tests.demo_frames import EXCERPT_FRAMES
 
@@ -49,7 +50,8 @@ def test_demo_goes_from_images_to_joint_states_and_pictures(ros_env, excerpt, tm
     assert told["frames"] == EXCERPT_FRAMES
     assert told["poses"] == told["refined_frames"] == EXCERPT_FRAMES
     assert 0 < told["physics_frames"] < EXCERPT_FRAMES, "a track's first frames are too few for a window"
-    assert (told["optimizer"], told["hypotheses"], told["guidance"]) == (LiveSettings().optimizer, 1, 0.0)
+    assert (told["optimizer"], told["guidance"]) == (LiveSettings().optimizer, LiftingSettings().guidance)
+    assert told["hypotheses"] in (1, LiftingSettings().hypotheses), "a busy machine gives samples up"
     assert told["frames_with_step"] == 1.0, "without a limit of time every frame has its steps"
     assert (told["dropped"], told["no_person"], told["lost"]) == (0, 0, 0)
     assert told["fps"] > 1

@@ -46,11 +46,12 @@ def test_rate_latency_and_losses_of_a_known_run():
     assert stages == pytest.approx({"camera": 2.0, "keypoints": 20.0, "pose": 10.0, "total": 32.0})
 
 
-def test_how_poses_were_made_is_what_pose_node_said_last():
+def test_how_poses_were_made_is_what_pose_node_said():
     recording = Recording()
     assert summarise(recording, "clip", video_stamps=False).as_json()["frames_with_step"] is None
     said = {"optimizer": "metric", "hypotheses": "1", "guidance": "0.0", "refined": "10", "refined_with_step": "4"}
-    for more in ({}, {"optimizer": "optimus", "hypotheses": "4", "guidance": "0.5", "refined_with_step": "8"}):
+    later = {"optimizer": "optimus", "hypotheses": "4", "guidance": "0.5", "refined_with_step": "8"}
+    for more in ({}, later, later):
         recording.diagnostics("pose_node", 0, "", said | more)
     figures = summarise(recording, "clip", video_stamps=False).as_json()
     told = [figures[key] for key in ("optimizer", "hypotheses", "guidance", "frames_with_step")]
