@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from diffmocap.cli.ground_truth import GroundTruth
+from diffmocap.cli.options.pose_options import LIFTING_OPTIONS
 from diffmocap.cli.recording import RecordedFrame
 from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.types import CameraIntrinsics
@@ -17,7 +18,7 @@ from diffmocap.types import CameraIntrinsics
 
 def lifting_of(args: argparse.Namespace) -> LiftingSettings:
     """The settings that the options of a command ask for; the shipped ones where they say nothing."""
-    given = {name: getattr(args, name, None) for name in ("guidance", "steps", "hypotheses")}
+    given = {option.path: getattr(args, option.path, None) for option in LIFTING_OPTIONS}
     return replace(LiftingSettings(), **{name: value for name, value in given.items() if value is not None})
 
 

@@ -16,6 +16,7 @@ from enum import Enum
 import numpy as np
 
 from diffmocap.body.skeleton import KEYPOINT_NAMES
+from diffmocap.lifting.tracking.track_break import BreakSettings
 from diffmocap.output.gate_settings import GateSettings
 from diffmocap.output.person_evidence import Measurements, PersonBelief, log_odds
 from diffmocap.output.pose_limits import LiftedPose, leap, moved, no_person
@@ -49,10 +50,8 @@ class Verdict:
 #: All of them, and of an image that is not even lifted.
 REASONS = ("calibration", "evidence", "fit", "size", "distance", "elsewhere", "speed", "limb", "turn")
 
-#: A pose whose reprojection error over the person's size is above this explains its image poorly ...
-POOR_FIT = 0.06
-#: ... and one with less than this share of its error is much better.
-MUCH_BETTER = 0.7
+#: What the tracker takes for a pose that explains its image poorly, and for one that does much better.
+POOR_FIT, MUCH_BETTER = BreakSettings().error, BreakSettings().gain
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import roma
@@ -258,6 +259,6 @@ def test_a_gain_that_brings_nothing_changes_nothing(body, correction):
     truth, pelvis, off = scene(1, 6.0)
     observation = look(body, truth, pelvis, False)
     gain = correction(off, pelvis, observation, errors_of(6.0), 2).gain
-    backwards = type(gain)(-gain.step, gain.used, gain.whitening)
+    backwards = replace(gain, rows=-gain.rows)
     kept, changed = correction.by_gain(off, pelvis, observation, backwards)
     assert not changed.any() and torch.equal(kept, off)

@@ -34,17 +34,24 @@ class Gain:
     """What a pose's last step was made with, for other poses of the same image.
 
     Attributes:
-        step: [B, 75, n] takes a residual to a step: Kalman's gain. used: [B, n] bool, rows that count.
+        rows: [B, n, 75] covariance of the rows with the step. factor: [B, n, n] the Cholesky factor of the rows' own.
+        used: [B, n] bool, rows that count.
         whitening: [B, n, n] lower triangular; its inverse takes a residual to independent numbers of unit variance.
     """
 
-    step: torch.Tensor
+    rows: torch.Tensor
+    factor: torch.Tensor
     used: torch.Tensor
     whitening: torch.Tensor
 
+    def step(self, residual: torch.Tensor) -> torch.Tensor:
+        """[B, 75] Kalman's step for a residual [B, n]."""
+        return (self.rows.mT @ torch.cholesky_solve(residual[..., None], self.factor))[..., 0]
+
     def repeat(self, times: int) -> Gain:
         """Every row ``times`` times, its copies side by side."""
-        return Gain(*(x.repeat_interleave(times, 0) for x in (self.step, self.used, self.whitening)))
+        parts = self.rows, self.factor, self.used, self.whitening
+        return Gain(*(x.repeat_interleave(times, 0) for x in parts))
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,7 @@ class PoseCorrection:
         best = _best(residuals * observation.seen[:, None], (steps * informations).sum(-1), whitening)
         rows = torch.arange(len(start), device=start.device)
         by_row = torch.cat([level.errors[:, None, None] * spread, PLACE_M**2 * J[..., TANGENT : TANGENT + 3]], -1)
-        gain = Gain(torch.cholesky_solve(by_row, factor).mT, used, whitening)
+        gain = Gain(by_row, factor, used, whitening)
         return CorrectedPose(rotations[rows, best], place + steps[rows, best, TANGENT:], best > 0, level, wrong, gain)
 
     @torch.no_grad()
@@ -161,7 +168,7 @@ class PoseCorrection:
         """
         start, place = rotations.double(), pelvis.double()
         residual = (observation.values - observation.predicted(self._kinematics(start), place)) * gain.used
-        step = (gain.step @ residual[..., None])[..., 0]
+        step = gain.step(residual)
         step = step * _share(step)
         turned = start @ exponential(step[:, :TANGENT].unflatten(1, (-1, 3)))[0]
         left = observation.values - observation.predicted(self._kinematics(turned), place + step[:, TANGENT:])

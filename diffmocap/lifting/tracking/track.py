@@ -202,28 +202,30 @@ class HypothesisTrack:
             return None
         self._break.advance(dt_s)
         if seeds is None:
-            return self._follow(self._start(poses, lost), dt_s)
+            started = self._start(poses, lost)
+            return self._follow(started, self._with_consensus(started), dt_s)
         fresh = torch.ones(len(poses.score), dtype=torch.bool) if not continues else _fresh(seeds)
         last = self._joints, self._distances
         tracked = self._continue(poses, fresh, dt_s)
         if not continues and _mean_first(poses):
             tracked = replace(tracked, followed=0)
         now, likelier = (self._joints, self._distances), self._turn_to_likelier(tracked)
-        if not continues and self._leaps.asks(self._pose, self._pose_of(likelier), dt_s, self.settings.leaps):
+        given = self._with_consensus(likelier)
+        if not continues and self._leaps.asks(self._pose, _pose_of(given), dt_s, self.settings.leaps):
             self._joints, self._distances = last
-            steady = self._instead_of_leap(lift, seeds, self._pose_of(likelier), dt_s)
+            steady = self._instead_of_leap(lift, seeds, _pose_of(given), dt_s)
             if steady is not None:  # by its error it was compared already
-                return self._follow(steady, dt_s)
+                return self._follow(*steady, dt_s)
             self._joints, self._distances = now
-        started = None
         if self._break.suspects(tracked.error, self.settings.lost):
             started = self._new_start(lift, tracked, fresh, informed)
-        return self._follow(started or likelier, dt_s)
+            if started is not None:
+                return self._follow(started, self._with_consensus(started), dt_s)
+        return self._follow(likelier, given, dt_s)
 
-    def _follow(self, tracked: TrackedPoses, dt_s: float) -> TrackedPoses:
-        """Remembers what was made of an image; gives it with the consensus."""
-        self._tracked, given = tracked, self._with_consensus(tracked)
-        self._pose = given.poses.rows(torch.tensor([given.followed]))
+    def _follow(self, tracked: TrackedPoses, given: TrackedPoses, dt_s: float) -> TrackedPoses:
+        """Remembers what was made of an image, and what is ``given`` of it: the same with the consensus."""
+        self._tracked, self._pose = tracked, _pose_of(given)
         self._break.follow(tracked.error, dt_s)
         return given
 
@@ -245,19 +247,17 @@ class HypothesisTrack:
 
     def _instead_of_leap(
         self, lift: Lift, seeds: PoseHypotheses, leaping: PoseHypotheses, dt_s: float
-    ) -> TrackedPoses | None:
-        """The hypotheses that continue the last pose, if their pose is nearly as good as the one that leaps."""
+    ) -> tuple[TrackedPoses, TrackedPoses] | None:
+        """The hypotheses that continue the last pose, if their pose is nearly as good as the one that leaps; without
+        and with their consensus."""
         poses = lift(seeds, continued=True)
         if poses is not None:
             steady = self._continue(poses, torch.zeros(len(poses.score), dtype=torch.bool), dt_s)
-            if self._leaps.prefers(self._pose_of(steady), self._pose, leaping, dt_s, self.settings.leaps):
-                return steady
+            given = self._with_consensus(steady)
+            if self._leaps.prefers(_pose_of(given), self._pose, leaping, dt_s, self.settings.leaps):
+                return steady, given
         self._leaps.believes(self._pose)
         return None
-
-    def _pose_of(self, tracked: TrackedPoses) -> PoseHypotheses:
-        given = self._with_consensus(tracked)
-        return given.poses.rows(torch.tensor([given.followed]))
 
     def _best_of_each(self, lift: Lift) -> TrackedPoses | None:
         poses = lift(None if self._tracked is None else self._tracked.poses)
@@ -266,7 +266,7 @@ class HypothesisTrack:
         count = len(poses.score)
         self.reset()
         self._tracked = TrackedPoses(poses, torch.full((count,), 1.0 / count), poses.best)
-        self._pose = poses.rows(torch.tensor([poses.best]))
+        self._pose = _pose_of(self._tracked)
         return self._tracked
 
     def _seeds(self, count: int) -> PoseHypotheses | None:
@@ -363,6 +363,11 @@ class HypothesisTrack:
 def _fresh(seeds: PoseHypotheses) -> torch.Tensor:
     """[K] bool: what starts from the image alone."""
     return torch.zeros(len(seeds.score), dtype=torch.bool) if seeds.known is None else ~seeds.known
+
+
+def _pose_of(tracked: TrackedPoses) -> PoseHypotheses:
+    """The followed one alone."""
+    return tracked.poses.rows(torch.tensor([tracked.followed]))
 
 
 def _mean_first(poses: PoseHypotheses) -> bool:
