@@ -100,9 +100,12 @@ def array(x: torch.Tensor) -> np.ndarray:
 
 
 def _rooms(function: Callable) -> tuple[str, ...]:
-    """The packages whose code a compiled function may call: one of the lifting calls none of the physics."""
-    lifting = function.__module__.startswith("diffmocap.lifting.")
-    return ("body", "lifting/network") if lifting else ("body", "physics", "refinement")
+    """The packages whose code a compiled function may call, and from which its constants come: one of the lifting calls
+    none of the physics."""
+    for part in ("network", "correction"):
+        if function.__module__.startswith(f"diffmocap.lifting.{part}."):
+            return "body", "camera", f"lifting/{part}"
+    return "body", "physics", "refinement"
 
 
 @cache

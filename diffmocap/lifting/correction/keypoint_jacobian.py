@@ -1,117 +1,153 @@
-"""Keypoints with their analytic derivatives by joint rotations and by body shape.
+"""Keypoints with their analytic derivatives by joint rotations and by body shape, as machine code.
 
 A keypoint is a weighted sum of parts that each follow one joint: a joint itself, two joints for a midpoint, the
 joints that a vertex is skinned to. Turning joint j by a small vector w in world axes moves every point x below it by
-``w x (x - p_j)``, so that all derivatives come from one product with a mask of ancestors; nothing loops over joints.
+``w x (x - p_j)``; what a part's joint and those above it do adds up. Pose-dependent skin counts in the keypoints and is
+left out of derivatives.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import numpy as np
 import torch
 
 from diffmocap.body.model import BodyModel
-from diffmocap.body.skeleton import LEVELS, NUM_JOINTS, NUM_KEYPOINTS, PARENTS
+from diffmocap.body.skeleton import KEYPOINT_NAMES, NUM_JOINTS, NUM_KEYPOINTS, PARENTS
+from diffmocap.compiler import array, compiled
+from diffmocap.lifting.correction.records import SHAPES, KeypointBody, Posed
+
+MID_HIP = KEYPOINT_NAMES.index("MidHip")
+_PARENTS = np.array(PARENTS)
 
 
-def ancestor_mask() -> torch.Tensor:
-    """[24, 24] float64: entry (i, j) is 1 where joint j is joint i or above it."""
-    mask = torch.eye(NUM_JOINTS, dtype=torch.float64)
-    for j, parent in enumerate(PARENTS):
-        if parent >= 0:
-            mask[j] += mask[parent]
-    return mask
+def keypoint_body(body: BodyModel) -> KeypointBody:
+    """Of a body in its mean shape, on any device."""
+    parts = body.keypoint_parts()
+    order = torch.argsort(parts.keypoint, stable=True)
+    keypoint, joint = parts.keypoint[order].cpu().numpy(), parts.joint[order].cpu().numpy()
+    rest = array(body.rest_joints())[0]
+    rest_dirs = array(body.rest_joints(torch.eye(SHAPES, device=body.device)).permute(1, 2, 0)) - rest[..., None]
+    raw = array(parts.template[order]) - rest[joint]
+    pose_dirs = np.zeros((0, 3, 9 * (NUM_JOINTS - 1))) if parts.pose_dirs is None else array(parts.pose_dirs[order])
+    still = (raw == 0.0).all(1)  # what lies in the joint itself is moved by those above
+    if len(pose_dirs):
+        still &= (pose_dirs == 0.0).all((1, 2))
+        # Offsets follow the rotations' distance from the identity.
+        raw = raw - pose_dirs @ np.tile(np.eye(3).ravel(), NUM_JOINTS - 1)
+    turned_by = np.where(still, _PARENTS[joint], joint)
+    movers, count = np.zeros((NUM_KEYPOINTS, NUM_JOINTS), np.int64), np.zeros(NUM_KEYPOINTS, np.int64)
+    for k in range(NUM_KEYPOINTS):
+        found = {above for j in turned_by[(keypoint == k) | (keypoint == MID_HIP)] for above in _chain(int(j))}
+        count[k] = len(found)  # depths are told beyond the mid-hip, which moves too
+        movers[k, : count[k]] = sorted(found)
+    bone, bone_dirs = rest.copy(), rest_dirs.copy()
+    bone[1:] -= rest[_PARENTS[1:]]
+    bone_dirs[1:] -= rest_dirs[_PARENTS[1:]]
+    bone[0], bone_dirs[0] = 0.0, 0.0  # the pelvis is the origin
+    offset_dirs = array(parts.shape_dirs[order]) - rest_dirs[joint]
+    return KeypointBody(
+        np.searchsorted(keypoint, np.arange(NUM_KEYPOINTS + 1)).astype(np.int64), joint.astype(np.int64),
+        array(parts.weight[order]), np.ascontiguousarray(raw), turned_by.astype(np.int64), pose_dirs, bone, bone_dirs,
+        np.ascontiguousarray(offset_dirs), movers, count,
+    )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class PosedKeypoints:
-    """Keypoints of B poses with what their derivatives are made of, float64, the pelvis at the origin.
+def _chain(joint: int) -> list[int]:
+    """A joint and those above it."""
+    return [] if joint < 0 else [joint, *_chain(PARENTS[joint])]
 
-    Attributes:
-        points: [B, 25, 3] m. joints: [B, 24, 3] m. parts: [B, P, 3] m, what keypoints are sums of.
-        global_rotations: [B, 24, 3, 3].
+
+@compiled
+def pose(body, rotations, posed):
+    """``posed`` of local rotations [24, 3, 3]."""
+    turned, joints = posed.rotations, posed.joints
+    for j in range(NUM_JOINTS):
+        up = _PARENTS[j]
+        for a in range(3):
+            if up < 0:
+                joints[j, a] = 0.0
+                for c in range(3):
+                    turned[j, a, c] = rotations[j, a, c]
+            else:
+                x, y, z = turned[up, a, 0], turned[up, a, 1], turned[up, a, 2]
+                joints[j, a] = joints[up, a] + x * body.bone[j, 0] + y * body.bone[j, 1] + z * body.bone[j, 2]
+                for c in range(3):
+                    turned[j, a, c] = x * rotations[j, 0, c] + y * rotations[j, 1, c] + z * rotations[j, 2, c]
+    flat = rotations.reshape(9 * NUM_JOINTS)
+    for k in range(NUM_KEYPOINTS):
+        for a in range(3):
+            posed.points[k, a] = 0.0
+        for p in range(body.first[k], body.first[k + 1]):
+            j = body.joint[p]
+            x, y, z = body.offset[p, 0], body.offset[p, 1], body.offset[p, 2]
+            if len(body.pose_dirs) > 0:
+                x += _dot(body.pose_dirs[p, 0], flat[9:])
+                y += _dot(body.pose_dirs[p, 1], flat[9:])
+                z += _dot(body.pose_dirs[p, 2], flat[9:])
+            for a in range(3):
+                posed.parts[p, a] = joints[j, a] + turned[j, a, 0] * x + turned[j, a, 1] * y + turned[j, a, 2] * z
+                posed.points[k, a] += body.weight[p] * posed.parts[p, a]
+
+
+@compiled
+def _dot(a, b):
+    total = 0.0
+    for i in range(len(a)):
+        total += a[i] * b[i]
+    return total
+
+
+@compiled
+def by_joints(body, posed, turns, k, derivatives):
+    """Derivatives [3, 72] m of keypoint k by the joints' tangent vectors, into ``points_by_joints[k]``.
+
+    Args:
+        turns: [24, 3, 3] from a joint's tangent vector to world axes: its global rotation, for small turns about the
+            pose itself.
     """
+    arms, out = derivatives.arms, derivatives.points_by_joints[k]
+    for i in range(body.mover_count[k]):
+        arms[body.movers[k, i]] = 0.0
+    for p in range(body.first[k], body.first[k + 1]):
+        j = body.turned_by[p]
+        while j >= 0:
+            for a in range(3):
+                arms[j, a] += body.weight[p] * (posed.parts[p, a] - posed.joints[j, a])
+            j = _PARENTS[j]
+    for i in range(body.mover_count[k]):
+        j = body.movers[k, i]
+        x, y, z = arms[j, 0], arms[j, 1], arms[j, 2]
+        for c in range(3):
+            u, v, w = turns[j, 0, c], turns[j, 1, c], turns[j, 2, c]
+            out[0, 3 * j + c] = v * z - w * y
+            out[1, 3 * j + c] = w * x - u * z
+            out[2, 3 * j + c] = u * y - v * x
 
-    points: torch.Tensor
-    joints: torch.Tensor
-    parts: torch.Tensor
-    global_rotations: torch.Tensor
+
+@compiled
+def joints_by_shape(body, posed, derivatives):
+    """Derivatives [24, 3, 10] m of the joints by the shape's ten numbers, the pelvis held."""
+    out = derivatives.joints_by_shape
+    out[0] = 0.0
+    for j in range(1, NUM_JOINTS):
+        _add_turned(out[_PARENTS[j]], posed.rotations[_PARENTS[j]], body.bone_dirs[j], 1.0, out[j], True)
 
 
-class KeypointKinematics:
-    """Of one body in its mean shape; pose-dependent skin counts in the keypoints and is left out of derivatives.
+@compiled
+def by_shape(body, posed, k, derivatives):
+    """Derivatives [3, 10] m of keypoint k by the shape, into ``points_by_shape[k]``; after :func:`joints_by_shape`."""
+    out = derivatives.points_by_shape[k]
+    for p in range(body.first[k], body.first[k + 1]):
+        j = body.joint[p]
+        of_joint = derivatives.joints_by_shape[j]
+        _add_turned(of_joint, posed.rotations[j], body.offset_dirs[p], body.weight[p], out, p == body.first[k])
 
-    It works on the CPU, wherever the body is: hundreds of small operations are slower on a GPU.
-    """
 
-    @torch.no_grad()
-    def __init__(self, body: BodyModel) -> None:
-        device = torch.device("cpu")
-        parts = body.keypoint_parts().to(device)
-        joint = self._joint = parts.joint
-        self._gather = torch.zeros(NUM_KEYPOINTS, len(joint), dtype=torch.float64, device=device)
-        self._gather[parts.keypoint, torch.arange(len(joint), device=device)] = parts.weight.double()
-        ancestors = ancestor_mask().to(device)
-        reach = self._gather * ancestors[joint].T[:, None]  # [24, 25, P]
-        self._reach, self._reached = reach.flatten(0, 1), reach.sum(-1)[..., None]
-        rest = body.rest_joints().double()[0].to(device)
-        self._offsets = (parts.template.double() - rest[joint])[..., None]
-        self._pose_dirs = None if parts.pose_dirs is None else parts.pose_dirs.double()
-        # Bones, from parent to joint, and the joints that they carry.
-        self._parents = torch.tensor(PARENTS[1:], device=device)
-        self._bones, self._carried = (rest[1:] - rest[self._parents])[..., None], ancestors[:, 1:]
-        rest_dirs = body.rest_joints(torch.eye(10, device=body.device)).double().to(device).permute(1, 2, 0)
-        rest_dirs = rest_dirs - rest[..., None]
-        self._offset_dirs = parts.shape_dirs.double() - rest_dirs[joint]
-        self._bone_dirs, self._carried_keypoints = rest_dirs[1:] - rest_dirs[self._parents], reach.sum(-1).T[:, 1:]
-        # Joints by depth in the tree: in which order, each level's parents within the level above, and back.
-        order = [j for level in LEVELS for j in level]
-        self._order = torch.tensor(order, device=device)
-        self._back = self._order.argsort()
-        self._levels = [
-            torch.tensor([above.index(PARENTS[j]) for j in level], device=device)
-            for above, level in zip(LEVELS, LEVELS[1:])
-        ]
-
-    def __call__(self, rotations: torch.Tensor) -> PosedKeypoints:
-        """For local rotations [B, 24, 3, 3] float64."""
-        # Joint by joint, so that a level's products are one batch.
-        local = rotations.transpose(0, 1).index_select(0, self._order).flatten(0, 1)
-        levels = local.split([len(level) * len(rotations) for level in LEVELS])
-        turned = [levels[0]]
-        for parents, below in zip(self._levels, levels[1:], strict=True):
-            above = turned[-1].view(-1, 9 * len(rotations)).index_select(0, parents).view(-1, 3, 3)
-            turned.append(torch.bmm(above, below))
-        G = torch.cat(turned).unflatten(0, (NUM_JOINTS, -1)).index_select(0, self._back).transpose(0, 1).contiguous()
-        bones = (G.index_select(1, self._parents) @ self._bones)[..., 0]
-        joints = self._carried @ bones
-        offsets = self._offsets
-        if self._pose_dirs is not None:
-            feature = (rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).flatten(1)
-            offsets = offsets + torch.einsum("pai,bi->bpa", self._pose_dirs, feature)[..., None]
-        parts = joints.index_select(1, self._joint) + (G.index_select(1, self._joint) @ offsets)[..., 0]
-        return PosedKeypoints(self._gather @ parts, joints, parts, G)
-
-    def derivative_by_joints(
-        self, posed: PosedKeypoints, directions: torch.Tensor, turns: torch.Tensor
-    ) -> torch.Tensor:
-        """Derivatives [B, R * 25, 72] of R coordinates of the keypoints by the joints' tangent vectors.
-
-        Args:
-            directions: [B, R, 25, 3], the coordinates: what is differentiated is ``directions . points``.
-            turns: [B, 24, 3, 3] from a joint's tangent vector to world axes: its global rotation, for small turns
-                about the pose itself.
-        """
-        moved = (self._reach @ posed.parts).unflatten(1, (NUM_JOINTS, NUM_KEYPOINTS))
-        # Turning joint j by w moves keypoint k by w x arms[j, k], and d . (w x a) = w . (a x d).
-        arms = moved - self._reached * posed.joints[:, :, None]
-        by_world = torch.linalg.cross(arms[:, :, None], directions[:, None], dim=-1).flatten(2, 3)
-        return (by_world @ turns).transpose(1, 2).flatten(2)
-
-    def derivative_by_shape(self, posed: PosedKeypoints) -> torch.Tensor:
-        """Derivatives [B, 25, 3, 10] m of the keypoints by the shape's ten numbers, the pelvis held."""
-        G = posed.global_rotations
-        bones = (G.index_select(1, self._parents) @ self._bone_dirs).flatten(2)
-        parts = (G.index_select(1, self._joint) @ self._offset_dirs).flatten(2)
-        return (self._carried_keypoints @ bones + self._gather @ parts).unflatten(2, (3, 10))
+@compiled
+def _add_turned(base, rotation, directions, weight, out, anew):
+    """``weight * (base + rotation @ directions)`` [3, 10], added to ``out`` or instead of it."""
+    for a in range(3):
+        x, y, z = weight * rotation[a, 0], weight * rotation[a, 1], weight * rotation[a, 2]
+        for s in range(SHAPES):
+            added = weight * base[a, s] + x * directions[0, s] + y * directions[1, s] + z * directions[2, s]
+            out[a, s] = added if anew else out[a, s] + added
