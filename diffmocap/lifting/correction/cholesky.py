@@ -11,10 +11,6 @@ import math
 
 from diffmocap.compiler import compiled
 
-#: Pivots that go at once: as many rows are read for each row that is written.
-_BLOCK = 4
-
-
 @compiled
 def is_number(value):
     """Whether a value is finite. (``math.isfinite`` takes a value from itself, which reordered sums may cancel.)"""
@@ -25,40 +21,36 @@ def is_number(value):
 def eliminate(matrix, begin, end, size, width):
     """Factors pivots ``begin`` to ``end - 1`` of ``matrix`` [size, width], in place; those before are done.
 
-    The square after ``end`` becomes the covariance of the rest given these, not yet factored.
+    The square after ``end`` becomes the covariance of the rest given these, not yet factored. Four pivots go at once:
+    as many rows are read for each one that is written. (Rows are cut out before each loop, and nothing is called there:
+    so the compiler uses vector instructions.)
     """
-    for pivot in range(begin, end, _BLOCK):
-        beyond = min(pivot + _BLOCK, end)
+    for pivot in range(begin, end, 4):
+        beyond = min(pivot + 4, end)
         for i in range(pivot, beyond):
             row = matrix[i, i:width]
             for k in range(pivot, i):
-                _subtract(row, matrix[k, i], matrix[k, i:width])
+                factor, other = matrix[k, i], matrix[k, i:width]
+                for c in range(len(row)):
+                    row[c] -= factor * other[c]
             scale = 1.0 / math.sqrt(matrix[i, i])
             for c in range(len(row)):
                 row[c] *= scale
-        if beyond - pivot == _BLOCK:
+        if beyond - pivot == 4:
             for i in range(beyond, size):
-                subtract_four(matrix[i, i:width], matrix[pivot:beyond, i], matrix, pivot, i, width)
+                row = matrix[i, i:width]
+                w, x, y, z = matrix[pivot, i], matrix[pivot + 1, i], matrix[pivot + 2, i], matrix[pivot + 3, i]
+                p, q = matrix[pivot, i:width], matrix[pivot + 1, i:width]
+                r, s = matrix[pivot + 2, i:width], matrix[pivot + 3, i:width]
+                for c in range(len(row)):
+                    row[c] -= w * p[c] + x * q[c] + y * r[c] + z * s[c]
         else:
             for i in range(beyond, size):
+                row = matrix[i, i:width]
                 for k in range(pivot, beyond):
-                    _subtract(matrix[i, i:width], matrix[k, i], matrix[k, i:width])
-
-
-@compiled
-def _subtract(row, factor, other):
-    for c in range(len(row)):
-        row[c] -= factor * other[c]
-
-
-@compiled
-def subtract_four(row, factors, matrix, first, begin, end):
-    """``row -= factors @ matrix[first : first + 4, begin:end]``."""
-    a, b, c, d = factors[0], factors[1], factors[2], factors[3]
-    p, q = matrix[first, begin:end], matrix[first + 1, begin:end]
-    r, s = matrix[first + 2, begin:end], matrix[first + 3, begin:end]
-    for i in range(len(row)):
-        row[i] -= a * p[i] + b * q[i] + c * r[i] + d * s[i]
+                    factor, other = matrix[k, i], matrix[k, i:width]
+                    for c in range(len(row)):
+                        row[c] -= factor * other[c]
 
 
 @compiled
@@ -77,12 +69,19 @@ def invert(factor, size, inverse):
     """``U^-T`` [size, size] of a factor U, which is lower triangular; zeros above."""
     for i in range(size):
         row = inverse[i, :size]
-        row[:] = 0.0
-        full = i - i % _BLOCK
-        for pivot in range(0, full, _BLOCK):
-            subtract_four(row[: pivot + _BLOCK], factor[pivot : pivot + _BLOCK, i], inverse, pivot, 0, pivot + _BLOCK)
-        for k in range(full, i):
-            _subtract(row[: k + 1], factor[k, i], inverse[k, : k + 1])
+        for c in range(size):
+            row[c] = 0.0
+        fours = i - i % 4
+        for k in range(0, fours, 4):
+            w, x, y, z = factor[k, i], factor[k + 1, i], factor[k + 2, i], factor[k + 3, i]
+            p, q = inverse[k, : k + 4], inverse[k + 1, : k + 4]
+            r, s = inverse[k + 2, : k + 4], inverse[k + 3, : k + 4]
+            for c in range(len(p)):
+                row[c] -= w * p[c] + x * q[c] + y * r[c] + z * s[c]
+        for k in range(fours, i):
+            entry, other = factor[k, i], inverse[k, : k + 1]
+            for c in range(len(other)):
+                row[c] -= entry * other[c]
         scale = 1.0 / factor[i, i]
         for c in range(i):
             row[c] *= scale
@@ -93,8 +92,11 @@ def invert(factor, size, inverse):
 def whiten(factor, size, vector):
     """``U^-T vector``, in place."""
     for i in range(size):
-        vector[i] /= factor[i, i]
-        _subtract(vector[i + 1 : size], vector[i], factor[i, i + 1 : size])
+        entry = vector[i] / factor[i, i]
+        vector[i] = entry
+        row, rest = factor[i, i + 1 : size], vector[i + 1 : size]
+        for c in range(len(row)):
+            rest[c] -= entry * row[c]
 
 
 @compiled

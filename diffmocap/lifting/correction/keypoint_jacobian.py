@@ -14,7 +14,7 @@ import torch
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import KEYPOINT_NAMES, NUM_JOINTS, NUM_KEYPOINTS, PARENTS
 from diffmocap.compiler import array, compiled
-from diffmocap.lifting.correction.records import SHAPES, KeypointBody, Posed
+from diffmocap.lifting.correction.records import SHAPES, KeypointBody
 
 MID_HIP = KEYPOINT_NAMES.index("MidHip")
 _PARENTS = np.array(PARENTS)
@@ -98,56 +98,57 @@ def _dot(a, b):
 
 
 @compiled
-def by_joints(body, posed, turns, k, derivatives):
-    """Derivatives [3, 72] m of keypoint k by the joints' tangent vectors, into ``points_by_joints[k]``.
+def by_joints(body, posed, turns, derivatives):
+    """Derivatives [25, 3, 72] m of the keypoints by the joints' tangent vectors, into ``points_by_joints``.
 
     Args:
         turns: [24, 3, 3] from a joint's tangent vector to world axes: its global rotation, for small turns about the
             pose itself.
     """
-    arms, out = derivatives.arms, derivatives.points_by_joints[k]
-    for i in range(body.mover_count[k]):
-        arms[body.movers[k, i]] = 0.0
-    for p in range(body.first[k], body.first[k + 1]):
-        j = body.turned_by[p]
-        while j >= 0:
+    first, turned_by, weight, movers, count = body.first, body.turned_by, body.weight, body.movers, body.mover_count
+    parts, joints, arms, points = posed.parts, posed.joints, derivatives.arms, derivatives.points_by_joints
+    for k in range(NUM_KEYPOINTS):
+        for i in range(count[k]):
             for a in range(3):
-                arms[j, a] += body.weight[p] * (posed.parts[p, a] - posed.joints[j, a])
-            j = _PARENTS[j]
-    for i in range(body.mover_count[k]):
-        j = body.movers[k, i]
-        x, y, z = arms[j, 0], arms[j, 1], arms[j, 2]
-        for c in range(3):
-            u, v, w = turns[j, 0, c], turns[j, 1, c], turns[j, 2, c]
-            out[0, 3 * j + c] = v * z - w * y
-            out[1, 3 * j + c] = w * x - u * z
-            out[2, 3 * j + c] = u * y - v * x
+                arms[movers[k, i], a] = 0.0
+        for p in range(first[k], first[k + 1]):
+            j = turned_by[p]
+            while j >= 0:
+                for a in range(3):
+                    arms[j, a] += weight[p] * (parts[p, a] - joints[j, a])
+                j = _PARENTS[j]
+        for i in range(count[k]):
+            j = movers[k, i]
+            x, y, z = arms[j, 0], arms[j, 1], arms[j, 2]
+            for c in range(3):
+                u, v, w = turns[j, 0, c], turns[j, 1, c], turns[j, 2, c]
+                points[k, 0, 3 * j + c] = v * z - w * y
+                points[k, 1, 3 * j + c] = w * x - u * z
+                points[k, 2, 3 * j + c] = u * y - v * x
 
 
 @compiled
-def joints_by_shape(body, posed, derivatives):
-    """Derivatives [24, 3, 10] m of the joints by the shape's ten numbers, the pelvis held."""
-    out = derivatives.joints_by_shape
-    out[0] = 0.0
-    for j in range(1, NUM_JOINTS):
-        _add_turned(out[_PARENTS[j]], posed.rotations[_PARENTS[j]], body.bone_dirs[j], 1.0, out[j], True)
-
-
-@compiled
-def by_shape(body, posed, k, derivatives):
-    """Derivatives [3, 10] m of keypoint k by the shape, into ``points_by_shape[k]``; after :func:`joints_by_shape`."""
-    out = derivatives.points_by_shape[k]
-    for p in range(body.first[k], body.first[k + 1]):
-        j = body.joint[p]
-        of_joint = derivatives.joints_by_shape[j]
-        _add_turned(of_joint, posed.rotations[j], body.offset_dirs[p], body.weight[p], out, p == body.first[k])
-
-
-@compiled
-def _add_turned(base, rotation, directions, weight, out, anew):
-    """``weight * (base + rotation @ directions)`` [3, 10], added to ``out`` or instead of it."""
+def by_shape(body, posed, derivatives):
+    """Derivatives [25, 3, 10] m of the keypoints by the shape's ten numbers, the pelvis held, into
+    ``points_by_shape``."""
+    turned, joints, points = posed.rotations, derivatives.joints_by_shape, derivatives.points_by_shape
     for a in range(3):
-        x, y, z = weight * rotation[a, 0], weight * rotation[a, 1], weight * rotation[a, 2]
         for s in range(SHAPES):
-            added = weight * base[a, s] + x * directions[0, s] + y * directions[1, s] + z * directions[2, s]
-            out[a, s] = added if anew else out[a, s] + added
+            joints[0, a, s] = 0.0
+    for j in range(1, NUM_JOINTS):
+        up, along = _PARENTS[j], body.bone_dirs[j]
+        for a in range(3):
+            x, y, z = turned[up, a, 0], turned[up, a, 1], turned[up, a, 2]
+            for s in range(SHAPES):
+                joints[j, a, s] = joints[up, a, s] + x * along[0, s] + y * along[1, s] + z * along[2, s]
+    for k in range(NUM_KEYPOINTS):
+        for a in range(3):
+            for s in range(SHAPES):
+                points[k, a, s] = 0.0
+        for p in range(body.first[k], body.first[k + 1]):
+            j, weight, along = body.joint[p], body.weight[p], body.offset_dirs[p]
+            for a in range(3):
+                x, y, z = turned[j, a, 0], turned[j, a, 1], turned[j, a, 2]
+                for s in range(SHAPES):
+                    moved = joints[j, a, s] + x * along[0, s] + y * along[1, s] + z * along[2, s]
+                    points[k, a, s] += weight * moved

@@ -50,13 +50,14 @@ def candidates(detector: np.ndarray) -> Candidates:
 
 
 @compiled
-def combine(errors, covariances, size, out):
-    """Upper triangle of ``errors * from_errors + from_body`` into ``out`` [size, size]."""
+def combine(errors, covariances, expected, size, out):
+    """Upper triangle of ``errors * from_errors + from_body`` into ``out`` [size, size], ``expected`` beside it."""
+    from_errors, from_body = covariances.from_errors, covariances.from_body
     for i in range(size):
-        row = out[i, i:size]
-        a, b = covariances.from_errors[i, i:size], covariances.from_body[i, i:size]
+        row, a, b = out[i, i:size], from_errors[i, i:size], from_body[i, i:size]
         for c in range(len(row)):
             row[c] = errors * a[c] + b[c]
+        out[i, size] = expected[i]
 
 
 @compiled
@@ -128,15 +129,17 @@ def _weigh_independent(candidates, e, expected, relative_noise, packed, covarian
     images, depths = 2 * packed.counts[0], packed.counts[1]
     size = images + depths
     for level in range(_LEVELS):
-        combine(candidates.errors[e], covariances, size, trial)
-        trial[:size, size] = expected[:size]
+        combine(candidates.errors[e], covariances, expected, size, trial)
         _add_level(candidates.image[level], relative_noise, packed, candidates, wrong, 0, images, trial)
         eliminate(trial, 0, images, size, size + 1)
         known = log_density(trial, 0, images, size) - _LOG_PAIRS
         for deeper in range(_DEPTHS):
             rest = 0.0
             if depths > 0:
-                tail[:depths, : depths + 1] = trial[images:size, images : size + 1]
+                for i in range(depths):
+                    row, out = trial[images + i, images : size + 1], tail[i]
+                    for c in range(i, depths + 1):
+                        out[c] = row[c]
                 _add_level(candidates.depth[deeper], relative_noise, packed, candidates, wrong, images, size, tail)
                 eliminate(tail, 0, depths, depths, depths + 1)
                 rest = log_density(tail, 0, depths, depths)
@@ -159,8 +162,7 @@ def _weigh_detector(candidates, e, expected, relative_noise, packed, covariances
     for i in range(len(relative_noise)):
         level.independent[i] = candidates.floor[i] * relative_noise[i] * relative_noise[i]
     for s in range(_SCALES):
-        combine(candidates.errors[e], covariances, size, trial)
-        trial[:size, size] = expected[:size]
+        combine(candidates.errors[e], covariances, expected, size, trial)
         scale = candidates.scales[s]
         add_noise(candidates, level.independent, scale, level.wrong, packed, covariances.sums[3], trial)
         eliminate(trial, 0, size, size, size + 1)

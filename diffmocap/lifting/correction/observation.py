@@ -107,40 +107,34 @@ def differentiate(body, posed, place, half_size, turns, packed, derivatives):
     """Derivatives of the used rows by the joints, the place and the shape.
 
     Args:
-        place: [3] m of the pelvis. turns: [24, 3, 3], see :func:`keypoint_jacobian.by_joints`.
+        place: [3] m of the pelvis. turns: [24, 3, 3], see :func:`~.keypoint_jacobian.by_joints`.
     """
-    images, depths = packed.counts[0], packed.counts[1]
-    keypoint_jacobian.joints_by_shape(body, posed, derivatives)
-    if depths > 0:
-        _of_keypoint(body, posed, turns, MID_HIP, derivatives)
-    for i in range(images):
-        k = packed.keypoint[i]
-        _of_keypoint(body, posed, turns, k, derivatives)
-        z = posed.points[k, 2] + place[2]
+    keypoint_jacobian.by_joints(body, posed, turns, derivatives)
+    keypoint_jacobian.by_shape(body, posed, derivatives)
+    images, keypoint, points = packed.counts[0], packed.keypoint, posed.points
+    to_joints, to_place, to_shape = derivatives.by_joints, derivatives.by_place, derivatives.by_shape
+    for row in range(2 * images):
+        k, a = keypoint[row], 0 if row < images else 1
+        z = points[k, 2] + place[2]
         scale = 1.0 / (z * half_size)
-        for a in range(2):
-            row, slope = a * images + i, -scale * (posed.points[k, a] + place[a]) / z
-            derivatives.by_place[row] = 0.0
-            derivatives.by_place[row, a], derivatives.by_place[row, 2] = scale, slope
-            joints, shape = derivatives.points_by_joints[k], derivatives.points_by_shape[k]
-            for c in range(TANGENT):
-                derivatives.by_joints[row, c] = scale * joints[a, c] + slope * joints[2, c]
-            for s in range(SHAPES):
-                derivatives.by_shape[row, s] = scale * shape[a, s] + slope * shape[2, s]
-    for row in range(2 * images, 2 * images + depths):
-        joints, hip = derivatives.points_by_joints[packed.keypoint[row]], derivatives.points_by_joints[MID_HIP]
-        shape, of_hip = derivatives.points_by_shape[packed.keypoint[row]], derivatives.points_by_shape[MID_HIP]
-        derivatives.by_place[row] = 0.0
+        slope = -scale * (points[k, a] + place[a]) / z
+        to_place[row, 0], to_place[row, 1], to_place[row, 2] = 0.0, 0.0, slope
+        to_place[row, a] = scale
+        across, along, out = derivatives.points_by_joints[k, a], derivatives.points_by_joints[k, 2], to_joints[row]
         for c in range(TANGENT):
-            derivatives.by_joints[row, c] = joints[2, c] - hip[2, c]
+            out[c] = scale * across[c] + slope * along[c]
+        across, along, out = derivatives.points_by_shape[k, a], derivatives.points_by_shape[k, 2], to_shape[row]
         for s in range(SHAPES):
-            derivatives.by_shape[row, s] = shape[2, s] - of_hip[2, s]
-
-
-@compiled
-def _of_keypoint(body, posed, turns, k, derivatives):
-    keypoint_jacobian.by_joints(body, posed, turns, k, derivatives)
-    keypoint_jacobian.by_shape(body, posed, k, derivatives)
+            out[s] = scale * across[s] + slope * along[s]
+    for row in range(2 * images, 2 * images + packed.counts[1]):
+        k = keypoint[row]
+        to_place[row, 0], to_place[row, 1], to_place[row, 2] = 0.0, 0.0, 0.0
+        own, hip, out = derivatives.points_by_joints[k, 2], derivatives.points_by_joints[MID_HIP, 2], to_joints[row]
+        for c in range(TANGENT):
+            out[c] = own[c] - hip[c]
+        own, hip, out = derivatives.points_by_shape[k, 2], derivatives.points_by_shape[MID_HIP, 2], to_shape[row]
+        for s in range(SHAPES):
+            out[s] = own[s] - hip[s]
 
 
 @compiled
