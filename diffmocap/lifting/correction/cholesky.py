@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 
-from diffmocap.compiler import compiled
+from diffmocap.compiler import compiled_within
 
-@compiled
+
+@compiled_within
 def is_number(value):
     """Whether a value is finite. (``math.isfinite`` takes a value from itself, which reordered sums may cancel.)"""
     return abs(value) < math.inf
 
 
-@compiled
+@compiled_within
 def eliminate(matrix, begin, end, size, width):
     """Factors pivots ``begin`` to ``end - 1`` of ``matrix`` [size, width], in place; those before are done.
 
@@ -53,7 +54,7 @@ def eliminate(matrix, begin, end, size, width):
                         row[c] -= factor * other[c]
 
 
-@compiled
+@compiled_within
 def log_density(matrix, begin, end, column):
     """Of a normal vector that rode along in ``column``, up to a constant: of its parts ``begin`` to ``end - 1``, given
     those before."""
@@ -64,7 +65,7 @@ def log_density(matrix, begin, end, column):
     return -log - 0.5 * square
 
 
-@compiled
+@compiled_within
 def invert(factor, size, inverse):
     """``U^-T`` [size, size] of a factor U, which is lower triangular; zeros above."""
     for i in range(size):
@@ -88,7 +89,7 @@ def invert(factor, size, inverse):
         row[i] = scale
 
 
-@compiled
+@compiled_within
 def whiten(factor, size, vector):
     """``U^-T vector``, in place."""
     for i in range(size):
@@ -99,7 +100,7 @@ def whiten(factor, size, vector):
             rest[c] -= entry * row[c]
 
 
-@compiled
+@compiled_within
 def solve_upper(factor, size, vector):
     """``U^-1 vector``, in place: after :func:`whiten` it is ``S^-1`` times the vector."""
     for i in range(size - 1, -1, -1):

@@ -71,7 +71,8 @@ class ErrorCovariances:
         # What is missing matters most where the rest is exact.
         missing = np.clip((1 - count / NUM_KEYPOINTS) / MISSING_SHARE, 0.0, 1.0) * (1 - noisy)
         weights = np.stack(
-            [(1 - noisy) * (1 - depth), (1 - noisy) * depth, noisy * (1 - depth), noisy * depth, np.zeros_like(depth)], 1
+            [(1 - noisy) * (1 - depth), (1 - noisy) * depth, noisy * (1 - depth), noisy * depth, np.zeros_like(depth)],
+            1,
         )
         weights *= (1 - missing)[:, None]
         weights[:, -1] = missing

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from diffmocap.body.skeleton import NUM_JOINTS
-from diffmocap.compiler import compiled
+from diffmocap.compiler import compiled, compiled_within
 from diffmocap.lifting.correction.cholesky import eliminate, is_number, solve_upper, whiten
 from diffmocap.lifting.correction.keypoint_jacobian import pose
 from diffmocap.lifting.correction.noise_level import add_noise, combine, weigh
@@ -28,47 +28,23 @@ LARGEST_TURN = 1.0
 
 
 @compiled
-def correct_all(body, candidates, observation, rotations, pelvis, covariance, steps, mean_first, work, found):
-    """Corrects rotations [B, K, 24, 3, 3] with the pelvis at [B, K, 3] m into ``found``.
+def correct(body, candidates, values, seen, half_size, relative_noise, start, place, covariance, steps, work):
+    """Which of the start and the poses after each step, ``work.tried``, is the likeliest one.
+
+    ``work`` then holds the noise, and what a gain is made of. Where the start is no number, nothing is tried.
 
     Args:
-        covariance: [B, 72, 72] of these rotations' errors, right tangent vectors [rad^2].
-        mean_first: of each condition's samples the first is corrected, the others by its gain; else each by itself.
-    """
-    for b in range(rotations.shape[0]):
-        for k in range(rotations.shape[1]):
-            start, place, chosen = rotations[b, k], pelvis[b, k], 0
-            if k == 0 or not mean_first:
-                chosen = correct(body, candidates, observation, b, start, place, covariance[b], steps, work)
-            elif correct_by_gain(body, observation, b, start, place, covariance[b], work):
-                chosen = 1
-            found.changed[b, k] = chosen > 0
-            _copy_pose(work.tried.rotations[chosen] if chosen > 0 else start, found.rotations[b, k])
-            for a in range(3):
-                found.pelvis[b, k, a] = place[a] + (work.tried.step[chosen, TANGENT + a] if chosen > 0 else 0.0)
-            for a in range(2):
-                found.factors[b, k, a] = work.level.factors[a]
-            for r in range(observation.values.shape[1]):
-                found.independent[b, k, r] = work.level.independent[r]
-                found.wrong[b, k, r] = work.level.wrong[r]
-
-
-@compiled
-def correct(body, candidates, observation, b, start, place, covariance, steps, work):
-    """Which of the start and the poses after each step, ``work.tried``, is the likeliest one, for one pose [24, 3, 3] of
-    image ``b``.
-
-    ``work`` then holds the noise, and what a gain is made of. Where a pose is no number, nothing is tried.
+        values, seen, relative_noise: [n] and half_size, one image of an ``Observation``.
+        start: [24, 3, 3], place: [3] m of the pelvis. covariance: [72, 72] of the start's error, right tangent vectors
+            [rad^2].
     """
     derivatives, packed, covariances = work.derivatives, work.packed, work.covariances
     posed, tried, level = work.posed, work.tried, work.level
-    values, seen, half_size = observation.values[b], observation.seen[b], observation.half_size[b]
-    relative = observation.relative_noise[b]
     tried.step[0], tried.information[0] = 0.0, 0.0
     _copy_pose(start, tried.rotations[0])
     # At first, independent noise as large as the detector's, and nothing is known to be wrong.
-    for r in range(len(relative)):
-        level.independent[r] = candidates.variance[r] * relative[r] * relative[r]
+    for r in range(len(relative_noise)):
+        level.independent[r] = candidates.variance[r] * relative_noise[r] * relative_noise[r]
     level.factors[0], level.factors[1] = 0.0, 1.0
     level.wrong[:] = 0.0
     packed.counts[:] = 0
@@ -89,12 +65,10 @@ def correct(body, candidates, observation, b, start, place, covariance, steps, w
         _spread(body, covariance, packed, derivatives, covariances)
         # The first pose may be far off, where a straight line says little: all is judged again at each next one.
         _judge(candidates, expected, packed, covariances, level)
-        weigh(candidates, expected, relative, packed, covariances, level)
+        weigh(candidates, expected, relative_noise, packed, covariances, level)
         factor = covariances.factor
         combine(level.factors[1], covariances, expected, size, factor)
-        add_noise(
-            candidates, level.independent, level.factors[0], level.wrong, packed, covariances.sums[3], factor
-        )
+        add_noise(candidates, level.independent, level.factors[0], level.wrong, packed, covariances.sums[3], factor)
         eliminate(factor, 0, size, size, size + 1)
         for r in range(size):
             expected[r] = factor[r, size]
@@ -117,12 +91,25 @@ def correct(body, candidates, observation, b, start, place, covariance, steps, w
 
 
 @compiled
-def correct_by_gain(body, observation, b, start, place, covariance, work):
-    """Whether one step by the gain in ``work`` betters a pose near to the one that it is of; the pose and its step then
-    are ``work.tried``'s second."""
+def correct_by_gain(body, values, half_size, starts, places, covariance, work, rotations, pelvis, better):
+    """Corrects K poses near to one that was corrected, by its gain in ``work``, in one step each: a tenth of the work.
+
+    Args:
+        values, half_size, covariance: as of that pose. starts: [K, 24, 3, 3], places: [K, 3] m.
+        rotations, pelvis, better: [K] bool, are written. A step that brings nothing is not made.
+    """
+    for k in range(len(starts)):
+        better[k] = _step_by_gain(body, values, half_size, starts[k], places[k], covariance, work)
+        _copy_pose(work.tried.rotations[1] if better[k] else starts[k], rotations[k])
+        for a in range(3):
+            pelvis[k, a] = places[k, a] + (work.tried.step[1, TANGENT + a] if better[k] else 0.0)
+
+
+@compiled_within
+def _step_by_gain(body, values, half_size, start, place, covariance, work):
+    """Whether one step betters a pose; the pose and its step then are ``work.tried``'s second."""
     packed, tried, posed, covariances = work.packed, work.tried, work.posed, work.covariances
     size = 2 * packed.counts[0] + packed.counts[1]
-    values, half_size = observation.values[b], observation.half_size[b]
     if size == 0 or not is_finite(start, place):
         return False
     pose(body, start, posed)
@@ -149,7 +136,7 @@ def correct_by_gain(body, observation, b, start, place, covariance, work):
     return _square(after[:size]) < _square(before[:size])
 
 
-@compiled
+@compiled_within
 def _copy_pose(rotations, out):
     for j in range(NUM_JOINTS):
         for a in range(3):
@@ -157,14 +144,14 @@ def _copy_pose(rotations, out):
                 out[j, a, c] = rotations[j, a, c]
 
 
-@compiled
+@compiled_within
 def _move(place, step, out):
     """Where a step [75] brings the pelvis."""
     for a in range(3):
         out[a] = place[a] + step[TANGENT + a]
 
 
-@compiled
+@compiled_within
 def _square(vector):
     total = 0.0
     for i in range(len(vector)):
@@ -172,7 +159,7 @@ def _square(vector):
     return total
 
 
-@compiled
+@compiled_within
 def _spread(body, covariance, packed, derivatives, covariances):
     """Covariances of the packed rows by the network's errors, and by the body's place and shape."""
     size = 2 * packed.counts[0] + packed.counts[1]
@@ -213,7 +200,7 @@ def _spread(body, covariance, packed, derivatives, covariances):
             row[c] += x * p[c] + y * q[c] + z * r[c]
 
 
-@compiled
+@compiled_within
 def spread_shape(size, by_shape, loadings, out):
     """Covariance of the packed rows by the body's shape, into the upper triangle of ``out``."""
     for i in range(size):
@@ -230,7 +217,7 @@ def spread_shape(size, by_shape, loadings, out):
                 row[c] += x * p[c] + y * q[c]
 
 
-@compiled
+@compiled_within
 def _judge(candidates, expected, packed, covariances, level):
     """Replaces each row's probability to be wrong, ``level.wrong``, given the one before and the noise before."""
     size, trial, surplus = 2 * packed.counts[0] + packed.counts[1], covariances.trial, covariances.sums[3]
@@ -245,7 +232,7 @@ def _judge(candidates, expected, packed, covariances, level):
     wrong_probabilities(trial, packed, surplus, covariances.inverse, covariances.sums, level.wrong)
 
 
-@compiled
+@compiled_within
 def _kalman(body, covariance, packed, derivatives, errors, gain, information, step):
     """``step`` [75] = prior covariance @ ``information`` [75], which is ``derivatives^T gain``; whether both are numbers.
 
@@ -268,7 +255,7 @@ def _kalman(body, covariance, packed, derivatives, errors, gain, information, st
     return is_number(total)
 
 
-@compiled
+@compiled_within
 def largest_share(change):
     """How much of a change of the step [75] is made, so that no joint turns too far."""
     largest = LARGEST_TURN * LARGEST_TURN
@@ -278,7 +265,7 @@ def largest_share(change):
     return LARGEST_TURN / math.sqrt(largest)
 
 
-@compiled
+@compiled_within
 def _turn(start, step, rotations, jacobians):
     """``rotations`` = start exp(step), and the exponentials' right Jacobians."""
     for j in range(NUM_JOINTS):
@@ -290,7 +277,7 @@ def _turn(start, step, rotations, jacobians):
                 rotations[j, a, c] = start[j, a, 0] * x + start[j, a, 1] * y + start[j, a, 2] * z
 
 
-@compiled
+@compiled_within
 def _turn_to_world(rotations, jacobians):
     """Each joint's rotation times its Jacobian, in place."""
     for j in range(NUM_JOINTS):
@@ -300,7 +287,7 @@ def _turn_to_world(rotations, jacobians):
                 jacobians[j, a, c] = rotations[j, a, 0] * x + rotations[j, a, 1] * y + rotations[j, a, 2] * z
 
 
-@compiled
+@compiled_within
 def _whitening(candidates, packed, derivatives, covariances, level):
     """The covariance of what the likeliest pose leaves, noise and the body's shape, with room for all residuals."""
     size, out = 2 * packed.counts[0] + packed.counts[1], covariances.whitening
@@ -308,7 +295,7 @@ def _whitening(candidates, packed, derivatives, covariances, level):
     add_noise(candidates, level.independent, level.factors[0], level.wrong, packed, covariances.sums[3], out)
 
 
-@compiled
+@compiled_within
 def _best(seen, steps, packed, whitening, tried):
     """Which of what was tried has the highest posterior; the start, where none is better or a number.
 

@@ -13,7 +13,7 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import KEYPOINT_NAMES, NUM_JOINTS, NUM_KEYPOINTS, PARENTS
-from diffmocap.compiler import array, compiled
+from diffmocap.compiler import array, compiled_within
 from diffmocap.lifting.correction.records import SHAPES, KeypointBody
 
 MID_HIP = KEYPOINT_NAMES.index("MidHip")
@@ -57,7 +57,7 @@ def _chain(joint: int) -> list[int]:
     return [] if joint < 0 else [joint, *_chain(PARENTS[joint])]
 
 
-@compiled
+@compiled_within
 def pose(body, rotations, posed):
     """``posed`` of local rotations [24, 3, 3]."""
     turned, joints = posed.rotations, posed.joints
@@ -89,7 +89,7 @@ def pose(body, rotations, posed):
                 posed.points[k, a] += body.weight[p] * posed.parts[p, a]
 
 
-@compiled
+@compiled_within
 def _dot(a, b):
     total = 0.0
     for i in range(len(a)):
@@ -97,7 +97,7 @@ def _dot(a, b):
     return total
 
 
-@compiled
+@compiled_within
 def by_joints(body, posed, turns, derivatives):
     """Derivatives [25, 3, 72] m of the keypoints by the joints' tangent vectors, into ``points_by_joints``.
 
@@ -127,7 +127,7 @@ def by_joints(body, posed, turns, derivatives):
                 points[k, 2, 3 * j + c] = u * y - v * x
 
 
-@compiled
+@compiled_within
 def by_shape(body, posed, derivatives):
     """Derivatives [25, 3, 10] m of the keypoints by the shape's ten numbers, the pelvis held, into
     ``points_by_shape``."""

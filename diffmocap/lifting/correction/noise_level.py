@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from diffmocap.body.skeleton import NUM_KEYPOINTS
-from diffmocap.compiler import compiled
+from diffmocap.compiler import compiled_within
 from diffmocap.lifting.correction.cholesky import eliminate, is_number, log_density
 from diffmocap.lifting.correction.outliers import inflated_variance, wrong_variance
 from diffmocap.lifting.correction.records import ROWS, Candidates
@@ -49,7 +49,7 @@ def candidates(detector: np.ndarray) -> Candidates:
     )  # fmt: skip
 
 
-@compiled
+@compiled_within
 def combine(errors, covariances, expected, size, out):
     """Upper triangle of ``errors * from_errors + from_body`` into ``out`` [size, size], ``expected`` beside it."""
     from_errors, from_body = covariances.from_errors, covariances.from_body
@@ -60,7 +60,7 @@ def combine(errors, covariances, expected, size, out):
         out[i, size] = expected[i]
 
 
-@compiled
+@compiled_within
 def add_noise(candidates, independent, scale, wrong, packed, factors, out):
     """Adds noise to the upper triangle of ``out`` [n, n], for the packed rows.
 
@@ -84,7 +84,7 @@ def add_noise(candidates, independent, scale, wrong, packed, factors, out):
                 out[i, c] += factor * factors[c] * candidates.detector[at, packed.row[c]]
 
 
-@compiled
+@compiled_within
 def weigh(candidates, expected, relative_noise, packed, covariances, level):
     """The mean of the candidates by their evidence, into ``level``, whose ``wrong`` is given.
 
@@ -122,7 +122,7 @@ def weigh(candidates, expected, relative_noise, packed, covariances, level):
     level.factors[0], level.factors[1] = scale, math.exp(errors)
 
 
-@compiled
+@compiled_within
 def _weigh_independent(candidates, e, expected, relative_noise, packed, covariances, wrong):
     """Log evidence of independent noise: of the image rows, and of the depths given these."""
     trial, tail = covariances.trial, covariances.tail
@@ -146,7 +146,7 @@ def _weigh_independent(candidates, e, expected, relative_noise, packed, covarian
             covariances.evidence[e * _KINDS + level * _DEPTHS + deeper] = known + rest
 
 
-@compiled
+@compiled_within
 def _add_level(variance, relative_noise, packed, candidates, wrong, begin, end, out):
     """Adds independent noise to the diagonal of ``out``, whose first row is the packed row ``begin``."""
     for i in range(begin, end):
@@ -155,7 +155,7 @@ def _add_level(variance, relative_noise, packed, candidates, wrong, begin, end, 
         out[i - begin, i - begin] += inflated_variance(own, wrong[at], candidates.wrong[at])
 
 
-@compiled
+@compiled_within
 def _weigh_detector(candidates, e, expected, relative_noise, packed, covariances, level):
     """Log evidence of noise like the detector's."""
     trial, size = covariances.trial, 2 * packed.counts[0] + packed.counts[1]

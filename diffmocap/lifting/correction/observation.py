@@ -8,7 +8,7 @@ import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
 from diffmocap.camera.projection import NEAREST_M
-from diffmocap.compiler import compiled
+from diffmocap.compiler import compiled_within
 from diffmocap.lifting.correction import keypoint_jacobian
 from diffmocap.lifting.correction.cholesky import is_number
 from diffmocap.lifting.correction.keypoint_jacobian import MID_HIP
@@ -64,7 +64,7 @@ class Observation(NamedTuple):
         return cls(values, seen, half_size, noise)
 
 
-@compiled
+@compiled_within
 def residual(values, half_size, posed, place, out):
     """``values`` [n] minus what a body predicts whose pelvis lies at ``place`` [3] m; what is not seen is predicted
     too."""
@@ -77,7 +77,7 @@ def residual(values, half_size, posed, place, out):
             out[_IMAGE + k] = values[_IMAGE + k] - (posed.points[k, 2] - posed.points[MID_HIP, 2])
 
 
-@compiled
+@compiled_within
 def pack(seen, posed, depth_m, packed):
     """Which rows are used: seen [n], and not so near to the camera, or behind it, that no image is formed.
 
@@ -102,7 +102,7 @@ def pack(seen, posed, depth_m, packed):
         packed.used[packed.row[i]] = True
 
 
-@compiled
+@compiled_within
 def differentiate(body, posed, place, half_size, turns, packed, derivatives):
     """Derivatives of the used rows by the joints, the place and the shape.
 
@@ -137,7 +137,7 @@ def differentiate(body, posed, place, half_size, turns, packed, derivatives):
             out[s] = own[s] - hip[s]
 
 
-@compiled
+@compiled_within
 def step_moves(body, packed, derivatives, row, step):
     """What a step [75] adds to the prediction of a packed row, to first order."""
     k, total = packed.keypoint[row], 0.0
@@ -150,7 +150,7 @@ def step_moves(body, packed, derivatives, row, step):
     return total
 
 
-@compiled
+@compiled_within
 def gather(body, packed, derivatives, gain, out):
     """``derivatives^T gain`` [75] of a vector of the packed rows."""
     for c in range(STEP):
@@ -165,7 +165,7 @@ def gather(body, packed, derivatives, gain, out):
             out[TANGENT + a] += derivatives.by_place[row, a] * gain[row]
 
 
-@compiled
+@compiled_within
 def is_finite(rotations, place):
     """Whether a pose [24, 3, 3] and its place [3] are numbers."""
     total = 0.0

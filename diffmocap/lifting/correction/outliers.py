@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from diffmocap.body.skeleton import NUM_KEYPOINTS
-from diffmocap.compiler import compiled
+from diffmocap.compiler import compiled_within
 from diffmocap.lifting.correction.cholesky import invert
 from diffmocap.lifting.correction.records import ROWS
 
@@ -27,7 +27,7 @@ def wrong_variance() -> np.ndarray:
     return variance
 
 
-@compiled
+@compiled_within
 def inflated_variance(variance, wrong, wrong_variance):
     """Variance of a row that is ``wrong`` with some probability.
 
@@ -36,7 +36,7 @@ def inflated_variance(variance, wrong, wrong_variance):
     return variance / (1.0 - wrong * (1.0 - variance / wrong_variance))
 
 
-@compiled
+@compiled_within
 def wrong_probabilities(factor, packed, surplus, inverse, sums, wrong):
     """Probability of each row's keypoint, or depth, to be wrong; 0 where not used.
 
@@ -83,14 +83,14 @@ def wrong_probabilities(factor, packed, surplus, inverse, sums, wrong):
         wrong[packed.row[i]] = _probability(odds)
 
 
-@compiled
+@compiled_within
 def _log_density(x, y, vx, vy, vxy):
     """Of a normal vector of two numbers, up to a constant; ``vxy`` is minus their covariance."""
     determinant = vx * vy - vxy * vxy
     return -0.5 * (math.log(determinant) + (vy * x * x + 2.0 * vxy * x * y + vx * y * y) / determinant)
 
 
-@compiled
+@compiled_within
 def _probability(log_odds):
     """Nearly singular covariances round to no variance at all: nothing is said of such rows."""
     return 0.0 if math.isnan(log_odds) else 1.0 / (1.0 + math.exp(-log_odds))

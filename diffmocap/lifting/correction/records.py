@@ -148,19 +148,6 @@ class Tried(NamedTuple):
     vector: np.ndarray
 
 
-class Found(NamedTuple):
-    """What comes out: ``rotations`` [B, K, 24, 3, 3], ``pelvis`` [B, K, 3] m, and ``changed`` [B, K] bool, False where
-    nothing better was found than what came in; the noise, ``independent`` [B, K, n] and ``factors`` [B, K, 2], and
-    ``wrong`` [B, K, n], see :class:`Level`."""
-
-    rotations: np.ndarray
-    pelvis: np.ndarray
-    changed: np.ndarray
-    independent: np.ndarray
-    factors: np.ndarray
-    wrong: np.ndarray
-
-
 class Workspace(NamedTuple):
     """Memory that a correction works in, and nothing of which counts before or after. One thread's."""
 

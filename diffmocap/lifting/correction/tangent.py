@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from diffmocap.compiler import compiled
+from diffmocap.compiler import compiled_within
 
 #: Below this angle [rad] the three quotients are those of this angle, to nine digits.
 _SMALLEST = 1e-4
 
 
-@compiled
+@compiled_within
 def exponential(delta, turn, jacobian):
     """``exp(delta)`` and its right Jacobian, [3, 3] each, for a tangent vector [3].
 
@@ -26,7 +26,7 @@ def exponential(delta, turn, jacobian):
     _series(x, y, z, length, -versine, (1.0 - sine) / square, jacobian)
 
 
-@compiled
+@compiled_within
 def _series(x, y, z, length, first, second, out):
     """``I + first [v] + second [v]^2``."""
     rest = 1.0 - second * length
