@@ -45,8 +45,8 @@ def compiled(function: Callable) -> Callable:
 def compiled_within(function: Callable) -> Callable:
     """Decorates a part of compiled functions: it is compiled and cached with those that call it.
 
-    Python that calls it runs it as Python. So nothing is compiled that takes arguments from Python, which for records of
-    many arrays takes longer than the function itself.
+    Python that calls it runs it as Python. So nothing is compiled that takes arguments from Python, which for records
+    of many arrays takes longer than the function itself.
     """
     from numba.extending import register_jitable
 
@@ -137,8 +137,8 @@ def available() -> bool:
         ensure_blas()  # matrix products are SciPy's
     except Exception as error:  # Numba refuses a NumPy that it does not know with an error of its own
         warnings.warn(
-            f"Numba does not compile here ({error}): live poses are filtered without physics, and DiffPhy runs some "
-            "ten times slower",
+            f"Numba does not compile here ({error}): lifted poses are not corrected, live poses are filtered without "
+            "physics, and DiffPhy runs some ten times slower",
             stacklevel=2,
         )
         return False

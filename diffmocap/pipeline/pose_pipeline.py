@@ -139,6 +139,8 @@ class PosePipeline:
         wanted, intrinsics = self.settings, CameraIntrinsics.from_fov(640, 480)
         if isinstance(self._refiner, PhysicsRefiner):
             self._refiner.prepare()
+        if isinstance(self._lifter, Lifter):
+            self._lifter.prepare()
         self.settings = replace(wanted, gate=replace(wanted.gate, enabled=False))
         if isinstance(wanted.refinement, PhysicsSettings):
             # Also where it is off: it may be turned on. And the budget would remember what hurried first steps took.

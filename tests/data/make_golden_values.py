@@ -1,5 +1,5 @@
-"""Records golden_window_loss.npz, golden_diffphy.npz and golden_correction.npz from the code as it stands; see README.md
-beside this file.
+"""Records golden_window_loss.npz, golden_diffphy.npz and golden_correction.npz from the code as it stands; see
+README.md beside this file.
 
     PYTHONPATH=. python tests/data/make_golden_values.py [window_loss] [diffphy] [correction]
 
@@ -156,8 +156,11 @@ def diffphy(body: BodyModel, rotations: torch.Tensor, pelvis: torch.Tensor) -> d
 
 
 def correction(body: BodyModel) -> dict[str, np.ndarray]:
-    """Seven conditions of five samples each: exact, noisy with two wrong keypoints, half of the body missing, noise told
-    by keypoint, near to the camera, a mean that is no number, and one sample that is none."""
+    """Seven conditions of five samples each, and the correction of these in each case.
+
+    Exact; noisy with two wrong keypoints; half of the body missing; noise told by keypoint; near to the camera; a mean
+    that is no number; another sample that is none.
+    """
     g, B, K = torch.Generator().manual_seed(11), 7, golden_correction.SAMPLES
 
     def normal(*shape: int) -> torch.Tensor:

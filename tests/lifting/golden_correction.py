@@ -30,7 +30,9 @@ class Case:
 
     @property
     def name(self) -> str:
-        return f"{'depth' if self.depth else 'image'}_{self.steps}_{self.samples}_{'mean' if self.mean_first else 'each'}"
+        return (
+            f"{'depth' if self.depth else 'image'}_{self.steps}_{self.samples}_{'mean' if self.mean_first else 'each'}"
+        )
 
 
 CASES = (

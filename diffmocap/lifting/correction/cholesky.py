@@ -1,8 +1,8 @@
-"""Cholesky factors of small matrices as machine code, row by row, so that the processor's vectors are filled.
+"""Cholesky factors of small matrices as machine code, row by row, so that the processor's vector units are used.
 
-A symmetric matrix S is held by its upper triangle, and so is its factor U with ``U^T U = S``. Columns to the right of it
-ride along: a vector r becomes ``U^-T r``, independent numbers of unit variance where S is the covariance of r. Where S is
-no covariance, or no number, the factor is no number either.
+A symmetric matrix S is held by its upper triangle, and so is its factor U with ``U^T U = S``. Columns to the right of
+it ride along: a vector r becomes ``U^-T r``, independent numbers of unit variance where S is the covariance of r. Where
+S is no covariance, or no number, the factor is no number either.
 """
 
 from __future__ import annotations

@@ -70,10 +70,7 @@ class ErrorCovariances:
         depth = (seen * array(condition.depth_known)).sum(1) / count
         # What is missing matters most where the rest is exact.
         missing = np.clip((1 - count / NUM_KEYPOINTS) / MISSING_SHARE, 0.0, 1.0) * (1 - noisy)
-        weights = np.stack(
-            [(1 - noisy) * (1 - depth), (1 - noisy) * depth, noisy * (1 - depth), noisy * depth, np.zeros_like(depth)],
-            1,
-        )
-        weights *= (1 - missing)[:, None]
-        weights[:, -1] = missing
+        told, whole = np.stack([1 - depth, depth], 1), (1 - missing)[:, None]
+        by_noise = [whole * share[:, None] * told for share in (1 - noisy, noisy)]
+        weights = np.concatenate([*by_noise, missing[:, None]], 1)
         return (weights @ self.poses.numpy().reshape(len(KINDS), -1)).reshape(-1, TANGENT, TANGENT)

@@ -16,7 +16,7 @@ from diffmocap.lifting.correction.keypoint_jacobian import pose
 from diffmocap.lifting.correction.noise_level import add_noise, combine, weigh
 from diffmocap.lifting.correction.observation import differentiate, gather, is_finite, pack, residual, step_moves
 from diffmocap.lifting.correction.outliers import wrong_probabilities
-from diffmocap.lifting.correction.records import ROWS, SHAPES, STEP, TANGENT
+from diffmocap.lifting.correction.records import SHAPES, STEP, TANGENT
 from diffmocap.lifting.correction.tangent import exponential
 
 #: Standard deviation of the body's place about where the network's pose must stand [m]: next to no prior.
@@ -234,7 +234,7 @@ def _judge(candidates, expected, packed, covariances, level):
 
 @compiled_within
 def _kalman(body, covariance, packed, derivatives, errors, gain, information, step):
-    """``step`` [75] = prior covariance @ ``information`` [75], which is ``derivatives^T gain``; whether both are numbers.
+    """``step`` [75] = prior covariance @ ``information`` [75], that = ``derivatives^T gain``; whether both are numbers.
 
     Args:
         errors: factor of the covariance of the rotations.
@@ -299,7 +299,8 @@ def _whitening(candidates, packed, derivatives, covariances, level):
 def _best(seen, steps, packed, whitening, tried):
     """Which of what was tried has the highest posterior; the start, where none is better or a number.
 
-    ``whitening`` becomes the Cholesky factor that makes residuals independent. What is seen and not used counts as it is.
+    ``whitening`` becomes the Cholesky factor that makes residuals independent. What is seen and not used counts as it
+    is.
     """
     size = 2 * packed.counts[0] + packed.counts[1]
     for r in range(size):

@@ -10,7 +10,7 @@ from diffmocap.compiler import array
 from diffmocap.lifting.correction.error_covariance import ErrorCovariances
 from diffmocap.lifting.correction.observation import Observation
 from diffmocap.lifting.correction.pose_correction import PoseCorrection
-from diffmocap.lifting.network.condition import Condition
+from diffmocap.lifting.network.condition import Condition, condition_from_rays
 
 #: A keypoint counts as at most so much more or less noisy than others.
 RELATIVE_NOISE = (0.2, 5.0)
@@ -22,6 +22,12 @@ class LiftCorrection:
     def __init__(self, body: BodyModel, covariances: ErrorCovariances) -> None:
         self._covariances = covariances
         self._correct = PoseCorrection(body, array(covariances.detector))
+
+    def prepare(self) -> None:
+        """Compiles, or loads from disk, what images need, so that none waits for it."""
+        rays = torch.linspace(-0.2, 0.2, 50).view(1, 25, 2)
+        upright, place = torch.eye(3).repeat(2, 24, 1, 1), torch.tensor([[0.0, 0.0, 3.0]]).repeat(2, 1)
+        self(condition_from_rays(rays, torch.ones(1, 25)), upright, place, 1, mean_first=True)
 
     def __call__(
         self, condition: Condition, rotations: torch.Tensor, pelvis: torch.Tensor, steps: int, mean_first: bool = False

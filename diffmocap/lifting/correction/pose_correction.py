@@ -57,7 +57,8 @@ class PoseCorrection:
         """Corrects K poses of each of B images.
 
         Args:
-            rotations: [B, K, 24, 3, 3] float64, the root's and pelvis [B, K, 3] m in the camera frame of the observation.
+            rotations: [B, K, 24, 3, 3], the root's and pelvis [B, K, 3] m in the camera frame of the observation; all
+                float64.
             covariance: [B, 72, 72] of the error of these rotations, right tangent vectors [rad^2].
             steps: from 1.
             mean_first: each image's other poses are near to its first one and are corrected by its last step's gain, in
@@ -76,8 +77,9 @@ class PoseCorrection:
                 best = correct(self._body, self._candidates, *seen, start, place, covariance[b], steps, work)
                 found.rotations[b, k] = work.tried.rotations[best] if best else start
                 found.pelvis[b, k] = place + work.tried.step[best, -3:]
+                found.changed[b, k] = best > 0
                 rest = slice(k, None if mean_first else k + 1)
-                found.changed[b, k], found.factors[b, rest] = best > 0, work.level.factors
+                found.factors[b, rest] = work.level.factors
                 found.independent[b, rest], found.wrong[b, rest] = (
                     work.level.independent[:rows],
                     work.level.wrong[:rows],

@@ -1,8 +1,9 @@
-"""What the machine code of the correction takes and returns, by name: float64 arrays in one piece unless said otherwise.
+"""What the machine code of the correction takes and works in, by name: float64 arrays in one piece unless another type
+is said.
 
-Shapes: B conditions, K samples of each, P parts of keypoints, N = 75 rows of an observation at most, T steps. Rows stand
-in the order of :class:`~diffmocap.lifting.correction.observation.Observation`; *used* rows are packed, so that what is
-missing costs nothing.
+Shapes: P parts of keypoints, N = 75 rows of an observation at most, T steps, C candidates of noise. Rows stand in the
+order of :class:`~diffmocap.lifting.correction.observation.Observation`; *used* rows are packed, so that what is missing
+costs nothing.
 """
 
 from __future__ import annotations
@@ -100,9 +101,9 @@ class Level(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """Which rows are used, int: ``counts`` [2], keypoints in the image and depths; ``row`` [N], the place of each packed
-    row among all: x of these keypoints, y of them, depths; ``keypoint`` [N], whose it is; ``used`` [N] bool, of all
-    rows."""
+    """Which rows are used, int: ``counts`` [2], keypoints in the image and depths; ``row`` [N], the place of each
+    packed row among all: x of these keypoints, y of them, depths; ``keypoint`` [N], whose it is; ``used`` [N] bool, of
+    all rows."""
 
     counts: np.ndarray
     row: np.ndarray
