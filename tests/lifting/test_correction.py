@@ -243,7 +243,7 @@ def test_of_the_steps_the_best_is_kept():
         tried.residual[:], tried.step[:], tried.information[:] = 0.0, 1.0, np.array(prior)[:, None] / 75
         tried.residual[:, [0, 1, 25, 26]], tried.residual[:, 9] = residuals, unused
         work.covariances.whitening[:4, :4] = np.diag([1.0, 1.0, 1.0, 100.0])
-        return gauss_newton._best(rows, 3, work.packed, work.covariances.whitening, tried)
+        return gauss_newton.best_tried(rows, 3, work.packed, work.covariances.whitening, tried)
 
     assert best([[3, 0, 0, 0], [2, 0, 0, 0], [0, 1, 0, 0], [2, 2, 0, 0]]) == 2
     assert best([[3, 0, 0, 0], [0, 0, 0, 9], [0, 1, 0, 0], [2, 2, 0, 0]]) == 1  # its noise is ten times as large

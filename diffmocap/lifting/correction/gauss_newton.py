@@ -66,13 +66,7 @@ def correct(body, candidates, values, seen, half_size, relative_noise, start, pl
         # The first pose may be far off, where a straight line says little: all is judged again at each next one.
         _judge(candidates, expected, packed, covariances, level)
         weigh(candidates, expected, relative_noise, packed, covariances, level)
-        factor = covariances.factor
-        combine(level.factors[1], covariances, expected, size, factor)
-        add_noise(candidates, level.independent, level.factors[0], level.wrong, packed, covariances.sums[3], factor)
-        eliminate(factor, 0, size, size, size + 1)
-        for r in range(size):
-            expected[r] = factor[r, size]
-        solve_upper(factor, size, expected[:size])
+        _solve(candidates, expected, packed, covariances, level)
         solved = _kalman(body, covariance, packed, derivatives, level.factors[1], expected, information, target)
         for c in range(STEP):  # what was not solved keeps what it has
             target[c] = target[c] - step[c] if solved else 0.0
@@ -86,8 +80,8 @@ def correct(body, candidates, values, seen, half_size, relative_noise, start, pl
         _turn_to_world(posed.rotations, tried.turns)
         _move(place, tried.step[i + 1], here)
         residual(values, half_size, posed, here, tried.residual[i + 1])
-    _whitening(candidates, packed, derivatives, covariances, level)
-    return _best(seen, steps, packed, covariances.whitening, tried)
+    _load_whitening(candidates, packed, derivatives, covariances, level)
+    return best_tried(seen, steps, packed, covariances.whitening, tried)
 
 
 @compiled
@@ -98,42 +92,43 @@ def correct_by_gain(body, values, half_size, starts, places, covariance, work, r
         values, half_size, covariance: as of that pose. starts: [K, 24, 3, 3], places: [K, 3] m.
         rotations, pelvis, better: [K] bool, are written. A step that brings nothing is not made.
     """
-    for k in range(len(starts)):
-        better[k] = _step_by_gain(body, values, half_size, starts[k], places[k], covariance, work)
-        _copy_pose(work.tried.rotations[1] if better[k] else starts[k], rotations[k])
-        for a in range(3):
-            pelvis[k, a] = places[k, a] + (work.tried.step[1, TANGENT + a] if better[k] else 0.0)
-
-
-@compiled_within
-def _step_by_gain(body, values, half_size, start, place, covariance, work):
-    """Whether one step betters a pose; the pose and its step then are ``work.tried``'s second."""
     packed, tried, posed, covariances = work.packed, work.tried, work.posed, work.covariances
-    size = 2 * packed.counts[0] + packed.counts[1]
-    if size == 0 or not is_finite(start, place):
-        return False
-    pose(body, start, posed)
-    residual(values, half_size, posed, place, tried.residual[0])
+    size, factor, whitening = 2 * packed.counts[0] + packed.counts[1], covariances.factor, covariances.whitening
     before, after, gain = tried.vector[0], tried.vector[3], covariances.sums[4]
-    information, step, here = tried.vector[2], tried.step[1], tried.vector[1, :3]
-    for r in range(size):
-        before[r] = gain[r] = tried.residual[0, packed.row[r]]
-    whiten(covariances.factor, size, gain[:size])
-    solve_upper(covariances.factor, size, gain[:size])
-    if not _kalman(body, covariance, packed, work.derivatives, work.level.factors[1], gain, information, step):
-        return False
-    share = largest_share(step)
-    for c in range(STEP):
-        step[c] *= share
-    _turn(start, step, tried.rotations[1], tried.turns)
-    pose(body, tried.rotations[1], posed)
-    _move(place, step, here)
-    residual(values, half_size, posed, here, tried.residual[1])
-    for r in range(size):
-        after[r] = tried.residual[1, packed.row[r]]
-    for vector in (before, after):
-        whiten(covariances.whitening, size, vector[:size])
-    return _square(after[:size]) < _square(before[:size])
+    information, step, here, turned = tried.vector[2], tried.step[1], tried.vector[1, :3], tried.rotations[1]
+    for k in range(len(starts)):
+        better[k] = False
+        _copy_pose(starts[k], rotations[k])
+        for a in range(3):
+            pelvis[k, a] = places[k, a]
+        if size == 0 or not is_finite(starts[k], places[k]):
+            continue
+        pose(body, starts[k], posed)
+        residual(values, half_size, posed, places[k], tried.residual[0])
+        for r in range(size):
+            before[r] = gain[r] = tried.residual[0, packed.row[r]]
+        whiten(factor, size, gain)
+        solve_upper(factor, size, gain)
+        if not _kalman(body, covariance, packed, work.derivatives, work.level.factors[1], gain, information, step):
+            continue
+        share = largest_share(step)
+        for c in range(STEP):
+            step[c] *= share
+        _turn(starts[k], step, turned, tried.turns)
+        pose(body, turned, posed)
+        _move(places[k], step, here)
+        residual(values, half_size, posed, here, tried.residual[1])
+        for r in range(size):
+            after[r] = tried.residual[1, packed.row[r]]
+        whiten(whitening, size, before)
+        whiten(whitening, size, after)
+        gained = 0.0
+        for r in range(size):
+            gained += before[r] * before[r] - after[r] * after[r]
+        if gained > 0.0:
+            better[k] = True
+            _copy_pose(turned, rotations[k])
+            _move(places[k], step, pelvis[k])
 
 
 @compiled_within
@@ -149,14 +144,6 @@ def _move(place, step, out):
     """Where a step [75] brings the pelvis."""
     for a in range(3):
         out[a] = place[a] + step[TANGENT + a]
-
-
-@compiled_within
-def _square(vector):
-    total = 0.0
-    for i in range(len(vector)):
-        total += vector[i] * vector[i]
-    return total
 
 
 @compiled_within
@@ -233,6 +220,18 @@ def _judge(candidates, expected, packed, covariances, level):
 
 
 @compiled_within
+def _solve(candidates, expected, packed, covariances, level):
+    """Replaces the rows' residual ``expected`` by ``S^-1 expected`` of their covariance S, whose factor is kept."""
+    size, factor = 2 * packed.counts[0] + packed.counts[1], covariances.factor
+    combine(level.factors[1], covariances, expected, size, factor)
+    add_noise(candidates, level.independent, level.factors[0], level.wrong, packed, covariances.sums[3], factor)
+    eliminate(factor, 0, size, size, size + 1)
+    for r in range(size):
+        expected[r] = factor[r, size]
+    solve_upper(factor, size, expected)
+
+
+@compiled_within
 def _kalman(body, covariance, packed, derivatives, errors, gain, information, step):
     """``step`` [75] = prior covariance @ ``information`` [75], that = ``derivatives^T gain``; whether both are numbers.
 
@@ -288,7 +287,7 @@ def _turn_to_world(rotations, jacobians):
 
 
 @compiled_within
-def _whitening(candidates, packed, derivatives, covariances, level):
+def _load_whitening(candidates, packed, derivatives, covariances, level):
     """The covariance of what the likeliest pose leaves, noise and the body's shape, with room for all residuals."""
     size, out = 2 * packed.counts[0] + packed.counts[1], covariances.whitening
     spread_shape(size, derivatives.by_shape, covariances.loadings, out)
@@ -296,7 +295,7 @@ def _whitening(candidates, packed, derivatives, covariances, level):
 
 
 @compiled_within
-def _best(seen, steps, packed, whitening, tried):
+def best_tried(seen, steps, packed, whitening, tried):
     """Which of what was tried has the highest posterior; the start, where none is better or a number.
 
     ``whitening`` becomes the Cholesky factor that makes residuals independent. What is seen and not used counts as it

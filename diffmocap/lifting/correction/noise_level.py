@@ -92,10 +92,34 @@ def weigh(candidates, expected, relative_noise, packed, covariances, level):
         expected: [n] residual of the packed rows. relative_noise: [N] of all rows.
         covariances: of the residual, by the network's errors and by place and shape.
     """
-    evidence = covariances.evidence
+    evidence, trial, tail = covariances.evidence, covariances.trial, covariances.tail
+    images, depths, size = 2 * packed.counts[0], packed.counts[1], 2 * packed.counts[0] + packed.counts[1]
+    for i in range(len(relative_noise)):
+        level.independent[i] = candidates.floor[i] * relative_noise[i] * relative_noise[i]
     for e in range(_ERRORS):
-        _weigh_independent(candidates, e, expected, relative_noise, packed, covariances, level.wrong)
-        _weigh_detector(candidates, e, expected, relative_noise, packed, covariances, level)
+        first = e * _KINDS
+        for kind in range(_LEVELS + _SCALES):
+            combine(candidates.errors[e], covariances, expected, size, trial)
+            if kind >= _LEVELS:  # like the detector's
+                s = kind - _LEVELS
+                scale, room = candidates.scales[s], covariances.sums[3]
+                add_noise(candidates, level.independent, scale, level.wrong, packed, room, trial)
+                eliminate(trial, 0, size, size, size + 1)
+                evidence[first + _PAIRS + s] = log_density(trial, 0, size, size) - _LOG_SCALES
+                continue
+            # Independent noise: first the evidence of the image's rows, then that of the depths given these.
+            _add_level(candidates.image[kind], relative_noise, packed, candidates, level.wrong, 0, images, trial)
+            eliminate(trial, 0, images, size, size + 1)
+            known = log_density(trial, 0, images, size) - _LOG_PAIRS
+            for deeper in range(_DEPTHS):
+                for i in range(depths):
+                    row, out = trial[images + i, images : size + 1], tail[i]
+                    for c in range(i, depths + 1):
+                        out[c] = row[c]
+                variance = candidates.depth[deeper]
+                _add_level(variance, relative_noise, packed, candidates, level.wrong, images, size, tail)
+                eliminate(tail, 0, depths, depths, depths + 1)
+                evidence[first + kind * _DEPTHS + deeper] = known + log_density(tail, 0, depths, depths)
     greatest = -math.inf
     for i in range(len(evidence)):
         if not is_number(evidence[i]):
@@ -123,47 +147,9 @@ def weigh(candidates, expected, relative_noise, packed, covariances, level):
 
 
 @compiled_within
-def _weigh_independent(candidates, e, expected, relative_noise, packed, covariances, wrong):
-    """Log evidence of independent noise: of the image rows, and of the depths given these."""
-    trial, tail = covariances.trial, covariances.tail
-    images, depths = 2 * packed.counts[0], packed.counts[1]
-    size = images + depths
-    for level in range(_LEVELS):
-        combine(candidates.errors[e], covariances, expected, size, trial)
-        _add_level(candidates.image[level], relative_noise, packed, candidates, wrong, 0, images, trial)
-        eliminate(trial, 0, images, size, size + 1)
-        known = log_density(trial, 0, images, size) - _LOG_PAIRS
-        for deeper in range(_DEPTHS):
-            rest = 0.0
-            if depths > 0:
-                for i in range(depths):
-                    row, out = trial[images + i, images : size + 1], tail[i]
-                    for c in range(i, depths + 1):
-                        out[c] = row[c]
-                _add_level(candidates.depth[deeper], relative_noise, packed, candidates, wrong, images, size, tail)
-                eliminate(tail, 0, depths, depths, depths + 1)
-                rest = log_density(tail, 0, depths, depths)
-            covariances.evidence[e * _KINDS + level * _DEPTHS + deeper] = known + rest
-
-
-@compiled_within
 def _add_level(variance, relative_noise, packed, candidates, wrong, begin, end, out):
     """Adds independent noise to the diagonal of ``out``, whose first row is the packed row ``begin``."""
     for i in range(begin, end):
         at = packed.row[i]
         own = variance * relative_noise[at] * relative_noise[at]
         out[i - begin, i - begin] += inflated_variance(own, wrong[at], candidates.wrong[at])
-
-
-@compiled_within
-def _weigh_detector(candidates, e, expected, relative_noise, packed, covariances, level):
-    """Log evidence of noise like the detector's."""
-    trial, size = covariances.trial, 2 * packed.counts[0] + packed.counts[1]
-    for i in range(len(relative_noise)):
-        level.independent[i] = candidates.floor[i] * relative_noise[i] * relative_noise[i]
-    for s in range(_SCALES):
-        combine(candidates.errors[e], covariances, expected, size, trial)
-        scale = candidates.scales[s]
-        add_noise(candidates, level.independent, scale, level.wrong, packed, covariances.sums[3], trial)
-        eliminate(trial, 0, size, size, size + 1)
-        covariances.evidence[e * _KINDS + _PAIRS + s] = log_density(trial, 0, size, size) - _LOG_SCALES
