@@ -224,6 +224,19 @@ def test_poses_that_are_no_numbers_are_left_alone(body, correction):
     assert float(distances(body, found.rotations[1:], truth[1:]).mean()) < 0.02
 
 
+@pytest.mark.parametrize("mean_first", [False, True])
+def test_a_joint_that_no_keypoint_sees_is_no_number_and_its_pose_stays(body, of_arrays, mean_first):
+    """A hand moves no keypoint, so that nothing else of the pose would be no number."""
+    truth, pelvis, start = scene(3, 5.0)
+    samples, places = start[None].numpy().copy(), pelvis[None].contiguous().numpy()
+    samples[0, 1, 22] = math.nan
+    seen = look(body, truth[:1], pelvis[:1], True)
+    found = of_arrays(samples, places, seen, errors_of(5.0).numpy(), 2, mean_first)
+    assert found.changed[0].tolist() == [True, False, True]
+    np.testing.assert_array_equal(found.rotations[0, 1], samples[0, 1])
+    np.testing.assert_array_equal(found.pelvis[0, 1], places[0, 1])
+
+
 def test_a_pose_that_explains_everything_stays(body, correction):
     truth, pelvis, _ = scene(3, 0.0)
     found = correction(truth, pelvis, look(body, truth, pelvis, True), errors_of(10.0))
