@@ -16,13 +16,10 @@ from diffmocap.lifting.correction.keypoint_jacobian import pose
 from diffmocap.lifting.correction.noise_level import add_noise, combine, weigh
 from diffmocap.lifting.correction.observation import differentiate, gather, is_finite, pack, residual, step_moves
 from diffmocap.lifting.correction.outliers import wrong_probabilities
-from diffmocap.lifting.correction.records import SHAPES, STEP, TANGENT
+from diffmocap.lifting.correction.prior import PLACE_M, spread, spread_shape
+from diffmocap.lifting.correction.records import STEP, TANGENT
 from diffmocap.lifting.correction.tangent import exponential
 
-#: Standard deviation of the body's place about where the network's pose must stand [m]: next to no prior.
-PLACE_M = 1.0
-#: Standard deviation of the ten numbers of the body's shape, which is neither known nor estimated.
-SHAPE = 0.8
 #: No joint turns farther in one step [rad].
 LARGEST_TURN = 1.0
 
@@ -62,7 +59,7 @@ def correct(body, candidates, values, seen, half_size, relative_noise, start, pl
         differentiate(body, posed, here, half_size, tried.turns, packed, derivatives)
         for r in range(size):
             expected[r] = tried.residual[i, packed.row[r]] + step_moves(body, packed, derivatives, r, step)
-        _spread(body, covariance, packed, derivatives, covariances)
+        spread(body, covariance, packed, derivatives, covariances)
         # The first pose may be far off, where a straight line says little: all is judged again at each next one.
         _judge(candidates, expected, packed, covariances, level)
         weigh(candidates, expected, relative_noise, packed, covariances, level)
@@ -144,64 +141,6 @@ def _move(place, step, out):
     """Where a step [75] brings the pelvis."""
     for a in range(3):
         out[a] = place[a] + step[TANGENT + a]
-
-
-@compiled_within
-def _spread(body, covariance, packed, derivatives, covariances):
-    """Covariances of the packed rows by the network's errors, and by the body's place and shape."""
-    size = 2 * packed.counts[0] + packed.counts[1]
-    spread, columns, out = covariances.rows, covariances.columns, covariances.from_errors
-    jacobian, movers = derivatives.by_joints, body.movers
-    for i in range(size):
-        row, k = spread[i], packed.keypoint[i]
-        for c in range(TANGENT):
-            row[c] = 0.0
-        for n in range(body.mover_count[k]):
-            j = 3 * movers[k, n]
-            x, y, z = jacobian[i, j], jacobian[i, j + 1], jacobian[i, j + 2]
-            p, q, r = covariance[j], covariance[j + 1], covariance[j + 2]
-            for c in range(TANGENT):
-                row[c] += x * p[c] + y * q[c] + z * r[c]
-        for c in range(TANGENT):
-            columns[c, i] = row[c]
-    for i in range(size):
-        row, k = out[i, i:size], packed.keypoint[i]
-        for c in range(len(row)):
-            row[c] = 0.0
-        for n in range(body.mover_count[k]):
-            j = 3 * movers[k, n]
-            x, y, z = jacobian[i, j], jacobian[i, j + 1], jacobian[i, j + 2]
-            p, q, r = columns[j, i:size], columns[j + 1, i:size], columns[j + 2, i:size]
-            for c in range(len(row)):
-                row[c] += x * p[c] + y * q[c] + z * r[c]
-    # The same for the body, whose loadings are columns of the derivatives times standard deviations.
-    loadings, place, out = covariances.loadings, derivatives.by_place, covariances.from_body
-    spread_shape(size, derivatives.by_shape, loadings, out)
-    for a in range(3):
-        for i in range(size):
-            loadings[a, i] = PLACE_M * place[i, a]
-    for i in range(size):
-        row, p, q, r = out[i, i:size], loadings[0, i:size], loadings[1, i:size], loadings[2, i:size]
-        x, y, z = p[0], q[0], r[0]
-        for c in range(len(row)):
-            row[c] += x * p[c] + y * q[c] + z * r[c]
-
-
-@compiled_within
-def spread_shape(size, by_shape, loadings, out):
-    """Covariance of the packed rows by the body's shape, into the upper triangle of ``out``."""
-    for i in range(size):
-        for s in range(SHAPES):
-            loadings[s, i] = SHAPE * by_shape[i, s]
-    for i in range(size):
-        row = out[i, i:size]
-        for c in range(len(row)):
-            row[c] = 0.0
-        for s in range(0, SHAPES, 2):
-            p, q = loadings[s, i:size], loadings[s + 1, i:size]
-            x, y = p[0], q[0]
-            for c in range(len(row)):
-                row[c] += x * p[c] + y * q[c]
 
 
 @compiled_within
