@@ -41,6 +41,6 @@ def consensus(poses: PoseHypotheses, shares: torch.Tensor) -> PoseHypotheses:
     """
     mean = torch.einsum("k,kjab->jab", shares, poses.rotations)
     return PoseHypotheses(
-        roma.special_procrustes(mean)[None], (shares @ poses.pelvis)[None], (shares @ poses.score)[None],
+        roma.special_procrustes(mean, method="svd")[None], (shares @ poses.pelvis)[None], (shares @ poses.score)[None],
         poses.stamp_ns,
     )  # fmt: skip
