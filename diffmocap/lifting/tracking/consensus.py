@@ -39,8 +39,8 @@ def consensus(poses: PoseHypotheses, shares: torch.Tensor) -> PoseHypotheses:
     Args:
         shares: [K] that sum to 1.
     """
-    mean = torch.einsum("k,kjab->jab", shares, poses.rotations)
+    mean = (shares @ poses.rotations.flatten(1)).view(poses.rotations.shape[1:])
     return PoseHypotheses(
-        roma.special_procrustes(mean, method="svd")[None], (shares @ poses.pelvis)[None], (shares @ poses.score)[None],
+        roma.special_procrustes(mean)[None], (shares @ poses.pelvis)[None], (shares @ poses.score)[None],
         poses.stamp_ns,
     )  # fmt: skip
