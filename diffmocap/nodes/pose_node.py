@@ -57,6 +57,7 @@ from diffmocap.output.tracking_state import TrackStatus
 from diffmocap.pipeline.pose_pipeline import PosePipeline, load_lifter
 from diffmocap.pipeline.result import Outcome, PoseResult
 from diffmocap.pipeline.settings import PipelineSettings
+from diffmocap.refinement.stream.known_ground import KnownGround
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: What a pose costs is decided by these; one that takes longer than this when they change is not waited for [s].
@@ -80,6 +81,7 @@ class PoseNode(ManagedNode):
         self._track_watch: TrackWatch | None = None
         self._budget = StepBudget()
         self._asked: PipelineSettings | None = None  # what the parameters ask for
+        self._asked_by: tuple[dict[str, Any], KnownGround] | None = None  # those parameters, and the ground
         self._ground = GroundFrame()
         self._link_frames: LinkFrames | None = None
         self._dropped = 0
@@ -233,7 +235,10 @@ class PoseNode(ManagedNode):
 
     def _affordable_settings(self, now_s: float, frame: str):
         values = self.parameters.values()
-        asked = self._asked = pipeline_settings(values, self._ground.known(values, frame))
+        asked_by = values, self._ground.known(values, frame)
+        if asked_by != self._asked_by:
+            self._asked, self._asked_by = pipeline_settings(*asked_by), asked_by
+        asked = self._asked
         floor = 0 if asked.refinement.enabled else 1
         return at_level(asked, self._budget.steps(now_s, levels_of(asked), values["budget_ms"], floor))
 

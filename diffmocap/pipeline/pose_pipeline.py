@@ -156,7 +156,7 @@ class PosePipeline:
         self._person = PersonTrack(self.body)
         self.reset(camera_moved=True)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, deadline_s: float | None = None) -> PoseResult:
         """Process the keypoints of the next image.
 

@@ -39,7 +39,7 @@ def consensus(poses: PoseHypotheses, shares: torch.Tensor) -> PoseHypotheses:
     Args:
         shares: [K] that sum to 1.
     """
-    mean = torch.einsum("k,kjab->jab", shares, poses.rotations)
+    mean = (shares @ poses.rotations.flatten(1)).view(poses.rotations.shape[1:])
     return PoseHypotheses(
         roma.special_procrustes(mean)[None], (shares @ poses.pelvis)[None], (shares @ poses.score)[None],
         poses.stamp_ns,
