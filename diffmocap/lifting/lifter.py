@@ -142,7 +142,7 @@ class Lifter:
             one.up = torch.tensor([up], dtype=torch.float32, device=self.device) @ one.R_camera_crop[0]
         k = settings.hypotheses
         rotations = self.sample(one, settings, previous)
-        body_points = self._keypoints(rotations)
+        body_points = self.body.keypoints(rotations, torch.zeros(k, 3, device=self.device))
         # Rays of the whole image, not of the crop: the root is in the optical frame again.
         rays = _in_optical_frame(one).expand(k, -1, -1)
         weights = one.confidence.expand(k, -1)
@@ -153,7 +153,7 @@ class Lifter:
         if settings.correction and self._can_correct():
             mean_first = settings.temperature == 0.0
             rotations = self._correction(one, rotations, pelvis, settings.correction_steps, mean_first)
-            body_points = self._keypoints(rotations)
+            body_points = self.body.keypoints(rotations, torch.zeros_like(pelvis))
             pelvis = solve_translation(body_points, rays, weights)
         worth = torch.ones(k)
         if settings.temperature == 0.0:  # the mean of all samples
@@ -232,12 +232,6 @@ class Lifter:
 
         x = sample_along(sampler, denoise_unless_abandoned, x, self.schedule, timesteps, self._generator, temperature)
         return root_from_network(matrix_from_6d(self.model.unstandardise(x)), R_camera_crop)
-
-    def _keypoints(self, rotations: torch.Tensor) -> torch.Tensor:
-        """[B, 25, 3] m of poses [B, 24, 3, 3], the pelvis at the origin."""
-        if self._correction is not None and self.device.type == "cpu":
-            return self._correction.keypoints(rotations)
-        return self.body.keypoints(rotations, rotations.new_zeros(len(rotations), 3))
 
     def _can_correct(self) -> bool:
         """Whether the weights say how far their poses are off, and Numba compiles; else the log says so once."""

@@ -11,9 +11,7 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.lifting.correction import keypoint_jacobian, observation
-from diffmocap.lifting.correction.error_covariance import ErrorCovariances
 from diffmocap.lifting.correction.keypoint_jacobian import keypoint_body
-from diffmocap.lifting.correction.lift_correction import LiftCorrection
 from diffmocap.lifting.correction.noise_level import CANDIDATES
 from diffmocap.lifting.correction.records import Workspace, workspace
 from diffmocap.lifting.correction.tangent import exponential
@@ -46,13 +44,6 @@ def posed(body: BodyModel, rotations: torch.Tensor) -> Workspace:
     work = workspace(len(constants.joint), CANDIDATES, 1)
     keypoint_jacobian.pose(constants, rotations.numpy(), work.posed)
     return work
-
-
-def test_keypoints_of_a_batch_are_the_bodys(body):
-    covariances = ErrorCovariances(torch.eye(72).double().expand(5, 72, 72), torch.eye(75).double())
-    found = LiftCorrection(body, covariances).keypoints(poses(4).float())
-    wanted = body.keypoints(poses(4).float(), torch.zeros(4, 3))
-    torch.testing.assert_close(found, wanted, atol=2e-6, rtol=0)
 
 
 def in_double(body: BodyModel) -> BodyModel:

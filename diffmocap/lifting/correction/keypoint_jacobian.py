@@ -13,7 +13,7 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import KEYPOINT_NAMES, NUM_JOINTS, NUM_KEYPOINTS, PARENTS
-from diffmocap.compiler import array, compiled, compiled_within
+from diffmocap.compiler import array, compiled_within
 from diffmocap.lifting.correction.records import SHAPES, KeypointBody
 
 MID_HIP = KEYPOINT_NAMES.index("MidHip")
@@ -87,16 +87,6 @@ def pose(body, rotations, posed):
             for a in range(3):
                 posed.parts[p, a] = joints[j, a] + turned[j, a, 0] * x + turned[j, a, 1] * y + turned[j, a, 2] * z
                 posed.points[k, a] += body.weight[p] * posed.parts[p, a]
-
-
-@compiled
-def keypoints(body, rotations, posed, out):
-    """``out`` [B, 25, 3] m of local rotations [B, 24, 3, 3], the pelvis at the origin."""
-    for b in range(len(rotations)):
-        pose(body, rotations[b], posed)
-        for k in range(NUM_KEYPOINTS):
-            for a in range(3):
-                out[b, k, a] = posed.points[k, a]
 
 
 @compiled_within

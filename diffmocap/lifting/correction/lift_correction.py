@@ -28,12 +28,6 @@ class LiftCorrection:
         rays = torch.linspace(-0.2, 0.2, 50).view(1, 25, 2)
         upright, place = torch.eye(3).repeat(2, 24, 1, 1), torch.tensor([[0.0, 0.0, 3.0]]).repeat(2, 1)
         self(condition_from_rays(rays, torch.ones(1, 25)), upright, place, 1, mean_first=True)
-        self.keypoints(upright)
-
-    def keypoints(self, rotations: torch.Tensor) -> torch.Tensor:
-        """[B, 25, 3] m of poses [B, 24, 3, 3], the pelvis at the origin: the body's, without gradients, on the CPU in a
-        twentieth of the time."""
-        return torch.from_numpy(self._correct.keypoints(array(rotations))).to(rotations)
 
     def __call__(
         self, condition: Condition, rotations: torch.Tensor, pelvis: torch.Tensor, steps: int, mean_first: bool = False

@@ -13,9 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from diffmocap.body.model import BodyModel
-from diffmocap.body.skeleton import NUM_KEYPOINTS
 from diffmocap.lifting.correction.gauss_newton import correct, correct_by_gain
-from diffmocap.lifting.correction.keypoint_jacobian import keypoint_body, keypoints
+from diffmocap.lifting.correction.keypoint_jacobian import keypoint_body
 from diffmocap.lifting.correction.noise_level import CANDIDATES, candidates
 from diffmocap.lifting.correction.observation import Observation
 from diffmocap.lifting.correction.records import Workspace, workspace
@@ -90,12 +89,6 @@ class PoseCorrection:
                     self._body, seen[0], seen[2], rotations[b, 1:], pelvis[b, 1:], covariance[b], work,
                     found.rotations[b, 1:], found.pelvis[b, 1:], found.changed[b, 1:],
                 )  # fmt: skip
-        return found
-
-    def keypoints(self, rotations: np.ndarray) -> np.ndarray:
-        """[B, 25, 3] m of poses [B, 24, 3, 3] in the body's mean shape, the pelvis at the origin; float64."""
-        found = np.empty((len(rotations), NUM_KEYPOINTS, 3))
-        keypoints(self._body, rotations, self._workspace(1).posed, found)
         return found
 
     def _workspace(self, steps: int) -> Workspace:
