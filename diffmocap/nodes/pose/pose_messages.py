@@ -115,7 +115,7 @@ def _point(place: torch.Tensor) -> Point:
 
 
 def root_covariance(state: BodyState) -> torch.Tensor:
-    """[6, 6] of the message's ``root_pose``, in fixed axes of the optical frame: x, y, z [m^2], turns about them [rad^2]."""
+    """[6, 6] of ``root_pose`` in the optical frame's axes: x, y, z [m^2], turns about them [rad^2]."""
     R = state.rotations[0]
     return torch.block_diag(state.pelvis_covariance, R @ state.rotation_covariance[0] @ R.mT)
 
