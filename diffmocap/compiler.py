@@ -23,12 +23,13 @@ _FAST = {"contract", "reassoc", "arcp", "nsz"}
 COMPILING = "compiling the physics for this processor"
 
 
-def compiled(function: Callable) -> Callable:
+def compiled(function: Callable, **more: bool) -> Callable:
     """Decorates a function that is compiled when first called and cached on disk: beside the source, or in the user's
-    cache where that cannot be written, or not at all. Another processor compiles it again, and so does other code."""
+    cache where that cannot be written, or not at all. Another processor compiles it again, and so does other code.
+    ``more`` are options of Numba."""
     from numba import njit  # here, so that nothing that only reads this module's name needs Numba
 
-    options = {"nogil": True, "error_model": "numpy", "fastmath": _FAST}
+    options = {"nogil": True, "error_model": "numpy", "fastmath": _FAST, **more}
     try:
         dispatcher = njit(cache=True, **options)(function)
         kept = dispatcher._cache
@@ -40,6 +41,12 @@ def compiled(function: Callable) -> Callable:
         return dispatcher
     except (RuntimeError, AttributeError):  # nowhere to keep it, or a Numba that keeps it in another way
         return njit(**options)(function)
+
+
+def inlined(function: Callable) -> Callable:
+    """:func:`compiled` for a few lines that compiled functions alone call: they become part of the caller, so that a
+    call costs nothing, and no time goes into making them known to Python."""
+    return compiled(function, forceinline=True, no_cpython_wrapper=True)
 
 
 def why_not_kept(function: Callable) -> str:
