@@ -43,10 +43,14 @@ def compiled(function: Callable, **more: bool) -> Callable:
         return njit(**options)(function)
 
 
+def internal(function: Callable) -> Callable:
+    """:func:`compiled` for what compiled functions alone call: no time goes into making it known to Python."""
+    return compiled(function, no_cpython_wrapper=True)
+
+
 def inlined(function: Callable) -> Callable:
-    """:func:`compiled` for a few lines that compiled functions alone call: they become part of the caller, so that a
-    call costs nothing, and no time goes into making them known to Python."""
-    return compiled(function, forceinline=True, no_cpython_wrapper=True)
+    """:func:`internal` for a few lines that become part of every caller, so that a call costs nothing."""
+    return compiled(function, no_cpython_wrapper=True, forceinline=True)
 
 
 def why_not_kept(function: Callable) -> str:

@@ -94,11 +94,12 @@ def solve_all(wrench, arms, activity, axes, friction, iterations, forces):
 def solve_all_vjp(wrench, arms, activity, axes, friction, iterations, of_forces, of_wrench, of_arms, of_activity):
     """Fills the gradients of the first three of :func:`solve_all` for those of the forces. Solves anew, which costs a
     few microseconds a frame."""
-    left, of_left = np.empty(6), np.zeros(6)
+    left = np.empty(6)
+    of_wrench[:] = 0.0
     for n in range(len(wrench)):
         contacts = _contacts(arms[n], activity[n], axes[n], friction)
         solve_contacts(contacts, wrench[n], iterations, left)
-        contacts_vjp(contacts, of_forces[n], of_left, of_wrench[n], of_arms[n], of_activity[n])
+        contacts_vjp(contacts, of_forces[n], of_wrench[n], of_arms[n], of_activity[n])
 
 
 @compiled

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from diffmocap.compiler import compiled
+from diffmocap.compiler import internal
 
 
-@compiled
+@internal
 def factorise(matrix):
     """Replaces the lower half of A [N, N], which alone is read, by L with A = L L^T."""
     for j in range(len(matrix)):
@@ -20,7 +20,7 @@ def factorise(matrix):
             matrix[i, j] /= matrix[j, j]
 
 
-@compiled
+@internal
 def solve(low, x):
     """Replaces x [N] by A^-1 x, with what :func:`factorise` made of A."""
     for i in range(len(x)):

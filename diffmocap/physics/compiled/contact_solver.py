@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diffmocap.compiler import compiled, inlined
+from diffmocap.compiler import inlined, internal
 from diffmocap.physics.compiled.cholesky import factorise, solve
 from diffmocap.physics.compiled.friction_cone import derivative, project
 from diffmocap.physics.compiled.vectors import add_cross, add_force, add_velocity, dot, times
@@ -47,7 +47,7 @@ class Contacts(NamedTuple):
     shares: np.ndarray
 
 
-@compiled
+@internal
 def gradient_at(contacts, wrench, z, out):
     """Gradient [6] of what z minimises, and its value; fills the shares."""
     pull, square, linear = np.empty(3), 0.0, 0.0
@@ -67,10 +67,10 @@ def gradient_at(contacts, wrench, z, out):
     return square - 2.0 * REGULARISATION * linear
 
 
-@compiled
+@internal
 def factorise_hessian(contacts, z, everywhere):
     """Fills the factor of H at z; ``everywhere``: J = 1, as if all forces were inside their cones."""
-    pull, jacobian, row, hessian = np.empty(3), np.eye(3), np.empty((6, 3)), contacts.factor
+    pull, jacobian, row, hessian = np.empty(3), np.zeros((3, 3)), np.empty((6, 3)), contacts.factor
     hessian[:] = 0.0
     for r in range(6):
         hessian[r, r] = 1.0
@@ -78,7 +78,9 @@ def factorise_hessian(contacts, z, everywhere):
         a, arm = contacts.activity[p], contacts.arms[:, p]
         if a == 0.0:
             continue
-        if not everywhere:
+        if everywhere:
+            jacobian[0, 0] = jacobian[1, 1] = jacobian[2, 2] = 1.0
+        else:
             _pulled(contacts, p, z, pull)
             derivative(pull, contacts.axes, contacts.friction, jacobian)
         row[:] = 0.0
@@ -89,7 +91,7 @@ def factorise_hessian(contacts, z, everywhere):
     factorise(hessian)
 
 
-@compiled
+@internal
 def solve_contacts(contacts, wrench, iterations, left):
     """Fills the multiplier, factor and shares for a wrench [6] over the weight, and what they ``left`` [6] of it:
     semismooth Newton with a line search, and one more step at the end."""
@@ -123,12 +125,12 @@ def solve_contacts(contacts, wrench, iterations, left):
         left[r] = z[r] - slope[r]
 
 
-@compiled
-def contacts_vjp(contacts, of_forces, of_left, of_wrench, of_arms, of_activity):
-    """Fills the gradients of wrench [6], arms [3, P] and activity [P] for those of forces [3, P], which are activity
-    times shares, and of what is left [6]; zero where there is no activity."""
+@internal
+def contacts_vjp(contacts, of_forces, of_wrench, of_arms, of_activity):
+    """Replaces the gradient of what is left [6] in ``of_wrench`` by that of the wrench, and fills those of arms [3, P]
+    and activity [P], for that of forces [3, P], which are activity times shares; zero where there is no activity."""
     z, pull, push, slope, jacobian = contacts.multiplier, np.empty(3), np.empty(3), np.empty(3), np.empty((3, 3))
-    of_wrench[:], of_arms[:], of_activity[:] = of_left, 0.0, 0.0
+    of_arms[:], of_activity[:] = 0.0, 0.0
     for p in range(len(of_activity)):
         a = contacts.activity[p]
         if a != 0.0:

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
-from diffmocap.compiler import compiled, inlined
+from diffmocap.compiler import compiled, inlined, internal
 from diffmocap.physics.compiled.contact_solver import Contacts, contacts_vjp, solve_contacts
 from diffmocap.physics.compiled.contact_state import speed_square
 from diffmocap.physics.compiled.vectors import add, add_cross, add_force, add_velocity, dot
@@ -42,7 +42,7 @@ def forces_in(motion, body, given, iterations):
     return found
 
 
-@compiled
+@internal
 def forces_in_vjp(motion, body, given, found, of_torques, of_left, adjoint):
     """Adds to the adjoint what comes of the gradient of torques [F, 3, 23] and of what is left [F, 6]."""
     for t in range(len(found.left)):
@@ -59,7 +59,7 @@ def _units(body, given):
     return units
 
 
-@inlined
+@internal
 def _touch(motion, body, given, t, found):
     """Where contacts act at inner frame t, and how readily: smooth, and nothing where the reference does not touch.
     See :func:`diffmocap.physics.contact_state.activity_rates`."""
@@ -71,7 +71,7 @@ def _touch(motion, body, given, t, found):
         found.activity[t, p] = given.may_push[t, p] * math.exp(-(rates[0] * high * high + rates[1] * square))
 
 
-@inlined
+@internal
 def _pull_touch(motion, given, t, found, of_activity, adjoint):
     steps, rates = motion.steps, given.activity_rates
     for p in range(len(of_activity)):
@@ -83,7 +83,7 @@ def _pull_touch(motion, given, t, found, of_activity, adjoint):
             adjoint.steps[t + 1, c, p] += slope
 
 
-@inlined
+@internal
 def _carry(motion, body, given, t, found):
     """What the joints carry at inner frame t before any contact is counted, and the centre of mass."""
     absolute, load, total = motion.absolute, found.load[t], body.mass.sum()
@@ -99,7 +99,7 @@ def _carry(motion, body, given, t, found):
     found.whole[t] = load[:, 0]
 
 
-@inlined
+@internal
 def _pull_carry(motion, body, given, t, found, of_load, of_centre, adjoint):
     """Adds to the adjoint of the mass points what comes of the gradients of load [6, 24] and centre of mass [3]."""
     total, of_force = body.mass.sum(), np.empty(3)
@@ -116,7 +116,7 @@ def _pull_carry(motion, body, given, t, found, of_load, of_centre, adjoint):
         add(of_force, 1.0, adjoint.absolute[t + 2, :, n])
 
 
-@inlined
+@internal
 def _push(motion, body, given, iterations, t, found):
     """Contact forces of inner frame t, and the torques that are left to the joints."""
     centre, load, left, units = found.centre[t], found.load[t], found.left[t], _units(body, given)
@@ -142,7 +142,7 @@ def _push(motion, body, given, iterations, t, found):
         add_cross(motion.relative[t + 1, :, j], load[:3, j], -1.0, found.torques[t, :, j - 1])
 
 
-@inlined
+@internal
 def _pull_push(motion, body, given, t, found, of_torques, of_left, adjoint, of_load, of_centre):
     """Adds to the adjoint, and to the gradients of the load [6, 24] before contacts and of the centre of mass [3]."""
     count, load, units, of_points = len(body.radius), found.load[t], _units(body, given), adjoint.relative[t + 1]
@@ -153,18 +153,21 @@ def _pull_push(motion, body, given, t, found, of_torques, of_left, adjoint, of_l
     taken = of_load.copy()
     _hand_on(taken)
     first, of_forces = NUM_JOINTS + len(body.mass), np.zeros((3, count))
-    of_wrench, of_arms, of_activity = np.empty(6), np.empty((3, count)), np.empty(count)
+    of_wrench, of_arms, of_activity = of_left.copy(), np.empty((3, count)), np.empty(count)
+    for r in range(6):
+        of_wrench[r] *= units[r]
     for p in range(count):
         above = taken[:, body.contact_segment[p]]
         add_velocity(above, found.places[t, :, p], -units[0], of_forces[:, p])
         add_cross(found.forces[t, :, p], above[3:], -1.0, of_points[:, first + p])
-    contacts_vjp(_contacts(given, found, t), of_forces, of_left * units, of_wrench, of_arms, of_activity)
+    contacts_vjp(_contacts(given, found, t), of_forces, of_wrench, of_arms, of_activity)
     _pull_touch(motion, given, t, found, of_activity, adjoint)
     for p in range(count):
         add(of_arms[:, p], 1.0 / MOMENT_ARM, of_points[:, first + p])
         add(of_arms[:, p], -1.0 / MOMENT_ARM, of_centre)
     # The wrench is what the pelvis carries, about the centre of mass.
-    of_load[:, 0] = of_wrench / units
+    for r in range(6):
+        of_load[r, 0] = of_wrench[r] / units[r]
     add_cross(of_load[3:, 0], found.centre[t], -1.0, of_load[:3, 0])
     add_cross(found.whole[t, :3], of_load[3:, 0], -1.0, of_centre)
 
@@ -176,7 +179,7 @@ def _contacts(given, found, t):
     )
 
 
-@inlined
+@internal
 def _gather(load):
     """Each joint's load gets those of all joints that it carries."""
     for j in range(NUM_JOINTS - 1, 0, -1):
@@ -184,7 +187,7 @@ def _gather(load):
             load[r, _PARENTS[j]] += load[r, j]
 
 
-@inlined
+@internal
 def _hand_on(load):
     """The transpose of :func:`_gather`: each joint's row gets that of all joints that carry it."""
     for j in range(1, NUM_JOINTS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS
-from diffmocap.compiler import compiled
+from diffmocap.compiler import compiled, internal
 from diffmocap.physics.compiled.vectors import add, dot, turn_of
 from diffmocap.refinement.kernels.kinematics import place, place_vjp
 from diffmocap.refinement.kernels.records import Motion
@@ -22,7 +22,7 @@ def motion_of(rotations, pelvis, body, given):
     return Motion(rotations, pelvis, columns, relative, absolute, gap, steps)
 
 
-@compiled
+@internal
 def no_slope(motion):
     """An adjoint of zeros."""
     return Motion(
@@ -32,19 +32,20 @@ def no_slope(motion):
     )  # fmt: skip
 
 
-@compiled
+@internal
 def motion_vjp(motion, body, given, adjoint, of_turns):
     """From the adjoint of all that follows from a motion to that of its turns, [T, 24, 3], and of its pelvis."""
-    first, of_relative = NUM_JOINTS + len(body.mass), adjoint.relative
+    first, points = NUM_JOINTS + len(body.mass), body.matrix.shape[1]
     of_centres = adjoint.absolute[:, :, first : first + len(body.radius)]
     contact_motion_vjp(adjoint.gap, adjoint.steps, given.up, given.dt_s, of_centres)
-    of_relative += adjoint.absolute
     for t in range(len(motion.pelvis)):
         for c in range(3):
-            adjoint.pelvis[t, c] += adjoint.absolute[t, c].sum()
+            for n in range(points):
+                adjoint.pelvis[t, c] += adjoint.absolute[t, c, n]
+                adjoint.relative[t, c, n] += adjoint.absolute[t, c, n]
         for j in range(NUM_JOINTS):
             turn_of(motion.rotations[t, j], adjoint.rotations[t, j], 1.0, of_turns[t, j])
-    place_vjp(of_relative, body.matrix, motion.columns, of_turns)
+    place_vjp(adjoint.relative, body.matrix, motion.columns, of_turns)
 
 
 @compiled
@@ -63,7 +64,7 @@ def contact_motion(centres, radius, up, height, dt_s):
     return gap, steps
 
 
-@compiled
+@internal
 def contact_motion_vjp(of_gap, of_steps, up, dt_s, of_centres):
     """Adds to ``of_centres`` [T, 3, P] for the gradients of gaps and steps; the latter is used up."""
     frames, count = of_gap.shape

@@ -15,7 +15,7 @@ import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
 from diffmocap.camera.projection import NEAREST_M
-from diffmocap.compiler import compiled, inlined
+from diffmocap.compiler import compiled, inlined, internal
 from diffmocap.physics.compiled.vectors import add, dot, times
 from diffmocap.refinement.kernels.forces import forces_in, forces_in_vjp
 from diffmocap.refinement.kernels.motion import motion_of, motion_vjp, no_slope
@@ -58,7 +58,7 @@ def evaluate(rotations, pelvis, body, given, weights, with_gradient):
     return Evaluation(squares, of_turns, adjoint.pelvis, motion.gap, motion.steps, forces)
 
 
-@inlined
+@internal
 def reprojection(motion, given, robust_m, weight, adjoint):
     """m^2: Cauchy's robust square of distances in the image, weighed by confidence.
 
@@ -92,7 +92,7 @@ def reprojection(motion, given, robust_m, weight, adjoint):
     return robust_m * robust_m * total
 
 
-@inlined
+@internal
 def hypotheses(motion, given, weight, adjoint):
     """Nats: minus the logarithm of a mixture of Gaussians, one on each hypothesis of the frame; the mean over frames.
 
@@ -140,7 +140,7 @@ def hypotheses(motion, given, weight, adjoint):
     return total
 
 
-@inlined
+@internal
 def joint_limits(motion, body, weight, adjoint):
     """rad^2 that the 69 angles are beyond their limits; their sum, the mean over frames.
 
@@ -179,7 +179,7 @@ def joint_limits(motion, body, weight, adjoint):
     return total / frames
 
 
-@inlined
+@internal
 def jerk(motion, given, weight, adjoint):
     """(m/s^3)^2 of the joints' positions; the mean over joints and over sets of four frames."""
     sets = max(len(motion.pelvis) - 3, 0)
@@ -187,26 +187,26 @@ def jerk(motion, given, weight, adjoint):
     return squares_of(motion.absolute, (-1.0, 3.0, -3.0, 1.0), shares, weight, adjoint.absolute)
 
 
-@inlined
+@internal
 def slip(motion, given, weight, adjoint):
     """(m/s)^2 along the ground between two frames that a point touches in; the mean over all such."""
     return squares_of(motion.steps, (1.0,), given.held_steps, weight, adjoint.steps)
 
 
-@inlined
+@internal
 def contact_gap(motion, given, weight, adjoint):
     """m^2 between the ground and a point that touches; the mean over all such."""
     return squares_of(in_one(motion.gap), (1.0,), given.held, weight, in_one(adjoint.gap))
 
 
-@inlined
+@internal
 def penetration(motion, weight, adjoint):
     """m^2 of depth below the ground; the sum over contact points, the mean over frames."""
     below = np.where(motion.gap < 0.0, 1.0 / len(motion.gap), 0.0)
     return squares_of(in_one(motion.gap), (1.0,), below, weight, in_one(adjoint.gap))
 
 
-@inlined
+@internal
 def residual(left, body, robust, weight, of_left):
     """(N/kg)^2 or (N m/kg)^2 that no contact explains, for ``left`` [F, 3] N or N m. Pseudo-Huber: the square where it
     is small, twice ``robust`` times its root where it is large; the mean over inner frames."""
@@ -221,22 +221,31 @@ def residual(left, body, robust, weight, of_left):
     return total
 
 
-@inlined
+@internal
 def torque(forces, body, weight, of_torques):
     """Squares of joints' torques over what they can give; the mean over joints and inner frames."""
-    shares = np.ones((len(forces.torques), 1)) / (len(forces.torques) * (NUM_JOINTS - 1) * body.strength**2)
+    shares = strength_shares(body, len(forces.torques), 1.0)
     return squares_of(forces.torques, (1.0,), shares, weight, of_torques)
 
 
-@inlined
+@internal
 def torque_rate(forces, body, given, weight, of_torques):
     """1/s^2: squares of the rates of joints' torques over what they can give; the mean over joints and frames."""
-    pairs = len(forces.torques) - 1
-    shares = np.ones((pairs, 1)) / (pairs * (NUM_JOINTS - 1) * (given.dt_s * body.strength) ** 2)
+    shares = strength_shares(body, len(forces.torques) - 1, given.dt_s)
     return squares_of(forces.torques, (-1.0, 1.0), shares, weight, of_torques)
 
 
-@inlined
+@internal
+def strength_shares(body, frames, dt_s):
+    """[F, 23] of squares of torques' changes in ``dt_s``, over what joints can give, in the mean over all."""
+    shares = np.empty((frames, NUM_JOINTS - 1))
+    for t in range(frames):
+        for j in range(NUM_JOINTS - 1):
+            shares[t, j] = 1.0 / (shares.size * (dt_s * body.strength[j]) ** 2)
+    return shares
+
+
+@internal
 def squares_of(values, stencil, shares, weight, adjoint):
     """The sum of squares of differences in time, with their ``shares`` [F, N]: of ``values`` [T, C, N'] at the first N
     columns, F frames for each of which ``stencil`` weighs as many in a row. Adds the weighted gradient to ``adjoint``.
