@@ -59,7 +59,7 @@ def _units(body, given):
     return units
 
 
-@internal
+@inlined
 def _touch(motion, body, given, t, found):
     """Where contacts act at inner frame t, and how readily: smooth, and nothing where the reference does not touch.
     See :func:`diffmocap.physics.contact_state.activity_rates`."""
@@ -71,7 +71,7 @@ def _touch(motion, body, given, t, found):
         found.activity[t, p] = given.may_push[t, p] * math.exp(-(rates[0] * high * high + rates[1] * square))
 
 
-@internal
+@inlined
 def _pull_touch(motion, given, t, found, of_activity, adjoint):
     steps, rates = motion.steps, given.activity_rates
     for p in range(len(of_activity)):
@@ -83,7 +83,7 @@ def _pull_touch(motion, given, t, found, of_activity, adjoint):
             adjoint.steps[t + 1, c, p] += slope
 
 
-@internal
+@inlined
 def _carry(motion, body, given, t, found):
     """What the joints carry at inner frame t before any contact is counted, and the centre of mass."""
     absolute, load, total = motion.absolute, found.load[t], body.mass.sum()
@@ -99,7 +99,7 @@ def _carry(motion, body, given, t, found):
     found.whole[t] = load[:, 0]
 
 
-@internal
+@inlined
 def _pull_carry(motion, body, given, t, found, of_load, of_centre, adjoint):
     """Adds to the adjoint of the mass points what comes of the gradients of load [6, 24] and centre of mass [3]."""
     total, of_force = body.mass.sum(), np.empty(3)
@@ -116,7 +116,7 @@ def _pull_carry(motion, body, given, t, found, of_load, of_centre, adjoint):
         add(of_force, 1.0, adjoint.absolute[t + 2, :, n])
 
 
-@internal
+@inlined
 def _push(motion, body, given, iterations, t, found):
     """Contact forces of inner frame t, and the torques that are left to the joints."""
     centre, load, left, units = found.centre[t], found.load[t], found.left[t], _units(body, given)
@@ -142,7 +142,7 @@ def _push(motion, body, given, iterations, t, found):
         add_cross(motion.relative[t + 1, :, j], load[:3, j], -1.0, found.torques[t, :, j - 1])
 
 
-@internal
+@inlined
 def _pull_push(motion, body, given, t, found, of_torques, of_left, adjoint, of_load, of_centre):
     """Adds to the adjoint, and to the gradients of the load [6, 24] before contacts and of the centre of mass [3]."""
     count, load, units, of_points = len(body.radius), found.load[t], _units(body, given), adjoint.relative[t + 1]
@@ -179,7 +179,7 @@ def _contacts(given, found, t):
     )
 
 
-@internal
+@inlined
 def _gather(load):
     """Each joint's load gets those of all joints that it carries."""
     for j in range(NUM_JOINTS - 1, 0, -1):
@@ -187,7 +187,7 @@ def _gather(load):
             load[r, _PARENTS[j]] += load[r, j]
 
 
-@internal
+@inlined
 def _hand_on(load):
     """The transpose of :func:`_gather`: each joint's row gets that of all joints that carry it."""
     for j in range(1, NUM_JOINTS):

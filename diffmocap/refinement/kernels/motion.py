@@ -40,9 +40,11 @@ def motion_vjp(motion, body, given, adjoint, of_turns):
     contact_motion_vjp(adjoint.gap, adjoint.steps, given.up, given.dt_s, of_centres)
     for t in range(len(motion.pelvis)):
         for c in range(3):
+            total = 0.0
             for n in range(points):
-                adjoint.pelvis[t, c] += adjoint.absolute[t, c, n]
+                total += adjoint.absolute[t, c, n]
                 adjoint.relative[t, c, n] += adjoint.absolute[t, c, n]
+            adjoint.pelvis[t, c] += total
         for j in range(NUM_JOINTS):
             turn_of(motion.rotations[t, j], adjoint.rotations[t, j], 1.0, of_turns[t, j])
     place_vjp(adjoint.relative, body.matrix, motion.columns, of_turns)
