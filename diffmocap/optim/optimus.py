@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from diffmocap.errors import SettingsError
+from diffmocap.optim.cpu_layers import linear
 from diffmocap.optim.encoder import Encoder
 from diffmocap.optim.features import Features, FeatureSettings, FeatureState
 from diffmocap.optim.learned import LearnedOptimizer, PerParameterMlp, step_from
@@ -184,7 +185,7 @@ class Optimus(LearnedOptimizer):
 
     def _tokens(self, z: torch.Tensor) -> list[torch.Tensor]:
         """The tokens after each encoder [B, N, width]."""
-        tokens, after = self.inlet(z.mT), []
+        tokens, after = linear(self.inlet, z.mT), []
         for encoder in self.encoders:
             tokens = encoder(tokens)
             after.append(tokens)
