@@ -111,8 +111,10 @@ class OptimusSettings:
         return cls(**{**_PAPER, "order": "update_first", "norm": "none", "factor_scale": "sum", **changes})
 
 
-#: What both readings of the paper share: the supplement's features, and steps in units of x.
-_PAPER = {"lambda_a": 0.1, "quasi_newton": False, "safeguard": False, "features": FeatureSettings()}
+#: What both readings of the paper share: the features that its networks have seen, and steps in units of x.
+_PAPER = {
+    "lambda_a": 0.1, "quasi_newton": False, "safeguard": False, "features": FeatureSettings(second_moments=3),
+}  # fmt: skip
 
 
 @dataclass
