@@ -90,7 +90,7 @@ class LearnedRun:
 
 def code_version(folder: Path = REPOSITORY / "diffmocap" / "optim") -> str:
     """Of the optimizers' sources, in a few letters."""
-    return digest_of(folder, folder.glob("*.py"))[:12]
+    return digest_of(folder, folder.rglob("*.py"))[:12]
 
 
 def run_tasks(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from diffmocap.optim.cpu_layers import attention, linear
+from diffmocap.optim.cpu.layers import attention, linear
 
 
 class Encoder(nn.Module):

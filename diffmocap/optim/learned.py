@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from diffmocap.errors import SettingsError
-from diffmocap.optim.cpu_layers import linear
+from diffmocap.optim.cpu.layers import linear
 from diffmocap.optim.optimizer import StepOptimizer
 
 #: Bound of the exponent of a step length: reached by no sensible network, it keeps others from overflowing.

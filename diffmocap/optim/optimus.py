@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from diffmocap.errors import SettingsError
-from diffmocap.optim.cpu_layers import linear
+from diffmocap.optim.cpu.layers import linear
 from diffmocap.optim.encoder import Encoder
 from diffmocap.optim.features import Features, FeatureSettings, FeatureState
 from diffmocap.optim.learned import LearnedOptimizer, PerParameterMlp, step_from

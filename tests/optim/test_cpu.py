@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from diffmocap.optim import cpu_layers
-from diffmocap.optim.cpu_layers import BLOCK, LEAST_ROWS, LEAST_TOKENS, attention, has_onednn, linear
+from diffmocap.optim.cpu import layers
+from diffmocap.optim.cpu.layers import BLOCK, LEAST_ROWS, LEAST_TOKENS, attention, has_onednn, linear
 from diffmocap.optim.functions import make_function
 from diffmocap.optim.optimus import Optimus
 from diffmocap.optim.stopping import Budget
@@ -30,7 +30,7 @@ def calls(monkeypatch) -> list:
             seen.append(tuple(x.shape))
             return onednn(x, *arguments)
 
-    monkeypatch.setattr(cpu_layers.torch.ops, "mkldnn", Recording, raising=False)
+    monkeypatch.setattr(layers.torch.ops, "mkldnn", Recording, raising=False)
     return seen
 
 
@@ -82,7 +82,7 @@ def test_optimus_takes_the_same_steps_with_either(monkeypatch) -> None:
     task = make_function("Rosenbrock", LEAST_TOKENS)
     x, budget = task.init(1, torch.Generator().manual_seed(0)).double(), Budget(evaluations=12)
     fast = optimus.minimize(task, x, budget)
-    monkeypatch.setattr(cpu_layers, "has_onednn", lambda: False)
+    monkeypatch.setattr(layers, "has_onednn", lambda: False)
     plain = optimus.minimize(task, x, budget)
     assert torch.allclose(fast.losses, plain.losses, rtol=1e-3) and not torch.equal(fast.losses, plain.losses)
     assert fast.losses[-1] < 0.1 * fast.losses[0]
