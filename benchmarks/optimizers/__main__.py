@@ -25,7 +25,7 @@ import torch
 from benchmarks.optimizers.baselines import BASELINES, LEARNED_STARTS, PERM_STARTS, affordable_starts, refresh
 from benchmarks.optimizers.costs import TIMED_DIMENSIONS, costs
 from benchmarks.optimizers.curves import baseline_file, load_curves
-from benchmarks.optimizers.directions import directions
+from benchmarks.optimizers.directions import directions, trajectories
 from benchmarks.optimizers.learned import CACHE, PLAIN_STEP, LearnedSolver, run_tasks
 from benchmarks.optimizers.page import FULL_RUN, REMARKS
 from benchmarks.optimizers.paper import ADAFACTOR_MLP, OPTIMUS
@@ -98,8 +98,7 @@ def measure_tasks(
             continue
         runs = run_tasks(solver, tasks, starts, shifted, keep)
         measured.records[name] = {task: run.record for task, run in runs.items()}
-        if name == OPTIMUS:
-            measured.optimus = {task: run.curves for task, run in runs.items()}
+        measured.learned[name] = {task: run.curves for task, run in runs.items()}
     for name in BASELINES:
         curves = load_curves(baseline_file(name))
         measured.records[name] = {task: curves[task] for task in tasks if task in curves}
@@ -146,13 +145,13 @@ def run(args: argparse.Namespace) -> dict:
             details |= {"unshifted": by_task(plain), "unshifted_summary": summary(plain)}
     if "turned" in args.parts and headline_tasks(tasks):
         chosen = {name: s for name, s in solvers.items() if name != ROSENBROCK_ONLY}
-        details["turned"] = turned_part(chosen, headline_tasks(tasks), starts, keep)
+        details["turned"] = turned_part(chosen, headline_tasks(tasks), starts, keep, measured.learned)
     if "rosenbrock" in args.parts and ROSENBROCK_ONLY in solvers:
         sizes = [n for n in args.dimensions if n in ROSENBROCK_DIMENSIONS]
         details["rosenbrock"] = rosenbrock_finals(solvers[ROSENBROCK_ONLY], measured, sizes, starts, keep)
     if "directions" in args.parts:
         chosen = {name: s.optimizer for name, s in solvers.items() if name != ROSENBROCK_ONLY}
-        details["directions"] = directions(chosen)
+        details |= {"directions": directions(chosen), "trajectories": trajectories(chosen)}
     if "costs" in args.parts:
         sizes = [n for n in TIMED_DIMENSIONS if n <= args.largest_timed]
         details["costs"] = costs(solvers[OPTIMUS], args.quick or bool(args.starts), sizes, solvers[PLAIN_STEP])
@@ -230,6 +229,7 @@ def draw(details: dict, measured: Measured, plain: Measured, page: Page) -> dict
         found.append(single.cost_plot(details["costs"]["step_time"], memory["peak_mb"], memory["n"], path("costs")))
     if "directions" in details:
         found.append(single.direction_plot(details["directions"], path("directions")))
+        found.append(single.trajectory_plot(details["trajectories"], path("trajectories")))
     return {p.stem.removeprefix(f"{page.name}-"): p.name for p in found}
 
 

@@ -95,3 +95,23 @@ def turned_plot(tasks: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
     axis.grid(True, axis="y", alpha=0.25)
     axis.legend(frameon=False)
     return save(figure, path)
+
+
+def trajectory_plot(trajectories: Mapping[str, Mapping[str, Sequence[Sequence[float]]]], path: Path) -> Path:
+    """Paths in the first two coordinates over level lines of the 2D function, a panel a dimension (supplement, 6)."""
+    figure, axes = plt.subplots(
+        1, len(trajectories), figsize=(4.2 * len(trajectories), 4.2), squeeze=False, layout="constrained"
+    )
+    for axis, (n, of) in zip(axes[0], trajectories.items(), strict=True):
+        points = {solver: np.array(path) for solver, path in of.items()}
+        shown = np.concatenate([*points.values(), [[1.0, 1.0]]])
+        low, high = np.clip(shown.min(0), -3, 3) - 0.3, np.clip(shown.max(0), -3, 3) + 0.3
+        x, y = np.meshgrid(np.linspace(low[0], high[0], 200), np.linspace(low[1], high[1], 200))
+        axis.contour(x, y, np.log10(100 * (y - x**2) ** 2 + (x - 1) ** 2 + 1e-3), 14, colors=GREY, linewidths=0.5)
+        for solver, path_ in points.items():
+            axis.plot(*path_.T, marker="o", ms=2.5, lw=1.1, color=COLOURS.get(solver), label=solver)
+        axis.plot(1, 1, "*", ms=11, color="black")
+        axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="$x_1$", title=f"N = {n}")
+    axes[0, 0].set_ylabel("$x_2$")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, ncols=5, loc="outside lower center")
+    return save(figure, path)

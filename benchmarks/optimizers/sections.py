@@ -126,7 +126,12 @@ def directions_section(cosines: dict, images: Mapping[str, str]) -> list[str]:
     for solver, of in cosines.items():
         cells = [mean_of(of[key]) for key in ("gradient", "newton")]
         lines.append(f"| {solver} | {' | '.join('–' if c is None else f'{c:.2f}' for c in cells)} |")
-    return [*lines, "", f"![step directions]({images['directions']})", ""]
+    return [
+        *lines, "", f"![step directions]({images['directions']})", "",
+        "One run of each solver on Rosenbrock functions, its first two coordinates without the offset; the lines are "
+        "level lines of the function of these two, the star its minimum.", "",
+        f"![trajectories]({images['trajectories']})", "",
+    ]  # fmt: skip
 
 
 def full_images_section(names: list[str]) -> list[str]:

@@ -38,11 +38,17 @@ class Measured:
     """Curves of all solvers, with the offsets or without.
 
     Attributes:
-        records: by solver and task. optimus: best values of every start by task, [ITERATIONS + 1, starts].
+        records: by solver and task. learned: best values of every start [ITERATIONS + 1, starts], by solver and task,
+            of those that were run here.
     """
 
     records: dict[str, dict[BenchmarkTask, Curve]] = field(default_factory=dict)
-    optimus: dict[BenchmarkTask, torch.Tensor] = field(default_factory=dict)
+    learned: dict[str, dict[BenchmarkTask, torch.Tensor]] = field(default_factory=dict)
+
+    @property
+    def optimus(self) -> dict[BenchmarkTask, torch.Tensor]:
+        """Best values of every start of Optimus, by task."""
+        return self.learned.get(OPTIMUS, {})
 
     def finals(self, solver: str) -> dict[BenchmarkTask, float]:
         """Mean final f - f* of each task that the solver was run on."""

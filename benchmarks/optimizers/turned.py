@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -23,15 +24,20 @@ EVALUATIONS, HEADLINE = (10, 30, 100), 30
 
 def turned_part(
     solvers: Mapping[str, LearnedSolver], tasks: Sequence[BenchmarkTask], starts: Callable[[BenchmarkTask], int],
-    keep: Path | None,
+    keep: Path | None, known: Mapping[str, Mapping[BenchmarkTask, torch.Tensor]] = MappingProxyType({}),
 ) -> dict:  # fmt: skip
-    """Runs every solver on the tasks with their axes and turned, and counts decades; see :func:`figures_of`."""
+    """Runs every solver on the tasks with their axes and turned, and counts decades; see :func:`figures_of`.
+
+    Args:
+        known: curves of the shifted tasks, by solver, that need not be run again.
+    """
     curves: dict[str, dict[str, dict[BenchmarkTask, torch.Tensor]]] = {}
     for side, turned in (("turned", True), ("as_they_are", False)):
         curves[side] = {}
         for name, solver in solvers.items():
-            runs = run_tasks(solver, tasks, starts, True, keep, turned)
-            curves[side][name] = {task: run.curves for task, run in runs.items()}
+            there = {} if turned else {task: found for task, found in known.get(name, {}).items() if task in tasks}
+            runs = run_tasks(solver, [t for t in tasks if t not in there], starts, True, keep, turned)
+            curves[side][name] = there | {task: run.curves for task, run in runs.items()}
     return figures_of(curves)
 
 

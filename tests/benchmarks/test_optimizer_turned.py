@@ -43,6 +43,9 @@ def test_the_plain_step_does_not_notice_and_a_network_would():
     torch.manual_seed(0)
     found = turned_part({"Optimus": LearnedSolver("Optimus", None, Optimus().requires_grad_(False), "random"),
                          PLAIN_STEP: plain}, tasks, lambda task: 2, None)  # fmt: skip
+    again = turned_part({PLAIN_STEP: plain, "Optimus": plain}, tasks, lambda task: 2, None, {"Optimus": {
+        tasks[0]: torch.ones(201, 2)}})  # fmt: skip
+    assert again["tasks"]["Sum of Squares 20d"]["as_they_are"]["Optimus"] == [0, 0, 0], "what is known is not run again"
     rows = found["tasks"]["Sum of Squares 20d"]
     assert rows["turned"][PLAIN_STEP] == pytest.approx(rows["as_they_are"][PLAIN_STEP], abs=0.01)
     assert rows["turned"]["Optimus"] != pytest.approx(rows["as_they_are"]["Optimus"], abs=0.01)

@@ -109,10 +109,10 @@ def test_command_ends_with_the_figures_and_writes_its_page(run, results, monkeyp
                  "1.7e-12", "## Turned coordinates", f"| {PLAIN_STEP} |", "**Turned coordinates.**"):  # fmt: skip
         assert word in text, word
     images = {p.name for p in results.glob("*.png")}
-    assert len(images) == 8 and all(f"]({name})" in text for name in images)
+    assert len(images) == 9 and all(f"]({name})" in text for name in images)
     assert json.loads((results / "full.json").read_text()) == record, "some of the tasks are no full run"
-    again, _ = run(*FEW, "--no-page", "--parts", "tasks,turned")
-    for key in KEYS - {"step_ms", "bfgs_step_ms", "peak_mb_n10000", "subset"}:
+    again, _ = run(*FEW, "--no-page", "--parts", "tasks")
+    for key in KEYS - {"step_ms", "bfgs_step_ms", "peak_mb_n10000", "subset", "rotated_decades_over_lbfgs_step"}:
         assert again[key] == pytest.approx(figures[key], rel=1e-3), key
     assert again["step_ms"] is None
 
@@ -215,7 +215,7 @@ def test_figures_follow_from_curves():
             task: optimizer_learned.LearnedRun.of(solver, task, runs[task].expand(-1, 3)).record for task in tasks
         }
         if solver == "Optimus":
-            measured.optimus = {task: runs[task].expand(-1, 3) for task in tasks}
+            measured.learned[solver] = {task: runs[task].expand(-1, 3) for task in tasks}
     figures = summary(measured)
     assert figures["share_10x_bfgs"] == figures["share_5x_adafactor_mlp"] == 0.5
     assert figures["share_5x_lbfgs"] is None and figures["tasks_compared"] == 0, "L-BFGS was not run"
