@@ -2,9 +2,9 @@
 benchmarks.seconds``.
 
 Two losses of the refinement: a window of 32 frames of lifted motion, where an evaluation takes about half a
-millisecond, and controls of DiffPhy that follow a second of motion capture, where it takes 24. Walks of test subjects,
-each problem alone, all solvers in turns from the same start, up to 100 evaluations. Seconds are processor seconds of
-one thread, so that other work on the machine does not count; of several rounds each evaluation has its least.
+millisecond, and controls of DiffPhy that follow a second of motion capture, where it takes some fifteen. Walks of test
+subjects, each problem alone, all solvers in turns from the same start, up to 100 evaluations. Seconds are processor
+seconds of one thread: other work on the machine does not count; of several rounds each evaluation has its least.
 
 The target is 1.02 times the loss at which BFGS ends. A problem on which a solver does not get there counts with the
 time of its whole run. The loss at equal time is looked up when L-BFGS has spent its evaluations.
