@@ -19,6 +19,7 @@ from diffmocap.files.digest import digest_of
 
 #: Sums may be reordered and fused, so that they use vector instructions; NaN stays NaN.
 _FAST = {"contract", "reassoc", "arcp", "nsz"}
+_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": _FAST}
 #: How lines about the progress of compiling begin; the command line shows them while it waits for a node.
 COMPILING = "compiling the physics for this processor"
 
@@ -28,9 +29,8 @@ def compiled(function: Callable) -> Callable:
     cache where that cannot be written, or not at all. Another processor compiles it again, and so does other code."""
     from numba import njit  # here, so that nothing that only reads this module's name needs Numba
 
-    options = {"nogil": True, "error_model": "numpy", "fastmath": _FAST}
     try:
-        dispatcher = njit(cache=True, **options)(function)
+        dispatcher = njit(cache=True, **_OPTIONS)(function)
         kept = dispatcher._cache
         # Numba looks at a function's own file alone, while the code that it keeps holds what the function calls, and
         # constants from elsewhere.
@@ -39,7 +39,18 @@ def compiled(function: Callable) -> Callable:
         kept.load_overload, kept.save_overload = _tried(kept.load_overload), _tried(kept.save_overload)
         return dispatcher
     except (RuntimeError, AttributeError):  # nowhere to keep it, or a Numba that keeps it in another way
-        return njit(**options)(function)
+        return njit(**_OPTIONS)(function)
+
+
+def compiled_within(function: Callable) -> Callable:
+    """Decorates a part of compiled functions: it is compiled and cached with those that call it.
+
+    Python that calls it runs it as Python. So nothing is compiled that takes arguments from Python, which for records
+    of many arrays takes longer than the function itself.
+    """
+    from numba.extending import register_jitable
+
+    return register_jitable(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
 
 
 def why_not_kept(function: Callable) -> str:
@@ -100,9 +111,12 @@ def array(x: torch.Tensor) -> np.ndarray:
 
 
 def _rooms(function: Callable) -> tuple[str, ...]:
-    """The packages whose code a compiled function may call: one of the lifting calls none of the physics."""
-    lifting = function.__module__.startswith("diffmocap.lifting.")
-    return ("body", "lifting/network") if lifting else ("body", "physics", "refinement")
+    """The packages whose code a compiled function may call, and from which its constants come: one of the lifting calls
+    none of the physics."""
+    for part in ("network", "correction"):
+        if function.__module__.startswith(f"diffmocap.lifting.{part}."):
+            return "body", "camera", f"lifting/{part}"
+    return "body", "physics", "refinement"
 
 
 @cache
@@ -123,8 +137,8 @@ def available() -> bool:
         ensure_blas()  # matrix products are SciPy's
     except Exception as error:  # Numba refuses a NumPy that it does not know with an error of its own
         warnings.warn(
-            f"Numba does not compile here ({error}): live poses are filtered without physics, and DiffPhy runs some "
-            "ten times slower",
+            f"Numba does not compile here ({error}): lifted poses are not corrected, live poses are filtered without "
+            "physics, and DiffPhy runs some ten times slower",
             stacklevel=2,
         )
         return False

@@ -129,11 +129,12 @@ def package(name: str, purpose: str) -> Check:
 
 
 def compiler() -> Check:
-    """Numba, which compiles the physics; without it live poses are filtered only.
+    """Numba, which compiles the physics and the correction of lifted poses; without it live poses are filtered only.
 
     It is really asked to compile, in a process of its own: one that does not know this NumPy is installed all the same.
     """
-    slower, remedy = "no live physics, and DiffPhy runs some ten times slower", Remedy(pip=("numba",))
+    slower = "no live physics, no correction of lifted poses, and DiffPhy runs some ten times slower"
+    remedy = Remedy(pip=("numba",))
     if find_spec("numba") is None:
         return Check("numba", "note", f"not installed: {slower}", _pip("numba"), remedy)
     version = _version("numba") or "of unknown version"

@@ -6,16 +6,17 @@ import logging
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
+from diffmocap import compiler
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
 from diffmocap.camera.projection import rays_to
 from diffmocap.device import resolve_device
 from diffmocap.errors import AbandonedError
 from diffmocap.keypoints.confidence import without_uncertain
-from diffmocap.lifting.correction.lift_correction import LiftCorrection
 from diffmocap.lifting.network.acceleration import accelerate
 from diffmocap.lifting.network.condition import (
     Condition,
@@ -34,6 +35,9 @@ from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from diffmocap.lifting.settings import AUTO, LiftingSettings
 from diffmocap.lifting.translation import solve_translation
 from diffmocap.types import CameraIntrinsics, Keypoints2D, PastKeypoints, PoseHypotheses
+
+if TYPE_CHECKING:
+    from diffmocap.lifting.correction.lift_correction import LiftCorrection
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +71,7 @@ class Lifter:
         self._generator = torch.Generator()
         self._seed: int | None = None
         self._abandoned = threading.Event()
-        covariances = getattr(model, "error_covariances", None)
-        self._correction = None if covariances is None else LiftCorrection(body, covariances)
+        self._correction = _correction_of(model, body)
         self._correction_missed = False
         with torch.no_grad():
             self._null = model.null_code(1)
@@ -90,6 +93,11 @@ class Lifter:
         self._abandoned.set()
         if self.student is not None:
             self.student._abandoned.set()
+
+    def prepare(self) -> None:
+        """Compiles the correction, or loads it from disk, so that no image waits for it, be it on or off for now."""
+        if self._correction is not None:
+            self._correction.prepare()
 
     @torch.no_grad()
     def lift(
@@ -226,13 +234,16 @@ class Lifter:
         return root_from_network(matrix_from_6d(self.model.unstandardise(x)), R_camera_crop)
 
     def _can_correct(self) -> bool:
-        """Whether the weights say how far their poses are off; where they do not, the log says so once."""
+        """Whether the weights say how far their poses are off, and Numba compiles; else the log says so once."""
         if self._correction is None and not self._correction_missed:
             self._correction_missed = True
-            log.warning(
-                "poses are not corrected: the weights do not say how far their poses are off "
-                "(python -m training.lifting.error_covariance adds it)"
-            )
+            why = "Numba does not compile here (`diffmocap doctor` says why)"
+            if getattr(self.model, "error_covariances", None) is None:
+                why = (
+                    "the weights do not say how far their poses are off "
+                    "(python -m training.lifting.error_covariance adds it)"
+                )
+            log.warning("poses are not corrected: %s", why)
         return self._correction is not None
 
     def _previous(
@@ -252,6 +263,16 @@ class Lifter:
             return noise
         x0 = self.model.standardise(before[0])
         return self.schedule.add_noise(x0, noise, t)
+
+
+def _correction_of(model: TransformerDenoiser, body: BodyModel) -> LiftCorrection | None:
+    """By the weights' own errors; None where they do not say them, or nothing compiles."""
+    covariances = getattr(model, "error_covariances", None)
+    if covariances is None or not compiler.available():
+        return None
+    from diffmocap.lifting.correction.lift_correction import LiftCorrection  # here, as it needs Numba
+
+    return LiftCorrection(body, covariances)
 
 
 def _in_optical_frame(condition: Condition) -> torch.Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from diffmocap_msgs.msg import BodyPose
 from diffmocap_msgs.msg import Keypoints2D as Keypoints2DMsg
-from geometry_msgs.msg import TransformStamped
+from geometry_msgs.msg import Pose, TransformStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import Header, String
@@ -41,7 +41,6 @@ from diffmocap.nodes.pose.pose_markers import pose_markers
 from diffmocap.nodes.pose.pose_messages import (
     body_pose_message,
     joint_state_message,
-    root_pose,
     root_transform,
     track_message,
 )
@@ -57,6 +56,7 @@ from diffmocap.output.tracking_state import TrackStatus
 from diffmocap.pipeline.pose_pipeline import PosePipeline, load_lifter
 from diffmocap.pipeline.result import Outcome, PoseResult
 from diffmocap.pipeline.settings import PipelineSettings
+from diffmocap.refinement.stream.known_ground import KnownGround
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: What a pose costs is decided by these; one that takes longer than this when they change is not waited for [s].
@@ -80,6 +80,7 @@ class PoseNode(ManagedNode):
         self._track_watch: TrackWatch | None = None
         self._budget = StepBudget()
         self._asked: PipelineSettings | None = None  # what the parameters ask for
+        self._asked_by: tuple[dict[str, Any], KnownGround] | None = None  # those parameters, and the ground
         self._ground = GroundFrame()
         self._link_frames: LinkFrames | None = None
         self._dropped = 0
@@ -233,7 +234,10 @@ class PoseNode(ManagedNode):
 
     def _affordable_settings(self, now_s: float, frame: str):
         values = self.parameters.values()
-        asked = self._asked = pipeline_settings(values, self._ground.known(values, frame))
+        asked_by = values, self._ground.known(values, frame)
+        if asked_by != self._asked_by:
+            self._asked, self._asked_by = pipeline_settings(*asked_by), asked_by
+        asked = self._asked
         floor = 0 if asked.refinement.enabled else 1
         return at_level(asked, self._budget.steps(now_s, levels_of(asked), values["budget_ms"], floor))
 
@@ -259,9 +263,13 @@ class PoseNode(ManagedNode):
         return slow, "lower steps, hypotheses or refinement_iterations, or the rate of the camera"
 
     def _publish(self, result: PoseResult, header: Header) -> None:
-        self._body_pose.publish(body_pose_message(result, header, self._pipeline.body.height_m))  # robots wait for it
-        self._joint_states.publish(joint_state_message(result, header))
-        if transforms := self._transforms(result, header):
+        body_pose = body_pose_message(result, header, self._pipeline.body.height_m)
+        joint_states = joint_state_message(result, header)
+        transforms = self._transforms(result, header, body_pose.root_pose)
+        # Whoever is sent a message wakes, and may take this thread's processor: all of them are made before.
+        self._body_pose.publish(body_pose)  # robots wait for it
+        self._joint_states.publish(joint_states)
+        if transforms:
             self._tf.publish(TFMessage(transforms=transforms))
 
     def _tell_track(self, watch: TrackWatch, result: PoseResult, frame: str, stamp_ns: int, received_s: float) -> None:
@@ -274,12 +282,12 @@ class PoseNode(ManagedNode):
         header = Header(stamp=stamp_from_ns(stamp_ns), frame_id=self._frame)
         self._body_pose.publish(track_message(status, header))
 
-    def _transforms(self, result: PoseResult, header: Header) -> list[TransformStamped]:
+    def _transforms(self, result: PoseResult, header: Header, root: Pose) -> list[TransformStamped]:
         """What the parameters ask for; nothing else is computed."""
         p = self.parameters
         made = []
         if p["publish_tf"]:
-            made.append(root_transform(root_pose(result.state), header, prefixed(ROOT_LINK, p["frame_prefix"])))
+            made.append(root_transform(root, header, prefixed(ROOT_LINK, p["frame_prefix"])))
         if p["publish_link_tf"]:
             if self._link_frames is None:
                 self._link_frames = LinkFrames(self._pipeline.body.rest_joints()[0], p["frame_prefix"])

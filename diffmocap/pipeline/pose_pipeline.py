@@ -139,6 +139,8 @@ class PosePipeline:
         wanted, intrinsics = self.settings, CameraIntrinsics.from_fov(640, 480)
         if isinstance(self._refiner, PhysicsRefiner):
             self._refiner.prepare()
+        if isinstance(self._lifter, Lifter):
+            self._lifter.prepare()
         self.settings = replace(wanted, gate=replace(wanted.gate, enabled=False))
         if isinstance(wanted.refinement, PhysicsSettings):
             # Also where it is off: it may be turned on. And the budget would remember what hurried first steps took.
@@ -154,7 +156,7 @@ class PosePipeline:
         self._person = PersonTrack(self.body)
         self.reset(camera_moved=True)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self, keypoints: Keypoints2D, intrinsics: CameraIntrinsics, deadline_s: float | None = None) -> PoseResult:
         """Process the keypoints of the next image.
 

@@ -1,4 +1,4 @@
-"""Compiles what the live refinement needs, ahead: ``python -m diffmocap.refinement``.
+"""Compiles what live poses need, ahead, the refinement and the lifting: ``python -m diffmocap.refinement``.
 
 The setup scripts call it. Without it the first start of ``pose_node`` does it, which takes a minute.
 """
@@ -24,7 +24,9 @@ def main() -> None:
     points = points_of(BodyModel.load())
     with compiling_told(lambda text: print(text, flush=True)):
         compile_all(points)
-        Lifter.load().sample(condition_from_rays(torch.rand(1, 25, 2), torch.ones(1, 25)), POSTERIOR_MEAN)
+        lifter = Lifter.load()
+        lifter.sample(condition_from_rays(torch.rand(1, 25, 2), torch.ones(1, 25)), POSTERIOR_MEAN)
+        lifter.prepare()
     print(f"physics ready after {time.perf_counter() - begin:.1f} s")
 
 

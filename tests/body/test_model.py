@@ -7,6 +7,7 @@ import pytest
 import roma
 import torch
 
+from diffmocap.body.kinematics import forward_kinematics
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
 from diffmocap.body.skeleton import JOINT_MIRROR, JOINT_NAMES, KEYPOINT_MIRROR, KEYPOINT_NAMES, LEVELS, PARENTS
@@ -130,3 +131,34 @@ def test_sixd_round_trip_and_scale_invariance():
     noisy = matrix_from_6d(torch.randn(50, 6))
     assert torch.allclose(noisy @ noisy.transpose(-1, -2), torch.eye(3).expand(50, 3, 3), atol=1e-4)
     assert torch.allclose(torch.linalg.det(noisy), torch.ones(50), atol=1e-4)
+
+
+@pytest.mark.parametrize("shapes", (1, 6))
+@pytest.mark.parametrize(
+    "dtypes", ((torch.float32, torch.float32), (torch.float32, torch.float64), (torch.float64,) * 2)
+)
+def test_machine_code_poses_the_body_as_torch_does(body, pose, shapes, dtypes):
+    rotations = roma.rotvec_to_rotmat(pose["aa"]).to(dtypes[0]).mT  # not contiguous
+    pelvis, rest = pose["transl"].to(dtypes[1]), body.rest_joints(pose["betas"][:shapes]).to(dtypes[0])
+    if dtypes[0] == dtypes[1]:
+        by_torch = forward_kinematics(rotations.clone().requires_grad_(), pelvis, rest)
+        assert all(x.requires_grad for x in by_torch)
+    else:  # torch multiplies no two types: machine code takes the wider one
+        by_torch = forward_kinematics(rotations.double(), pelvis, rest.double())
+    with torch.no_grad():
+        compiled = forward_kinematics(rotations.requires_grad_(dtypes[0] == dtypes[1]), pelvis, rest)
+    for a, b in zip(compiled, by_torch, strict=True):
+        assert a.dtype == b.dtype and not a.requires_grad
+        torch.testing.assert_close(a, b.detach(), atol=1e-6 if dtypes[0] == torch.float32 else 1e-12, rtol=0.0)
+
+
+def test_machine_code_poses_nobody_and_keeps_nan_in_its_limb(body, pose):
+    rotations = roma.rotvec_to_rotmat(pose["aa"])
+    with torch.no_grad():
+        turned, joints = forward_kinematics(rotations[:0], pose["transl"][:0], body.rest_joints())
+        assert turned.shape == (0, 24, 3, 3) and joints.shape == (0, 24, 3)
+        rotations[2, 4] = torch.nan  # the left knee
+        _, joints = forward_kinematics(rotations, pose["transl"], body.rest_joints())
+    broken = joints.isnan().any(-1)
+    below = [JOINT_NAMES.index(name) for name in ("left_ankle", "left_foot")]
+    assert broken[2].nonzero().flatten().tolist() == below and not broken[[0, 1, 3, 4, 5]].any()

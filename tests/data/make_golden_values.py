@@ -1,12 +1,14 @@
-"""Records golden_window_loss.npz and golden_diffphy.npz from the code as it stands; see README.md beside this file.
+"""Records golden_window_loss.npz, golden_diffphy.npz and golden_correction.npz from the code as it stands; see
+README.md beside this file.
 
-    PYTHONPATH=. python tests/data/make_golden_values.py
+    PYTHONPATH=. python tests/data/make_golden_values.py [window_loss] [diffphy] [correction]
 
 Run it only where the law itself was changed on purpose, and say so in the commit: a rewrite must meet the old values.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +17,8 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.body.urdf import read_urdf
+from diffmocap.lifting.correction.lift_correction import LiftCorrection
+from diffmocap.lifting.network.condition import FACING, condition_from_rays, depth_beyond_mid_hip
 from diffmocap.optim.first_order import Adam
 from diffmocap.optim.stopping import Budget
 from diffmocap.physics.contact_points import ContactPoints
@@ -27,6 +31,7 @@ from diffmocap.refinement.window.reference import reference_motion
 from diffmocap.refinement.window.weights import RefinementWeights
 from diffmocap.refinement.window.window import Window
 from diffmocap.resources import share_path
+from tests.lifting import golden_correction
 from tests.refinement.golden import DIFFPHY, NAMES, WINDOWS, GoldenWindow, diffphy_task, weight_names
 from tests.refinement.windows import seen
 
@@ -150,19 +155,67 @@ def diffphy(body: BodyModel, rotations: torch.Tensor, pelvis: torch.Tensor) -> d
     }  # fmt: skip
 
 
+def correction(body: BodyModel) -> dict[str, np.ndarray]:
+    """Seven conditions of five samples each, and the correction of these in each case.
+
+    Exact; noisy with two wrong keypoints; half of the body missing; noise told by keypoint; near to the camera; a mean
+    that is no number; another sample that is none.
+    """
+    g, B, K = torch.Generator().manual_seed(11), 7, golden_correction.SAMPLES
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=g, dtype=torch.float64)
+
+    truth = roma.rotvec_to_rotmat(0.3 * normal(B, 24, 3))
+    truth[:, 0] = torch.tensor(FACING, dtype=torch.float64).diag() @ truth[:, 0]
+    place = torch.tensor([0.3, -0.1, 3.0], dtype=torch.float64) + 0.3 * normal(B, 3)
+    place[4] = torch.tensor([0.05, 0.0, 0.55])
+    points = body.keypoints(truth.float(), place.float(), 0.5 * normal(B, 10).float()).double()
+    points[..., 2] = points[..., 2].clamp_min(0.12)
+    confidence, noise = torch.ones(B, 25, dtype=torch.float64), torch.zeros(B, 25, dtype=torch.float64)
+    confidence[2, [4, 7, 9, 10, 11, 12, 13, 14, 19, 20, 21, 22, 23]] = 0.0
+    noise[1], noise[3, :12], noise[3, 12:] = 0.02, 0.01, 0.03
+    rays = points[..., :2] / points[..., 2:]
+    clean = condition_from_rays(rays, confidence)
+    rays = rays + (noise * clean.half_size[:, None])[..., None] * normal(B, 25, 2)
+    rays[1, 7], rays[1, 11] = rays[1, 7] + 0.6 * clean.half_size[1], rays[1, 11] - 0.4 * clean.half_size[1]
+    rays[4] = rays[4].clamp(-4.0, 4.0)
+    depth = depth_beyond_mid_hip(points, clean.R_camera_crop) + 2.0 * noise * normal(B, 25)
+    depth[0, 3:9], depth[2] = torch.nan, torch.nan
+    depth[1, 4] += 1.0
+    size = torch.tensor([0.05, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1], dtype=torch.float64)[:, None, None, None]
+    rotations = truth[:, None] @ roma.rotvec_to_rotmat(size * (normal(B, 1, 24, 3) + 0.5 * normal(B, K, 24, 3)))
+    pelvis = place[:, None] + 0.1 * normal(B, K, 3)
+    pelvis[4, :, 2] = 0.5
+    rotations[5, 0, 7], rotations[6, 3, 0] = torch.nan, torch.nan
+    inputs = {"rays": rays, "confidence": confidence, "noise": noise, "depth": depth, "rotations": rotations,
+              "pelvis": pelvis}  # fmt: skip
+    arrays = {name: value.numpy() for name, value in inputs.items()}
+    golden = golden_correction.GoldenCorrection(arrays)
+    correct = LiftCorrection(body, golden_correction.covariances())
+    return arrays | {case.name: correct(*golden.input(case)).numpy() for case in golden_correction.CASES}
+
+
 def main() -> None:
     body = BodyModel.load()
+    chosen = sys.argv[1:] or ["window_loss", "diffphy", "correction"]
+    if "correction" in chosen:
+        np.savez_compressed(golden_correction.PATH, **correction(body))
+    if not {"window_loss", "diffphy"} & set(chosen):
+        return
     points = BodyPoints.from_body(body, BodySegments.from_urdf(read_urdf()), ContactPoints.from_body(body))
     points = points.to(dtype=torch.float64)
     motion = demo_motion(points)
-    made = windows(body, *motion)
-    assert tuple(made) == NAMES
-    arrays = {}
-    for name, (window, weights, spacing, seed, size) in made.items():
-        for key, value in recorded(window, weights, spacing, points, seed, size).items():
-            arrays[f"{name}.{key}"] = value
-    np.savez_compressed(WINDOWS, **arrays)
-    np.savez_compressed(DIFFPHY, **diffphy(body, *motion))
+    if "window_loss" in chosen:
+        made = windows(body, *motion)
+        assert tuple(made) == NAMES
+        arrays = {}
+        for name, (window, weights, spacing, seed, size) in made.items():
+            for key, value in recorded(window, weights, spacing, points, seed, size).items():
+                arrays[f"{name}.{key}"] = value
+        np.savez_compressed(WINDOWS, **arrays)
+    if "diffphy" in chosen:
+        np.savez_compressed(DIFFPHY, **diffphy(body, *motion))
 
 
 if __name__ == "__main__":

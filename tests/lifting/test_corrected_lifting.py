@@ -205,3 +205,35 @@ def test_errors_that_are_none_are_refused(tmp_path, name, fault):
     save_file(tensors, path, metadata)
     with pytest.raises(ModelFileError, match=name):
         load_weights(path)
+
+
+def test_after_preparation_no_image_waits_for_a_compiler(lifter, truth):
+    """Whatever is asked for: with and without depths, one sample and several, any number of steps."""
+    from numba.core import event
+
+    class Listener(event.Listener):
+        def on_start(self, event: event.Event) -> None:
+            raise AssertionError(f"{event.data['dispatcher']} is compiled")
+
+        def on_end(self, event: event.Event) -> None:
+            pass
+
+    lifter.lift(seen(lifter.body, truth)[0], CAMERA, LiftingSettings(correction=False))  # the sampler's own
+    lifter.prepare()
+    with event.install_listener("numba:compile", Listener()):
+        for keypoints in (seen(lifter.body, truth)[0], seen(lifter.body, truth, 0.0, 0.05)[0]):
+            for settings in (
+                LiftingSettings(hypotheses=1), LiftingSettings(hypotheses=5, correction_steps=3),
+                LiftingSettings(hypotheses=2, temperature=1.0),
+            ):  # fmt: skip
+                assert lifter.lift(keypoints, CAMERA, settings) is not None
+
+
+def test_where_nothing_compiles_poses_are_not_corrected_and_it_is_said_once(lifter, truth, caplog, by_torch):
+    plain = by_torch(Lifter, lifter.model, lifter.body)
+    plain.prepare()
+    keypoints = seen(lifter.body, truth)[0]
+    with caplog.at_level(logging.INFO):
+        poses = [plain.lift(keypoints, CAMERA, LiftingSettings(correction=on)) for on in (True, True, False)]
+    assert torch.equal(poses[0].rotations, poses[2].rotations)
+    assert sum("Numba does not compile" in r.message for r in caplog.records) == 1

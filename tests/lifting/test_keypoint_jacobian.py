@@ -10,8 +10,10 @@ import roma
 import torch
 
 from diffmocap.body.model import BodyModel
-from diffmocap.lifting.correction.keypoint_jacobian import KeypointKinematics
-from diffmocap.lifting.correction.observation import Observation
+from diffmocap.lifting.correction import keypoint_jacobian, observation
+from diffmocap.lifting.correction.keypoint_jacobian import keypoint_body
+from diffmocap.lifting.correction.noise_level import CANDIDATES
+from diffmocap.lifting.correction.records import Workspace, workspace
 from diffmocap.lifting.correction.tangent import exponential
 
 
@@ -36,76 +38,110 @@ def poses(n: int, seed: int = 0) -> torch.Tensor:
     return roma.rotvec_to_rotmat(0.8 * torch.randn(n, 24, 3, generator=g, dtype=torch.float64))
 
 
-def observed(n: int, depth: bool) -> Observation:
-    told = torch.zeros(n, 25) if depth else None
-    return Observation.of(
-        torch.zeros(n, 25, 2), torch.full((n,), 0.3), torch.ones(n, 25), told, None if told is None else told + 1
-    )
+def posed(body: BodyModel, rotations: torch.Tensor) -> Workspace:
+    """Of rotations [24, 3, 3]."""
+    constants = keypoint_body(body)
+    work = workspace(len(constants.joint), CANDIDATES, 1)
+    keypoint_jacobian.pose(constants, rotations.numpy(), work.posed)
+    return work
+
+
+def in_double(body: BodyModel) -> BodyModel:
+    """The same body, whose kinematics are float64."""
+    double = BodyModel(body.data)
+    for name, value in vars(double).items():
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            setattr(double, name, value.double())
+    return double
+
+
+def turned(R: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
+    return R @ roma.rotvec_to_rotmat(delta.view(24, 3))
 
 
 @pytest.mark.parametrize("which", ["body", "skinned_body"])
 def test_keypoints_are_the_bodys(which, request):
     body = request.getfixturevalue(which)
-    R = poses(3)
-    found = KeypointKinematics(body)(R)
-    assert torch.allclose(found.points.float(), body.keypoints(R.float(), torch.zeros(3, 3)), atol=2e-6)
-    turned, joints = body.forward_kinematics(R.float(), torch.zeros(3, 3))
-    assert torch.allclose(found.joints.float(), joints, atol=2e-6)
-    assert torch.allclose(found.global_rotations.float(), turned, atol=2e-6)
+    for R in poses(3):
+        found = posed(body, R).posed
+        double = in_double(body)
+        wanted = double.keypoints(R[None], torch.zeros(1, 3).double())[0]
+        np.testing.assert_allclose(found.points, wanted, atol=1e-12)
+        rotations, joints = double.forward_kinematics(R[None], torch.zeros(1, 3).double())
+        np.testing.assert_allclose(found.joints, joints[0], atol=1e-12)
+        np.testing.assert_allclose(found.rotations, rotations[0], atol=1e-12)
 
 
 @pytest.mark.parametrize("depth", [False, True])
 def test_derivatives_are_those_of_autograd(body, depth):
     """Of all 25 keypoints by all rotations and the pelvis, about a pose that has left the start."""
-    kinematics, R, seen = KeypointKinematics(body), poses(1), observed(1, depth)
+    (R,), rows = poses(1), 75 if depth else 50
     g = torch.Generator().manual_seed(1)
-    step = 0.4 * torch.randn(1, 75, generator=g, dtype=torch.float64)
-    place = torch.tensor([[0.3, -0.2, 4.0]], dtype=torch.float64)
+    step = 0.4 * torch.randn(75, generator=g, dtype=torch.float64)
+    place, double = torch.tensor([0.3, -0.2, 4.0], dtype=torch.float64), in_double(body)
 
-    def rows(delta: torch.Tensor) -> torch.Tensor:
-        turned = R @ roma.rotvec_to_rotmat(delta[:, :72].unflatten(1, (24, 3)))
-        return seen.predicted(kinematics(turned), place + delta[:, 72:])
+    def predicted(delta: torch.Tensor) -> torch.Tensor:
+        points = double.keypoints(turned(R, delta[:72])[None], (place + delta[72:])[None])[0]
+        x, y, z = points.unbind(-1)
+        return torch.cat([x / z / 0.3, y / z / 0.3, z - z[observation.MID_HIP]])[:rows]
 
-    wanted = torch.autograd.functional.jacobian(rows, step)[0, :, 0]
-    turn, jacobian = exponential(step[:, :72].unflatten(1, (24, 3)))
-    posed = kinematics(R @ turn)
-    found = seen.derivatives(kinematics, posed, place + step[:, 72:], posed.global_rotations @ jacobian)[0]
-    assert wanted.shape == (75 if depth else 50, 75) and float(wanted.abs().amax(1).min()) >= 0
-    torch.testing.assert_close(found[:, :75], wanted, atol=1e-9, rtol=0)
+    wanted = torch.autograd.functional.jacobian(predicted, step)
+    work = posed(body, turned(R, step[:72]))
+    seen, here, turns = np.ones(rows, bool), (place + step[72:]).numpy(), np.empty((24, 3, 3))
+    for j in range(24):
+        exponential(step[3 * j : 3 * j + 3].numpy(), np.empty((3, 3)), turns[j])
+    turns = work.posed.rotations @ turns
+    observation.pack(seen, work.posed, here[2], work.packed)
+    observation.differentiate(keypoint_body(body), work.posed, here, 0.3, turns, work.packed, work.derivatives)
+    found = work.derivatives
+    np.testing.assert_allclose(found.by_joints[:rows], wanted[:, :72], atol=1e-9)
+    np.testing.assert_allclose(found.by_place[:rows], wanted[:, 72:], atol=1e-12)
+    values = np.zeros(rows)
+    left = np.empty(rows)
+    observation.residual(values, 0.3, work.posed, here, left)
+    np.testing.assert_allclose(left, -predicted(step), atol=1e-12)
+    # What is made of them where they are packed: products with a step and with a gain.
+    other, gain = np.random.default_rng(0).standard_normal(75), np.random.default_rng(1).standard_normal(rows)
+    constants, out = keypoint_body(body), np.empty(75)
+    moves = [observation.step_moves(constants, work.packed, found, row, other) for row in range(rows)]
+    np.testing.assert_allclose(moves, wanted @ torch.from_numpy(other), atol=1e-9)
+    observation.gather(constants, work.packed, found, gain, out)
+    np.testing.assert_allclose(out, wanted.T @ torch.from_numpy(gain), atol=1e-9)
 
 
 def test_skinned_keypoints_move_with_all_their_joints(skinned_body):
     """Pose-dependent skin is left out, so the body here has none."""
-    body = BodyModel(replace(skinned_body.data, posedirs=None))
-    kinematics, R = KeypointKinematics(body), poses(1)
+    body, (R,) = BodyModel(replace(skinned_body.data, posedirs=None)), poses(1)
+    double = in_double(body)
 
     def points(delta: torch.Tensor) -> torch.Tensor:
-        return kinematics(R @ roma.rotvec_to_rotmat(delta)).points
+        return double.keypoints(turned(R, delta)[None], torch.zeros(1, 3).double())[0]
 
-    wanted = torch.autograd.functional.jacobian(points, torch.full((1, 24, 3), 1e-9, dtype=torch.float64))
-    posed = kinematics(R)
-    axes = torch.eye(3, dtype=torch.float64)[None, :, None].expand(1, 3, 25, 3)
-    found = kinematics.derivative_by_joints(posed, axes, posed.global_rotations).view(3, 25, 24, 3).transpose(0, 1)
-    torch.testing.assert_close(found, wanted[0, :, :, 0], atol=1e-7, rtol=0)
+    wanted = torch.autograd.functional.jacobian(points, torch.full((72,), 1e-9, dtype=torch.float64))
+    work = posed(body, R)
+    keypoint_jacobian.by_joints(keypoint_body(body), work.posed, work.posed.rotations, work.derivatives)
+    np.testing.assert_allclose(work.derivatives.points_by_joints, wanted, atol=1e-7)
 
 
-def test_derivatives_by_shape_are_differences_of_shapes(body):
+@pytest.mark.parametrize("which", ["body", "skinned_body"])
+def test_derivatives_by_shape_are_differences_of_shapes(which, request):
     """Keypoints are linear in the shape, so that a difference of one unit is the derivative."""
-    kinematics, R = KeypointKinematics(body), poses(1)
-    found = kinematics.derivative_by_shape(kinematics(R))[0]
-    shapes = torch.eye(10)
-    other = body.keypoints(R.float().expand(10, -1, -1, -1), torch.zeros(10, 3), shapes)
-    wanted = (other - body.keypoints(R.float(), torch.zeros(1, 3))).permute(1, 2, 0)
-    torch.testing.assert_close(found.float(), wanted, atol=3e-6, rtol=0)
+    body, (R,) = request.getfixturevalue(which), poses(1)
+    work = posed(body, R)
+    keypoint_jacobian.by_shape(keypoint_body(body), work.posed, work.derivatives)
+    origin, each = torch.zeros(10, 3).double(), R.expand(10, -1, -1, -1)
+    double = in_double(body)
+    other = double.keypoints(each, origin, torch.eye(10).double()) - double.keypoints(each, origin)
+    np.testing.assert_allclose(work.derivatives.points_by_shape, other.permute(1, 2, 0), atol=2e-7)
 
 
-@pytest.mark.parametrize("scale", [1e-7, 1e-3, 0.5, 3.0])
+@pytest.mark.parametrize("scale", [0.0, 1e-7, 1e-3, 0.5, 3.0])
 def test_the_exponential_is_romas_and_its_jacobian_its_derivative(scale):
     g = torch.Generator().manual_seed(2)
-    delta = scale * torch.randn(4, 3, generator=g, dtype=torch.float64)
-    found, jacobian = exponential(delta)
-    torch.testing.assert_close(found, roma.rotvec_to_rotmat(delta), atol=1e-9, rtol=0)
-    small = 1e-6 * torch.randn(4, 3, generator=g, dtype=torch.float64)
-    moved = roma.rotvec_to_rotmat(delta + small)
-    along = roma.rotmat_to_rotvec(found.mT @ moved)
-    torch.testing.assert_close(along, (jacobian @ small[..., None])[..., 0], atol=1e-10, rtol=1e-4)
+    for delta in scale * torch.randn(4, 3, generator=g, dtype=torch.float64):
+        found, jacobian = np.empty((3, 3)), np.empty((3, 3))
+        exponential(delta.numpy(), found, jacobian)
+        np.testing.assert_allclose(found, roma.rotvec_to_rotmat(delta), atol=1e-9)
+        small = 1e-6 * torch.randn(3, generator=g, dtype=torch.float64)
+        along = roma.rotmat_to_rotvec(torch.from_numpy(found).T @ roma.rotvec_to_rotmat(delta + small))
+        np.testing.assert_allclose(along, jacobian @ small.numpy(), atol=1e-10, rtol=1e-4)

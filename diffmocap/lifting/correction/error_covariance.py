@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
+from diffmocap.body.skeleton import NUM_KEYPOINTS
+from diffmocap.compiler import array
+from diffmocap.lifting.correction.records import ROWS, TANGENT
 from diffmocap.lifting.network.condition import Condition
 
 #: Tensors of a weights file that belong to the correction and not to the network.
 PREFIX = "error_covariance."
-TANGENT, ROWS = 3 * NUM_JOINTS, 3 * NUM_KEYPOINTS
 #: The conditions that errors are measured under, on the training split: exact, noisy, or with missing keypoints.
 KINDS = ("exact", "exact_depth", "noisy", "noisy_depth", "missing")
 #: Of the noisy kinds: standard deviation over the box's half-size. (Their bodies have other shapes, too.)
@@ -60,17 +62,15 @@ class ErrorCovariances:
         named = {**dict(zip(KINDS, self.poses)), "detector": self.detector}
         return {PREFIX + name: matrix.float().contiguous().cpu() for name, matrix in named.items()}
 
-    def of(self, condition: Condition) -> torch.Tensor:
+    def of(self, condition: Condition) -> np.ndarray:
         """[B, 72, 72] of poses under B conditions, between the kinds by told noise and by what is seen and known."""
-        seen = (condition.confidence > 0).double()
-        count = seen.sum(1).clamp_min(1)
-        noisy = (condition.view[:, 3].double() / NOISE).clamp(0, 1)
-        depth = (seen * condition.depth_known.double()).sum(1) / count
-        missing = ((1 - count / NUM_KEYPOINTS) / MISSING_SHARE).clamp(0, 1)
+        seen = array(condition.confidence) > 0
+        count = np.maximum(seen.sum(1), 1)
+        noisy = np.clip(array(condition.view[:, 3]) / NOISE, 0.0, 1.0)
+        depth = (seen * array(condition.depth_known)).sum(1) / count
         # What is missing matters most where the rest is exact.
-        missing = missing * (1 - noisy)
-        by_noise_and_depth = (
-            torch.stack([1 - noisy, noisy], -1)[..., None] * torch.stack([1 - depth, depth], -1)[:, None]
-        )
-        weights = torch.cat([by_noise_and_depth.flatten(1) * (1 - missing[:, None]), missing[:, None]], -1)
-        return (weights @ self.poses.flatten(1)).unflatten(1, (TANGENT, TANGENT))
+        missing = np.clip((1 - count / NUM_KEYPOINTS) / MISSING_SHARE, 0.0, 1.0) * (1 - noisy)
+        told, whole = np.stack([1 - depth, depth], 1), (1 - missing)[:, None]
+        by_noise = [whole * share[:, None] * told for share in (1 - noisy, noisy)]
+        weights = np.concatenate([*by_noise, missing[:, None]], 1)
+        return (weights @ self.poses.numpy().reshape(len(KINDS), -1)).reshape(-1, TANGENT, TANGENT)

@@ -3,18 +3,21 @@
 Keypoints hang together: a head or a foot is rigid, limbs have lengths, and the network's errors have a measured
 covariance. So the residual that the network's pose leaves tells whether the keypoints are exact, noisy, or have the
 errors of the detector. Every candidate is weighed by its marginal likelihood (MacKay 1992, "Bayesian interpolation"),
-and the noise that is used is the candidates' mean by these weights.
+and the noise that is used is the candidates' mean by these weights. Independent noise and noise like the detector's are
+as likely beforehand.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
-import torch
+import numpy as np
 
 from diffmocap.body.skeleton import NUM_KEYPOINTS
-from diffmocap.lifting.correction.outliers import inflation, wrong_variance
+from diffmocap.compiler import compiled_within
+from diffmocap.lifting.correction.cholesky import eliminate, is_number, log_density
+from diffmocap.lifting.correction.outliers import inflated_variance, wrong_variance
+from diffmocap.lifting.correction.records import ROWS, Candidates
 
 #: Independent noise: standard deviations over the box's half-size; of depths [m].
 IMAGE_NOISE = (0.0015, 0.006, 0.02, 0.05)
@@ -25,141 +28,128 @@ DETECTOR_SCALES = (0.6, 1.5)
 ERROR_SCALES = (1.0, 4.0)
 
 _IMAGE = 2 * NUM_KEYPOINTS
+_LEVELS, _DEPTHS, _SCALES, _ERRORS = len(IMAGE_NOISE), len(DEPTH_NOISE_M), len(DETECTOR_SCALES), len(ERROR_SCALES)
+#: Candidates of one scale of errors: every level of the image with every one of the depths, then the detector's.
+_PAIRS = _LEVELS * _DEPTHS
+_KINDS = _PAIRS + _SCALES
+#: How many are weighed.
+CANDIDATES = _ERRORS * _KINDS
+_LOG_PAIRS, _LOG_SCALES = math.log(_PAIRS), math.log(_SCALES)
 
 
-@dataclass(frozen=True)
-class NoiseLevel:
-    """Noise of B observations: ``diag(independent) + detector * D`` with the detector's covariance D.
+def candidates(detector: np.ndarray) -> Candidates:
+    """For the covariance [75, 75] of the detector's errors."""
+    image, depth = np.square(IMAGE_NOISE), np.square(DEPTH_NOISE_M)
+    # The detector's noise has a floor, that of the most exact keypoints.
+    floor = np.full(ROWS, image[0])
+    floor[_IMAGE:] = depth[0]
+    return Candidates(
+        np.ascontiguousarray(detector), detector.diagonal().copy(), floor, wrong_variance(), image, depth,
+        np.square(DETECTOR_SCALES), np.array(ERROR_SCALES),
+    )  # fmt: skip
 
-    Attributes:
-        independent: [B, n] variances. detector: [B] factors of D. errors: [B] factors of the network's covariance.
-    """
 
-    independent: torch.Tensor
-    detector: torch.Tensor
-    errors: torch.Tensor
+@compiled_within
+def combine(errors, covariances, expected, size, out):
+    """Upper triangle of ``errors * from_errors + from_body`` into ``out`` [size, size], ``expected`` beside it."""
+    from_errors, from_body = covariances.from_errors, covariances.from_body
+    for i in range(size):
+        row, a, b = out[i, i:size], from_errors[i, i:size], from_body[i, i:size]
+        for c in range(len(row)):
+            row[c] = errors * a[c] + b[c]
+        out[i, size] = expected[i]
 
 
-class NoiseCandidates:
-    """The candidates for n rows. Both kinds of noise, independent and the detector's, are as likely beforehand.
+@compiled_within
+def add_noise(candidates, independent, scale, wrong, packed, factors, out):
+    """Adds noise to the upper triangle of ``out`` [n, n], for the packed rows.
+
+    It is ``diag(independent) + scale * D`` with the detector's covariance D, each row's standard deviation as much
+    larger as its probability ``wrong`` to be wrong says.
 
     Args:
-        detector: [75, 75] covariance of the detector's errors, float64.
-        rows: n, 50 or 75.
+        independent, wrong: [N] of all rows. factors: [n], room.
     """
-
-    def __init__(self, detector: torch.Tensor, rows: int) -> None:
-        def tensor(values: tuple[float, ...]) -> torch.Tensor:
-            return torch.tensor(values, dtype=torch.float64, device=detector.device)
-
-        self.detector, self.wrong_variance = detector[:rows, :rows], wrong_variance(rows, detector.device)
-        self._variance = self.detector.diagonal()
-        self._image, self._depth = tensor(IMAGE_NOISE).square(), tensor(DEPTH_NOISE_M).square()
-        self._scales, self._errors = tensor(DETECTOR_SCALES).square(), tensor(ERROR_SCALES)
-        # The detector's noise has a floor, that of the most exact keypoints.
-        self._floor = self._image[:1].repeat(rows)
-        self._floor[_IMAGE:] = self._depth[0]
-
-    def rough(self, relative_noise: torch.Tensor) -> NoiseLevel:
-        """Independent noise as large as the detector's, for rows of this relative noise [B, n]."""
-        ones = torch.ones_like(relative_noise[:, 0])
-        return NoiseLevel(self._variance * relative_noise.square(), torch.zeros_like(ones), ones)
-
-    def inflation(self, level: NoiseLevel, wrong: torch.Tensor) -> torch.Tensor:
-        """[B, n] factors of the rows' standard deviations for their probabilities [B, n] to be wrong."""
-        return inflation(self.variances(level), wrong, self.wrong_variance)
-
-    def variances(self, level: NoiseLevel) -> torch.Tensor:
-        """[B, n] of the rows."""
-        return level.independent + level.detector[:, None] * self._variance
-
-    def covariance(self, level: NoiseLevel, used: torch.Tensor, inflated: torch.Tensor) -> torch.Tensor:
-        """[B, n, n], each row's standard deviation times ``inflated`` [B, n].
-
-        What is not ``used`` [B, n] bool has a variance of 1 and is independent.
-        """
-        return _noise(level.independent, level.detector, self.detector, used, inflated)
-
-    def weigh(
-        self, residual: torch.Tensor, from_errors: torch.Tensor, from_body: torch.Tensor, used: torch.Tensor,
-        relative_noise: torch.Tensor, wrong: torch.Tensor,
-    ) -> NoiseLevel:  # fmt: skip
-        """The mean of the candidates by their evidence.
-
-        Args:
-            residual: [B, n], 0 where not used.
-            from_errors: [B, n, n] covariance of the residual by the network's errors; from_body: by place and shape.
-            used: [B, n] bool. relative_noise: [B, n], see :class:`Observation`.
-            wrong: [B, n] probability that a row is wrong altogether.
-        """
-        relative = relative_noise.square()
-        base = self._errors[:, None, None] * from_errors[:, None] + from_body[:, None]  # [B, E, n, n]
-        independent = self._of_independent(base, residual, used, relative, wrong)  # [B, E, I, D]
-        detector = self._of_detector(base, residual, used, relative, wrong)  # [B, E, S]
-        B, E, images, depths = independent.shape
-        shares = math.log(images * depths), math.log(len(self._scales))
-        evidence = torch.cat([independent.flatten(2) - shares[0], detector - shares[1]], 2)
-        weights = evidence.nan_to_num(nan=-1e30, neginf=-1e30).flatten(1).softmax(1).view(B, E, -1)
-        errors = (weights.sum(2) @ self._errors.log()).exp()
-        weights = weights.sum(1)
-        of_pairs, of_scales = weights[:, : images * depths].view(B, images, depths), weights[:, images * depths :]
-        variance = (of_pairs.sum(2) @ self._image)[:, None].expand(-1, _IMAGE)
-        if residual.shape[1] > _IMAGE:
-            depth = (of_pairs.sum(1) @ self._depth)[:, None].expand(-1, NUM_KEYPOINTS)
-            variance = torch.cat([variance, depth], 1)
-        variance = (variance + of_scales.sum(1, keepdim=True) * self._floor) * relative
-        return NoiseLevel(variance, of_scales @ self._scales, errors)
-
-    def _of_independent(
-        self, base: torch.Tensor, residual: torch.Tensor, used: torch.Tensor, relative: torch.Tensor,
-        wrong: torch.Tensor,
-    ) -> torch.Tensor:  # fmt: skip
-        """[B, E, I, D] log evidence of independent noise: of the image rows, and of the depths given these."""
-
-        def diagonal(levels: torch.Tensor, rows: slice) -> torch.Tensor:
-            """[B, levels, rows]"""
-            variance = levels[:, None] * relative[:, None, rows]
-            factor = inflation(variance, wrong[:, None, rows], self.wrong_variance[rows])
-            return torch.where(used[:, None, rows], variance * factor.square(), 1.0)
-
-        image, depth = slice(0, _IMAGE), slice(_IMAGE, None)
-        S = base[:, :, None, image, image] + diagonal(self._image, image)[:, None].diag_embed()
-        factor = torch.linalg.cholesky_ex(S)[0]
-        known = residual[:, None, None, image, None].expand(*S.shape[:-1], 1)
-        if residual.shape[1] == _IMAGE:
-            return _log_density(factor, torch.linalg.solve_triangular(factor, known, upper=False))[..., None]
-        across = base[:, :, None, image, depth].expand(*S.shape[:-1], -1)
-        white = torch.linalg.solve_triangular(factor, torch.cat([known, across], -1), upper=False)
-        known, across = white[..., :1], white[..., 1:]
-        rest = base[:, :, None, depth, depth] - across.mT @ across  # [B, E, I, 25, 25]
-        error = residual[:, None, None, depth, None] - across.mT @ known
-        rest = rest[:, :, :, None] + diagonal(self._depth, depth)[:, None, None].diag_embed()
-        below = torch.linalg.cholesky_ex(rest)[0]
-        white = torch.linalg.solve_triangular(below, error[:, :, :, None].expand(*rest.shape[:-1], 1), upper=False)
-        return _log_density(factor, known)[..., None] + _log_density(below, white)
-
-    def _of_detector(
-        self, base: torch.Tensor, residual: torch.Tensor, used: torch.Tensor, relative: torch.Tensor,
-        wrong: torch.Tensor,
-    ) -> torch.Tensor:  # fmt: skip
-        """[B, E, S] log evidence of noise like the detector's."""
-        scales, used, independent = self._scales[:, None], used[:, None], (self._floor * relative)[:, None]
-        inflated = inflation(independent + scales * self._variance, wrong[:, None], self.wrong_variance)
-        S = base[:, :, None] + _noise(independent, self._scales, self.detector, used, inflated)[:, None]
-        factor = torch.linalg.cholesky_ex(S)[0]
-        known = residual[:, None, None, :, None].expand(*S.shape[:-1], 1)
-        return _log_density(factor, torch.linalg.solve_triangular(factor, known, upper=False))
+    size = 2 * packed.counts[0] + packed.counts[1]
+    for i in range(size):
+        at = packed.row[i]
+        variance = independent[at] + scale * candidates.variance[at]
+        squared = inflated_variance(variance, wrong[at], candidates.wrong[at]) / variance
+        factors[i] = math.sqrt(squared)
+        out[i, i] += independent[at] * squared
+    if scale != 0.0:
+        for i in range(size):
+            at, factor = packed.row[i], scale * factors[i]
+            for c in range(i, size):
+                out[i, c] += factor * factors[c] * candidates.detector[at, packed.row[c]]
 
 
-def _noise(
-    independent: torch.Tensor, scale: torch.Tensor, detector: torch.Tensor, used: torch.Tensor, inflated: torch.Tensor
-) -> torch.Tensor:
-    """[..., n, n] for variances, bool and factors [..., n], and scale [...]."""
-    factor = used * inflated
-    noise = (factor[..., None] * factor[..., None, :]) * (scale[..., None, None] * detector)
-    return noise + torch.where(used, independent * inflated.square(), 1.0).diag_embed()
+@compiled_within
+def weigh(candidates, expected, relative_noise, packed, covariances, level):
+    """The mean of the candidates by their evidence, into ``level``, whose ``wrong`` is given.
+
+    Args:
+        expected: [n] residual of the packed rows. relative_noise: [N] of all rows.
+        covariances: of the residual, by the network's errors and by place and shape.
+    """
+    evidence, trial, tail = covariances.evidence, covariances.trial, covariances.tail
+    images, depths, size = 2 * packed.counts[0], packed.counts[1], 2 * packed.counts[0] + packed.counts[1]
+    for i in range(len(relative_noise)):
+        level.independent[i] = candidates.floor[i] * relative_noise[i] * relative_noise[i]
+    for e in range(_ERRORS):
+        first = e * _KINDS
+        for kind in range(_LEVELS + _SCALES):
+            combine(candidates.errors[e], covariances, expected, size, trial)
+            if kind >= _LEVELS:  # like the detector's
+                s = kind - _LEVELS
+                scale, room = candidates.scales[s], covariances.sums[3]
+                add_noise(candidates, level.independent, scale, level.wrong, packed, room, trial)
+                eliminate(trial, 0, size, size, size + 1)
+                evidence[first + _PAIRS + s] = log_density(trial, 0, size, size) - _LOG_SCALES
+                continue
+            # Independent noise: first the evidence of the image's rows, then that of the depths given these.
+            _add_level(candidates.image[kind], relative_noise, packed, candidates, level.wrong, 0, images, trial)
+            eliminate(trial, 0, images, size, size + 1)
+            known = log_density(trial, 0, images, size) - _LOG_PAIRS
+            for deeper in range(_DEPTHS):
+                for i in range(depths):
+                    row, out = trial[images + i, images : size + 1], tail[i]
+                    for c in range(i, depths + 1):
+                        out[c] = row[c]
+                variance = candidates.depth[deeper]
+                _add_level(variance, relative_noise, packed, candidates, level.wrong, images, size, tail)
+                eliminate(tail, 0, depths, depths, depths + 1)
+                evidence[first + kind * _DEPTHS + deeper] = known + log_density(tail, 0, depths, depths)
+    greatest = -math.inf
+    for i in range(len(evidence)):
+        if not is_number(evidence[i]):
+            evidence[i] = -1e30
+        greatest = max(greatest, evidence[i])
+    total = 0.0
+    for i in range(len(evidence)):
+        evidence[i] = math.exp(evidence[i] - greatest)
+        total += evidence[i]
+    image, depth, of_scales, scale, errors = 0.0, 0.0, 0.0, 0.0, 0.0
+    for e in range(_ERRORS):
+        for kind in range(_KINDS):
+            weight = evidence[e * _KINDS + kind] / total
+            errors += weight * math.log(candidates.errors[e])
+            if kind < _PAIRS:
+                image += weight * candidates.image[kind // _DEPTHS]
+                depth += weight * candidates.depth[kind % _DEPTHS]
+            else:
+                of_scales += weight
+                scale += weight * candidates.scales[kind - _PAIRS]
+    for i in range(len(relative_noise)):
+        variance = (image if i < _IMAGE else depth) + of_scales * candidates.floor[i]
+        level.independent[i] = variance * relative_noise[i] * relative_noise[i]
+    level.factors[0], level.factors[1] = scale, math.exp(errors)
 
 
-def _log_density(factor: torch.Tensor, white: torch.Tensor) -> torch.Tensor:
-    """Of normal vectors, up to a constant: Cholesky factors [..., n, n], whitened vectors [..., n, 1]."""
-    return -factor.diagonal(dim1=-2, dim2=-1).log().sum(-1) - 0.5 * white[..., 0].square().sum(-1)
+@compiled_within
+def _add_level(variance, relative_noise, packed, candidates, wrong, begin, end, out):
+    """Adds independent noise to the diagonal of ``out``, whose first row is the packed row ``begin``."""
+    for i in range(begin, end):
+        at = packed.row[i]
+        own = variance * relative_noise[at] * relative_noise[at]
+        out[i - begin, i - begin] += inflated_variance(own, wrong[at], candidates.wrong[at])

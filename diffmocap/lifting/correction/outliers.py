@@ -8,62 +8,89 @@ from __future__ import annotations
 
 import math
 
-import torch
+import numpy as np
 
 from diffmocap.body.skeleton import NUM_KEYPOINTS
+from diffmocap.compiler import compiled_within
+from diffmocap.lifting.correction.cholesky import invert
+from diffmocap.lifting.correction.records import ROWS
 
 #: Share of keypoints that are wrong, and their standard deviations: over the box's half-size; of depths [m].
 SHARE, IMAGE_ERROR, DEPTH_ERROR_M = 0.02, 0.25, 0.5
 _LOG_ODDS = math.log(SHARE / (1 - SHARE))
 
 
-def wrong_variance(rows: int, device: torch.device | str) -> torch.Tensor:
-    """[n] variances of wrong rows, float64."""
-    variance = torch.full((rows,), IMAGE_ERROR**2, dtype=torch.float64, device=device)
+def wrong_variance() -> np.ndarray:
+    """[75] variances of wrong rows."""
+    variance = np.full(ROWS, IMAGE_ERROR**2)
     variance[2 * NUM_KEYPOINTS :] = DEPTH_ERROR_M**2
     return variance
 
 
-def inflation(variance: torch.Tensor, wrong: torch.Tensor, wrong_variance: torch.Tensor) -> torch.Tensor:
-    """Factors [..., n] of the standard deviation of rows that are ``wrong`` [..., n] with some probability.
+@compiled_within
+def inflated_variance(variance, wrong, wrong_variance):
+    """Variance of a row that is ``wrong`` with some probability.
 
     Precisions are averaged, as expectation maximisation does: ``1 / v`` becomes ``(1 - wrong) / v + wrong / v_wrong``.
     """
-    return (1 - wrong * (1 - variance / wrong_variance)).rsqrt()
+    return variance / (1.0 - wrong * (1.0 - variance / wrong_variance))
 
 
-def wrong_probability(
-    covariance: torch.Tensor, residual: torch.Tensor, surplus: torch.Tensor, used: torch.Tensor
-) -> torch.Tensor:
-    """[B, n] probability of each row's keypoint, or depth, to be wrong.
+@compiled_within
+def wrong_probabilities(factor, packed, surplus, inverse, sums, wrong):
+    """Probability of each row's keypoint, or depth, to be wrong; 0 where not used.
 
     Args:
-        covariance: [B, n, n] of the residual. residual: [B, n], 0 where not used.
-        surplus: [B, n] how much more variance ``covariance`` gives a row's own noise than a right one has.
-        used: [B, n] bool.
+        factor: [n, n + 1] Cholesky factor of the used rows' covariance, the residual whitened in the last column.
+        surplus: [n] how much more variance the covariance gives a row's own noise than a right one has.
+        inverse: [n, n], sums: [3, n]: room.
+        wrong: [N] of all rows, is written.
     """
-    precision = torch.cholesky_inverse(torch.linalg.cholesky_ex(covariance)[0])
-    weighted, diagonal = (precision @ residual[..., None])[..., 0], precision.diagonal(dim1=-2, dim2=-1)
-    k = NUM_KEYPOINTS
+    images, depths = packed.counts[0], packed.counts[1]
+    size = 2 * images + depths
+    invert(factor, size, inverse)
+    # Of the precision S^-1: its diagonal, the entries that couple a keypoint's x and y, and its product with the
+    # residual.
+    diagonal, coupling, weighted = sums[0, :size], sums[1, :images], sums[2, :size]
+    diagonal[:], coupling[:], weighted[:] = 0.0, 0.0, 0.0
+    for i in range(size):
+        row, white = inverse[i, : i + 1], factor[i, size]
+        for c in range(len(row)):
+            diagonal[c] += row[c] * row[c]
+            weighted[c] += row[c] * white
+        if i >= images:
+            x, y = inverse[i, :images], inverse[i, images : 2 * images]  # zeros right of the diagonal
+            for c in range(len(x)):
+                coupling[c] += x[c] * y[c]
+    wrong[:] = 0.0
     # The error of a block, predicted from all other rows, is C^-1 (S^-1 r) of covariance C^-1, C its block of S^-1.
-    a, c, b = diagonal[:, :k], diagonal[:, k : 2 * k], precision[:, :k, k : 2 * k].diagonal(dim1=-2, dim2=-1)
-    u, v = weighted[:, :k], weighted[:, k : 2 * k]
-    determinant = a * c - b * b
-    ex, ey = (c * u - b * v) / determinant, (a * v - b * u) / determinant
-    # Right and wrong side by side: [2, B, 25].
-    added = torch.tensor([0.0, IMAGE_ERROR**2], dtype=a.dtype, device=a.device)[:, None, None]
-    vx, vy = c / determinant - surplus[:, :k] + added, a / determinant - surplus[:, k : 2 * k] + added
-    vxy = b / determinant  # of C^-1 with the sign turned
+    for i in range(images):
+        a, b, c = diagonal[i], coupling[i], diagonal[images + i]
+        u, v = weighted[i], weighted[images + i]
+        determinant = a * c - b * b
+        x, y = (c * u - b * v) / determinant, (a * v - b * u) / determinant
+        vx, vy = c / determinant - surplus[i], a / determinant - surplus[images + i]
+        vxy = b / determinant  # of C^-1 with the sign turned
+        more = IMAGE_ERROR * IMAGE_ERROR
+        odds = _log_density(x, y, vx + more, vy + more, vxy) - _log_density(x, y, vx, vy, vxy) + _LOG_ODDS
+        wrong[packed.row[i]] = wrong[packed.row[images + i]] = _probability(odds)
+    for i in range(2 * images, size):
+        variance = 1.0 / diagonal[i]
+        error = variance * weighted[i]
+        variance -= surplus[i]
+        more = variance + DEPTH_ERROR_M * DEPTH_ERROR_M
+        odds = 0.5 * (math.log(variance / more) + error * error * (1.0 / variance - 1.0 / more)) + _LOG_ODDS
+        wrong[packed.row[i]] = _probability(odds)
+
+
+@compiled_within
+def _log_density(x, y, vx, vy, vxy):
+    """Of a normal vector of two numbers, up to a constant; ``vxy`` is minus their covariance."""
     determinant = vx * vy - vxy * vxy
-    distance = (vy * ex * ex + 2 * vxy * ex * ey + vx * ey * ey) / determinant
-    right, gross = (-0.5 * (determinant.log() + distance)).unbind(0)
-    wrong = [(gross - right + _LOG_ODDS).sigmoid()] * 2
-    if covariance.shape[-1] > 2 * k:
-        variance = 1 / diagonal[:, 2 * k :]
-        error = variance * weighted[:, 2 * k :]
-        variance = variance - surplus[:, 2 * k :]
-        more = variance + DEPTH_ERROR_M**2
-        gain = 0.5 * ((variance / more).log() + error.square() * (1 / variance - 1 / more))
-        wrong.append((gain + _LOG_ODDS).sigmoid())
-    # Nearly singular covariances round to no variance at all: nothing is said of such rows.
-    return (torch.cat(wrong, 1) * used).nan_to_num()
+    return -0.5 * (math.log(determinant) + (vy * x * x + 2.0 * vxy * x * y + vx * y * y) / determinant)
+
+
+@compiled_within
+def _probability(log_odds):
+    """Nearly singular covariances round to no variance at all: nothing is said of such rows."""
+    return 0.0 if math.isnan(log_odds) else 1.0 / (1.0 + math.exp(-log_odds))

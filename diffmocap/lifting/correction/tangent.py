@@ -1,31 +1,36 @@
-"""The exponential map of rotations with its right Jacobian, in one pass (Sola et al. 2018, eq. 132 and 143)."""
+"""The exponential map of rotations with its right Jacobian (Sola et al. 2018, eq. 132 and 143), as machine code."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
 
-import torch
+from diffmocap.compiler import compiled_within
 
-
-# Cached tensors must not be made in inference mode: no gradient could pass through them.
-@lru_cache(maxsize=8)
-@torch.inference_mode(False)
-def _constants(dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-product matrices [3, 9] of the axes, and the identity."""
-    identity = torch.eye(3, dtype=dtype, device=device)
-    return torch.linalg.cross(identity[:, None].expand(3, 3, 3), identity.expand(3, 3, 3)).mT.flatten(1), identity
+#: Below this angle [rad] the three quotients are those of this angle, to nine digits.
+_SMALLEST = 1e-4
 
 
-def exponential(delta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """``exp(delta)`` and its right Jacobian, [..., 3, 3] each, for tangent vectors [..., 3].
+@compiled_within
+def exponential(delta, turn, jacobian):
+    """``exp(delta)`` and its right Jacobian, [3, 3] each, for a tangent vector [3].
 
     The Jacobian J says that ``exp(delta + e)`` is ``exp(delta) exp(J e)`` to first order. (roma has no Jacobian.)
     """
-    axes, identity = _constants(delta.dtype, delta.device)
-    # Below 1e-4 rad the three quotients are those of 1e-4 rad, to nine digits.
-    angle = torch.linalg.vector_norm(delta, dim=-1).clamp_min(1e-4)[..., None, None]
-    square = angle.square()
-    sine, versine = angle.sin() / angle, (0.5 * angle).sin().square() * 2 / square
-    K = (delta @ axes).unflatten(-1, (3, 3))
-    K2 = K @ K
-    return identity + sine * K + versine * K2, identity - versine * K + ((1 - sine) / square) * K2
+    x, y, z = delta[0], delta[1], delta[2]
+    length = x * x + y * y + z * z
+    square = max(length, _SMALLEST * _SMALLEST)
+    angle = math.sqrt(square)
+    half = math.sin(0.5 * angle)
+    sine, versine = math.sin(angle) / angle, 2.0 * half * half / square
+    _series(x, y, z, length, sine, versine, turn)
+    _series(x, y, z, length, -versine, (1.0 - sine) / square, jacobian)
+
+
+@compiled_within
+def _series(x, y, z, length, first, second, out):
+    """``I + first [v] + second [v]^2``."""
+    rest = 1.0 - second * length
+    out[0, 0], out[1, 1], out[2, 2] = rest + second * x * x, rest + second * y * y, rest + second * z * z
+    out[0, 1], out[1, 0] = second * x * y - first * z, second * x * y + first * z
+    out[0, 2], out[2, 0] = second * x * z + first * y, second * x * z - first * y
+    out[1, 2], out[2, 1] = second * y * z - first * x, second * y * z + first * x

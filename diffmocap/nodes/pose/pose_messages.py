@@ -43,15 +43,16 @@ def body_pose_message(result: PoseResult, header: Header, height_m: float) -> Bo
     ``height_m``: of the body, which has the mean shape.
     """
     state, points, forces = result.state, [], []
+    orientation, *rotations = _quaternions(torch.cat([_root_link(state)[None], state.rotations]))
     if state.physics is not None and state.physics.contact_forces is not None:
         points = [Point(x=x, y=y, z=z) for x, y, z in state.physics.contact_points.tolist()]
         forces = [Vector3(x=x, y=y, z=z) for x, y, z in state.physics.contact_forces.tolist()]
     return BodyPose(
         header=header,
-        root_pose=root_pose(state),
+        root_pose=Pose(position=_point(state.pelvis), orientation=orientation),
         root_twist=_twist(result.root_twist),
         root_covariance=_float64(root_covariance(state)),
-        rotations=_quaternions(state.rotations),
+        rotations=rotations,
         joint_positions=[Point(x=x, y=y, z=z) for x, y, z in state.joint_positions.tolist()],
         rotation_covariance=_float64(state.rotation_covariance),
         observed=[False] * 24 if result.tracked.observed is None else result.tracked.observed.tolist(),
@@ -103,15 +104,18 @@ def _twist(twist: np.ndarray | None) -> Twist:
     return Twist(linear=Vector3(x=x, y=y, z=z), angular=Vector3(x=a, y=b, z=c))
 
 
-def root_pose(state: BodyState) -> Pose:
-    """The URDF's root link in the optical frame."""
-    (orientation,) = _quaternions((state.rotations[0] @ R_SMPL_URDF.to(state.rotations))[None])
-    x, y, z = state.pelvis.tolist()
-    return Pose(position=Point(x=x, y=y, z=z), orientation=orientation)
+def _root_link(state: BodyState) -> torch.Tensor:
+    """[3, 3] the URDF's root link in the optical frame."""
+    return state.rotations[0] @ R_SMPL_URDF.to(state.rotations)
+
+
+def _point(place: torch.Tensor) -> Point:
+    x, y, z = place.tolist()
+    return Point(x=x, y=y, z=z)
 
 
 def root_covariance(state: BodyState) -> torch.Tensor:
-    """[6, 6] of :func:`root_pose`, fixed axes of the optical frame: x, y, z [m^2], rotation about x, y, z [rad^2]."""
+    """[6, 6] of ``root_pose`` in the optical frame's axes: x, y, z [m^2], turns about them [rad^2]."""
     R = state.rotations[0]
     return torch.block_diag(state.pelvis_covariance, R @ state.rotation_covariance[0] @ R.mT)
 

@@ -13,12 +13,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import roma
 import torch
 
 from diffmocap.body.skeleton import JOINT_NAMES, KEYPOINT_NAMES, NUM_JOINTS
 from diffmocap.errors import ModelFileError
 from diffmocap.lifting.tracking.track import TrackedPoses
+from diffmocap.physics.motion import rotation_vector
 from diffmocap.resources import verified_model
 
 DEFAULT_ERRORS = "pose_errors.json"
@@ -60,7 +60,7 @@ def rotation_scatter(rotations: torch.Tensor, weights: torch.Tensor, estimate: t
     Args:
         rotations: [K, J, 3, 3], weights: [K] that sum to 1, estimate: [J, 3, 3].
     """
-    v = roma.rotmat_to_rotvec(estimate.mT @ rotations)
+    v = rotation_vector(estimate.mT @ rotations)
     return torch.einsum("k,kja,kjb->jab", weights, v, v)
 
 

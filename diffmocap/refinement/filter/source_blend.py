@@ -12,6 +12,8 @@ import math
 import roma
 import torch
 
+from diffmocap.physics.motion import rotation_vector
+
 #: Time constant with which an offset decays [s].
 FADE_S = 0.1
 #: Offsets below this count as zero [rad, m].
@@ -58,7 +60,7 @@ class SourceBlend:
 
 def _difference(start: Pose, end: Pose) -> Pose:
     """What leads from ``start`` to ``end``: rotation vectors [24, 3] in the joints' own axes, and [3] m."""
-    return roma.rotmat_to_rotvec(start[0].mT @ end[0]), end[1] - start[1]
+    return rotation_vector(start[0].mT @ end[0]), end[1] - start[1]
 
 
 def _moved(start: Pose, by: Pose) -> Pose:
