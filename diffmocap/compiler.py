@@ -53,6 +53,13 @@ def compiled_within(function: Callable) -> Callable:
     return register_jitable(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
 
 
+def inlined(function: Callable) -> Callable:
+    """:func:`compiled_within` for a few lines that become part of every caller, so that a call costs nothing."""
+    from numba.extending import register_jitable
+
+    return register_jitable(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **_OPTIONS)(function)
+
+
 def why_not_kept(function: Callable) -> str:
     """Why machine code of a compiled function cannot be cached on disk; empty where it can."""
     cache_file = getattr(getattr(function, "_cache", None), "_cache_file", None)

@@ -8,13 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from diffmocap.compiler import array, compiled
 from diffmocap.errors import SettingsError
-from diffmocap.physics.compiled.contact_solver import (
-    ContactProblem,
-    ContactSolution,
-    forces_of,
-    forces_vjp,
-    solve_contacts,
-)
+from diffmocap.physics.compiled.contact_solver import Contacts, contacts_vjp, solve_contacts
 from diffmocap.physics.contact_forces import FRICTION, MOMENT_ARM, ContactForces, ground_axes
 from diffmocap.physics.contact_state import ContactLevels, activity_rates
 from diffmocap.physics.wrench import STANDARD_GRAVITY, Wrench
@@ -89,27 +83,25 @@ class _Forces(torch.autograd.Function):
 def solve_all(wrench, arms, activity, axes, friction, iterations, forces):
     """Fills ``forces`` [N, 3, P] over the weight for wrenches [N, 6], arms [N, 3, P], activity [N, P] and the ground's
     axes [N, 3, 3]."""
-    count = activity.shape[1]
-    solution, left = _empty_solution(count), np.empty(6)
+    left = np.empty(6)
     for n in range(len(wrench)):
-        problem = ContactProblem(arms[n], activity[n], axes[n], friction, np.empty((6, 3, count)))
-        solve_contacts(problem, wrench[n], iterations, solution)
-        forces_of(problem, wrench[n], solution, forces[n], left)
+        contacts = _contacts(arms[n], activity[n], axes[n], friction)
+        solve_contacts(contacts, wrench[n], iterations, left)
+        forces[n] = activity[n] * contacts.shares
 
 
 @compiled
 def solve_all_vjp(wrench, arms, activity, axes, friction, iterations, of_forces, of_wrench, of_arms, of_activity):
     """Fills the gradients of the first three of :func:`solve_all` for those of the forces. Solves anew, which costs a
     few microseconds a frame."""
-    count = activity.shape[1]
-    solution, left, forces, of_left = _empty_solution(count), np.empty(6), np.empty((3, count)), np.zeros(6)
+    left = np.empty(6)
+    of_wrench[:] = 0.0
     for n in range(len(wrench)):
-        problem = ContactProblem(arms[n], activity[n], axes[n], friction, np.empty((6, 3, count)))
-        solve_contacts(problem, wrench[n], iterations, solution)
-        forces_of(problem, wrench[n], solution, forces, left)
-        forces_vjp(problem, solution, of_forces[n], of_left, of_wrench[n], of_arms[n], of_activity[n])
+        contacts = _contacts(arms[n], activity[n], axes[n], friction)
+        solve_contacts(contacts, wrench[n], iterations, left)
+        contacts_vjp(contacts, of_forces[n], of_wrench[n], of_arms[n], of_activity[n])
 
 
 @compiled
-def _empty_solution(count):
-    return ContactSolution(np.empty(6), np.empty((3, count)), np.empty((3, count)), np.empty((6, 6)))
+def _contacts(arms, activity, axes, friction):
+    return Contacts(arms, activity, axes, friction, np.empty(6), np.empty((6, 6)), np.empty_like(arms))

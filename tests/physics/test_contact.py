@@ -152,21 +152,22 @@ def test_projection_is_the_nearest_point_of_the_cone(friction):
 
 
 @pytest.mark.parametrize("friction", [0.0, 0.6])
-def test_projection_by_parts_is_the_projection_and_its_derivative(friction):
-    """Along the axes of a tilted ground, as the compiled solver takes it."""
-    from diffmocap.physics.compiled.contact_solver import derivative, projected
+def test_the_compiled_projection_is_the_projection_and_its_derivative(friction):
+    """On a tilted ground, as the compiled solver takes it."""
+    from diffmocap.physics.compiled import friction_cone
 
     g = torch.Generator().manual_seed(6)
     axes = ground_axes(torch.nn.functional.normalize(vector(0.2, 1, -0.1), dim=0))
     torch.testing.assert_close(axes @ axes.T, torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-12)
     v = torch.randn(200, 3, generator=g, dtype=torch.float64)
-    expected = project(v, axes[0], friction) @ axes.T
+    expected = project(v, axes[0], friction)
     automatic = torch.func.vmap(torch.func.jacrev(lambda x: project(x, axes[0], friction)))(v)
-    for y, wanted, slope in zip((v @ axes.T).tolist(), expected, axes @ automatic @ axes.T, strict=True):
-        along, scale, _ = projected(*y, friction)
-        torch.testing.assert_close(vector(along, scale * y[1], scale * y[2]), wanted, rtol=0, atol=1e-12)
-        jacobian = np.empty((3, 3))
-        derivative(*y, friction, jacobian)
+    nearest, jacobian = np.empty(3), np.empty((3, 3))
+    for force, wanted, slope in zip(v.numpy(), expected, automatic, strict=True):
+        square = friction_cone.project(force, axes.numpy(), friction, nearest)
+        torch.testing.assert_close(torch.from_numpy(nearest), wanted, rtol=0, atol=1e-12)
+        assert square == pytest.approx(float(wanted.square().sum()), abs=1e-12)
+        friction_cone.derivative(force, axes.numpy(), friction, jacobian)
         torch.testing.assert_close(torch.from_numpy(jacobian), slope, rtol=1e-8, atol=1e-8)
 
 

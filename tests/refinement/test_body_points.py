@@ -9,10 +9,9 @@ import pytest
 import roma
 import torch
 
-from diffmocap.body.skeleton import PARENTS
 from diffmocap.compiler import array
 from diffmocap.errors import ModelFileError
-from diffmocap.physics.contact_forces import MOMENT_ARM, ground_axes
+from diffmocap.physics.contact_forces import ground_axes
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.kernels.records import Given
 from diffmocap.refinement.window.body_points import MASSES_PER_SEGMENT, BodyPoints
@@ -61,7 +60,7 @@ def test_points_of_local_rotations_are_those_of_global_ones_and_turn_with_them(p
     moved = roma.rotvec_to_rotmat(turns) @ rotations  # in the parent's axes
     (expected,) = torch.autograd.grad((torch.cat(split(points, moved), -1)[0] * above).sum(), turns)
     found = np.zeros((3, 24, 3))
-    place_vjp(array(above).reshape(9, -1), matrix, columns, found)
+    place_vjp(array(above), matrix, columns, found)
     torch.testing.assert_close(torch.from_numpy(found), expected[0])
 
 
@@ -113,7 +112,7 @@ def test_dynamics_come_to_newton_euler_as_frames_get_denser(points, segments):
         force = torch.from_numpy(found.forces).mT
         assert float(force.norm(dim=-1).max()) > 50.0
         at = torch.from_numpy(found.places).mT + pelvis[0, 1:-1, None]
-        expected = joint_loads(motion, segments, GRAVITY[:, 0], force[None], at[None], _segments_of(points)).torque
+        expected = joint_loads(motion, segments, GRAVITY[:, 0], force[None], at[None], points.contact_segment).torque
         torque = torch.from_numpy(found.torques).mT
         errors.append(
             [float((a - b).abs().max()) for a, b in ((moment, needed.moment[0]), (torque, expected[0, :, 1:]))]
@@ -123,16 +122,14 @@ def test_dynamics_come_to_newton_euler_as_frames_get_denser(points, segments):
 
 
 def test_contacts_and_what_they_leave_make_up_what_is_needed(points):
-    """Newton's third law, in the units in which the solver leaves it."""
+    """Newton's third law."""
     rotations, pelvis = swinging(0.5 + torch.arange(5, dtype=torch.float64) / 60)
     found = forces_of(points, rotations, pelvis, 1 / 60, GRAVITY)
-    weight = 9.80665 * float(points.total_mass)
     arms = found.places - found.centre[..., None]
     made = found.forces.sum(-1), np.cross(arms, found.forces, axis=1).sum(-1)
-    left = found.left * weight * np.array([1, 1, 1, MOMENT_ARM, MOMENT_ARM, MOMENT_ARM])
     moment = found.whole[:, 3:] - np.cross(found.centre, found.whole[:, :3])
-    np.testing.assert_allclose(made[0] + left[:, :3], found.whole[:, :3], atol=1e-6)
-    np.testing.assert_allclose(made[1] + left[:, 3:], moment, atol=1e-6)
+    np.testing.assert_allclose(made[0] + found.left[:, :3], found.whole[:, :3], atol=1e-6)
+    np.testing.assert_allclose(made[1] + found.left[:, 3:], moment, atol=1e-6)
 
 
 def test_a_body_in_free_fall_needs_nothing(points):
@@ -152,11 +149,3 @@ def test_other_bones_and_impossible_inertia_are_refused(body, segments, contacts
     inertia[3] = torch.diag(torch.tensor([1.0, 0.1, 0.1]))
     with pytest.raises(ModelFileError, match="inertia"):
         BodyPoints.from_body(body, replace(segments, inertia=inertia), contacts)
-
-
-def _segments_of(points: BodyPoints) -> torch.Tensor:
-    """The segment of each contact point: the joint furthest out that carries it."""
-    depth = torch.zeros(24)
-    for j, parent in enumerate(PARENTS[1:], start=1):
-        depth[j] = depth[parent] + 1
-    return (points.contact_carried * (1 + depth)).argmax(1)

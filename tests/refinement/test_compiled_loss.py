@@ -188,7 +188,7 @@ def test_where_nothing_can_be_cached_it_is_compiled_all_the_same():
     """A read-only install of a user without a home: Numba finds no place for its cache."""
     text = (
         "import numba.core.caching as c; c.CacheImpl._locator_classes = []\n"
-        "from diffmocap.refinement.kernels.contacts import contact_motion as f; import numpy as np\n"
+        "from diffmocap.refinement.kernels.motion import contact_motion as f; import numpy as np\n"
         "gap, steps = f(np.ones((1, 3, 2)), np.zeros(2), np.array([0.0, 1.0, 0.0]), 0.25, 0.1)\n"
         "print(gap.tolist(), steps.shape)"
     )
@@ -200,15 +200,16 @@ def test_where_nothing_can_be_cached_it_is_compiled_all_the_same():
 STREAM = """
 import roma, torch
 from diffmocap.body.model import BodyModel
-from diffmocap.refinement.kernels import contacts, kinematics, poses, still_points, terms
+from diffmocap.physics.compiled.contact_state import touching_state
+from diffmocap.refinement.kernels import kinematics, motion, poses, still_points, terms
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.physics_refiner import PhysicsRefiner
 from diffmocap.refinement.stream.window_buffer import LiveFrame
 
 refiner = PhysicsRefiner(BodyModel.load())
 refiner.prepare()
-called = (terms.evaluate, kinematics.decode, kinematics.decode_vjp, kinematics.place, contacts.contact_motion,
-          contacts.touching_state, poses.hold_standing, poses.nearest_rotations,
+called = (terms.evaluate, kinematics.decode, kinematics.decode_vjp, kinematics.place, motion.contact_motion,
+          touching_state, poses.hold_standing, poses.nearest_rotations,
           still_points.still_state)
 before = [len(f.signatures) for f in called]
 for up, height in ((None, None), (torch.tensor([0.0, -1.0, 0.0]), -1.3)):

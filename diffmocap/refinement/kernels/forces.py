@@ -13,14 +13,10 @@ import math
 import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
-from diffmocap.compiler import compiled
-from diffmocap.physics.compiled.contact_solver import (
-    ContactProblem,
-    ContactSolution,
-    forces_of,
-    forces_vjp,
-    solve_contacts,
-)
+from diffmocap.compiler import compiled, compiled_within, inlined
+from diffmocap.physics.compiled.contact_solver import Contacts, contacts_vjp, solve_contacts
+from diffmocap.physics.compiled.contact_state import speed_square
+from diffmocap.physics.compiled.vectors import add, add_cross, add_force, add_velocity, dot
 from diffmocap.physics.contact_forces import FRICTION, MOMENT_ARM
 from diffmocap.refinement.kernels.records import Forces
 
@@ -34,11 +30,10 @@ def forces_in(motion, body, given, iterations):
     if iterations == 0:
         inner = 0
     found = Forces(
-        np.empty((inner, 3, count)), np.empty((inner, count)), np.empty((inner, count)), np.empty((inner, 3, masses)),
-        np.zeros((inner, 3)), np.empty((inner, 6)), np.zeros((inner, 6, NUM_JOINTS)), np.empty((inner, 3, count)),
-        np.empty((inner, 6, 3, count)), np.empty((inner, 6)), np.empty((inner, 3, count)), np.empty((inner, 3, count)),
-        np.empty((inner, 6, 6)), np.empty((inner, 3, count)), np.empty((inner, 6)),
-        np.empty((inner, 3, NUM_JOINTS - 1)),
+        np.empty((inner, 3, count)), np.empty((inner, count)), np.empty((inner, 3, masses)), np.zeros((inner, 3)),
+        np.empty((inner, 6)), np.zeros((inner, 6, NUM_JOINTS)), np.empty((inner, 3, count)), np.empty((inner, 6)),
+        np.empty((inner, 6, 6)), np.empty((inner, 3, count)), np.empty((inner, 3, count)), np.empty((inner, 6)),
+        np.zeros((inner, 3, NUM_JOINTS - 1)),
     )  # fmt: skip
     for t in range(inner):
         _touch(motion, body, given, t, found)
@@ -47,44 +42,40 @@ def forces_in(motion, body, given, iterations):
     return found
 
 
-@compiled
+@compiled_within
 def forces_in_vjp(motion, body, given, found, of_torques, of_left, adjoint):
     """Adds to the adjoint what comes of the gradient of torques [F, 3, 23] and of what is left [F, 6]."""
-    of_acceleration, of_activity = np.empty((3, len(body.mass))), np.empty(len(body.radius))
     for t in range(len(found.left)):
-        _pull_frame(motion, body, given, t, found, of_torques[t], of_left[t], adjoint, of_acceleration, of_activity)
-        _pull_acceleration(given.dt_s, t, of_acceleration, adjoint)
-        _pull_activity(motion, given, t, found, of_activity, adjoint)
+        of_load, of_centre = np.zeros((6, NUM_JOINTS)), np.zeros(3)
+        _pull_push(motion, body, given, t, found, of_torques[t], of_left[t], adjoint, of_load, of_centre)
+        _pull_carry(motion, body, given, t, found, of_load, of_centre, adjoint)
 
 
-@compiled
-def body_weight(body, given):
-    """N."""
-    g = given.gravity
-    return body.mass.sum() * math.sqrt(g[0] ** 2 + g[1] ** 2 + g[2] ** 2)
+@inlined
+def _units(body, given):
+    """[6] N and N m: the body's weight, and that at the moments' arm."""
+    units = np.full(6, body.mass.sum() * math.sqrt(dot(given.gravity, given.gravity)))
+    units[3:] *= MOMENT_ARM
+    return units
 
 
-@compiled
+@inlined
 def _touch(motion, body, given, t, found):
     """Where contacts act at inner frame t, and how readily: smooth, and nothing where the reference does not touch.
     See :func:`diffmocap.physics.contact_state.activity_rates`."""
-    first = NUM_JOINTS + len(body.mass)
-    steps, rates = motion.steps, given.activity_rates
+    first, rates = NUM_JOINTS + len(body.mass), given.activity_rates
     for p in range(len(body.radius)):
-        square = 1e-12
         for c in range(3):
             found.places[t, c, p] = motion.relative[t + 1, c, first + p] - body.radius[p] * given.up[c]
-            square += (0.5 * (steps[t, c, p] + steps[t + 1, c, p])) ** 2
-        high = max(motion.gap[t + 1, p], 0.0)
-        found.free[t, p] = math.exp(-(rates[0] * high * high + rates[1] * square))
-        found.activity[t, p] = found.free[t, p] * given.may_push[t, p]
+        high, square = max(motion.gap[t + 1, p], 0.0), speed_square(motion.steps, t, t + 1, p)
+        found.activity[t, p] = given.may_push[t, p] * math.exp(-(rates[0] * high * high + rates[1] * square))
 
 
-@compiled
-def _pull_activity(motion, given, t, found, of_activity, adjoint):
+@inlined
+def _pull_touch(motion, given, t, found, of_activity, adjoint):
     steps, rates = motion.steps, given.activity_rates
     for p in range(len(of_activity)):
-        along = -2.0 * of_activity[p] * given.may_push[t, p] * found.free[t, p]
+        along = -2.0 * of_activity[p] * found.activity[t, p]
         adjoint.gap[t + 1, p] += rates[0] * along * max(motion.gap[t + 1, p], 0.0)
         for c in range(3):
             slope = 0.25 * rates[1] * along * (steps[t, c, p] + steps[t + 1, c, p])
@@ -92,156 +83,103 @@ def _pull_activity(motion, given, t, found, of_activity, adjoint):
             adjoint.steps[t + 1, c, p] += slope
 
 
-@compiled
+@inlined
 def _carry(motion, body, given, t, found):
     """What the joints carry at inner frame t before any contact is counted, and the centre of mass."""
-    mass, total, load, centre = body.mass, body.mass.sum(), found.load[t], found.centre[t]
-    masses = motion.relative[t + 1, :, NUM_JOINTS : NUM_JOINTS + len(mass)]
-    force = np.empty(3)
-    for m in range(len(mass)):
+    absolute, load, total = motion.absolute, found.load[t], body.mass.sum()
+    for m in range(len(body.mass)):
+        n = NUM_JOINTS + m
+        place, force = motion.relative[t + 1, :, n], found.mass_force[t, :, m]
         for c in range(3):
-            n = NUM_JOINTS + m
-            acceleration = (
-                motion.absolute[t + 2, c, n] - 2.0 * motion.absolute[t + 1, c, n] + motion.absolute[t, c, n]
-            ) / (given.dt_s * given.dt_s)
-            force[c] = mass[m] * (acceleration - given.gravity[c])
-            found.mass_force[t, c, m] = force[c]
-            centre[c] += masses[c, m] * mass[m] / total
-        _add_at(load, body.mass_segment[m], force, masses, m)
+            bend = absolute[t + 2, c, n] - 2.0 * absolute[t + 1, c, n] + absolute[t, c, n]
+            force[c] = body.mass[m] * (bend / given.dt_s**2 - given.gravity[c])
+        add(place, body.mass[m] / total, found.centre[t])
+        add_force(force, place, 1.0, load[:, body.mass_segment[m]])
     _gather(load)
     found.whole[t] = load[:, 0]
 
 
-@compiled
-def _pull_acceleration(dt_s, t, of_acceleration, adjoint):
-    for c in range(3):
-        for m in range(of_acceleration.shape[1]):
-            slope = of_acceleration[c, m] / (dt_s * dt_s)
-            adjoint.absolute[t, c, NUM_JOINTS + m] += slope
-            adjoint.absolute[t + 1, c, NUM_JOINTS + m] -= 2.0 * slope
-            adjoint.absolute[t + 2, c, NUM_JOINTS + m] += slope
+@inlined
+def _pull_carry(motion, body, given, t, found, of_load, of_centre, adjoint):
+    """Adds to the adjoint of the mass points what comes of the gradients of load [6, 24] and centre of mass [3]."""
+    total, of_force = body.mass.sum(), np.empty(3)
+    _hand_on(of_load)
+    for m in range(len(body.mass)):
+        n, above = NUM_JOINTS + m, of_load[:, body.mass_segment[m]]
+        place, of_place = motion.relative[t + 1, :, n], adjoint.relative[t + 1, :, n]
+        add(of_centre, body.mass[m] / total, of_place)
+        add_cross(found.mass_force[t, :, m], above[3:], 1.0, of_place)
+        of_force[:] = 0.0
+        add_velocity(above, place, body.mass[m] / given.dt_s**2, of_force)
+        add(of_force, 1.0, adjoint.absolute[t, :, n])
+        add(of_force, -2.0, adjoint.absolute[t + 1, :, n])
+        add(of_force, 1.0, adjoint.absolute[t + 2, :, n])
 
 
-@compiled
+@inlined
 def _push(motion, body, given, iterations, t, found):
     """Contact forces of inner frame t, and the torques that are left to the joints."""
-    count, weight = len(body.radius), body_weight(body, given)
-    whole, centre, places, forces, load = (
-        found.whole[t],
-        found.centre[t],
-        found.places[t],
-        found.forces[t],
-        found.load[t],
-    )
-    wrench, force = np.empty(6), np.empty(3)
+    centre, load, left, units = found.centre[t], found.load[t], found.left[t], _units(body, given)
+    wrench, taken = found.whole[t].copy(), np.zeros((6, NUM_JOINTS))
+    add_cross(centre, wrench[:3], -1.0, wrench[3:])
+    for r in range(6):
+        wrench[r] /= units[r]
     for c in range(3):
-        d, e = (c + 1) % 3, (c + 2) % 3
-        wrench[c] = whole[c] / weight
-        moment = whole[3 + c] - (centre[d] * whole[e] - centre[e] * whole[d])
-        wrench[3 + c] = moment / (weight * MOMENT_ARM)
-        for p in range(count):
-            found.arms[t, c, p] = (places[c, p] - centre[c]) / MOMENT_ARM
-    problem, solution = _contact_problem(given, found, t)
-    solve_contacts(problem, wrench, iterations, solution)
-    forces_of(problem, wrench, solution, forces, found.left[t])
-    taken = np.zeros((6, NUM_JOINTS))
-    for p in range(count):
-        if found.activity[t, p] == 0.0:
-            continue
+        for p in range(len(body.radius)):
+            found.arms[t, c, p] = (found.places[t, c, p] - centre[c]) / MOMENT_ARM
+    solve_contacts(_contacts(given, found, t), wrench, iterations, left)
+    for r in range(6):
+        left[r] *= units[r]
+    for p in range(len(body.radius)):
+        force = found.forces[t, :, p]
         for c in range(3):
-            forces[c, p] *= weight
-            force[c] = forces[c, p]
-        _add_at(taken, body.contact_segment[p], force, places, p)
+            force[c] = units[0] * found.activity[t, p] * found.shares[t, c, p]
+        add_force(force, found.places[t, :, p], -1.0, taken[:, body.contact_segment[p]])
     _gather(taken)
-    load -= taken
-    joints = motion.relative[t + 1, :, :NUM_JOINTS]
+    load += taken
     for j in range(1, NUM_JOINTS):
-        for c in range(3):
-            d, e = (c + 1) % 3, (c + 2) % 3
-            found.torques[t, c, j - 1] = load[3 + c, j] - (joints[d, j] * load[e, j] - joints[e, j] * load[d, j])
+        add(load[3:, j], 1.0, found.torques[t, :, j - 1])
+        add_cross(motion.relative[t + 1, :, j], load[:3, j], -1.0, found.torques[t, :, j - 1])
 
 
-@compiled
-def _contact_problem(given, found, t):
-    problem = ContactProblem(found.arms[t], found.activity[t], given.axes, FRICTION, found.matrix[t])
-    return problem, ContactSolution(found.multiplier[t], found.unprojected[t], found.shares[t], found.hessian[t])
-
-
-@compiled
-def _pull_frame(motion, body, given, t, found, of_torques, of_left, adjoint, of_acceleration, of_activity):
-    """Adds to the adjoint of the relative points, and fills ``of_acceleration`` [3, 96] and ``of_activity`` [P]."""
-    mass, total, count, weight = body.mass, body.mass.sum(), len(body.radius), body_weight(body, given)
-    joints = motion.relative[t + 1, :, :NUM_JOINTS]
-    masses = motion.relative[t + 1, :, NUM_JOINTS : NUM_JOINTS + len(mass)]
-    places, forces, load, centre, whole = (
-        found.places[t],
-        found.forces[t],
-        found.load[t],
-        found.centre[t],
-        found.whole[t],
-    )
-    of_joints = adjoint.relative[t + 1, :, :NUM_JOINTS]
-    of_masses = adjoint.relative[t + 1, :, NUM_JOINTS : NUM_JOINTS + len(mass)]
-    of_places = adjoint.relative[t + 1, :, NUM_JOINTS + len(mass) : NUM_JOINTS + len(mass) + count]
-    of_load = np.zeros((6, NUM_JOINTS))
+@inlined
+def _pull_push(motion, body, given, t, found, of_torques, of_left, adjoint, of_load, of_centre):
+    """Adds to the adjoint, and to the gradients of the load [6, 24] before contacts and of the centre of mass [3]."""
+    count, load, units, of_points = len(body.radius), found.load[t], _units(body, given), adjoint.relative[t + 1]
     for j in range(1, NUM_JOINTS):
-        for c in range(3):
-            d, e = (c + 1) % 3, (c + 2) % 3
-            of_load[3 + c, j] = of_torques[c, j - 1]
-            of_load[c, j] = joints[d, j] * of_torques[e, j - 1] - joints[e, j] * of_torques[d, j - 1]
-            of_joints[c, j] += of_torques[d, j - 1] * load[e, j] - of_torques[e, j - 1] * load[d, j]
-    handed = of_load.copy()
-    _hand_on(handed)
-    of_forces, of_wrench, of_arms = np.empty((3, count)), np.empty(6), np.empty((3, count))
+        add(of_torques[:, j - 1], 1.0, of_load[3:, j])
+        add_cross(of_torques[:, j - 1], motion.relative[t + 1, :, j], -1.0, of_load[:3, j])
+        add_cross(load[:3, j], of_torques[:, j - 1], -1.0, of_points[:, j])
+    taken = of_load.copy()
+    _hand_on(taken)
+    first, of_forces = NUM_JOINTS + len(body.mass), np.zeros((3, count))
+    of_wrench, of_arms, of_activity = of_left.copy(), np.empty((3, count)), np.empty(count)
+    for r in range(6):
+        of_wrench[r] *= units[r]
     for p in range(count):
-        j = body.contact_segment[p]
-        for c in range(3):
-            d, e = (c + 1) % 3, (c + 2) % 3
-            turned = handed[3 + d, j] * places[e, p] - handed[3 + e, j] * places[d, p]
-            of_forces[c, p] = -(handed[c, j] + turned) * weight
-    problem, solution = _contact_problem(given, found, t)
-    forces_vjp(problem, solution, of_forces, of_left, of_wrench, of_arms, of_activity)
-    of_centre = np.zeros(3)
+        above = taken[:, body.contact_segment[p]]
+        add_velocity(above, found.places[t, :, p], -units[0], of_forces[:, p])
+        add_cross(found.forces[t, :, p], above[3:], -1.0, of_points[:, first + p])
+    contacts_vjp(_contacts(given, found, t), of_forces, of_wrench, of_arms, of_activity)
+    _pull_touch(motion, given, t, found, of_activity, adjoint)
     for p in range(count):
-        j = body.contact_segment[p]
-        for c in range(3):
-            d, e = (c + 1) % 3, (c + 2) % 3
-            arm = of_arms[c, p] / MOMENT_ARM
-            of_places[c, p] += arm - (forces[d, p] * handed[3 + e, j] - forces[e, p] * handed[3 + d, j])
-            of_centre[c] -= arm
+        add(of_arms[:, p], 1.0 / MOMENT_ARM, of_points[:, first + p])
+        add(of_arms[:, p], -1.0 / MOMENT_ARM, of_centre)
     # The wrench is what the pelvis carries, about the centre of mass.
-    for c in range(3):
-        of_wrench[c] /= weight
-        of_wrench[3 + c] /= weight * MOMENT_ARM
-    for c in range(3):
-        d, e = (c + 1) % 3, (c + 2) % 3
-        of_load[c, 0] = of_wrench[c] + centre[d] * of_wrench[3 + e] - centre[e] * of_wrench[3 + d]
-        of_load[3 + c, 0] = of_wrench[3 + c]
-        of_centre[c] += of_wrench[3 + d] * whole[e] - of_wrench[3 + e] * whole[d]
-    _hand_on(of_load)
-    for m in range(len(mass)):
-        j = body.mass_segment[m]
-        for c in range(3):
-            d, e = (c + 1) % 3, (c + 2) % 3
-            turned = found.mass_force[t, d, m] * of_load[3 + e, j] - found.mass_force[t, e, m] * of_load[3 + d, j]
-            of_masses[c, m] += turned + of_centre[c] * mass[m] / total
-            turned = of_load[3 + d, j] * masses[e, m] - of_load[3 + e, j] * masses[d, m]
-            of_acceleration[c, m] = (of_load[c, j] + turned) * mass[m]
+    for r in range(6):
+        of_load[r, 0] = of_wrench[r] / units[r]
+    add_cross(of_load[3:, 0], found.centre[t], -1.0, of_load[:3, 0])
+    add_cross(found.whole[t, :3], of_load[3:, 0], -1.0, of_centre)
 
 
-@compiled
-def _add_at(load, joint, force, places, p):
-    """Adds a force [3] that acts at column ``p`` of places [3, ...] to the load of its segment."""
-    x, y, z = places[0, p], places[1, p], places[2, p]
-    load[0, joint] += force[0]
-    load[1, joint] += force[1]
-    load[2, joint] += force[2]
-    load[3, joint] += y * force[2] - z * force[1]
-    load[4, joint] += z * force[0] - x * force[2]
-    load[5, joint] += x * force[1] - y * force[0]
+@inlined
+def _contacts(given, found, t):
+    return Contacts(
+        found.arms[t], found.activity[t], given.axes, FRICTION, found.multiplier[t], found.factor[t], found.shares[t]
+    )
 
 
-@compiled
+@inlined
 def _gather(load):
     """Each joint's load gets those of all joints that it carries."""
     for j in range(NUM_JOINTS - 1, 0, -1):
@@ -249,7 +187,7 @@ def _gather(load):
             load[r, _PARENTS[j]] += load[r, j]
 
 
-@compiled
+@inlined
 def _hand_on(load):
     """The transpose of :func:`_gather`: each joint's row gets that of all joints that carry it."""
     for j in range(1, NUM_JOINTS):

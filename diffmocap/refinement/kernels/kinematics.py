@@ -12,37 +12,22 @@ import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.compiler import compiled
+from diffmocap.physics.compiled.vectors import add, add_cross, dot, product, transposed_times, turn_of
 from diffmocap.refinement.kernels.units import PELVIS_UNIT, ROTATION_UNIT
 
 _PARENTS = np.array(PARENTS)
 
 
 @compiled
-def cross(a, b, out):
-    """Cross product of two vectors [3]."""
-    out[0] = a[1] * b[2] - a[2] * b[1]
-    out[1] = a[2] * b[0] - a[0] * b[2]
-    out[2] = a[0] * b[1] - a[1] * b[0]
-
-
-@compiled
 def decode(x, unknowns):
     """Local rotations [T, 24, 3, 3], pelvis [T, 3] m and increments at the frames [T, 75] of knots x [Q, 75]."""
-    steps = np.dot(unknowns.spline, x)
-    reference = unknowns.rotations
-    rotations, pelvis, turn = np.empty_like(reference), np.empty_like(unknowns.pelvis), np.empty((3, 3))
+    steps, reference = np.dot(unknowns.spline, x), unknowns.rotations
+    rotations, pelvis, turn = np.empty_like(reference), unknowns.pelvis.copy(), np.empty((3, 3))
     for t in range(len(steps)):
-        for c in range(3):
-            pelvis[t, c] = unknowns.pelvis[t, c] + PELVIS_UNIT * steps[t, 3 * NUM_JOINTS + c]
+        add(steps[t, 3 * NUM_JOINTS :], PELVIS_UNIT, pelvis[t])
         for j in range(NUM_JOINTS):
             exponential(steps[t, 3 * j : 3 * j + 3], turn)
-            for r in range(3):
-                for c in range(3):
-                    rotations[t, j, r, c] = (
-                        reference[t, j, r, 0] * turn[0, c]
-                        + reference[t, j, r, 1] * turn[1, c]
-                        + reference[t, j, r, 2] * turn[2, c]
-                    )
+            product(reference[t, j], turn, rotations[t, j])
     return rotations, pelvis, steps
 
 
@@ -66,72 +51,53 @@ def decode_vjp(of_turns, of_pelvis, unknowns, steps):
     What an increment dv turns a rotation R = R_ref Exp(v) by is ``R_ref J(v) dv``, J the left Jacobian of the
     exponential: ``J^T b = b - (1 - cos a) / a^2 v x b + (a - sin a) / a^3 v x (v x b)`` for the angle a of v.
     """
-    reference = unknowns.rotations
-    of_steps = np.empty_like(steps)
-    b, once, twice, v = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
+    of_steps, b, once, twice, v = np.zeros_like(steps), np.empty(3), np.empty(3), np.empty(3), np.empty(3)
     for t in range(len(steps)):
         for j in range(NUM_JOINTS):
+            of_step = of_steps[t, 3 * j : 3 * j + 3]
             for c in range(3):
                 v[c] = ROTATION_UNIT * steps[t, 3 * j + c]
-                b[c] = 0.0
-                for r in range(3):
-                    b[c] += reference[t, j, r, c] * of_turns[t, j, r]
-            cross(v, b, once)
-            cross(v, once, twice)
-            square = v[0] * v[0] + v[1] * v[1] + v[2] * v[2] + 4e-20
+                once[c] = twice[c] = 0.0
+            transposed_times(unknowns.rotations[t, j], of_turns[t, j], b)
+            add_cross(v, b, 1.0, once)
+            add_cross(v, once, 1.0, twice)
+            square = dot(v, v) + 4e-20
             angle = math.sqrt(square)
             half = math.sin(0.5 * angle) / angle
-            second = (1.0 - math.sin(angle) / angle) / square
-            for c in range(3):
-                of_steps[t, 3 * j + c] = ROTATION_UNIT * (b[c] - 2.0 * half * half * once[c] + second * twice[c])
-        for c in range(3):
-            of_steps[t, 3 * NUM_JOINTS + c] = PELVIS_UNIT * of_pelvis[t, c]
+            add(b, ROTATION_UNIT, of_step)
+            add(once, -2.0 * half * half * ROTATION_UNIT, of_step)
+            add(twice, (1.0 - math.sin(angle) / angle) / square * ROTATION_UNIT, of_step)
+        add(of_pelvis[t], PELVIS_UNIT, of_steps[t, 3 * NUM_JOINTS :])
     return np.dot(unknowns.spline.T, of_steps)
 
 
 @compiled
 def place(rotations, matrix):
-    """Global rotations [T * 3, 72], column c of segment j in 3 j + c, and points relative to the pelvis [T * 3, N], for
-    local rotations [T, 24, 3, 3]."""
-    columns = np.empty((3 * len(rotations), 3 * NUM_JOINTS))
-    for t in range(len(rotations)):
-        for j in range(NUM_JOINTS):
-            up = 3 * _PARENTS[j]
-            for r in range(3):
-                for c in range(3):
-                    if j == 0:
-                        columns[3 * t + r, c] = rotations[t, 0, r, c]
-                    else:
-                        columns[3 * t + r, 3 * j + c] = (
-                            columns[3 * t + r, up] * rotations[t, j, 0, c]
-                            + columns[3 * t + r, up + 1] * rotations[t, j, 1, c]
-                            + columns[3 * t + r, up + 2] * rotations[t, j, 2, c]
-                        )
-    return columns, np.dot(columns, matrix)
+    """Global rotations [T, 3, 24, 3], rows before joints, and points relative to the pelvis [T, 3, N], for local
+    rotations [T, 24, 3, 3]."""
+    frames = len(rotations)
+    columns = np.empty((frames, 3, NUM_JOINTS, 3))
+    for t in range(frames):
+        columns[t, :, 0] = rotations[t, 0]
+        for j in range(1, NUM_JOINTS):
+            product(columns[t, :, _PARENTS[j]], rotations[t, j], columns[t, :, j])
+    return columns, np.dot(columns.reshape(3 * frames, 3 * NUM_JOINTS), matrix).reshape(frames, 3, matrix.shape[1])
 
 
 @compiled
 def place_vjp(of_relative, matrix, columns, of_turns):
     """Adds to the gradient ``of_turns`` [T, 24, 3] of the local rotations' turns, in the parents' axes, what comes
-    through the points [T * 3, N]. A joint's turn turns all that it carries."""
-    slopes = np.dot(of_relative, matrix.T)
-    carried = np.empty((NUM_JOINTS, 3))
-    for t in range(len(of_turns)):
-        x, y, z = 3 * t, 3 * t + 1, 3 * t + 2
-        for j in range(NUM_JOINTS):
-            for r in range(3):
-                carried[j, r] = 0.0
-            for i in range(3 * j, 3 * j + 3):
-                carried[j, 0] += columns[y, i] * slopes[z, i] - columns[z, i] * slopes[y, i]
-                carried[j, 1] += columns[z, i] * slopes[x, i] - columns[x, i] * slopes[z, i]
-                carried[j, 2] += columns[x, i] * slopes[y, i] - columns[y, i] * slopes[x, i]
-        for j in range(NUM_JOINTS - 1, 0, -1):
-            up = _PARENTS[j]
-            for r in range(3):
-                carried[up, r] += carried[j, r]
-                i = 3 * up + r
-                of_turns[t, j, r] += (
-                    columns[x, i] * carried[j, 0] + columns[y, i] * carried[j, 1] + columns[z, i] * carried[j, 2]
-                )
-        for r in range(3):
-            of_turns[t, 0, r] += carried[0, r]
+    through the points [T, 3, N]. A joint's turn turns all that it carries."""
+    frames, _, points = of_relative.shape
+    slopes = np.dot(of_relative.reshape(3 * frames, points), matrix.T).reshape(columns.shape)
+    carried, turn = np.empty((NUM_JOINTS, 3)), np.empty(3)
+    for t in range(frames):
+        carried[:] = 0.0
+        for j in range(NUM_JOINTS - 1, -1, -1):
+            turn_of(columns[t, :, j], slopes[t, :, j], 1.0, carried[j])
+            if j == 0:
+                add(carried[0], 1.0, of_turns[t, 0])
+            else:
+                add(carried[j], 1.0, carried[_PARENTS[j]])
+                transposed_times(columns[t, :, _PARENTS[j]], carried[j], turn)
+                add(turn, 1.0, of_turns[t, j])

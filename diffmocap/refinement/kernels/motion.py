@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from diffmocap.body.skeleton import NUM_JOINTS
-from diffmocap.compiler import compiled
-from diffmocap.refinement.kernels.contacts import contact_motion, contact_motion_vjp
+from diffmocap.compiler import compiled, compiled_within
+from diffmocap.physics.compiled.vectors import add, dot, turn_of
 from diffmocap.refinement.kernels.kinematics import place, place_vjp
 from diffmocap.refinement.kernels.records import Motion
 
@@ -12,37 +14,67 @@ from diffmocap.refinement.kernels.records import Motion
 @compiled
 def motion_of(rotations, pelvis, body, given):
     """:class:`Motion` of local rotations and pelvis."""
-    frames, points = len(pelvis), body.matrix.shape[1]
-    columns, flat = place(rotations, body.matrix)
-    relative = flat.reshape(frames, 3, points)
-    absolute = relative + pelvis.reshape(frames, 3, 1)
+    columns, relative = place(rotations, body.matrix)
+    absolute = relative + pelvis.reshape(len(pelvis), 3, 1)
     first = NUM_JOINTS + len(body.mass)
     centres = absolute[:, :, first : first + len(body.radius)]
     gap, steps = contact_motion(centres, body.radius, given.up, given.height, given.dt_s)
     return Motion(rotations, pelvis, columns, relative, absolute, gap, steps)
 
 
-@compiled
+@compiled_within
+def no_slope(motion):
+    """An adjoint of zeros."""
+    return Motion(
+        np.zeros_like(motion.rotations), np.zeros_like(motion.pelvis), np.zeros_like(motion.columns),
+        np.zeros_like(motion.relative), np.zeros_like(motion.absolute), np.zeros_like(motion.gap),
+        np.zeros_like(motion.steps),
+    )  # fmt: skip
+
+
+@compiled_within
 def motion_vjp(motion, body, given, adjoint, of_turns):
     """From the adjoint of all that follows from a motion to that of its turns, [T, 24, 3], and of its pelvis."""
-    first = NUM_JOINTS + len(body.mass)
+    first, points = NUM_JOINTS + len(body.mass), body.matrix.shape[1]
     of_centres = adjoint.absolute[:, :, first : first + len(body.radius)]
     contact_motion_vjp(adjoint.gap, adjoint.steps, given.up, given.dt_s, of_centres)
-    frames, _, points = motion.relative.shape
-    for t in range(frames):
+    for t in range(len(motion.pelvis)):
         for c in range(3):
             total = 0.0
             for n in range(points):
                 total += adjoint.absolute[t, c, n]
                 adjoint.relative[t, c, n] += adjoint.absolute[t, c, n]
             adjoint.pelvis[t, c] += total
-    rotations, of_rotations = motion.rotations, adjoint.rotations.reshape(frames, NUM_JOINTS, 3, 3)
-    # Turning R in its parent's axes is worth the sum of R_c x G_c over its columns, G the gradient of its entries.
-    for t in range(frames):
         for j in range(NUM_JOINTS):
-            for k in range(3):
-                c, d = (k + 1) % 3, (k + 2) % 3
-                for i in range(3):
-                    of_turns[t, j, k] += rotations[t, j, c, i] * of_rotations[t, j, d, i]
-                    of_turns[t, j, k] -= rotations[t, j, d, i] * of_rotations[t, j, c, i]
-    place_vjp(adjoint.relative.reshape(3 * frames, points), body.matrix, motion.columns, of_turns)
+            turn_of(motion.rotations[t, j], adjoint.rotations[t, j], 1.0, of_turns[t, j])
+    place_vjp(adjoint.relative, body.matrix, motion.columns, of_turns)
+
+
+@compiled
+def contact_motion(centres, radius, up, height, dt_s):
+    """Gaps [T, P] m above the ground and velocities along it between frames [T-1, 3, P] m/s, of centres [T, 3, P] m."""
+    frames, count = len(centres), len(radius)
+    gap, steps = np.empty((frames, count)), np.zeros((max(frames - 1, 0), 3, count))
+    for t in range(frames):
+        for p in range(count):
+            gap[t, p] = dot(centres[t, :, p], up) - (radius[p] + height)
+            if t:
+                step = steps[t - 1, :, p]
+                add(centres[t, :, p], 1.0 / dt_s, step)
+                add(centres[t - 1, :, p], -1.0 / dt_s, step)
+                add(up, -dot(step, up), step)
+    return gap, steps
+
+
+@compiled_within
+def contact_motion_vjp(of_gap, of_steps, up, dt_s, of_centres):
+    """Adds to ``of_centres`` [T, 3, P] for the gradients of gaps and steps; the latter is used up."""
+    frames, count = of_gap.shape
+    for t in range(frames):
+        for p in range(count):
+            add(up, of_gap[t, p], of_centres[t, :, p])
+            if t:
+                of_step = of_steps[t - 1, :, p]
+                add(up, -dot(of_step, up), of_step)
+                add(of_step, 1.0 / dt_s, of_centres[t, :, p])
+                add(of_step, -1.0 / dt_s, of_centres[t - 1, :, p])

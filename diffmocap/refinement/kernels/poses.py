@@ -6,6 +6,8 @@ import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.compiler import compiled
+from diffmocap.physics.compiled.cholesky import factorise, solve
+from diffmocap.physics.compiled.vectors import add_cross, product
 from diffmocap.refinement.kernels.kinematics import exponential, place
 from diffmocap.refinement.kernels.units import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT
 
@@ -67,7 +69,7 @@ def hold_standing(rotations, pelvis, firm, still, creep, stiffness_m, across_m, 
     for p in range(count):
         n, far, ray, along = first_contact + p, 0.0, 0.0, 0.0
         for c in range(3):
-            before, solved = relative[3 + c, n] + pelvis[1, c], relative[6 + c, n] + pelvis[2, c]
+            before, solved = relative[1, c, n] + pelvis[1, c], relative[2, c, n] + pelvis[2, c]
             places[p, c] = before + creep[p] * (solved - before)
             far += (before - solved) ** 2
             ray += before * before
@@ -84,16 +86,16 @@ def hold_standing(rotations, pelvis, firm, still, creep, stiffness_m, across_m, 
             columns, relative = place(pose.reshape(1, NUM_JOINTS, 3, 3), body.matrix)
         whole[:], held[:], away[:] = 0.0, 0.0, 0.0
         for j in range(NUM_JOINTS):
-            _jacobian(columns, relative, j, j, whole[3 * j : 3 * j + 3])
+            _jacobian(columns[0], relative[0], j, j, whole[3 * j : 3 * j + 3])
         for p in range(count):
             if weight[p] == 0.0:
                 continue
             root, n, level = np.sqrt(weight[p]), first_contact + p, nothing if still[p] else up
             row[:] = 0.0
-            _jacobian(columns, relative, n, contact_segment[p], row)
+            _jacobian(columns[0], relative[0], n, contact_segment[p], row)
             _along(row, level, root, held[3 * p : 3 * p + 3])
             for c in range(3):
-                away[3 * p + c] = places[p, c] - (relative[c, n] + moved[c])
+                away[3 * p + c] = places[p, c] - (relative[0, c, n] + moved[c])
             rise = away[3 * p] * level[0] + away[3 * p + 1] * level[1] + away[3 * p + 2] * level[2]
             for c in range(3):
                 away[3 * p + c] = root * (away[3 * p + c] - rise * level[c])
@@ -101,14 +103,11 @@ def hold_standing(rotations, pelvis, firm, still, creep, stiffness_m, across_m, 
         for i in range(KNOT_SIZE):
             system[i, i] += (stiffness_m * ROTATION_UNIT) ** 2
         step = np.dot(held.T, away)
-        _solve_positive(system, step)
+        factorise(system)
+        solve(system, step)
         for j in range(NUM_JOINTS):
             exponential(step[3 * j : 3 * j + 3], turn)
-            for r in range(3):
-                for c in range(3):
-                    turned[r, c] = 0.0
-                    for k in range(3):
-                        turned[r, c] += pose[j, r, k] * turn[k, c]
+            product(pose[j], turn, turned)
             pose[j] = turned
         for c in range(3):
             moved[c] += PELVIS_UNIT * step[3 * NUM_JOINTS + c]
@@ -116,41 +115,15 @@ def hold_standing(rotations, pelvis, firm, still, creep, stiffness_m, across_m, 
 
 
 @compiled
-def _solve_positive(matrix, x):
-    """Replaces x [N] by A^-1 x for symmetric positive definite A [N, N], which is overwritten. NaN stays NaN: a
-    library's solver would raise an error."""
-    n = len(x)
-    for j in range(n):
-        for k in range(j):
-            matrix[j, j] -= matrix[j, k] * matrix[j, k]
-        matrix[j, j] = np.sqrt(matrix[j, j])
-        for i in range(j + 1, n):
-            for k in range(j):
-                matrix[i, j] -= matrix[i, k] * matrix[j, k]
-            matrix[i, j] /= matrix[j, j]
-    for i in range(n):
-        for k in range(i):
-            x[i] -= matrix[i, k] * x[k]
-        x[i] /= matrix[i, i]
-    for i in range(n - 1, -1, -1):
-        for k in range(i + 1, n):
-            x[i] -= matrix[k, i] * x[k]
-        x[i] /= matrix[i, i]
-
-
-@compiled
 def _jacobian(columns, relative, point, segment, out):
     """Adds what turns of all joints, in their own axes, and moves of the pelvis do to a point that rides on a segment
     of the first pose: [3, 75] m per unit."""
-    j = segment
+    j, arm = segment, np.empty(3)
     while j >= 0:
-        x, y = relative[0, point] - relative[0, j], relative[1, point] - relative[1, j]
-        z = relative[2, point] - relative[2, j]
+        for c in range(3):
+            arm[c] = relative[c, point] - relative[c, j]
         for a in range(3):
-            i = 3 * j + a
-            out[0, i] += ROTATION_UNIT * (columns[1, i] * z - columns[2, i] * y)
-            out[1, i] += ROTATION_UNIT * (columns[2, i] * x - columns[0, i] * z)
-            out[2, i] += ROTATION_UNIT * (columns[0, i] * y - columns[1, i] * x)
+            add_cross(columns[:, j, a], arm, ROTATION_UNIT, out[:, 3 * j + a])
         j = _PARENTS[j]
     for c in range(3):
         out[c, 3 * NUM_JOINTS + c] += PELVIS_UNIT

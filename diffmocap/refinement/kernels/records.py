@@ -92,11 +92,11 @@ class Unknowns(NamedTuple):
 
 
 class Motion(NamedTuple):
-    """A motion and what follows from it alone.
+    """A motion and what follows from it alone. An *adjoint* is one of gradients, each by the field of its name.
 
     Attributes:
         rotations: [T, 24, 3, 3] local. pelvis: [T, 3] m.
-        columns: [3 T, 72] global rotations. relative, absolute: [T, 3, N] m of the points.
+        columns: [T, 3, 24, 3] global rotations, rows before joints. relative, absolute: [T, 3, N] m of the points.
         gap: [T, P] m above the ground. steps: [T-1, 3, P] m/s along it.
     """
 
@@ -109,45 +109,29 @@ class Motion(NamedTuple):
     steps: np.ndarray
 
 
-class Adjoint(NamedTuple):
-    """Where terms add their gradients: by entries of the local ``rotations`` [T, 216], by ``pelvis`` [T, 3], points
-    ``relative`` and ``absolute`` [T, 3, N], ``gap`` [T, P] and ``steps`` [T-1, 3, P]."""
-
-    rotations: np.ndarray
-    pelvis: np.ndarray
-    relative: np.ndarray
-    absolute: np.ndarray
-    gap: np.ndarray
-    steps: np.ndarray
-
-
 class Forces(NamedTuple):
     """What acts at the F = T - 2 inner frames.
 
     Attributes:
-        places: [F, 3, P] m, where contacts act, relative to the pelvis.
-        free: [F, P] activity of a point that may push. activity: [F, P] of each.
+        places: [F, 3, P] m, where contacts act, relative to the pelvis. activity: [F, P] of each.
         mass_force: [F, 3, 96] N. centre: [F, 3] m of mass, relative to the pelvis.
         whole: [F, 6] what the pelvis carries: force and moment about it. load: [F, 6, 24] of joints beside contacts.
-        arms: [F, 3, P], matrix: [F, 6, 3, P], multiplier: [F, 6], unprojected: [F, 3, P], shares: [F, 3, P] and
-            hessian: [F, 6, 6] of :mod:`diffmocap.physics.compiled.contact_solver`.
-        forces: [F, 3, P] N on the body. left: [F, 6] of the wrench, over the weight and moments over the arm.
+        arms: [F, 3, P], multiplier: [F, 6], factor: [F, 6, 6] and shares: [F, 3, P] of
+            :class:`diffmocap.physics.compiled.contact_solver.Contacts`.
+        forces: [F, 3, P] N on the body. left: [F, 6] N, N m of the wrench about the centre of mass.
         torques: [F, 3, 23] N m of joints 1 to 23 on their children, in the frame's axes.
     """
 
     places: np.ndarray
-    free: np.ndarray
     activity: np.ndarray
     mass_force: np.ndarray
     centre: np.ndarray
     whole: np.ndarray
     load: np.ndarray
     arms: np.ndarray
-    matrix: np.ndarray
     multiplier: np.ndarray
-    unprojected: np.ndarray
+    factor: np.ndarray
     shares: np.ndarray
-    hessian: np.ndarray
     forces: np.ndarray
     left: np.ndarray
     torques: np.ndarray

@@ -15,11 +15,11 @@ import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
 from diffmocap.camera.projection import NEAREST_M
-from diffmocap.compiler import compiled
-from diffmocap.physics.contact_forces import MOMENT_ARM
-from diffmocap.refinement.kernels.forces import body_weight, forces_in, forces_in_vjp
-from diffmocap.refinement.kernels.motion import motion_of, motion_vjp
-from diffmocap.refinement.kernels.records import Adjoint, Evaluation
+from diffmocap.compiler import compiled, compiled_within, inlined
+from diffmocap.physics.compiled.vectors import add, dot, times
+from diffmocap.refinement.kernels.forces import forces_in, forces_in_vjp
+from diffmocap.refinement.kernels.motion import motion_of, motion_vjp, no_slope
+from diffmocap.refinement.kernels.records import Evaluation
 
 #: Terms, in the order of :data:`diffmocap.refinement.window.weights.UNITS`.
 REPROJECTION, HYPOTHESES, ROOT_FORCE, ROOT_MOMENT, SLIP, GAP, PENETRATION, TORQUE, TORQUE_RATE, LIMITS, JERK = range(11)
@@ -29,10 +29,7 @@ REPROJECTION, HYPOTHESES, ROOT_FORCE, ROOT_MOMENT, SLIP, GAP, PENETRATION, TORQU
 def evaluate(rotations, pelvis, body, given, weights, with_gradient):
     """:class:`Evaluation` of a motion [T, 24, 3, 3] local, [T, 3] m."""
     motion = motion_of(rotations, pelvis, body, given)
-    adjoint = Adjoint(
-        np.zeros((len(pelvis), 9 * NUM_JOINTS)), np.zeros_like(pelvis), np.zeros_like(motion.relative),
-        np.zeros_like(motion.absolute), np.zeros_like(motion.gap), np.zeros_like(motion.steps),
-    )  # fmt: skip
+    adjoint = no_slope(motion)
     weigh, squares = weights.terms, np.zeros(len(weights.terms))
     if weigh[REPROJECTION] != 0.0:
         squares[REPROJECTION] = reprojection(motion, given, weights.robust_m, weigh[REPROJECTION], adjoint)
@@ -48,14 +45,11 @@ def evaluate(rotations, pelvis, body, given, weights, with_gradient):
     forces = forces_in(motion, body, given, weights.iterations)
     if len(forces.left):
         of_left, of_torques = np.zeros_like(forces.left), np.zeros_like(forces.torques)
-        per_force = body_weight(body, given) / body.mass.sum()
-        of_force, of_moment = of_left[:, :3], of_left[:, 3:]
-        squares[ROOT_FORCE] = residual(forces.left[:, :3], per_force, weights.robust_force, weigh[ROOT_FORCE], of_force)
-        squares[ROOT_MOMENT] = residual(
-            forces.left[:, 3:], MOMENT_ARM * per_force, weights.robust_moment, weigh[ROOT_MOMENT], of_moment
-        )
-        squares[TORQUE] = torque(forces.torques, body, weigh[TORQUE], of_torques)
-        squares[TORQUE_RATE] = torque_rate(forces.torques, body, given, weigh[TORQUE_RATE], of_torques)
+        left = forces.left
+        squares[ROOT_FORCE] = residual(left[:, :3], body, weights.robust_force, weigh[ROOT_FORCE], of_left[:, :3])
+        squares[ROOT_MOMENT] = residual(left[:, 3:], body, weights.robust_moment, weigh[ROOT_MOMENT], of_left[:, 3:])
+        squares[TORQUE] = torque(forces, body, weigh[TORQUE], of_torques)
+        squares[TORQUE_RATE] = torque_rate(forces, body, given, weigh[TORQUE_RATE], of_torques)
         if with_gradient:
             forces_in_vjp(motion, body, given, forces, of_torques, of_left, adjoint)
     of_turns = np.zeros((len(pelvis), NUM_JOINTS, 3))
@@ -64,7 +58,7 @@ def evaluate(rotations, pelvis, body, given, weights, with_gradient):
     return Evaluation(squares, of_turns, adjoint.pelvis, motion.gap, motion.steps, forces)
 
 
-@compiled
+@compiled_within
 def reprojection(motion, given, robust_m, weight, adjoint):
     """m^2: Cauchy's robust square of distances in the image, weighed by confidence.
 
@@ -98,7 +92,7 @@ def reprojection(motion, given, robust_m, weight, adjoint):
     return robust_m * robust_m * total
 
 
-@compiled
+@compiled_within
 def hypotheses(motion, given, weight, adjoint):
     """Nats: minus the logarithm of a mixture of Gaussians, one on each hypothesis of the frame; the mean over frames.
 
@@ -107,11 +101,12 @@ def hypotheses(motion, given, weight, adjoint):
     4 rad^2 for any. The gradient is that of the nearest hypotheses, and which are near may change. At least zero, as
     the weights sum to one. The sum over joints is a single product, as ``|R - H|^2 = 6 - 2 <R, H>``.
     """
-    target, precision, log_weights = given.target, given.precision, given.log_weights
-    rotations, count = motion.rotations.reshape(len(motion.pelvis), 9 * NUM_JOINTS), target.shape[1]
-    exponent, turned, weighed = np.empty(count), np.empty(count), np.empty((count, 3))
+    target, log_weights = given.target, given.log_weights
+    frames, count = target.shape[:2]
+    rotations, of_rotations = motion.rotations.reshape(frames, -1), adjoint.rotations.reshape(frames, -1)
+    exponent, turned, weighed, away = np.empty(count), np.empty(count), np.empty((count, 3)), np.empty(3)
     total = 0.0
-    for t in range(len(rotations)):
+    for t in range(frames):
         if given.lifted[t] == 0.0:
             continue
         largest = -np.inf
@@ -119,20 +114,15 @@ def hypotheses(motion, given, weight, adjoint):
             exponent[k] = -np.inf
             if log_weights[t, k] == -np.inf:
                 continue
-            product = 0.0
-            for i in range(9 * NUM_JOINTS):
-                product += target[t, k, i] * rotations[t, i]
-            turned[k] = given.constant[t] - product
-            away = 0.0
+            turned[k] = given.constant[t] - np.dot(target[t, k], rotations[t])
             for c in range(3):
-                weighed[k, c] = 0.0
-                for d in range(3):
-                    weighed[k, c] += (motion.pelvis[t, d] - given.places[t, k, d]) * precision[t, d, c]
-                away += weighed[k, c] * (motion.pelvis[t, c] - given.places[t, k, c])
-            if turned[k] != turned[k] or away != away:
+                away[c] = motion.pelvis[t, c] - given.places[t, k, c]
+            times(given.precision[t], away, weighed[k])
+            apart = dot(weighed[k], away)
+            if turned[k] != turned[k] or apart != apart:
                 return np.nan
             # Rounding may leave a little less than nothing of a difference of large numbers.
-            exponent[k] = log_weights[t, k] - 0.5 * (max(turned[k], 0.0) + away)
+            exponent[k] = log_weights[t, k] - 0.5 * (max(turned[k], 0.0) + apart)
             largest = max(largest, exponent[k])
         mass = 0.0
         for k in range(count):
@@ -143,15 +133,14 @@ def hypotheses(motion, given, weight, adjoint):
             share = weight * given.lifted[t] * exponent[k] / mass
             if share == 0.0:
                 continue
-            for c in range(3):
-                adjoint.pelvis[t, c] += share * weighed[k, c]
+            add(weighed[k], share, adjoint.pelvis[t])
             if turned[k] > 0.0:
                 for i in range(9 * NUM_JOINTS):
-                    adjoint.rotations[t, i] -= 0.5 * share * target[t, k, i]
+                    of_rotations[t, i] -= 0.5 * share * target[t, k, i]
     return total
 
 
-@compiled
+@compiled_within
 def joint_limits(motion, body, weight, adjoint):
     """rad^2 that the 69 angles are beyond their limits; their sum, the mean over frames.
 
@@ -159,7 +148,7 @@ def joint_limits(motion, body, weight, adjoint):
     joint in lock is beyond its limits already, as middle angles are limited to less than 90 degrees.
     """
     total, frames = 0.0, len(motion.pelvis)
-    rotations, of_rotations = motion.rotations.reshape(frames, 9 * NUM_JOINTS), adjoint.rotations
+    rotations, of_rotations = motion.rotations.reshape(frames, -1), adjoint.rotations.reshape(frames, -1)
     entries, signs, middle, half = body.limit_entries, body.limit_signs, body.limit_middle, body.limit_half
     sines, cosines, of_sine, of_cosine = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
     for t in range(frames):
@@ -190,108 +179,92 @@ def joint_limits(motion, body, weight, adjoint):
     return total / frames
 
 
-@compiled
+@compiled_within
 def jerk(motion, given, weight, adjoint):
     """(m/s^3)^2 of the joints' positions; the mean over joints and over sets of four frames."""
-    absolute, frames, total = motion.absolute, len(motion.pelvis), 0.0
-    if frames < 4:
-        return total
-    scale = 1.0 / ((frames - 3) * NUM_JOINTS * given.dt_s**6)
-    for t in range(frames - 3):
-        for c in range(3):
-            for j in range(NUM_JOINTS):
-                change = absolute[t + 3, c, j] - absolute[t, c, j]
-                change += 3.0 * (absolute[t + 1, c, j] - absolute[t + 2, c, j])
-                total += change * change
-                slope = 2.0 * weight * scale * change
-                adjoint.absolute[t, c, j] -= slope
-                adjoint.absolute[t + 1, c, j] += 3.0 * slope
-                adjoint.absolute[t + 2, c, j] -= 3.0 * slope
-                adjoint.absolute[t + 3, c, j] += slope
-    return total * scale
+    sets = max(len(motion.pelvis) - 3, 0)
+    shares = np.full((sets, NUM_JOINTS), 1.0 / (sets * NUM_JOINTS * given.dt_s**6))
+    return squares_of(motion.absolute, (-1.0, 3.0, -3.0, 1.0), shares, weight, adjoint.absolute)
 
 
-@compiled
+@compiled_within
 def slip(motion, given, weight, adjoint):
     """(m/s)^2 along the ground between two frames that a point touches in; the mean over all such."""
-    total = 0.0
-    for t in range(len(motion.steps)):
-        for p in range(motion.steps.shape[2]):
-            share = given.held_steps[t, p]
-            if share > 0.0:
-                for c in range(3):
-                    step = motion.steps[t, c, p]
-                    total += share * step * step
-                    adjoint.steps[t, c, p] += 2.0 * weight * share * step
-    return total
+    return squares_of(motion.steps, (1.0,), given.held_steps, weight, adjoint.steps)
 
 
-@compiled
+@compiled_within
 def contact_gap(motion, given, weight, adjoint):
     """m^2 between the ground and a point that touches; the mean over all such."""
-    total = 0.0
-    for t in range(len(motion.gap)):
-        for p in range(motion.gap.shape[1]):
-            gap = motion.gap[t, p]
-            total += given.held[t, p] * gap * gap
-            adjoint.gap[t, p] += 2.0 * weight * given.held[t, p] * gap
-    return total
+    return squares_of(in_one(motion.gap), (1.0,), given.held, weight, in_one(adjoint.gap))
 
 
-@compiled
+@compiled_within
 def penetration(motion, weight, adjoint):
     """m^2 of depth below the ground; the sum over contact points, the mean over frames."""
-    total, frames = 0.0, len(motion.gap)
-    for t in range(frames):
-        for p in range(motion.gap.shape[1]):
-            below = min(motion.gap[t, p], 0.0)
-            total += below * below / frames
-            adjoint.gap[t, p] += 2.0 * weight / frames * below
-    return total
+    below = np.where(motion.gap < 0.0, 1.0 / len(motion.gap), 0.0)
+    return squares_of(in_one(motion.gap), (1.0,), below, weight, in_one(adjoint.gap))
 
 
-@compiled
-def residual(left, per_mass, robust, weight, of_left):
-    """(N/kg)^2 or (N m/kg)^2 that no contact explains: ``left`` [F, 3], times ``per_mass``. Pseudo-Huber: the square
-    where it is small, twice ``robust`` times its root where it is large; the mean over inner frames."""
-    total, inner = 0.0, len(left)
+@compiled_within
+def residual(left, body, robust, weight, of_left):
+    """(N/kg)^2 or (N m/kg)^2 that no contact explains, for ``left`` [F, 3] N or N m. Pseudo-Huber: the square where it
+    is small, twice ``robust`` times its root where it is large; the mean over inner frames."""
+    total, inner, mass = 0.0, len(left), body.mass.sum()
     for t in range(inner):
         square = 0.0
         for c in range(3):
-            square += (left[t, c] * per_mass / robust) ** 2
+            square += (left[t, c] / (mass * robust)) ** 2
         root = math.sqrt(square + 1.0)
         total += 2.0 * robust * robust * (root - 1.0) / inner
-        for c in range(3):
-            of_left[t, c] += weight * 2.0 / inner / root * left[t, c] * per_mass * per_mass
+        add(left[t], weight * 2.0 / (inner * root * mass * mass), of_left[t])
     return total
 
 
-@compiled
-def torque(torques, body, weight, of_torques):
-    """Squares of joints' torques [F, 3, 23] over what they can give; the mean over joints and inner frames."""
-    total, scale = 0.0, 1.0 / (len(torques) * (NUM_JOINTS - 1))
-    for t in range(len(torques)):
-        for c in range(3):
-            for j in range(NUM_JOINTS - 1):
-                share = torques[t, c, j] / body.strength[j]
-                total += scale * share * share
-                of_torques[t, c, j] += 2.0 * weight * scale * share / body.strength[j]
-    return total
+@compiled_within
+def torque(forces, body, weight, of_torques):
+    """Squares of joints' torques over what they can give; the mean over joints and inner frames."""
+    shares = strength_shares(body, len(forces.torques), 1.0)
+    return squares_of(forces.torques, (1.0,), shares, weight, of_torques)
 
 
-@compiled
-def torque_rate(torques, body, given, weight, of_torques):
+@compiled_within
+def torque_rate(forces, body, given, weight, of_torques):
     """1/s^2: squares of the rates of joints' torques over what they can give; the mean over joints and frames."""
+    shares = strength_shares(body, len(forces.torques) - 1, given.dt_s)
+    return squares_of(forces.torques, (-1.0, 1.0), shares, weight, of_torques)
+
+
+@compiled_within
+def strength_shares(body, frames, dt_s):
+    """[F, 23] of squares of torques' changes in ``dt_s``, over what joints can give, in the mean over all."""
+    shares = np.empty((frames, NUM_JOINTS - 1))
+    for t in range(frames):
+        for j in range(NUM_JOINTS - 1):
+            shares[t, j] = 1.0 / (shares.size * (dt_s * body.strength[j]) ** 2)
+    return shares
+
+
+@compiled_within
+def squares_of(values, stencil, shares, weight, adjoint):
+    """The sum of squares of differences in time, with their ``shares`` [F, N]: of ``values`` [T, C, N'] at the first N
+    columns, F frames for each of which ``stencil`` weighs as many in a row. Adds the weighted gradient to ``adjoint``.
+    """
     total = 0.0
-    if len(torques) < 2:
-        return total
-    scale = 1.0 / ((len(torques) - 1) * (NUM_JOINTS - 1) * given.dt_s * given.dt_s)
-    for t in range(1, len(torques)):
-        for c in range(3):
-            for j in range(NUM_JOINTS - 1):
-                change = (torques[t, c, j] - torques[t - 1, c, j]) / body.strength[j]
-                total += scale * change * change
-                slope = 2.0 * weight * scale * change / body.strength[j]
-                of_torques[t, c, j] += slope
-                of_torques[t - 1, c, j] -= slope
+    for t in range(len(shares)):
+        for c in range(values.shape[1]):
+            for n in range(shares.shape[1]):
+                change = 0.0
+                for k in range(len(stencil)):
+                    change += stencil[k] * values[t + k, c, n]
+                total += shares[t, n] * change * change
+                slope = 2.0 * weight * shares[t, n] * change
+                for k in range(len(stencil)):
+                    adjoint[t + k, c, n] += stencil[k] * slope
     return total
+
+
+@inlined
+def in_one(values):
+    """Values [T, N] as those of one coordinate [T, 1, N]."""
+    return values.reshape(len(values), 1, values.shape[1])

@@ -27,16 +27,13 @@ def _chain() -> tuple[np.ndarray, np.ndarray]:
 
 
 def body_constants(
-    matrix: torch.Tensor, mass: torch.Tensor, carried: torch.Tensor, contact_carried: torch.Tensor, radius: torch.Tensor
-) -> Body:
+    matrix: torch.Tensor, mass: torch.Tensor, mass_segment: torch.Tensor, contact_segment: torch.Tensor,
+    radius: torch.Tensor,
+) -> Body:  # fmt: skip
     """Of the fields of :class:`diffmocap.refinement.window.body_points.BodyPoints`."""
     with torch.inference_mode(False):
         low, high = angle_limits().double().unflatten(0, (NUM_JOINTS - 1, 3)).permute(2, 1, 0)
-
-    def owner(carried: torch.Tensor) -> np.ndarray:  # children stand after their parents
-        return (carried > 0).double().cpu().mul(torch.arange(NUM_JOINTS)).argmax(-1).numpy()
-
     return Body(
-        array(matrix), array(mass), owner(carried), owner(contact_carried), array(radius), np.array(STRENGTH),
-        *_chain(), array(0.5 * (low + high)), array(0.5 * (high - low)),
+        array(matrix), array(mass), mass_segment.cpu().numpy(), contact_segment.cpu().numpy(), array(radius),
+        np.array(STRENGTH), *_chain(), array(0.5 * (low + high)), array(0.5 * (high - low)),
     )  # fmt: skip

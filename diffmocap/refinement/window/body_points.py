@@ -12,7 +12,7 @@ Newton's law for points then covers turning as well, and no rotation need be dif
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import torch
@@ -29,7 +29,6 @@ from diffmocap.body.skeleton import (
 from diffmocap.errors import ModelFileError
 from diffmocap.physics.contact_points import FOOT_POINTS, ContactPoints
 from diffmocap.physics.segments import BodySegments
-from diffmocap.physics.tree import subtree_matrix
 from diffmocap.refinement.kernels.records import Body
 from diffmocap.refinement.window.body_constants import body_constants
 
@@ -46,8 +45,8 @@ class BodyPoints:
     Attributes:
         matrix: [72, N] metres; row 3 j + c belongs to column c of segment j's rotation.
         mass: [96] kg of the mass points.
-        carried: [96, 24] 1 where joint j carries the mass point.
-        contact_carried: [P, 24] 1 where joint j carries the contact point.
+        mass_segment: [96] int64, the segment that each mass point rides on.
+        contact_segment: [P] int64, that of each contact point.
         radius: [P] from a contact point's centre to the skin [m].
         bones: [24, 3] rest position of each joint relative to its parent's [m]; row 0 is zero.
         contact_names: P names.
@@ -55,8 +54,8 @@ class BodyPoints:
 
     matrix: torch.Tensor
     mass: torch.Tensor
-    carried: torch.Tensor
-    contact_carried: torch.Tensor
+    mass_segment: torch.Tensor
+    contact_segment: torch.Tensor
     radius: torch.Tensor
     bones: torch.Tensor
     contact_names: tuple[str, ...]
@@ -94,12 +93,11 @@ class BodyPoints:
         masses = riding(owner, _mass_places(segments))
         touching = riding(contacts.segment, contacts.offset.to(device, torch.float64))
         keypoints = _keypoints(body, rest, joints, betas)
-        subtree = subtree_matrix(device, torch.float64).T
         return cls(
             matrix=torch.cat([joints, masses, touching, keypoints]).flatten(1).T.contiguous(),
             mass=(segments.mass / MASSES_PER_SEGMENT).repeat_interleave(MASSES_PER_SEGMENT),
-            carried=subtree[owner].contiguous(),
-            contact_carried=subtree[contacts.segment].contiguous(),
+            mass_segment=owner,
+            contact_segment=contacts.segment.to(device),
             radius=contacts.radius.to(device, torch.float64),
             bones=segments.offsets,
             contact_names=contacts.names,
@@ -107,15 +105,16 @@ class BodyPoints:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> BodyPoints:
         """The same on another device or in another floating-point type."""
-        tensors = (self.matrix, self.mass, self.carried, self.contact_carried, self.radius, self.bones)
-        if all(x is x.to(device=device, dtype=dtype) for x in tensors):
-            return self
-        return BodyPoints(*(x.to(device=device, dtype=dtype) for x in tensors), self.contact_names)
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "contact_names"}
+        moved = {
+            name: x.to(device=device, dtype=dtype if x.is_floating_point() else None) for name, x in tensors.items()
+        }
+        return self if all(moved[name] is x for name, x in tensors.items()) else replace(self, **moved)
 
     @cached_property
     def constants(self) -> Body:
         """What the compiled loss takes of the body."""
-        return body_constants(self.matrix, self.mass, self.carried, self.contact_carried, self.radius)
+        return body_constants(self.matrix, self.mass, self.mass_segment, self.contact_segment, self.radius)
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:

@@ -22,22 +22,22 @@ def contacts_of(
     levels: ContactLevels,
 ) -> torch.Tensor:  # fmt: skip
     """Contact states [B, T, P] bool of motions [B, T, 24, 3, 3] and [B, T, 3] m, with hysteresis both ways in time."""
-    from diffmocap.refinement.kernels.contacts import contact_motion
     from diffmocap.refinement.kernels.kinematics import place
+    from diffmocap.refinement.kernels.motion import contact_motion
 
     body, (first, count) = points.constants, (sum(points.sizes[:2]), points.sizes[2])
     matrix = np.ascontiguousarray(body.matrix[:, first : first + count])
     on = []
     for b, (turns, moves) in enumerate(zip(array(rotations), array(pelvis), strict=True)):
         _, places = place(turns, matrix)
-        centres = places.reshape(len(moves), 3, count) + moves[..., None]
-        motion = contact_motion(centres, body.radius, array(ground.up[b]), float(ground.height[b]), float(dt_s))
+        centres, up, height = places + moves[..., None], array(ground.up[b]), float(ground.height[b])
+        motion = contact_motion(centres, body.radius, up, height, float(dt_s))
         on.append(state_of(*motion, levels))
     return torch.from_numpy(np.stack(on)).to(pelvis.device)
 
 
 def state_of(gap: np.ndarray, steps: np.ndarray, levels: ContactLevels) -> np.ndarray:
     """Contact state [T, P] bool of gaps [T, P] m and velocities along the ground [T-1, 3, P] m/s."""
-    from diffmocap.refinement.kernels.contacts import touching_state
+    from diffmocap.physics.compiled.contact_state import touching_state
 
     return touching_state(gap, steps, *astuple(levels))

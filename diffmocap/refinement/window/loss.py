@@ -8,6 +8,7 @@ points touch is read off the reference motion once, with hysteresis; how readily
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,11 @@ from torch.autograd.function import once_differentiable
 
 from diffmocap.compiler import array
 from diffmocap.errors import SettingsError
-from diffmocap.physics.contact_forces import MOMENT_ARM, ContactForces
+from diffmocap.physics.contact_forces import ContactForces
 from diffmocap.physics.contact_state import ContactLevels
 from diffmocap.physics.motion import MIN_FRAMES
 from diffmocap.physics.wrench import Wrench
-from diffmocap.refinement.kernels.records import Evaluation, Given, Weights
+from diffmocap.refinement.kernels.records import Evaluation, Forces, Weights
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.contacts import LIFTED_LEVELS, contacts_of
 from diffmocap.refinement.window.data import given_of
@@ -126,13 +127,8 @@ class WindowLoss:
         found = [
             self.evaluate(row, *motion, weights=alone).forces for row, motion in enumerate(_rows(rotations, pelvis))
         ]
-        force, left, centre, torques = (
-            torch.from_numpy(np.stack([getattr(one, name) for one in found])).to(pelvis)
-            for name in ("forces", "left", "centre", "torques")
-        )
-        gravity = torch.from_numpy(np.stack([np.linalg.norm(given.gravity) for given in self._given])).to(pelvis)
-        weight = float(self.points.mass.double().sum()) * gravity[:, None, None]
-        residual = Wrench(left[..., :3] * weight, left[..., 3:] * (weight * MOMENT_ARM), centre)
+        force, left, centre, torques = _stacked(found, pelvis, "forces", "left", "centre", "torques")
+        residual = Wrench(left[..., :3], left[..., 3:], centre)
         return WindowDynamics(ContactForces(force.mT, residual), torques)
 
     def contacts_of(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
@@ -159,18 +155,14 @@ class WindowLoss:
         """
         from diffmocap.refinement.kernels.terms import evaluate  # compiling may take a while
 
-        given = self._given_of(row, len(pelvis))
-        return evaluate(rotations, pelvis, self.points.constants, given, weights or self._weights, with_gradient)
-
-    def _given_of(self, row: int, frames: int) -> Given:
-        if len(self._given) == 1:
-            row = 0
+        row, frames = 0 if len(self._given) == 1 else row, len(pelvis)
         if row >= len(self._given) or len(self._given[row].lifted) != frames:
             raise SettingsError(
                 f"the loss is of {len(self._given)} windows of {len(self._given[0].lifted)} frames; "
                 f"got motion {row} of {frames}"
             )
-        return self._given[row]
+        body, given = self.points.constants, self._given[row]
+        return evaluate(rotations, pelvis, body, given, weights or self._weights, with_gradient)
 
 
 class _Squares(torch.autograd.Function):
@@ -180,27 +172,30 @@ class _Squares(torch.autograd.Function):
     def forward(ctx, rotations, pelvis, loss):
         ctx.save_for_backward(rotations, pelvis)
         ctx.loss = loss
-        found = [loss.evaluate(row, *motion).squares for row, motion in enumerate(_rows(rotations, pelvis))]
-        return torch.from_numpy(np.stack(found)).to(pelvis)
+        found = [loss.evaluate(row, *motion) for row, motion in enumerate(_rows(rotations, pelvis))]
+        return _stacked(found, pelvis, "squares")[0]
 
     @staticmethod
     @once_differentiable
     def backward(ctx, above):
         rotations, pelvis = ctx.saved_tensors
-        of_turns, of_pelvis = [], []
+        found = []
         for row, (motion, terms) in enumerate(zip(_rows(rotations, pelvis), array(above), strict=True)):
             weights = ctx.loss._weights._replace(terms=terms)
-            found = ctx.loss.evaluate(row, *motion, with_gradient=True, weights=weights)
-            of_turns.append(found.of_turns)
-            of_pelvis.append(found.of_pelvis)
-        turns = torch.from_numpy(np.stack(of_turns)).to(rotations)
+            found.append(ctx.loss.evaluate(row, *motion, with_gradient=True, weights=weights))
+        turns, moves = _stacked(found, rotations, "of_turns", "of_pelvis")
         # Of all gradients by entries that are worth these turns, the one that is nothing beside rotations.
         of_rotations = 0.5 * torch.linalg.cross(turns[..., None], rotations, dim=-2)
-        return of_rotations, torch.from_numpy(np.stack(of_pelvis)).to(pelvis), None
+        return of_rotations, moves, None
 
 
 def _rows(rotations: torch.Tensor, pelvis: torch.Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
     return list(zip(array(rotations), array(pelvis), strict=True))
+
+
+def _stacked(found: Sequence[Evaluation | Forces], like: torch.Tensor, *names: str) -> list[torch.Tensor]:
+    """Fields of what was found for each row, in one tensor each, of the type and on the device of another."""
+    return [torch.from_numpy(np.stack([getattr(one, name) for one in found])).to(like) for name in names]
 
 
 def _weights_of(weights: RefinementWeights, like: torch.Tensor) -> Weights:
