@@ -45,6 +45,8 @@ def results(tmp_path, monkeypatch):
     monkeypatch.setattr(optimizers, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(optimizers, "REMARKS", folder / "remarks.md")
     monkeypatch.setattr(optimizers, "FULL_RUN", folder / "full.json")
+    drawn = optimizers.trajectories
+    monkeypatch.setattr(optimizers, "trajectories", lambda chosen: drawn(chosen, dimensions=(2,), iterations=10))
     monkeypatch.setattr("benchmarks.optimizers.costs.memory", lambda solver, begun: {
         "peak_mb": 150.0, "n": 10_000, "steps": 200, "begun": begun,
     })  # fmt: skip
