@@ -191,7 +191,7 @@ class BodyPhysics:
         ground_source: where both come from, in words.
         ground_contradiction_m: how far above a ground that was given feet have rested lately [m], where it cannot
             be right; else 0.
-        iterations: steps that the refinement took for this image.
+        iterations: steps that the refinement took for this image. step_ms: what one of them took lately.
     """
 
     angles: torch.Tensor
@@ -205,6 +205,7 @@ class BodyPhysics:
     ground_source: str = ""
     ground_contradiction_m: float = 0.0
     iterations: int = 0
+    step_ms: float = 0.0
 
 
 @dataclass

@@ -204,7 +204,7 @@ class PhysicsRefiner:
             ground_up=None if ground is None else ground.up,
             ground_height=None if ground is None else float(ground.height),
             ground_source="; ".join(said), ground_contradiction_m=self._live.ground_contradiction_m,
-            iterations=result.iterations,
+            iterations=result.iterations, step_ms=result.step_ms,
         )  # fmt: skip
 
 

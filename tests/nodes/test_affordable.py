@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from diffmocap.lifting.settings import LiftingSettings
-from diffmocap.nodes.pose.affordable import at_level, given_up, levels_of
+from diffmocap.nodes.pose.affordable import WORTHY_STEPS, at_level, given_up, levels_of, spare_ms
 from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.settings import PhysicsSettings
+from diffmocap.types import BodyPhysics, BodyState
 
 ASKED = PipelineSettings(
     refinement=PhysicsSettings(), lifting=LiftingSettings(steps=3, hypotheses=5, correction_steps=2)
@@ -39,3 +41,15 @@ def test_what_is_given_up_is_told():
                     "no physics"]  # fmt: skip
     still = replace(ASKED, refinement=replace(ASKED.refinement, enabled=False))
     assert given_up(still, at_level(still, 0)) == "1 of 3 sampler steps"
+
+
+def test_time_to_spare_is_that_of_steps_beyond_those_that_are_worth_most():
+    def spare(iterations: int | None, most: int = 4, enabled: bool = True) -> float:
+        physics = None if iterations is None else BodyPhysics(torch.zeros(69), iterations=iterations, step_ms=1.5)
+        parts = torch.zeros(24, 3, 3), torch.zeros(3), torch.zeros(24, 3, 3), torch.zeros(3, 3), torch.zeros(24, 3)
+        live = replace(ASKED.refinement.live, iterations=most)
+        refinement = replace(ASKED.refinement, enabled=enabled, live=live)
+        return spare_ms(BodyState(*parts, physics=physics), replace(ASKED, refinement=refinement))
+
+    assert WORTHY_STEPS == 2 and [spare(n) for n in (0, 1, 2, 4)] == [-3.0, -1.5, 0.0, 3.0]
+    assert spare(1, most=1) == 0.0 and spare(None) == 0.0 and spare(4, enabled=False) == 0.0

@@ -78,6 +78,29 @@ def test_one_step_is_the_floor_and_the_overrun_is_told():
     assert not budget.overrun
 
 
+@pytest.mark.parametrize("late", [0.98, 1.1])
+def test_steps_that_fill_what_time_is_left_cost_no_level(late):
+    """The refinement takes all time that there is, and on a busy machine a little more, whatever is given up."""
+    budget, used = StepBudget(), []
+    for i in range(600):
+        used.append(budget.steps(i * FRAME_S, 3, 50.0))
+        needed_ms = 16.0 + 2.0 * used[-1]
+        processing_ms = late * 35.0
+        budget.observe(15.0 + processing_ms, processing_ms, 0, processing_ms - needed_ms)
+    assert set(used) == {3}
+
+
+def test_levels_are_given_up_for_steps_that_lack_time_and_come_back_with_it():
+    """The lifting leaves no time for the refinement's best steps, and later does."""
+    budget, used = StepBudget(), []
+    for i in range(3000):
+        used.append(budget.steps(i * FRAME_S, 3, 50.0))
+        needed_ms = (30.0 if i < 1500 else 14.0) + 4.0 * used[-1]
+        processing_ms = 34.0
+        budget.observe(15.0 + processing_ms, processing_ms, 0, processing_ms - needed_ms)
+    assert used[1499] == 1 and used[-1] == 3
+
+
 def test_late_images_do_not_cost_all_accuracy():
     """A camera that takes 80 of 50 ms cannot be helped by taking less than half of the budget."""
     assert Machine(per_step_ms=2.0, upstream_ms=80.0).run(StepBudget(), 10)[-1] >= 4

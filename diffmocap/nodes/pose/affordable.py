@@ -1,7 +1,8 @@
 """What is given up where poses come late, in the order of what it is worth for what it costs.
 
-Several hypotheses first: they cost most and bring least. Then all but the first step of the correction, the sampler's
-steps, and last the physics.
+Several hypotheses first: they bring least. Then all but the first step of the correction, the sampler's steps, and last
+the physics. The refinement fills what time is left with its steps, so that it seems short always: what its steps beyond
+:data:`WORTHY_STEPS` take is time to spare, and for those all else is given up.
 """
 
 from __future__ import annotations
@@ -9,6 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from diffmocap.pipeline.settings import PipelineSettings
+from diffmocap.types import BodyState
+
+#: Steps of the refinement that are worth more than what is given up before physics.
+WORTHY_STEPS = 2
 
 
 def levels_of(settings: PipelineSettings) -> int:
@@ -31,6 +36,15 @@ def at_level(settings: PipelineSettings, level: int) -> PipelineSettings:
     )
     enabled = settings.refinement.enabled and steps > 0
     return replace(settings, lifting=lifting, refinement=replace(settings.refinement, enabled=enabled))
+
+
+def spare_ms(state: BodyState, used: PipelineSettings) -> float:
+    """What a pose's refinement took for steps beyond those that are worth most; negative where it lacks the time for
+    these."""
+    refinement, physics = used.refinement, state.physics
+    if physics is None or not refinement.enabled:
+        return 0.0
+    return (physics.iterations - min(WORTHY_STEPS, refinement.live.iterations)) * physics.step_ms
 
 
 def given_up(asked: PipelineSettings, used: PipelineSettings) -> str:

@@ -54,7 +54,7 @@ class StepBudget:
     """
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[float, float, int]] = deque(maxlen=WINDOW)
+        self._samples: deque[tuple[float, float, float, int]] = deque(maxlen=WINDOW)
         self._steps: int | None = None
         self._floor = 1
         self._wait_s = FIRST_WAIT_S
@@ -62,17 +62,19 @@ class StepBudget:
         self._attempting = False
         self.overrun = False  #: behind the budget although nothing is left to give up
 
-    def observe(self, latency_ms: float, processing_ms: float, dropped: int) -> None:
+    def observe(self, latency_ms: float, processing_ms: float, dropped: int, spare_ms: float = 0.0) -> None:
         """One pose.
 
         Args:
             latency_ms: from the acquisition of the image to the publication of its pose.
             processing_ms: the part of it that the steps can change: from keypoints taken to published.
             dropped: images lost since the last pose because this node was busy.
+            spare_ms: the part of the processing that was made because there was time for it, and needs no more levels
+                given up; negative where there was too little for what is worth most.
         """
         if not PLAUSIBLE_LATENCY_MS[0] <= latency_ms <= PLAUSIBLE_LATENCY_MS[1]:
             latency_ms = processing_ms
-        self._samples.append((latency_ms, processing_ms, dropped))
+        self._samples.append((latency_ms, processing_ms, processing_ms - spare_ms, dropped))
 
     def steps(self, now_s: float, requested: int, budget_ms: float, floor: int = 1) -> int:
         """Steps to use for the next pose; ``budget_ms`` 0 always gives ``requested``.
@@ -106,11 +108,10 @@ class StepBudget:
             self._change(self._steps + 1, now_s)
 
     def _pressure(self, budget_ms: float) -> float:
-        """Processing time over the time allowed for it; above 1 something has to give."""
-        latencies, processing, dropped = zip(*self._samples)
-        processing_ms = median(processing)
-        upstream_ms = max(0.0, median(latencies) - processing_ms)
-        pressure = processing_ms / _allowed_ms(upstream_ms, budget_ms)
+        """The time that processing needs over the time allowed for it; above 1 something has to give."""
+        latencies, processing, needed, dropped = zip(*self._samples)
+        upstream_ms = max(0.0, median(latencies) - median(processing))
+        pressure = median(needed) / _allowed_ms(upstream_ms, budget_ms)
         lost = sum(dropped) / (sum(dropped) + len(dropped))
         return max(pressure, 1.0 + lost) if lost > TOLERATED_LOSS else pressure
 

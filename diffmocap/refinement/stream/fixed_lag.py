@@ -258,8 +258,8 @@ class FixedLagRefiner:
         self._angles = pose["angles"]
         return LiveResult(
             age=self._buffer.age(lag), **pose, loss_before=self._unrefined_loss, loss_after=candidate.loss,
-            loss_of_window=found.solution.loss, iterations=iterations, refined=helps, restarted=restarted,
-            ground_source=self._ground.source, milliseconds=self._budget.end(),
+            loss_of_window=found.solution.loss, iterations=iterations, step_ms=self._budget.step_ms, refined=helps,
+            restarted=restarted, ground_source=self._ground.source, milliseconds=self._budget.end(),
         )  # fmt: skip
 
     def _change_m(self, a: Motion, b: Motion) -> float:

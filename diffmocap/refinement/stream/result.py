@@ -31,7 +31,7 @@ class LiveResult:
         loss_before, loss_after: of the whole window, unrefined and as published: the second is never the larger. The
             first may be a few frames old while the second is far below it.
         loss_of_window: of the motion that the steps came to, before it continues what was published.
-        iterations: steps taken for this frame.
+        iterations: steps taken for this frame. step_ms: what one took lately.
         refined: False where refinement did not help: this is the heaviest hypothesis, or on the way to it over some
             frames where that is better by the loss than a jump.
         restarted: the track began anew with the newest frame.
@@ -53,6 +53,7 @@ class LiveResult:
     loss_after: float
     loss_of_window: float
     iterations: int
+    step_ms: float
     refined: bool
     restarted: bool
     ground_source: str

@@ -62,6 +62,11 @@ class TimeBudget:
         after = median(self._after) if self._after else 0.0
         return self._clock() - self._begin_s + median(self._each) + after <= self._budget_s
 
+    @property
+    def step_ms(self) -> float:
+        """What an iteration took lately [ms]; 0 where there was none."""
+        return 1e3 * median(self._each) if self._each else 0.0
+
     def left_s(self) -> float | None:
         """Seconds left for iterations, at least a little; None without a limit."""
         if not self._budget_s:
