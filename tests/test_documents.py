@@ -86,3 +86,27 @@ def test_its_first_screen_says_what_for_whom_how_to_try_and_shows_it():
 def test_every_page_of_docs_is_reached_from_the_readme():
     linked = {(ROOT / link.partition("#")[0]).resolve() for link in links(ROOT / "README.md")}
     assert set((ROOT / "docs").glob("*.md")) <= linked
+
+
+#: `name`, and others, in `a/file.py`.
+_NAMES_IN = re.compile(r"((?:`[^`|]+`(?:, | and | or )?)+) in `([\w/]+\.py)`")
+
+
+def absent(text: str) -> list[str]:
+    """Code that a page names and that is not there: files, and names in files."""
+    files = {path for path in re.findall(r"`([\w/]+\.(?:py|json))`", text) if "/" in path}
+    wrong = [path for path in sorted(files) if not (ROOT / path).is_file()]
+    for names, path in _NAMES_IN.findall(text):
+        code = (ROOT / path).read_text() if (ROOT / path).is_file() else ""
+        for name in re.findall(r"`([^`]+)`", names):
+            word = re.findall(r"\w+", name)[-1]
+            if not re.search(rf"\b{word}\b", code):
+                wrong.append(f"{name} in {path}")
+    return wrong
+
+
+def test_the_page_of_the_papers_names_code_that_is_there():
+    text = (ROOT / "docs" / "papers.md").read_text()
+    assert len(_NAMES_IN.findall(text)) > 40 and absent(text) == []
+    gone = "`NoiseSchedule`, `no_such_name` in `diffmocap/lifting/sampling/schedule.py`, `diffmocap/gone.py`"
+    assert absent(gone) == ["diffmocap/gone.py", "no_such_name in diffmocap/lifting/sampling/schedule.py"]

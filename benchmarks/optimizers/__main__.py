@@ -1,9 +1,9 @@
 """Optimus on the paper's 15 classical functions beside five solvers: ``python -m benchmarks.optimizers --json``.
 
-Four parts. *tasks*: 15 functions in 2 to 1000 dimensions with random offsets, 200 iterations: performance
-profile, relative iterations, values beside the paper's table. *rosenbrock*: weights trained on Rosenbrock
-alone. *costs*: time of a step beside SciPy's BFGS, memory at N = 10,000. *directions*: steps against gradient
-and Newton's direction.
+Five parts. *tasks*: 15 functions in 2 to 1000 dimensions with random offsets, 200 iterations: performance
+profile, relative iterations, values beside the paper's table. *turned*: the 45 largest in turned coordinates,
+beside the L-BFGS step of which nothing is learned. *rosenbrock*: weights trained on Rosenbrock alone. *costs*: time
+of a step beside SciPy's BFGS, memory at N = 10,000. *directions*: steps against gradient and Newton's direction.
 
 ``--quick`` runs every task from fewer starts, at most ten minutes on two cores; a full run takes hours, and one
 that was ended is taken up where it was. Curves of BFGS, L-BFGS, Adam and momentum are committed;
@@ -25,19 +25,21 @@ import torch
 from benchmarks.optimizers.baselines import BASELINES, LEARNED_STARTS, PERM_STARTS, affordable_starts, refresh
 from benchmarks.optimizers.costs import TIMED_DIMENSIONS, costs
 from benchmarks.optimizers.curves import baseline_file, load_curves
-from benchmarks.optimizers.directions import directions
-from benchmarks.optimizers.learned import CACHE, LearnedSolver, run_tasks
+from benchmarks.optimizers.directions import directions, trajectories
+from benchmarks.optimizers.learned import CACHE, PLAIN_STEP, LearnedSolver, run_tasks
 from benchmarks.optimizers.page import FULL_RUN, REMARKS
 from benchmarks.optimizers.paper import ADAFACTOR_MLP, OPTIMUS
 from benchmarks.optimizers.sections import page, page_head
 from benchmarks.optimizers.summary import ADAFACTOR_MLP_LARGE, Measured, by_task, headline_tasks, summary
 from benchmarks.optimizers.tasks import DIMENSIONS, SEED, STARTS, BenchmarkTask, all_tasks
+from benchmarks.optimizers.turned import headline as turned_headline
+from benchmarks.optimizers.turned import turned_part
 from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
 from benchmarks.page.report import REPOSITORY, RESULTS, Page, commit, page_arguments
 from benchmarks.page.targets import load_full_run, load_remarks, save_full_run
 from diffmocap.optim.functions import FUNCTIONS
 
-PARTS = ("tasks", "rosenbrock", "costs", "directions")
+PARTS = ("tasks", "turned", "rosenbrock", "costs", "directions")
 ROSENBROCK_ONLY = "Optimus, Rosenbrock only"
 ROSENBROCK_DIMENSIONS = (10, 20, 50, 100, 250, 500, 1000)
 #: Starts of a quick run by the largest dimension that they are for: five minutes of two cores in all.
@@ -70,7 +72,7 @@ def starts_of(args: argparse.Namespace, limit: int = STARTS) -> Callable[[Benchm
 
 
 def load_solvers(args: argparse.Namespace) -> dict[str, LearnedSolver]:
-    """The learned optimizers that this run needs; ``none`` leaves one out.
+    """The learned optimizers that this run needs, and the step of which nothing is; ``none`` leaves one out.
 
     Raises:
         SystemExit: weights are missing.
@@ -78,11 +80,11 @@ def load_solvers(args: argparse.Namespace) -> dict[str, LearnedSolver]:
     found = {}
     for name, (flag, _, quick) in WEIGHTS.items():
         path = getattr(args, flag[2:].replace("-", "_"))
-        users = {OPTIMUS: PARTS, ADAFACTOR_MLP: ("tasks", "directions"), ROSENBROCK_ONLY: ("rosenbrock",)}
+        users = {OPTIMUS: PARTS, ADAFACTOR_MLP: ("tasks", "turned", "directions"), ROSENBROCK_ONLY: ("rosenbrock",)}
         needed = (quick or not args.quick) and set(args.parts) & set(users.get(name, ("tasks",)))
         if needed and (path != "none" or name == OPTIMUS):
             found[name] = LearnedSolver.load(name, path, flag)
-    return found
+    return found | {PLAIN_STEP: LearnedSolver.plain_step()}
 
 
 def measure_tasks(
@@ -96,8 +98,7 @@ def measure_tasks(
             continue
         runs = run_tasks(solver, tasks, starts, shifted, keep)
         measured.records[name] = {task: run.record for task, run in runs.items()}
-        if name == OPTIMUS:
-            measured.optimus = {task: run.curves for task, run in runs.items()}
+        measured.learned[name] = {task: run.curves for task, run in runs.items()}
     for name in BASELINES:
         curves = load_curves(baseline_file(name))
         measured.records[name] = {task: curves[task] for task in tasks if task in curves}
@@ -142,15 +143,18 @@ def run(args: argparse.Namespace) -> dict:
         if not args.quick and args.unshifted_starts:
             plain = measure_tasks(solvers, tasks, starts_of(args, args.unshifted_starts), False, keep)
             details |= {"unshifted": by_task(plain), "unshifted_summary": summary(plain)}
+    if "turned" in args.parts and headline_tasks(tasks):
+        chosen = {name: s for name, s in solvers.items() if name != ROSENBROCK_ONLY}
+        details["turned"] = turned_part(chosen, headline_tasks(tasks), starts, keep, measured.learned)
     if "rosenbrock" in args.parts and ROSENBROCK_ONLY in solvers:
         sizes = [n for n in args.dimensions if n in ROSENBROCK_DIMENSIONS]
         details["rosenbrock"] = rosenbrock_finals(solvers[ROSENBROCK_ONLY], measured, sizes, starts, keep)
     if "directions" in args.parts:
-        chosen = {name: s.optimizer for name, s in solvers.items() if name in (OPTIMUS, ADAFACTOR_MLP)}
-        details["directions"] = directions(chosen)
+        chosen = {name: s.optimizer for name, s in solvers.items() if name != ROSENBROCK_ONLY}
+        details |= {"directions": directions(chosen), "trajectories": trajectories(chosen)}
     if "costs" in args.parts:
         sizes = [n for n in TIMED_DIMENSIONS if n <= args.largest_timed]
-        details["costs"] = costs(solvers[OPTIMUS], args.quick or bool(args.starts), sizes)
+        details["costs"] = costs(solvers[OPTIMUS], args.quick or bool(args.starts), sizes, solvers[PLAIN_STEP])
     figures = headline(measured, details, subset, solvers)
     if not args.no_page:
         write_page(figures, measured, plain, solvers, complete=not args.starts and len(tasks) == len(all_tasks()))
@@ -161,10 +165,13 @@ def headline(measured: Measured, details: dict, subset: dict, solvers: dict[str,
     """The figures of the JSON line; None where a part was not run."""
     time, memory = (details.get("costs", {}).get(part, {}) for part in ("step_time", "memory"))
     figures = summary(measured) | {
-        "step_ms": time.get("step_ms"), "bfgs_step_ms": time.get("bfgs_step_ms"), "threads": time.get("threads"),
+        "step_ms": time.get("step_ms"), "bfgs_step_ms": time.get("bfgs_step_ms"),
+        "plain_step_ms": time.get("plain_step_ms"), "threads": time.get("threads"),
         "peak_mb_n10000": memory.get("peak_mb"), "subset": subset, "commit": commit(),
-        "weights_sha256": {name: solver.sha256 for name, solver in solvers.items()}, "details": details,
+        "weights_sha256": {name: solver.sha256 for name, solver in solvers.items() if solver.path}, "details": details,
     }  # fmt: skip
+    if "turned" in details:
+        figures |= turned_headline(details["turned"])
     if "unshifted_summary" in details:
         figures |= {f"{k}_unshifted": v for k, v in details["unshifted_summary"].items() if k.startswith("share_")}
     return figures
@@ -177,7 +184,7 @@ def write_page(
     quick = figures["subset"]["quick"]
     written = Page.of_today(f"optimizers{'-quick' if quick else ''}", RESULTS)
     images = figures["images"] = draw(figures["details"], measured, plain, written)
-    weights = {n: (_short(s.path), s.sha256, s.parameters) for n, s in solvers.items()}
+    weights = {n: (_short(s.path), s.sha256, s.parameters) for n, s in solvers.items() if s.path}
     full = load_full_run(FULL_RUN) if quick or not complete else None
     text = page(figures, page_head(figures, weights), full, images, load_remarks(REMARKS))
     print(f"wrote {written.write(text)}")
@@ -194,7 +201,7 @@ def draw(details: dict, measured: Measured, plain: Measured, page: Page) -> dict
     """The page's pictures, written beside it; their file names."""
     from benchmarks.optimizers import cost_figures as single
     from benchmarks.optimizers import figures as plots
-    from benchmarks.optimizers.summary import ASKED_RATIO
+    from benchmarks.optimizers.summary import ASKED_RATIOS
 
     def path(picture: str) -> Path:
         return page.beside(f"-{picture}.png")
@@ -207,11 +214,13 @@ def draw(details: dict, measured: Measured, plain: Measured, page: Page) -> dict
         if plain.optimus:
             groups["250 to 1000 dimensions, unshifted"] = plain.performance(tests)
         found.append(plots.profile_plot(groups, path("profile")))
-        ratios = {b: measured.ratios(b, tests) for b in ASKED_RATIO}
+        ratios = {b: measured.ratios(b, tests) for b in ASKED_RATIOS}
         found.append(plots.relative_plot(ratios, path("relative")))
         found.append(plots.dimension_plot(measured, path("dimension")))
         sizes = [t.dimension for t in every if t.function == "Rosenbrock" and t.dimension >= 10]
         found.append(plots.evaluations_plot(measured, sizes or [every[0].dimension], path("evaluations")))
+    if "turned" in details:
+        found.append(single.turned_plot(details["turned"]["tasks"], path("turned")))
     if "rosenbrock" in details:
         finals = {s: {int(n): v for n, v in of.items()} for s, of in details["rosenbrock"].items()}
         found.append(single.rosenbrock_plot(finals, path("rosenbrock")))
@@ -220,6 +229,7 @@ def draw(details: dict, measured: Measured, plain: Measured, page: Page) -> dict
         found.append(single.cost_plot(details["costs"]["step_time"], memory["peak_mb"], memory["n"], path("costs")))
     if "directions" in details:
         found.append(single.direction_plot(details["directions"], path("directions")))
+        found.append(single.trajectory_plot(details["trajectories"], path("trajectories")))
     return {p.stem.removeprefix(f"{page.name}-"): p.name for p in found}
 
 

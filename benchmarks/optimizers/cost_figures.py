@@ -1,4 +1,4 @@
-"""The plots of costs, step directions and the Rosenbrock-only weights on the page of ``benchmarks.optimizers``."""
+"""Plots of costs, step directions, turned tasks and Rosenbrock alone on the page of ``benchmarks.optimizers``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.optimizers.figures import COLOURS, GREY, LEAST, plt, save
+from benchmarks.optimizers.learned import PLAIN_STEP
 from benchmarks.optimizers.paper import OPTIMUS
+from benchmarks.optimizers.turned import EVALUATIONS, HEADLINE
 
 
 def cost_plot(step_time: Mapping[str, Mapping[str, float]], peak_mb: float | None, memory_n: int, path: Path) -> Path:
     """Milliseconds of an iteration against N, and what memory a run needs beside a matrix."""
     figure, (times, memory) = plt.subplots(1, 2, figsize=(10.5, 4.0), layout="constrained")
-    for key, solver, label in (("step_ms", OPTIMUS, OPTIMUS), ("bfgs_step_ms", "BFGS", "SciPy's BFGS")):
+    for key, solver, label in (
+        ("step_ms", OPTIMUS, OPTIMUS), ("plain_step_ms", PLAIN_STEP, PLAIN_STEP),
+        ("bfgs_step_ms", "BFGS", "SciPy's BFGS"),
+    ):  # fmt: skip
         n = [int(k) for k in step_time[key]]
         times.plot(n, list(step_time[key].values()), marker="o", lw=2, color=COLOURS[solver], label=label)
     n = np.array([int(k) for k in step_time["step_ms"]], float)
@@ -70,4 +75,43 @@ def rosenbrock_plot(finals: Mapping[str, Mapping[int, float]], path: Path) -> Pa
     axis.minorticks_off()
     axis.grid(True, alpha=0.25)
     figure.legend(frameon=False, fontsize=9, loc="outside right upper")
+    return save(figure, path)
+
+
+def turned_plot(tasks: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], path: Path) -> Path:
+    """Decades after the headline's evaluations beyond the plain step, task by task: with their axes and turned."""
+    figure, axis = plt.subplots(figsize=(12.5, 4.6), layout="constrained")
+    at = EVALUATIONS.index(HEADLINE)
+
+    def beyond(label: str, side: str) -> float:
+        return tasks[label][side][OPTIMUS][at] - tasks[label][side][PLAIN_STEP][at]
+
+    order = sorted(tasks, key=lambda label: beyond(label, "turned"))
+    for side, colour, label in (("as_they_are", GREY, "as they are"), ("turned", COLOURS[OPTIMUS], "turned")):
+        axis.plot([beyond(task, side) for task in order], "o", ms=5, color=colour, label=label)
+    axis.axhline(0, color="black", ls=":", lw=1)
+    axis.set_xticks(range(len(order)), order, rotation=90, fontsize=7)
+    axis.set(ylabel="decades beyond the plain step", title=f"Optimus after {HEADLINE} evaluations")
+    axis.grid(True, axis="y", alpha=0.25)
+    axis.legend(frameon=False)
+    return save(figure, path)
+
+
+def trajectory_plot(trajectories: Mapping[str, Mapping[str, Sequence[Sequence[float]]]], path: Path) -> Path:
+    """Paths in the first two coordinates over level lines of the 2D function, a panel a dimension (supplement, 6)."""
+    figure, axes = plt.subplots(
+        1, len(trajectories), figsize=(4.2 * len(trajectories), 4.2), squeeze=False, layout="constrained"
+    )
+    for axis, (n, of) in zip(axes[0], trajectories.items(), strict=True):
+        points = {solver: np.array(path) for solver, path in of.items()}
+        shown = np.concatenate([*points.values(), [[1.0, 1.0]]])
+        low, high = np.clip(shown.min(0), -3, 3) - 0.3, np.clip(shown.max(0), -3, 3) + 0.3
+        x, y = np.meshgrid(np.linspace(low[0], high[0], 200), np.linspace(low[1], high[1], 200))
+        axis.contour(x, y, np.log10(100 * (y - x**2) ** 2 + (x - 1) ** 2 + 1e-3), 14, colors=GREY, linewidths=0.5)
+        for solver, path_ in points.items():
+            axis.plot(*path_.T, marker="o", ms=2.5, lw=1.1, color=COLOURS.get(solver), label=solver)
+        axis.plot(1, 1, "*", ms=11, color="black")
+        axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="$x_1$", title=f"N = {n}")
+    axes[0, 0].set_ylabel("$x_2$")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, ncols=5, loc="outside lower center")
     return save(figure, path)

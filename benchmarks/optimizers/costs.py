@@ -16,6 +16,7 @@ from benchmarks.optimizers.tasks import ITERATIONS, BenchmarkTask
 from benchmarks.page.report import REPOSITORY
 from diffmocap.errors import DiffmocapError
 from diffmocap.optim.learned import LearnedOptimizer
+from diffmocap.optim.optimizer import StepOptimizer
 from diffmocap.optim.quasi_newton import Bfgs
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.task import Task
@@ -27,7 +28,7 @@ MEMORY_DIMENSION = 10_000
 LAST_STEPS = 3
 
 
-def step_times(optimizer: LearnedOptimizer, task: Task, x: torch.Tensor, steps: int, warm_up: int = 3) -> list[float]:
+def step_times(optimizer: StepOptimizer, task: Task, x: torch.Tensor, steps: int, warm_up: int = 3) -> list[float]:
     """Seconds of each step with its evaluation, after a few that are not counted."""
     seconds = []
     with torch.no_grad():
@@ -53,23 +54,30 @@ def bfgs_times(task: Task, x: torch.Tensor, updates: int) -> list[float]:
     return [b - a for a, b in zip(ends, ends[1:])]
 
 
-def step_time_table(solver: LearnedSolver, dimensions: Iterable[int] = TIMED_DIMENSIONS, rounds: int = 3) -> dict:
-    """Milliseconds of an iteration by N, batch of one, Rosenbrock: Optimus and BFGS in turns in the same minutes.
+def step_time_table(
+    solver: LearnedSolver, dimensions: Iterable[int] = TIMED_DIMENSIONS, rounds: int = 3,
+    plain: LearnedSolver | None = None,
+) -> dict:  # fmt: skip
+    """Milliseconds of an iteration by N, batch of one, Rosenbrock: all in turns in the same minutes.
 
-    Median of Optimus' steps, mean of BFGS' iterations, whose line searches differ; both over all rounds.
+    Of Optimus, of the step of which nothing is learned, and of BFGS. Median of the steps, mean of BFGS' iterations,
+    whose line searches differ; all over all rounds.
     """
-    found: dict[str, dict[str, float]] = {"step_ms": {}, "bfgs_step_ms": {}}
+    plain = plain or LearnedSolver.plain_step()
+    found: dict[str, dict[str, float]] = {"step_ms": {}, "plain_step_ms": {}, "bfgs_step_ms": {}}
     dimensions = list(dimensions)
     for n in tqdm(dimensions, desc="step time", unit="size", file=sys.stderr, dynamic_ncols=True):
         task = BenchmarkTask("Rosenbrock", n)
         problem, x = task.problem(shifted=True), task.starts(1, shifted=True)
         # At the largest sizes an update takes seconds: few of them, and no more than two rounds.
         steps, updates, turns = (10, 6, rounds) if n <= 1000 else (5, 2, min(rounds, 2))
-        ours, theirs = [], []
+        ours, unlearned, theirs = [], [], []
         for _ in range(turns):
             ours += step_times(solver.optimizer, problem, x, steps)
+            unlearned += step_times(plain.optimizer, problem, x, steps)
             theirs += bfgs_times(problem, x, updates)
         found["step_ms"][str(n)] = round(1e3 * statistics.median(ours), 3)
+        found["plain_step_ms"][str(n)] = round(1e3 * statistics.median(unlearned), 3)
         found["bfgs_step_ms"][str(n)] = round(1e3 * statistics.mean(theirs), 3)
     return found | {"threads": torch.get_num_threads()}
 
@@ -136,6 +144,10 @@ def memory(solver: LearnedSolver, begun: bool, n: int = MEMORY_DIMENSION, steps:
     return {"peak_mb": round(float(done.stdout.split()[-1]), 1), "n": n, "steps": steps, "begun": begun}
 
 
-def costs(solver: LearnedSolver, quick: bool, dimensions: Iterable[int] = TIMED_DIMENSIONS) -> dict:
+def costs(
+    solver: LearnedSolver, quick: bool, dimensions: Iterable[int] = TIMED_DIMENSIONS,
+    plain: LearnedSolver | None = None,
+) -> dict:  # fmt: skip
     """Both, for the page."""
-    return {"step_time": step_time_table(solver, dimensions, 2 if quick else 5), "memory": memory(solver, begun=quick)}
+    times = step_time_table(solver, dimensions, 2 if quick else 5, plain)
+    return {"step_time": times, "memory": memory(solver, begun=quick)}

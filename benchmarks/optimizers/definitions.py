@@ -1,6 +1,7 @@
 """What the figures of ``benchmarks.optimizers`` mean, as its page says it."""
 
-from benchmarks.optimizers.paper import NOT_COMPARABLE
+from benchmarks.optimizers.paper import MULTIMODAL, NOT_COMPARABLE
+from benchmarks.optimizers.scores import FLOOR
 from benchmarks.optimizers.tasks import DIMENSIONS, ITERATIONS, SEED, STARTS
 
 DEFINITIONS = "\n\n".join(
@@ -24,9 +25,20 @@ DEFINITIONS = "\n\n".join(
         "ended earlier. Each start of Optimus has the ratio n / k, where k is the first iteration after which its "
         "best value is at or below the target; a start that is there from the beginning has k = 1, one that never "
         "gets there has the ratio 0. A task's ratio is the mean over its starts.",
+        "**The L-BFGS step of which nothing is learned** is Optimus's own quasi-Newton step of 16 pairs, with a share "
+        "of 1 and without anything that a network adds, under the same safeguard: one evaluation an iteration, no "
+        "line search.",
+        "**Turned coordinates.** The 45 shifted tasks on y = Q x, Q a random orthogonal matrix of each task's own, "
+        "from the same seed; starts are the same points. In float64. A start's decades after e evaluations are log10 "
+        f"of its f - f* over the best after e, of which less than {FLOOR:g} of the start's does not count; a task's "
+        "are the mean over its starts. The figure is the median over the tasks of Optimus's decades less those of the "
+        "step of which nothing is learned; its interval is a bootstrap's that draws functions, their three dimensions "
+        "together.",
+        f"**Functions of local minima and valleys** are {', '.join(MULTIMODAL)}, in the three dimensions.",
         "**Performance profile** (eq. 3). m = (f - f*) / (worst f - f*) with mean final values of the compared "
         "solvers, at least 1e-8; r is m over the least m; rho(t) is the share of tasks with r of at most t. "
-        "The area is taken over log10 t from 0 to 6, divided by 6.",
+        "The area is taken over log10 t from 0 to 6, divided by 6. First at every threshold: at no t is the share "
+        "of another solver larger.",
         f"**The paper's table.** {', '.join(NOT_COMPARABLE)} is left out: the paper's row repeats that of Sum of "
         "Squares, and ours is a scaled form, as the library's overflows; 42 entries remain. The paper's Trid "
         "bottoms out at (N² + 3N) / 2 instead of 0: that is added to ours for the comparison. Its functions are "

@@ -1,9 +1,10 @@
-"""Where steps point on the 2D Rosenbrock function: beside the gradient and Newton's step (paper, figure 5 right)."""
+"""Where steps point on the 2D Rosenbrock function, beside the gradient and Newton's step (paper, figure 5 right), and
+where they lead on Rosenbrock functions of N dimensions (supplement, figure 6)."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from diffmocap.optim.optimizer import StepOptimizer
 from diffmocap.optim.task import Task
 
 TASK = BenchmarkTask("Rosenbrock", 2)
+#: Dimensions whose trajectories are drawn.
+DRAWN = (2, 10, 100)
 #: A step ends a trajectory's part in the mean where it or the gradient is shorter than this: it has no direction.
 SHORTEST = 1e-12
 #: Means are given as long as so many trajectories still move.
@@ -92,3 +95,21 @@ def mean_of(values: list[float | None]) -> float | None:
     """Over the iterations that have a value."""
     known = [v for v in values if v is not None]
     return round(sum(known) / len(known), 3) if known else None
+
+
+def trajectories(
+    optimizers: Mapping[str, StepOptimizer], dimensions: Sequence[int] = DRAWN, iterations: int = ITERATIONS
+) -> dict[str, dict[str, list[list[float]]]]:
+    """By dimension and solver, BFGS among them: the first two coordinates of the points of a run from the first start,
+    the offset taken away, so that the minimum is at (1, 1)."""
+    found: dict[str, dict[str, list[list[float]]]] = {}
+    for n in dimensions:
+        task = BenchmarkTask("Rosenbrock", n)
+        problem, x, offset = task.problem(shifted=True), task.starts(1, shifted=True), task.offset()
+        points = {name: step_trajectory(o, problem, x, iterations) for name, o in optimizers.items()}
+        points["BFGS"] = bfgs_trajectory(problem, x, iterations)
+        found[str(n)] = {
+            name: [[round(v, 5) for v in point] for point in (path[:, 0, :2] - offset[:2]).tolist()]
+            for name, path in points.items()
+        }
+    return found

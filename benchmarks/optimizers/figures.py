@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.optimizers.curves import EVALUATIONS
+from benchmarks.optimizers.learned import PLAIN_STEP
 from benchmarks.optimizers.paper import ADAFACTOR_MLP, OPTIMUS, paper_value
 from benchmarks.optimizers.scores import profile
 from benchmarks.optimizers.summary import ADAFACTOR_MLP_LARGE, PROFILE_SOLVERS, Measured
@@ -22,7 +23,7 @@ from diffmocap.optim.functions import FUNCTIONS
 GREY = "#8a8a8a"
 COLOURS = {
     OPTIMUS: "#d1495b", "BFGS": "#2f7fc1", ADAFACTOR_MLP: "#3a9d5d", "Adam": "#e07b1a", "Momentum": "#8d6cab",
-    "L-BFGS": "#50b5c4", ADAFACTOR_MLP_LARGE: "#9bc53d", "Optimus, Rosenbrock only": "#5c3c42",
+    "L-BFGS": "#50b5c4", ADAFACTOR_MLP_LARGE: "#9bc53d", "Optimus, Rosenbrock only": "#5c3c42", PLAIN_STEP: "#404e7c",
 }  # fmt: skip
 #: Below this a value is drawn at the bottom of logarithmic axes.
 LEAST = 1e-16

@@ -14,6 +14,8 @@ OPTIMUS, ADAFACTOR_MLP = "Optimus", "Adafactor MLP"
 PAPER_SOLVERS = ("BFGS", OPTIMUS, ADAFACTOR_MLP, "Adam", "Momentum")
 #: Left out of comparisons: its rows in the paper are those of Sum of Squares, and ours is a scaled form of it.
 NOT_COMPARABLE = ("Perm",)
+#: The functions of local minima and long valleys that the paper praises Optimus for (section 5.1).
+MULTIMODAL = ("Ackley", "Levy", "Rastrigin", "Rosenbrock", "Styblinski-Tang")
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The aggregate metrics of the paper's section 5.1, from curves alone: nothing here runs a solver."""
+"""The aggregate metrics of the paper's section 5.1, and decades, from curves alone: nothing here runs a solver."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ TARGET_ITERATION = 100
 SOLVED = 1e-8
 #: Decades of the ratio over which the profile's area is taken.
 DECADES = 6.0
+#: Share of the start's f - f* below which nothing more is counted: what double precision leaves of most functions.
+FLOOR = 1e-14
 
 
 def iterations_to_target(mean: Sequence[float], at: int = TARGET_ITERATION) -> tuple[float, int]:
@@ -81,3 +83,26 @@ def profile_areas(finals: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """By solver, from the mean final values of every task."""
     ratios = [performance_ratios(final) for final in finals]
     return {solver: profile_area([r[solver] for r in ratios]) for solver in ratios[0]} if ratios else {}
+
+
+def first_everywhere(ratios: Mapping[str, Sequence[float]], solver: str) -> bool | None:
+    """Whether a solver's profile is nowhere below another's; None where there are no tasks.
+
+    Profiles change at the ratios of tasks alone, so that it is enough to look there.
+    """
+    if not any(ratios.values()):
+        return None
+    t = torch.tensor(sorted({r for of in ratios.values() for r in of}), dtype=torch.float64).log10()
+    ours = profile(ratios[solver], t)
+    return all(bool((profile(of, t) <= ours + 1e-12).all()) for of in ratios.values())
+
+
+def decades_after(curves: torch.Tensor, evaluations: int, floor: float = FLOOR) -> torch.Tensor:
+    """Decades that f - f* has fallen by after so many evaluations, the start's among them: [B].
+
+    Args:
+        curves: [T, B] best f - f* so far after each evaluation. floor: least share of the start's that counts.
+    """
+    last = min(evaluations, len(curves)) - 1
+    share = torch.where(curves[0] > 0, curves[last] / curves[0], 0.0)
+    return -share.clamp_min(floor).log10()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from benchmarks.optimizers.definitions import DEFINITIONS
 from benchmarks.optimizers.directions import mean_of
+from benchmarks.optimizers.learned import PLAIN_STEP
 from benchmarks.optimizers.page import (
     area_table,
     asked_against_measured,
@@ -15,6 +16,7 @@ from benchmarks.optimizers.page import (
     value_table,
 )
 from benchmarks.optimizers.tasks import DIMENSIONS, TEST_DIMENSIONS
+from benchmarks.optimizers.turned import EVALUATIONS, HEADLINE
 from benchmarks.page.report import provenance
 
 
@@ -38,7 +40,8 @@ def tasks_section(figures: dict, images: Mapping[str, str]) -> list[str]:
     lines = [
         "## Standard functions", "", f"![performance profile]({images['profile']})", "", *area_table(figures),
         f"Over the {compared} of 45 tasks, in all dimensions {figures['tasks_compared_all_dimensions']} of 120, for "
-        f"which there are curves of the paper's five. At or below the paper's Optimus: {entries} entries compared.", "",
+        f"which there are curves of the paper's five and L-BFGS. At or below the paper's Optimus: {entries} entries "
+        "compared.", "",
         f"![relative iterations]({images['relative']})", "",
         "Relative iterations of Optimus, the baseline's own over those of Optimus, mean over starts; 0 for a start "
         "that never reaches the target.", "",
@@ -50,6 +53,35 @@ def tasks_section(figures: dict, images: Mapping[str, str]) -> list[str]:
     if len(smaller) > 3:
         lines += ["The dimensions that are trained on:", "", *smaller]
     return [*lines, f"![value against evaluations]({images['evaluations']})", ""]
+
+
+def turned_section(turned: dict, images: Mapping[str, str]) -> list[str]:
+    """Decades of the 45 tasks with their axes and turned, and beyond the plain step."""
+    names = {"turned": "turned", "as_they_are": "as they are"}
+    solvers = list(turned["medians"]["turned"])
+    lines = [
+        "## Turned coordinates", "", "Decades that f - f* has fallen by, median over the tasks; in brackets the median "
+        "of what is beyond the L-BFGS step of which nothing is learned, with its interval.", "",
+        "| | after | " + " | ".join(solvers) + " |", "|---|---:|" + "---:|" * len(solvers),
+    ]  # fmt: skip
+    for side, medians in turned["medians"].items():
+        for i, count in enumerate(EVALUATIONS):
+            cells = []
+            for solver in solvers:
+                cell = f"{medians[solver][i]:.2f}"
+                if beyond := turned["over_plain_step"][side].get(solver):
+                    median, low, high = beyond[str(count)]
+                    cell += f" ({median:+.2f}: {low:+.2f} to {high:+.2f})"
+                cells.append(cell)
+            lines.append(f"| {names[side]} | {count} | {' | '.join(cells)} |")
+    lines += ["", f"![turned tasks]({images['turned']})", "", f"Each task after {HEADLINE} evaluations:", ""]
+    head = [f"{solver}, {names[side]}" for side in names for solver in solvers]
+    lines += [f"| task | {' | '.join(head)} |", "|---|" + "---:|" * len(head)]
+    at = EVALUATIONS.index(HEADLINE)
+    for task, of in turned["tasks"].items():
+        cells = [f"{of[side][solver][at]:.2f}" for side in names for solver in solvers]
+        lines.append(f"| {task} | {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def rosenbrock_section(rosenbrock: dict, images: Mapping[str, str]) -> list[str]:
@@ -74,7 +106,9 @@ def costs_section(costs: dict, images: Mapping[str, str]) -> list[str]:
     )  # fmt: skip
     head = f"ms an iteration, threads: {time['threads']}"
     lines = ["## Costs", "", f"| {head} | {' | '.join(f'N = {n}' for n in sizes)} |", "|---|" + "---:|" * len(sizes)]
-    for name, key in (("Optimus", "step_ms"), ("SciPy's BFGS", "bfgs_step_ms")):
+    for name, key in (
+        ("Optimus", "step_ms"), (PLAIN_STEP, "plain_step_ms"), ("SciPy's BFGS", "bfgs_step_ms"),
+    ):  # fmt: skip
         lines.append(f"| {name} | {' | '.join(f'{time[key][n]:.1f}' for n in sizes)} |")
     return [
         *lines, "", f"Peak memory at N = {memory['n']:,}: {memory['peak_mb']:.0f} MB above the process ({how}).", "",
@@ -92,7 +126,12 @@ def directions_section(cosines: dict, images: Mapping[str, str]) -> list[str]:
     for solver, of in cosines.items():
         cells = [mean_of(of[key]) for key in ("gradient", "newton")]
         lines.append(f"| {solver} | {' | '.join('–' if c is None else f'{c:.2f}' for c in cells)} |")
-    return [*lines, "", f"![step directions]({images['directions']})", ""]
+    return [
+        *lines, "", f"![step directions]({images['directions']})", "",
+        "One run of each solver on Rosenbrock functions, its first two coordinates without the offset; the lines are "
+        "level lines of the function of these two, the star its minimum.", "",
+        f"![trajectories]({images['trajectories']})", "",
+    ]  # fmt: skip
 
 
 def full_images_section(names: list[str]) -> list[str]:
@@ -114,6 +153,8 @@ def page(
         lines += ["## Remarks", "", remarks, ""]
     if "tasks" in details:
         lines += baseline_lines() + tasks_section(figures, images)
+    if "turned" in details:
+        lines += turned_section(details["turned"], images)
     if "rosenbrock" in details:
         lines += rosenbrock_section(details["rosenbrock"], images)
     if "costs" in details:

@@ -6,6 +6,9 @@ half of its half-width; both come from a seed and the task's name alone, so a su
 BFGS, L-BFGS, Adam and momentum see differences of points and gradients, never where they are: shifting function and
 starts together shifts their iterates and leaves their curves as they were (a test holds this). So they are run once, on
 the unshifted functions. Learned optimizers see x, and are run on both.
+
+Turned tasks are the shifted ones in coordinates y = Q x, Q a random orthogonal matrix of each task's own. BFGS, L-BFGS
+and momentum, which use inner products alone, do not notice; features of single parameters do.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import torch
 
 from diffmocap.optim.functions import FUNCTIONS, ClassicFunction, make_function, random_offset
 from diffmocap.optim.task import Task
+from diffmocap.optim.turned import Turned, random_rotation
 
 DIMENSIONS = (2, 10, 20, 50, 100, 250, 500, 1000)
 #: Those of the 45 tasks; training sees the smaller ones.
@@ -47,14 +51,21 @@ class BenchmarkTask:
         plain = make_function(self.function, self.dimension)
         return random_offset(plain, self._generator("offset")).double()
 
-    def problem(self, shifted: bool) -> Excess:
-        """What solvers minimise."""
-        return Excess(make_function(self.function, self.dimension, self.offset() if shifted else None))
+    def rotation(self) -> torch.Tensor:
+        """The orthogonal matrix [N, N] of the turned task, float64."""
+        return random_rotation(self.dimension, self._generator("rotation"))
 
-    def starts(self, count: int, shifted: bool) -> torch.Tensor:
-        """The first ``count`` starts [count, N], float64; with the offset they are the others moved."""
+    def problem(self, shifted: bool, turned: bool = False) -> Task:
+        """What solvers minimise."""
+        excess = Excess(make_function(self.function, self.dimension, self.offset() if shifted else None))
+        return Turned(excess, self.rotation()) if turned else excess
+
+    def starts(self, count: int, shifted: bool, turned: bool = False) -> torch.Tensor:
+        """The first ``count`` starts [count, N], float64; with the offset they are the others moved, turned they are
+        the same points in the turned coordinates."""
         x = make_function(self.function, self.dimension).init(count, self._generator("starts")).double()
-        return x + self.offset() if shifted else x
+        x = x + self.offset() if shifted else x
+        return x @ self.rotation().mT if turned else x
 
 
 class Excess(Task):

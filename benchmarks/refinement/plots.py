@@ -11,13 +11,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from benchmarks.optimizers.learned import PLAIN_STEP
 from benchmarks.refinement.scores import BFGS
 from benchmarks.refinement.solvers import ADAFACTOR_MLP, ADAM, LBFGS, MOMENTUM, OPTIMUS
 
 GREY = "#8a8a8a"
 COLOURS = {
     OPTIMUS: "#d1495b", BFGS: "#2f7fc1", ADAFACTOR_MLP: "#3a9d5d", ADAM: "#e07b1a", MOMENTUM: "#8d6cab",
-    LBFGS: "#50b5c4",
+    LBFGS: "#50b5c4", PLAIN_STEP: "#404e7c",
 }  # fmt: skip
 TITLES = {"in_domain": "in domain: walks", "out_of_domain": "out of domain"}
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.optimizers.learned import PLAIN_STEP
 from benchmarks.page.report import REPOSITORY
 from benchmarks.refinement.scores import BFGS
 from benchmarks.refinement.solvers import ADAFACTOR_MLP, ADAM, LBFGS, MOMENTUM, OPTIMUS, Solver, searching
 
 LOSSES = ("window", "diffphy")
-SOLVERS = (BFGS, LBFGS, ADAM, MOMENTUM, ADAFACTOR_MLP, OPTIMUS)
+SOLVERS = (BFGS, LBFGS, ADAM, MOMENTUM, PLAIN_STEP, ADAFACTOR_MLP, OPTIMUS)
+#: Pairs of the step of which nothing is learned: as many as the shipped Optimus of each loss stores.
+PAIRS = {"window": 16, "diffphy": 100}
 #: Those of a full run, which takes hours with them; momentum is asked for by name.
 USUAL = tuple(name for name in SOLVERS if name != MOMENTUM)
 #: Weights by solver: those trained on a loss, and what stands in until there are any, trained on classical functions.
@@ -106,4 +109,5 @@ class Settings:
         """All that take part, BFGS first: everything is relative to it."""
         line_search = [s for s in searching() if s.name == BFGS or s.name in self.solvers]
         first_order = [Solver.with_rate(name, rate) for name, rate in rates.items() if name in self.solvers]
-        return line_search + first_order + self.learned(loss)
+        plain = [Solver.plain_step(PAIRS[loss])] if PLAIN_STEP in self.solvers else []
+        return line_search + first_order + plain + self.learned(loss)

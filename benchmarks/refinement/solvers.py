@@ -12,10 +12,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from benchmarks.optimizers.learned import PLAIN_STEP
 from benchmarks.optimizers.lockstep import minimize_in_rounds
 from benchmarks.refinement.scores import BFGS, Curves, padded
 from diffmocap.optim.first_order import Adam, Momentum
 from diffmocap.optim.learned import LearnedOptimizer
+from diffmocap.optim.limited_memory_step import LimitedMemoryStep
 from diffmocap.optim.optimizer import Optimizer
 from diffmocap.optim.quasi_newton import Bfgs, Lbfgs
 from diffmocap.optim.result import Result
@@ -49,6 +51,11 @@ class Solver:
         """From a weights file."""
         optimizer: LearnedOptimizer = load_optimizer(path)
         return cls(name, optimizer, True, sha256_of(path)[:12], sum(p.numel() for p in optimizer.parameters()))
+
+    @classmethod
+    def plain_step(cls, pairs: int) -> Solver:
+        """Optimus's quasi-Newton step of so many pairs, nothing learned, under the same safeguard."""
+        return cls(PLAIN_STEP, LimitedMemoryStep(pairs), True, f"{pairs} pairs")
 
     @classmethod
     def with_rate(cls, name: str, rate: float) -> Solver:

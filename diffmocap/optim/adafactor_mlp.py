@@ -27,6 +27,16 @@ class AdafactorMlpSettings:
     lambda_b: float = 0.1
     features: FeatureSettings = field(default_factory=FeatureSettings)
 
+    @classmethod
+    def paper_128x4(cls, **changes) -> AdafactorMlpSettings:
+        """The one of 22,411 weights in the paper's table 4: they leave room for two hidden layers, not for four."""
+        return cls(**{"layers": 2, "features": FeatureSettings(second_moments=3), **changes})
+
+    @classmethod
+    def paper_512x4(cls, **changes) -> AdafactorMlpSettings:
+        """The one of 811,531 weights in the paper's table 4."""
+        return cls(**{"width": 512, "features": FeatureSettings(second_moments=3), **changes})
+
 
 @dataclass
 class AdafactorMlpState(State):

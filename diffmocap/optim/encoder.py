@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+
+from diffmocap.optim.cpu.layers import attention, linear
 
 
 class Encoder(nn.Module):
     """Pre-norm self-attention and feed-forward on tokens [B, N, width].
 
-    ``attention_width`` is that of queries, keys and values, all heads together. Attention runs in a fused kernel, whose
-    memory is linear in N; its time stays quadratic.
+    ``attention_width`` is that of queries, keys and values, all heads together. The memory of attention is linear in N;
+    its time stays quadratic.
     """
 
     def __init__(self, width: int, heads: int, feedforward: int, attention_width: int) -> None:
@@ -24,8 +25,7 @@ class Encoder(nn.Module):
         self.outer = nn.Linear(feedforward, width)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        heads = self.query_key_value(self.norm1(tokens)).unflatten(-1, (3, self.heads, -1))
+        heads = linear(self.query_key_value, self.norm1(tokens)).unflatten(-1, (3, self.heads, -1))
         q, k, v = heads.permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        tokens = tokens + self.joined(attended)
-        return tokens + self.outer(F.gelu(self.inner(self.norm2(tokens))))
+        tokens = tokens + linear(self.joined, attention(q, k, v).transpose(1, 2).flatten(2))
+        return tokens + linear(self.outer, linear(self.inner, self.norm2(tokens), "gelu"))

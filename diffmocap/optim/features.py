@@ -1,5 +1,9 @@
 """What a learned optimizer sees of each parameter: the 39 features of the paper's supplement, section 3.
 
+The list there leaves out the gradient, which Metz et al.'s code has. The networks of the paper's table 4 have seen 43:
+their numbers of weights, 22,411 and 811,531, leave no other choice, nor of 9 further scalars, where the list's decays
+are 7. Both follow from three averages of the squared gradient in the place of one (``second_moments``).
+
 They are those of Metz et al. 2022 ("Practical tradeoffs between memory, compute, and performance in learned
 optimizers"): gradient, averages of it in the manner of Adam and Adafactor, and the time. Each but the time is divided
 by the root of its mean square over the parameters of its problem, so that it has a second moment of 1.
@@ -22,21 +26,29 @@ from diffmocap.optim.task import Task
 
 #: Decays of the averages, as Metz et al. initialise them: three of the gradient, one of its square, three of Adafactor.
 MOMENTUM_DECAYS = (0.9, 0.99, 0.999)
-SQUARE_DECAYS = (0.999,)
+SQUARE_DECAYS = {1: (0.999,), 3: (0.9, 0.99, 0.999)}
 ADAFACTOR_DECAYS = (0.9, 0.99, 0.999)
 #: Times x of tanh(t / x), t being the number of steps taken.
 TIMES = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 
-#: Names of the normalised features in their order, and of those of the time.
-PARAMETER_FEATURES = (
-    "gradient", "parameter", *(f"momentum_{d}" for d in MOMENTUM_DECAYS), "square",
-    *(f"momentum_{d}_over_root_square" for d in MOMENTUM_DECAYS), "inverse_root_square",
+
+def parameter_features(second_moments: int) -> tuple[str, ...]:
+    """Names of the normalised features in their order."""
+    of = ("",) if second_moments == 1 else tuple(f"_{d}" for d in SQUARE_DECAYS[second_moments])
+    return (*_BEFORE, *(f"square{d}" for d in of), *_RATIOS, *(f"inverse_root_square{d}" for d in of), *_ADAFACTOR)
+
+
+_BEFORE = ("gradient", "parameter", *(f"momentum_{d}" for d in MOMENTUM_DECAYS))
+_RATIOS = tuple(f"momentum_{d}_over_root_square" for d in MOMENTUM_DECAYS)
+_ADAFACTOR = (
     *(f"adafactor_{d}_gradient" for d in ADAFACTOR_DECAYS), *(f"adafactor_{d}_row" for d in ADAFACTOR_DECAYS),
     *(f"adafactor_{d}_column" for d in ADAFACTOR_DECAYS),
     *(f"adafactor_{d}_inverse_root_row" for d in ADAFACTOR_DECAYS),
     *(f"adafactor_{d}_inverse_root_column" for d in ADAFACTOR_DECAYS),
     *(f"adafactor_{d}_momentum" for d in ADAFACTOR_DECAYS),
 )  # fmt: skip
+#: With one second moment, and names of the time's features.
+PARAMETER_FEATURES = parameter_features(1)
 TIME_FEATURES = tuple(f"tanh_time_over_{t}" for t in TIMES)
 #: Added to averages of squares in units of the first gradient's: far below them, and not denormal.
 _TINY = 1e-16
@@ -52,6 +64,8 @@ class FeatureSettings:
         epsilon: added to the mean square that a feature is divided by. At 1e-5, the value in Metz et al.'s code,
             features fade when they are below about 3e-3, and so the optimizer can tell when a gradient is small.
         relative_gradient: gradients in units of the run's first one; False takes them as they are, as the paper does.
+        second_moments: averages of the squared gradient, 1 as in Metz et al.'s code and in the paper's list, or 3 as in
+            the paper's own networks; each of the three is then under the average of the gradient with its decay.
         learned_decays: the decays of the averages are learned with the weights, as in Metz et al.'s code.
         memory: beyond the paper, adds :data:`~diffmocap.optim.memory.MEMORY_FEATURES`, and steps are measured in the
             unit of :mod:`diffmocap.optim.memory` instead of that of x.
@@ -63,12 +77,15 @@ class FeatureSettings:
     epsilon: float = 1e-5
     relative_gradient: bool = True
     learned_decays: bool = True
+    second_moments: int = 1
     memory: bool = False
     pairs: int = 0
 
     def __post_init__(self) -> None:
         if not self.epsilon > 0:
             raise SettingsError(f"the features' epsilon must be positive, got {self.epsilon}")
+        if self.second_moments not in SQUARE_DECAYS:
+            raise SettingsError(f"second_moments of the features must be 1 or 3, got {self.second_moments}")
         if self.pairs < 0 or (self.pairs and not self.memory):
             raise SettingsError(
                 "pairs of the features must be 0, or positive with memory=True, whose unit they need; got "
@@ -78,7 +95,7 @@ class FeatureSettings:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the features in their order."""
-        names = PARAMETER_FEATURES + TIME_FEATURES + (MEMORY_FEATURES if self.memory else ())
+        names = parameter_features(self.second_moments) + TIME_FEATURES + (MEMORY_FEATURES if self.memory else ())
         return names + (LIMITED_MEMORY_FEATURES if self.pairs else ())
 
 
@@ -87,8 +104,8 @@ class FeatureState:
     """Averages of a run. ``shape`` is the task's, (N,) or (rows, columns).
 
     ``scale`` [B, 1] that gradients are multiplied by, None before the first. ``momentum`` [B, 3, N], ``square``
-    [B, 1, N]. ``row`` and ``column`` [B, 3, rows] and [B, 3, columns]; for a vector, ``row`` [B, 3, N] and no column.
-    ``memory`` and ``pairs``: None where the settings have none.
+    [B, 1 or 3, N]. ``row`` and ``column`` [B, 3, rows] and [B, 3, columns]; for a vector, ``row`` [B, 3, N] and no
+    column. ``memory`` and ``pairs``: None where the settings have none.
     """
 
     shape: tuple[int, ...]
@@ -112,7 +129,7 @@ class Features(nn.Module):
     def __init__(self, settings: FeatureSettings = FeatureSettings()) -> None:
         super().__init__()
         self.settings = settings
-        decays = torch.tensor(MOMENTUM_DECAYS + SQUARE_DECAYS + ADAFACTOR_DECAYS)
+        decays = torch.tensor(MOMENTUM_DECAYS + SQUARE_DECAYS[settings.second_moments] + ADAFACTOR_DECAYS)
         self.register_buffer("start", decays.logit(), persistent=False)
         self.register_buffer("times", 1 / torch.tensor(TIMES, dtype=torch.float32), persistent=False)
         if settings.learned_decays:
@@ -130,9 +147,9 @@ class Features(nn.Module):
         return self.start.dtype
 
     def decays(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Those of momentum [3, 1], square [1, 1] and Adafactor [3, 1]."""
+        """Those of momentum [3, 1], square [1 or 3, 1] and Adafactor [3, 1]."""
         logits = self.start + self.decay_shift if self.settings.learned_decays else self.start
-        sizes = (len(MOMENTUM_DECAYS), len(SQUARE_DECAYS), len(ADAFACTOR_DECAYS))
+        sizes = (len(MOMENTUM_DECAYS), self.settings.second_moments, len(ADAFACTOR_DECAYS))
         return tuple(part[:, None] for part in logits.sigmoid().split(sizes))
 
     def init(self, task: Task, x: torch.Tensor) -> FeatureState:
@@ -147,7 +164,7 @@ class Features(nn.Module):
 
         column = None if columns is None else zeros(len(ADAFACTOR_DECAYS), columns)
         return FeatureState(
-            tuple(task.shape), zeros(len(MOMENTUM_DECAYS), n), zeros(len(SQUARE_DECAYS), n),
+            tuple(task.shape), zeros(len(MOMENTUM_DECAYS), n), zeros(self.settings.second_moments, n),
             zeros(len(ADAFACTOR_DECAYS), rows), column, memory=memory, pairs=pairs,
         )  # fmt: skip
 

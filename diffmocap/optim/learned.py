@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from diffmocap.errors import SettingsError
+from diffmocap.optim.cpu.layers import linear
 from diffmocap.optim.optimizer import StepOptimizer
 
 #: Bound of the exponent of a step length: reached by no sensible network, it keeps others from overflowing.
@@ -59,7 +60,7 @@ class PerParameterMlp(nn.Module):
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         h = z.mT
         for layer in self.hidden:
-            h = layer(h).relu()
+            h = linear(layer, h, "relu")
         return self.out(h).mT
 
 

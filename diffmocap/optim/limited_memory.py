@@ -72,14 +72,20 @@ class Pairs:
         It begins from the largest s^T y / y^T y of all pairs, since the pairs themselves tell of the directions in
         which that is too large; from |s| / |y| of the newest if none counts; without pairs H = I.
         """
+        if not self.s.shape[1]:
+            return gradient
+        first = torch.where(self.cosine.isinf(), 0.0, self.cosine * self.inverse_curvature).amax(-1, keepdim=True)
+        first = torch.where(first > 0, first, self.inverse_curvature[:, :1])
+        if gradient.device.type == "cpu" and not torch.is_grad_enabled():
+            from diffmocap.optim.cpu.two_loops import inverse_hessians_times  # here: it loads and compiles Numba's code
+
+            numbers = (self.s, self.y, self.cosine, self.inverse_curvature, first[:, 0], gradient)
+            return torch.from_numpy(inverse_hessians_times(*(x.contiguous().numpy() for x in numbers)))
         q, inner = gradient, []
         for i in range(self.s.shape[1]):
             inner.append((self.s[:, i] * q).sum(-1, keepdim=True) / self.cosine[:, i, None])
             q = q - inner[i] * self.y[:, i]
-        if not inner:
-            return q
-        first = torch.where(self.cosine.isinf(), 0.0, self.cosine * self.inverse_curvature).amax(-1, keepdim=True)
-        r = q * torch.where(first > 0, first, self.inverse_curvature[:, :1])
+        r = q * first
         for i in reversed(range(len(inner))):
             b = (self.y[:, i] * r).sum(-1, keepdim=True) / self.cosine[:, i, None]
             r = r + (self.inverse_curvature[:, i, None] * inner[i] - b) * self.s[:, i]

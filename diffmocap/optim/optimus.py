@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from diffmocap.errors import SettingsError
+from diffmocap.optim.cpu.layers import linear
 from diffmocap.optim.encoder import Encoder
 from diffmocap.optim.features import Features, FeatureSettings, FeatureState
 from diffmocap.optim.learned import LearnedOptimizer, PerParameterMlp, step_from
@@ -110,8 +111,10 @@ class OptimusSettings:
         return cls(**{**_PAPER, "order": "update_first", "norm": "none", "factor_scale": "sum", **changes})
 
 
-#: What both readings of the paper share: the supplement's features, and steps in units of x.
-_PAPER = {"lambda_a": 0.1, "quasi_newton": False, "safeguard": False, "features": FeatureSettings()}
+#: What both readings of the paper share: the features that its networks have seen, and steps in units of x.
+_PAPER = {
+    "lambda_a": 0.1, "quasi_newton": False, "safeguard": False, "features": FeatureSettings(second_moments=3),
+}  # fmt: skip
 
 
 @dataclass
@@ -184,7 +187,7 @@ class Optimus(LearnedOptimizer):
 
     def _tokens(self, z: torch.Tensor) -> list[torch.Tensor]:
         """The tokens after each encoder [B, N, width]."""
-        tokens, after = self.inlet(z.mT), []
+        tokens, after = linear(self.inlet, z.mT), []
         for encoder in self.encoders:
             tokens = encoder(tokens)
             after.append(tokens)

@@ -15,6 +15,7 @@ from benchmarks.optimizers.directions import (
     mean_cosines,
     mean_of,
     step_trajectory,
+    trajectories,
 )
 from benchmarks.optimizers.learned import LearnedSolver, run_tasks
 from benchmarks.optimizers.tasks import ITERATIONS, BenchmarkTask
@@ -75,8 +76,9 @@ def test_bfgs_iterations_are_timed_from_one_line_search_to_the_next():
 
 def test_step_times_stand_side_by_side(solver):
     table = step_time_table(solver, (10, 20), rounds=1)
-    assert set(table["step_ms"]) == set(table["bfgs_step_ms"]) == {"10", "20"} and table["threads"] == 1
-    assert all(v > 0 for key in ("step_ms", "bfgs_step_ms") for v in table[key].values())
+    keys = ("step_ms", "plain_step_ms", "bfgs_step_ms")
+    assert all(set(table[key]) == {"10", "20"} for key in keys) and table["threads"] == 1
+    assert all(v > 0 for key in keys for v in table[key].values())
 
 
 @pytest.mark.parametrize("begun", [True, False])
@@ -134,3 +136,13 @@ def test_directions_of_all_solvers():
     found = directions({"Adafactor MLP": mlp}, starts=8, iterations=3)
     assert set(found) == {"Adafactor MLP", "BFGS"}
     assert all(len(v) == 3 and 0 <= v[0] <= 1 for of in found.values() for v in of.values())
+
+
+def test_trajectories_begin_at_one_start_and_lead_towards_the_minimum():
+    found = trajectories({"still": Momentum(1e-12, mu=0.0)}, dimensions=(2, 10), iterations=40)
+    assert set(found) == {"2", "10"}
+    for of in found.values():
+        still, bfgs = (torch.tensor(of[name]) for name in ("still", "BFGS"))
+        assert still.shape == bfgs.shape == (41, 2) and torch.equal(still[0], bfgs[0])
+        assert torch.allclose(still[-1], still[0]) and (still[0] - 1).norm() > 0.5
+    assert torch.allclose(torch.tensor(found["2"]["BFGS"][-1]), torch.ones(2), atol=1e-3), "the offset is taken away"

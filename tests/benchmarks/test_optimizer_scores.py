@@ -17,6 +17,8 @@ from benchmarks.optimizers.paper import (
     paper_value,
 )
 from benchmarks.optimizers.scores import (
+    decades_after,
+    first_everywhere,
     iterations_to_target,
     performance_ratios,
     profile,
@@ -92,6 +94,23 @@ def test_profile_and_area_by_hand():
     assert profile_area([1.0]) == 1
     grid = torch.linspace(0, 6, 60_001)
     assert profile_area(ratios) == pytest.approx(float(profile(ratios, grid).mean()), abs=1e-4)
+
+
+def test_who_is_first_at_every_threshold():
+    """a is best on two tasks of three; b comes up to it from t = 10 on, and past it where a is far off on the third."""
+    assert first_everywhere({"a": [1.0, 1.0, 5.0], "b": [10.0, 10.0, 1.0]}, "a")
+    assert not first_everywhere({"a": [1.0, 1.0, 50.0], "b": [10.0, 10.0, 1.0]}, "a")
+    assert not first_everywhere({"a": [1.0, 1.0, 5.0], "b": [10.0, 10.0, 1.0]}, "b")
+    assert first_everywhere({"a": [1.0], "b": [1.0]}, "a"), "level with another is first, too"
+    assert first_everywhere({"a": [], "b": []}, "a") is None
+
+
+def test_decades_by_hand():
+    curves = torch.tensor([[100.0, 1.0, 1.0, 0.0], [10.0, 1e-3, 1e-20, 0.0], [1.0, 1e-3, 0.0, 0.0]]).double()
+    assert decades_after(curves, 1).tolist() == pytest.approx([0, 0, 0, 14]), "a start at the minimum is done"
+    assert decades_after(curves, 2).tolist() == pytest.approx([1, 3, 14, 14]), "the start is the first evaluation"
+    assert decades_after(curves, 30).tolist() == pytest.approx([2, 3, 14, 14])
+    assert decades_after(curves, 2, floor=1e-2).tolist() == pytest.approx([1, 2, 2, 2])
 
 
 def test_areas_of_two_solvers_by_hand():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.optimizers.learned import PLAIN_STEP
 from benchmarks.refinement import __main__ as refinement
 from benchmarks.refinement.__main__ import headline, parser, part_figures
 from benchmarks.refinement.ablations import ABLATIONS, hopping, order
@@ -19,7 +20,7 @@ from benchmarks.refinement.filters import Kalman
 from benchmarks.refinement.page import TARGETS, page
 from benchmarks.refinement.parts import Bench, races, tables
 from benchmarks.refinement.scores import BFGS, Curves
-from benchmarks.refinement.settings import SMALLEST, Settings
+from benchmarks.refinement.settings import RATES, SMALLEST, Settings
 from benchmarks.refinement.solvers import ADAM, OPTIMUS, Solver, searching, solve, solve_alone, tuned_rate
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.optim.first_order import Adam
@@ -276,3 +277,11 @@ def test_simulated_clips_are_compared_with_what_was_observed(bench, one_thread):
     assert 0.1 < float(errors[0]) < 100.0
     still = bench.diffphy.truth([cut])
     assert float(bench.referee.figures(still.rotations, still.pelvis, still)["mpjpe_g_mm"][0]) == 0.0
+
+
+@pytest.mark.parametrize("loss, pairs", [("window", 16), ("diffphy", 100)])
+def test_what_is_not_learned_stands_beside_optimus_with_as_many_pairs(loss, pairs):
+    solvers = {solver.name: solver for solver in Settings(SMALLEST).chosen(loss, RATES[loss])}
+    assert list(solvers)[0] == BFGS and solvers[PLAIN_STEP].optimizer.pairs == pairs
+    assert solvers[OPTIMUS].optimizer.settings.features.pairs == pairs and solvers[PLAIN_STEP].parameters == 0
+    assert PLAIN_STEP not in {s.name for s in Settings(SMALLEST, solvers=(BFGS,)).chosen(loss, {})}

@@ -81,6 +81,21 @@ def test_the_supplements_39_features_of_a_vector() -> None:
     assert set(found) == {*expected, *module.TIME_FEATURES}
 
 
+def test_the_papers_networks_have_three_second_moments() -> None:
+    """And so 43 features and 9 decays, as their numbers of weights say."""
+    features, steps = double(FeatureSettings(epsilon=1e-30, second_moments=3)), trajectory()
+    assert features.count == 43 and features.decay_shift.numel() == 9
+    found, gradients = named(features, run(features, steps)), [g for _, g in steps]
+    for d in (0.9, 0.99, 0.999):
+        square = average([g**2 for g in gradients], d)
+        assert torch.allclose(found[f"square_{d}"], unit(square), rtol=1e-5)
+        assert torch.allclose(found[f"inverse_root_square_{d}"], unit(square**-0.5), rtol=1e-5)
+        ratio = average(gradients, d) / square**0.5
+        assert torch.allclose(found[f"momentum_{d}_over_root_square"], unit(ratio), rtol=1e-5)
+    with pytest.raises(SettingsError, match="second_moments of the features must be 1 or 3, got 2"):
+        FeatureSettings(second_moments=2)
+
+
 def test_a_matrix_of_parameters_is_factored_as_by_shazeer_and_stern() -> None:
     shape, d = (3, 4), 0.99
     features, steps = double(EXACT), trajectory()

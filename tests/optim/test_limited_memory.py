@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -168,3 +170,23 @@ def test_pairs_need_the_unit_of_the_memory() -> None:
         FeatureSettings(pairs=4)
     with pytest.raises(SettingsError, match="pairs"):
         FeatureSettings(memory=True, pairs=-1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("unused", [(), (0,), (1, 3), range(5)])
+def test_machine_code_computes_what_torch_does(dtype: torch.dtype, unused) -> None:
+    """Pairs that are not used, all of them included, and problems of a batch that do not mix."""
+    steps = [numbers(3, N, seed=i).to(dtype) for i in range(5)]
+    pairs = Pairs.none(steps[0])
+    for s in steps:
+        pairs, _ = pairs.with_new(s, s @ hessian().to(dtype), 4)
+    cosine = pairs.cosine.clone()
+    cosine[1, [k for k in unused if k < 4]] = torch.inf
+    pairs = replace(pairs, cosine=cosine)
+    gradient = numbers(3, N, seed=9).to(dtype)
+    torch_s = pairs.inverse_hessian_times(gradient)
+    with torch.no_grad():
+        compiled = pairs.inverse_hessian_times(gradient)
+    assert compiled.dtype == dtype and compiled.shape == torch_s.shape
+    assert torch.allclose(compiled, torch_s, rtol=1e-4 if dtype == torch.float32 else 1e-12, atol=1e-12)
+    assert not torch.equal(compiled[0], compiled[1]) and torch.equal(gradient, numbers(3, N, seed=9).to(dtype))

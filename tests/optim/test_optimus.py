@@ -164,6 +164,23 @@ def test_adafactor_mlp_counts() -> None:
     assert weights(512) == pytest.approx(811_531, rel=0.005)
 
 
+def test_the_papers_own_counts_follow_from_43_features_and_9_decays_alone() -> None:
+    """Two numbers, two unknowns: a network of H hidden layers of W on F features with S scalars beside."""
+    for settings, count in (
+        (AdafactorMlpSettings.paper_128x4(), 22_411), (AdafactorMlpSettings.paper_512x4(), 811_531),
+    ):  # fmt: skip
+        assert AdafactorMlp(settings).theta.numel() == count
+
+    def weights(f: int, w: int, hidden: int, scalars: int) -> int:
+        return (f + 1) * w + (hidden - 1) * (w + 1) * w + 2 * (w + 1) + scalars
+
+    fitting = [
+        (f, small, large, scalars) for f in range(1, 200) for small in range(1, 6) for large in range(1, 6)
+        if 0 <= (scalars := 22_411 - weights(f, 128, small, 0)) < 128 and weights(f, 512, large, scalars) == 811_531
+    ]  # fmt: skip
+    assert fitting == [(43, 2, 4, 9)]
+
+
 def test_theta_makes_an_optimizer() -> None:
     optimizer, task = make(SETTINGS["default"]), make_function("Sphere", 5)
     x = task.init(2).double()

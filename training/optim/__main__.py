@@ -62,6 +62,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--smallest", type=int, default=2, help="smallest dimension (default %(default)s)")
     p.add_argument("--largest", type=int, default=100, help="largest dimension (default %(default)s)")
     p.add_argument("--batch", type=int, default=1, help="starts a function, or motions (default %(default)s)")
+    p.add_argument(
+        "--turned",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of the problems with functions whose coordinates are turned at random, 0 to 1 (default %(default)s)",
+    )
     p.add_argument("--apart", action="store_true", help="one function a batch, instead of all of them in each")
     p.add_argument("--validation-dimensions", type=int, nargs=2, default=(150, 250), metavar=("FROM", "TO"))
     p.add_argument("--validation-count", type=int, default=4, help="problems (default %(default)s)")
@@ -91,7 +98,11 @@ def problems_of(args: argparse.Namespace) -> tuple[Problems, Problems]:
         return motion_problems(args.problems, args.data, args.batch, args.views, args.out, args.frames, args.speeds)
     kind, (low, high) = FunctionProblems if args.apart else MixedProblems, args.validation_dimensions
     names = tuple(args.functions)
-    return kind(names, args.smallest, args.largest, args.batch), kind(names, low, high, 2)
+    try:
+        of_training = kind(names, args.smallest, args.largest, args.batch, turned=args.turned)
+        return of_training, kind(names, low, high, 2, turned=args.turned)
+    except SettingsError as e:
+        raise SystemExit(str(e)) from e
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 
 from diffmocap.errors import SettingsError
-from diffmocap.optim.functions import FUNCTIONS, ClassicFunction, make_function, random_offset
+from diffmocap.optim.functions import FUNCTIONS, make_function, random_offset
 from diffmocap.optim.task import Task
+from diffmocap.optim.turned import Turned, random_rotation
 
 #: Draws a task and a batch of starts [B, N] for it.
 Problems = Callable[[torch.Generator], tuple[Task, torch.Tensor]]
@@ -28,6 +29,8 @@ class FunctionProblems:
     Attributes:
         names: functions, each as likely. smallest, largest: dimensions, log-uniform between them. batch: starts a
             problem, each with an offset of its own. offset_share: largest offset over half the width of the domain.
+        turned: share of problems in coordinates turned by a random orthogonal matrix of their own, 0 to 1. Without
+            them a network learns that functions are sums over coordinates, which those of practice seldom are.
     """
 
     names: tuple[str, ...] = TRAINED
@@ -35,6 +38,7 @@ class FunctionProblems:
     largest: int = 100
     batch: int = 8
     offset_share: float = 0.5
+    turned: float = 0.0
 
     def __post_init__(self) -> None:
         unknown = set(self.names) - set(FUNCTIONS)
@@ -42,6 +46,8 @@ class FunctionProblems:
             raise SettingsError(f"unknown test functions {sorted(unknown)}; some of {', '.join(FUNCTIONS)}")
         if not 2 <= self.smallest <= self.largest or self.batch < 1:
             raise SettingsError(f"dimensions must satisfy 2 <= smallest <= largest and batch be positive, got {self}")
+        if not 0 <= self.turned <= 1:
+            raise SettingsError(f"turned is the share of problems in turned coordinates, 0 to 1; got {self.turned}")
 
     def __call__(self, generator: torch.Generator) -> tuple[Task, torch.Tensor]:
         name = self.names[int(_uniform(generator) * len(self.names))]
@@ -52,10 +58,13 @@ class FunctionProblems:
         low, high = math.log(self.smallest), math.log(self.largest + 1)
         return min(int(math.exp(low + (high - low) * _uniform(generator))), self.largest)
 
-    def _function(self, name: str, dimension: int, generator: torch.Generator) -> ClassicFunction:
+    def _function(self, name: str, dimension: int, generator: torch.Generator) -> Task:
         offset = random_offset(make_function(name, dimension), generator, self.offset_share, self.batch)
         function = make_function(name, dimension, offset)
         function.minimum = 0.0  # the loss is then the excess, which single precision resolves
+        # Without turned problems nothing is drawn for them: the problems of a seed stay what they were.
+        if self.turned and _uniform(generator) < self.turned:
+            return Turned(function, random_rotation(dimension, generator))
         return function
 
 
@@ -67,12 +76,12 @@ class Together(Task):
     """Functions of one dimension side by side, so that one batch of a network sees all of them.
 
     Args:
-        functions: each with ``batch`` rows, whose minimum is taken to be 0.
+        functions: each with ``batch`` rows, and a minimum of 0.
     """
 
     minimum = 0.0
 
-    def __init__(self, functions: list[ClassicFunction], batch: int) -> None:
+    def __init__(self, functions: list[Task], batch: int) -> None:
         self.functions, self.batch, self.shape = functions, batch, functions[0].shape
 
     def init(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
@@ -81,7 +90,7 @@ class Together(Task):
         return torch.cat([f.init(self.batch, generator) for f in self.functions])
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([f.excess(part) for f, part in zip(self.functions, x.split(self.batch))])
+        return torch.cat([f.loss(part) for f, part in zip(self.functions, x.split(self.batch))])
 
     def row(self, index: int) -> Task:
         return self.functions[index // self.batch].row(index % self.batch)

@@ -19,9 +19,10 @@ from diffmocap.optim.adafactor_mlp import AdafactorMlp, AdafactorMlpSettings
 from diffmocap.optim.features import FeatureSettings
 from diffmocap.optim.functions import FUNCTIONS, make_function
 from diffmocap.optim.optimus import Optimus, OptimusSettings
+from diffmocap.optim.turned import Turned
 from diffmocap.optim.weights import load_optimizer
 from tests.optim.function_task import FunctionTask
-from training.optim.__main__ import main
+from training.optim.__main__ import main, parse, problems_of
 from training.optim.episodes import Episode, PieceByPiece, advance, backpropagated, bounded, followed, meta_loss
 from training.optim.problems import TRAINED, FunctionProblems, MixedProblems, TaskProblems
 from training.optim.trainer import MetaRecipe, MetaTrainer, flat_gradient
@@ -63,6 +64,26 @@ def test_mixed_problems_are_all_functions_side_by_side() -> None:
     assert [type(task.row(3 * i)).__name__ for i in range(14)] == [FUNCTIONS[name].__name__ for name in TRAINED]
     with pytest.raises(SettingsError, match="3 rows each"):
         task.init(5)
+
+
+def test_a_share_of_the_problems_is_turned_each_by_a_matrix_of_its_own() -> None:
+    plain, generator = MixedProblems(largest=8), torch.Generator().manual_seed(0)
+    draws = [MixedProblems(largest=8, turned=0.5)(generator)[0].functions for _ in range(20)]
+    turned = [f for functions in draws for f in functions if isinstance(f, Turned)]
+    assert 0.4 < len(turned) / (20 * 14) < 0.6
+    first, second = [f for f in turned if f.dimension == turned[0].dimension][:2]
+    assert not torch.allclose(first.matrix, second.matrix)
+    task, x = MixedProblems(largest=8, turned=1.0, batch=2)(torch.Generator().manual_seed(0))
+    assert all(isinstance(f, Turned) for f in task.functions) and x.dtype == torch.float64 and task.minimum == 0
+    of_rows = torch.cat([f.task.excess(f.turned_back(part)) for f, part in zip(task.functions, x.split(2))])
+    assert torch.allclose(task.loss(x), of_rows)
+    for i in (0, 27):
+        assert torch.allclose(task.row(i).loss(x[i : i + 1]), task.loss(x)[i])
+    # A run without turned problems sees those that it saw before there were any.
+    same = [p(torch.Generator().manual_seed(3))[1] for p in (plain, MixedProblems(largest=8, turned=0.0))]
+    assert torch.equal(*same)
+    one, _ = FunctionProblems(("Levy",), 4, 4, turned=1.0)(torch.Generator().manual_seed(0))
+    assert isinstance(one, Turned) and one.task.minimum == 0
 
 
 def test_meta_loss_counts_the_decades_that_the_excess_has_fallen_by() -> None:
@@ -292,6 +313,15 @@ def test_the_command_trains_and_resumes(tmp_path, capsys) -> None:
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
+@pytest.mark.parametrize("kind", [["--apart"], []])
+def test_the_command_turns_what_it_trains_and_validates_on(tmp_path, kind) -> None:
+    trained, validated = problems_of(parse(["--out", str(tmp_path), "--turned", "0.25", *kind]))
+    assert trained.turned == validated.turned == 0.25 and (trained.largest, validated.largest) == (100, 250)
+    assert problems_of(parse(["--out", str(tmp_path), *kind]))[0].turned == 0
+    with pytest.raises(SystemExit, match="0 to 1; got 2"):
+        problems_of(parse(["--out", str(tmp_path), "--turned", "2", *kind]))
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -300,6 +330,7 @@ def test_the_command_trains_and_resumes(tmp_path, capsys) -> None:
         (lambda: MetaRecipe(truncation=30), "at least one truncation long"),
         (lambda: FunctionProblems(("Spere",)), r"unknown test functions \['Spere'\]"),
         (lambda: FunctionProblems(smallest=1), "2 <= smallest"),
+        (lambda: FunctionProblems(turned=1.5), "turned is the share of problems.*0 to 1; got 1.5"),
     ],
 )
 def test_settings_are_checked(make, message) -> None:

@@ -1,0 +1,1 @@
+"""What optimizers compute on a CPU where nothing is trained: the same numbers, sooner."""
