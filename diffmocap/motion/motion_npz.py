@@ -3,7 +3,8 @@
 Written are ``poses`` [T, 72] axis-angle, ``trans`` [T, 3] m, ``betas`` [10], ``mocap_framerate`` and ``gender`` as
 AMASS has them, ``joints`` [T, 24, 3] m, ``frame``, which says what they are given in, ``name`` and ``subject``; and,
 where the motion has them, ``keypoints2d`` [T, 25, 2] px with ``keypoint_confidence`` [T, 25], ``tracked`` [T] and
-``contacts`` [T, P]. ``trans`` is SMPL's: the pelvis joint stands at ``trans + J0(betas)``.
+``contacts`` [T, P]. A simulated motion also has ``simulated`` [T], ``joint_torques`` [T, 24, 3] N m, ``contact_points``
+[T, P, 3] m and ``contact_forces`` [T, P, 3] N. ``trans`` is SMPL's: the pelvis joint stands at ``trans + J0(betas)``.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from diffmocap.body.mocap import retarget
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.body.motion_files import load_clips
-from diffmocap.body.skeleton import NUM_KEYPOINTS
+from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
 from diffmocap.body.smpl_data import NUM_BETAS
 from diffmocap.errors import MotionFileError
 from diffmocap.files.array_archive import ArrayArchive
 from diffmocap.files.whole_file import whole_file
+from diffmocap.motion.dynamics import MotionDynamics
 from diffmocap.motion.motion import Motion
 
 #: Vertices of SMPL, whose shapes AMASS's betas are.
@@ -66,6 +68,11 @@ def write_motion(path: str | Path, motion: Motion, body: BodyModel) -> None:
     for key in ("tracked", "contacts"):
         if (value := getattr(motion, key)) is not None:
             arrays[key] = value.numpy().astype(np.uint8)
+    if motion.dynamics is not None:
+        arrays["simulated"] = motion.dynamics.simulated.numpy().astype(np.uint8)
+        arrays["joint_torques"] = motion.dynamics.torques.numpy()
+        arrays["contact_points"] = motion.dynamics.contact_points.numpy()
+        arrays["contact_forces"] = motion.dynamics.contact_forces.numpy()
     with whole_file(path) as partial, open(partial, "wb") as f:
         np.savez_compressed(f, **arrays)
 
@@ -145,4 +152,13 @@ def _with_the_rest(motion: Motion, data: ArrayArchive) -> Motion:
             changes[key] = data.text(key)
     if "start_time" in data:
         changes["start_s"] = data.number("start_time")
+    if "simulated" in data:
+        numbers = [
+            torch.from_numpy(data.array(key, shape).astype(np.float32)) for key, shape in {
+                "joint_torques": (frames, NUM_JOINTS, 3), "contact_points": (frames, None, 3),
+                "contact_forces": (frames, None, 3),
+            }.items()
+        ]  # fmt: skip
+        simulated = torch.from_numpy(data.array("simulated", (frames,), "whole numbers") != 0)
+        changes["dynamics"] = MotionDynamics(simulated, *numbers)
     return replace(motion.in_frame(data.text("frame")), **changes)

@@ -48,6 +48,10 @@ class Recipe:
         """File of a video's keypoints, which is there while its motions are not."""
         return self.out / f".{name}.keypoints.npz"
 
+    def simulation(self, name: str, number: int) -> Path:
+        """File of the progress of a motion's simulation, which is there while that is not finished."""
+        return self.out / f".{name}.simulation{number + 1}.npz"
+
     def written(self, name: str) -> list[Path]:
         """Files of a video whose motions are all there; none where it was interrupted."""
         single = self.out / f"{name}.npz"

@@ -26,7 +26,7 @@ KNOT_S = 4 / 30
 
 
 def solver_of(name: str) -> Optimizer:
-    """The optimizer that a setting names, see :data:`~diffmocap.reconstruct.settings.SOLVERS`."""
+    """The optimizer that a setting names, see :data:`~diffmocap.refinement.diffphy.settings.SOLVERS`."""
     from diffmocap.optim.quasi_newton import Bfgs, Lbfgs
     from diffmocap.optim.weights import load_shipped
 
