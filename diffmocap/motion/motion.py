@@ -31,6 +31,7 @@ class Motion:
         contacts: [T, P] bool, which contact points of the body touch the floor.
         name, subject: labels, empty where there are none.
         start_s: when its first frame is, in the video that it is of [s].
+        recipe: what the settings that it was made with are known by; empty where that is not known.
         dynamics: torques and forces of a simulation, None where the motion was not simulated.
 
     Raises:
@@ -48,6 +49,7 @@ class Motion:
     name: str = ""
     subject: str = ""
     start_s: float = 0.0
+    recipe: str = ""
     dynamics: MotionDynamics | None = None
 
     def __post_init__(self) -> None:

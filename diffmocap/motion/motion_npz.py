@@ -62,6 +62,8 @@ def write_motion(path: str | Path, motion: Motion, body: BodyModel) -> None:
         "subject": np.array(motion.subject),
         "start_time": np.array(float(motion.start_s)),
     }
+    if motion.recipe:
+        arrays["recipe"] = np.array(motion.recipe)
     if motion.keypoints is not None:
         arrays["keypoints2d"] = motion.keypoints[..., :2].numpy()
         arrays["keypoint_confidence"] = motion.keypoints[..., 2].numpy()
@@ -110,6 +112,26 @@ def read_motion(path: str | Path, body: BodyModel, clip: str | None = None) -> M
         return _with_the_rest(motion, data) if own else motion.in_frame("world")
 
 
+def stored_recipe(path: str | Path) -> tuple[str, bool]:
+    """What a motion file's settings are known by, empty where it does not say, and whether it was to be simulated.
+
+    Raises:
+        MotionFileError: the file is missing or damaged.
+    """
+    with ArrayArchive(path, MotionFileError, _ADVICE) as data:
+        return data.text("recipe") if "recipe" in data else "", "simulated" in data
+
+
+def stored_camera(path: str | Path) -> torch.Tensor | None:
+    """Matrix [3, 3] of the pinhole camera that a motion file's keypoints are of [px]; None where it has none.
+
+    Raises:
+        MotionFileError: the file is missing or damaged.
+    """
+    with ArrayArchive(path, MotionFileError, _ADVICE) as data:
+        return torch.from_numpy(data.array("K", (3, 3)).astype(np.float32)) if "K" in data else None
+
+
 def _chosen(clips: list[MotionClip], name: str | None, path: Path) -> MotionClip:
     names = [clip.name for clip in clips]
     if name is None and len(clips) == 1:
@@ -147,7 +169,7 @@ def _with_the_rest(motion: Motion, data: ArrayArchive) -> Motion:
     for key, shape in {"tracked": (frames,), "contacts": (frames, None)}.items():
         if key in data:
             changes[key] = torch.from_numpy(data.array(key, shape, "whole numbers") != 0)
-    for key in ("name", "subject"):
+    for key in ("name", "subject", "recipe"):
         if key in data:
             changes[key] = data.text(key)
     if "start_time" in data:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +38,13 @@ class Recipe:
     topic: str = ""
     formats: tuple[str, ...] = ()
     tool: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What a motion of these settings is known by: 16 hexadecimal digits of all that its poses follow from."""
+        origin = (self.settings, self.weights, self.calibration, self.vertical_fov_deg, self.mirror, self.task_file,
+                  self.topic)  # fmt: skip
+        return hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
 
     def absolute(self) -> Recipe:
         """The same with paths that hold wherever a process begins."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +50,7 @@ class ReconstructedMotion:
         contacts: [T, P] bool of the body's contact points. floor: where it is. betas: [10] shape of the body.
         dynamics: of the simulation, None where none was asked for; no frame of it is simulated where the floor is not
             trusted.
+        refining_losses, simulation_losses: mean over windows before and after; nan where there are none.
     """
 
     first: int
@@ -61,6 +63,8 @@ class ReconstructedMotion:
     floor: Floor
     betas: torch.Tensor
     dynamics: MotionDynamics | None = None
+    refining_losses: tuple[float, float] = (math.nan, math.nan)
+    simulation_losses: tuple[float, float] = (math.nan, math.nan)
 
 
 def reconstruct(
@@ -110,10 +114,11 @@ def reconstruct(
         smooth = smoothed(*whole, dt_s)
         known = _as_of_the_mean_body(settings, smooth[0], part, body, pinhole, K)
         floor = floor_of(points, *smooth, tracked, dt_s, known)
-        turned, moved = refiner.refine(
+        refined = refiner.refine(
             *whole, tracked, points_px[part], confidence[part], smooth, K, floor, dt_s,
             lambda share, n=number: told("refining", (n + share) / len(stretches)),
         )  # fmt: skip
+        turned, moved = refined.rotations, refined.pelvis
         if settings.lock_feet:
             toes = global_poses(turned, moved, points.bones)[1][:, TOES]
             standing = standing_feet(
@@ -122,7 +127,8 @@ def reconstruct(
             turned, moved = lock_feet(turned, moved, standing, points, floor, dt_s)
         contacts = refiner.contacts(turned, moved, floor, dt_s)
         betas = torch.zeros(body.shape_dirs.shape[-1])
-        motion = ReconstructedMotion(start, footage.fps, turned, moved, tracked, raw[part], contacts, floor, betas)
+        motion = ReconstructedMotion(start, footage.fps, turned, moved, tracked, raw[part], contacts, floor, betas,
+                                     refining_losses=refined.losses)  # fmt: skip
         if settings.height_m:
             motion = of_height(motion, settings.height_m, body, pinhole[part], K)
             if settings.ground.height_m is not None:  # that is true already
@@ -149,12 +155,12 @@ def simulated(
     if not motion.floor.trusted:
         return replace(motion, dynamics=MotionDynamics.none(*motion.contacts.shape))
     found = simulated_motion(
-        motion.rotations, motion.pelvis, 1.0 / motion.fps, motion.floor.ground, articulated_body(body, motion.betas),
-        settings, kept, told,
+        motion.rotations, motion.pelvis, motion.contacts, 1.0 / motion.fps, motion.floor.ground,
+        articulated_body(body, motion.betas), settings, kept, told,
     )  # fmt: skip
     return replace(
         motion, rotations=found.rotations.float(), pelvis=found.pelvis.float(), dynamics=dynamics_of(found),
-        contacts=contacts_of(found, motion.contacts, motion.floor.ground),
+        contacts=contacts_of(found, motion.contacts, motion.floor.ground), simulation_losses=found.losses,
     )  # fmt: skip
 
 

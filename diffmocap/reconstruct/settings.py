@@ -57,5 +57,7 @@ _DEFAULTS = ReconstructSettings()
 QUALITIES = {
     "fast": _DEFAULTS,
     # To the same loss it takes a third of the evaluations of L-BFGS, each of which costs ten times as much.
-    "best": replace(_DEFAULTS, samples=6, solver="optimus", evaluations=60, rounds=3),
+    "best": replace(
+        _DEFAULTS, samples=6, solver="optimus", evaluations=60, rounds=3, simulation=SimulationSettings(evaluations=60)
+    ),
 }

@@ -1,4 +1,4 @@
-"""A refined motion, simulated: joint torques and contact forces that bring it about, where a body can do what it shows."""
+"""A refined motion, simulated: joint torques and contact forces that bring it about, where a body can do it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from diffmocap.optim.optimizer import Optimizer
 from diffmocap.physics.articulated import ArticulatedBody
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.ground import Ground
+from diffmocap.physics.ground_contact import HARD_GROUND
 from diffmocap.physics.segments import BodySegments
 from diffmocap.physics.simulation import Simulator
 from diffmocap.refinement.diffphy.horizon import HorizonSimulator, Progress, SimulatedStretch
@@ -47,17 +48,23 @@ def articulated_body(body: BodyModel, betas: torch.Tensor) -> ArticulatedBody:
 
 
 def simulated_motion(
-    rotations: torch.Tensor, pelvis: torch.Tensor, dt_s: float, ground: Ground, body: ArticulatedBody,
-    settings: SimulationSettings, kept: Path | None = None, told: Callable[[float], None] = lambda share: None,
+    rotations: torch.Tensor, pelvis: torch.Tensor, contacts: torch.Tensor, dt_s: float, ground: Ground,
+    body: ArticulatedBody, settings: SimulationSettings, kept: Path | None = None,
+    told: Callable[[float], None] = lambda share: None,
 ) -> SimulatedStretch:  # fmt: skip
     """A motion [T, 24, 3, 3] (local), [T, 3] m of a body on its ground, simulated.
 
     Args:
+        contacts: [T, P] bool, the body's contact points that touch.
         kept: file of the progress; a simulation of the same motion that was interrupted goes on from there, and it is
             removed at the end. None: nothing is kept. told: hears which share is done.
     """
-    simulator = HorizonSimulator(Simulator(body, ground), controls_solver(settings.solver), settings)
-    keeper = None if kept is None else _Keeper(kept, _fingerprint(rotations, pelvis, dt_s, ground, body, settings))
+    simulator = HorizonSimulator(
+        Simulator(body, ground, contact=HARD_GROUND), controls_solver(settings.solver), settings
+    )
+    keeper = (
+        None if kept is None else _Keeper(kept, _fingerprint(rotations, pelvis, contacts, dt_s, ground, body, settings))
+    )
     frames = len(pelvis)
 
     def window_done(progress: Progress) -> None:
@@ -67,7 +74,7 @@ def simulated_motion(
 
     begun = None if keeper is None else keeper.progress()
     try:
-        stretch = simulator.simulate(rotations, pelvis, dt_s, begun, window_done)
+        stretch = simulator.simulate(rotations, pelvis, contacts, dt_s, begun, window_done)
     except KeyboardInterrupt:
         if keeper is not None:
             keeper.write()
@@ -133,11 +140,11 @@ class _Keeper:
 
 
 def _fingerprint(
-    rotations: torch.Tensor, pelvis: torch.Tensor, dt_s: float, ground: Ground, body: ArticulatedBody,
-    settings: SimulationSettings,
+    rotations: torch.Tensor, pelvis: torch.Tensor, contacts: torch.Tensor, dt_s: float, ground: Ground,
+    body: ArticulatedBody, settings: SimulationSettings,
 ) -> str:  # fmt: skip
     """Of everything that a simulation follows from."""
     digest = hashlib.sha256(repr((dt_s, ground.gravity_m_s2, settings)).encode())
-    for tensor in (rotations, pelvis, ground.up, ground.height, body.moment, body.inertia):
+    for tensor in (rotations, pelvis, contacts, ground.up, ground.height, body.moment, body.inertia):
         digest.update(array(tensor).tobytes())
     return digest.hexdigest()

@@ -97,7 +97,7 @@ class Reconstructor:
         files, written = [], []
         for number, motion in enumerate(motions, start=1):
             path = self.recipe.out / (f"{name}_part{number}.npz" if len(motions) > 1 else f"{name}.npz")
-            written.append(as_motion(motion, path.stem, self.recipe.world))
+            written.append(replace(as_motion(motion, path.stem, self.recipe.world), recipe=self.recipe.key))
             write_motion(path, written[-1], self.body)
             files.append((path, motion))
         self.not_exported = []

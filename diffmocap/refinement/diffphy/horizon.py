@@ -42,8 +42,8 @@ class Progress:
     Attributes:
         frame: [] int64, the next window's first.
         run: [T] int64, number of the run that simulated a frame, -1: none.
-        rotations: [T, 24, 3, 3] local. pelvis: [T, 3] m. torques: [T, 24, 3] N m. points: [T, P, 3] m. forces: [T, P, 3]
-            N; of frames that were simulated.
+        rotations: [T, 24, 3, 3] local. pelvis: [T, 3] m. torques: [T, 24, 3] N m. points: [T, P, 3] m.
+        forces: [T, P, 3] N; all of frames that were simulated.
         losses: [W, 2] of the windows that were kept: with the motion itself as targets, and with the controls found.
         state_rotations, state_pelvis, state_velocity: to go on from, see :class:`BodyMotionState`; empty: a run begins.
         knots: [K, D] rad of the last window, from the next one's first on.
@@ -126,12 +126,13 @@ class HorizonSimulator:
     weights: DiffphyWeights = field(default_factory=DiffphyWeights)
 
     def simulate(
-        self, rotations: torch.Tensor, pelvis: torch.Tensor, dt_s: float, progress: Progress | None = None,
-        told: Callable[[Progress], None] = lambda progress: None,
+        self, rotations: torch.Tensor, pelvis: torch.Tensor, touching: torch.Tensor, dt_s: float,
+        progress: Progress | None = None, told: Callable[[Progress], None] = lambda progress: None,
     ) -> SimulatedStretch:  # fmt: skip
         """A motion [T, 24, 3, 3] (local), [T, 3] m whose frames are ``dt_s`` apart.
 
         Args:
+            touching: [T, P] bool, the body's contact points that touch the ground.
             progress: of a simulation of the same motion that was interrupted. told: hears of it after every window.
         """
         if len(pelvis) < 2 or not dt_s > 0:
@@ -139,12 +140,12 @@ class HorizonSimulator:
         rotations, pelvis = rotations.double(), pelvis.double()
         if progress is None:
             progress = Progress.begin(len(pelvis), len(self.simulator.body.points.names))
-        for _ in self._windows(rotations, pelvis, dt_s, progress):
+        for _ in self._windows(rotations, pelvis, touching, dt_s, progress):
             told(progress)
         return self._stretch(rotations, pelvis, dt_s, progress)
 
     def _windows(
-        self, rotations: torch.Tensor, pelvis: torch.Tensor, dt_s: float, progress: Progress
+        self, rotations: torch.Tensor, pelvis: torch.Tensor, touching: torch.Tensor, dt_s: float, progress: Progress
     ) -> Iterator[None]:
         """Goes on to the end, yields after every window."""
         spacing = max(round(1.0 / (KNOT_RATE_HZ * dt_s)), 1)
@@ -155,7 +156,7 @@ class HorizonSimulator:
             start = int(progress.frame)
             stop = min(start + length, frames)
             kept = stop - start if stop == frames else hop
-            part = rotations[start:stop], pelvis[start:stop]
+            part = rotations[start:stop], pelvis[start:stop], touching[start:stop]
             found = None
             if progress.state is not None:
                 found = self._tried(*part, dt_s, spacing, progress.state, progress.knots, kept)
@@ -172,8 +173,8 @@ class HorizonSimulator:
             yield
 
     def _tried(
-        self, rotations: torch.Tensor, pelvis: torch.Tensor, dt_s: float, spacing: int, state: BodyMotionState,
-        known: torch.Tensor | None, kept: int,
+        self, rotations: torch.Tensor, pelvis: torch.Tensor, touching: torch.Tensor, dt_s: float, spacing: int,
+        state: BodyMotionState, known: torch.Tensor | None, kept: int,
     ) -> tuple[SimulatedMotion, torch.Tensor, tuple[float, float]] | None:  # fmt: skip
         """A window's motion, all its knots [K, D] rad and its loss before and after; None where it strays.
 
@@ -182,7 +183,9 @@ class HorizonSimulator:
         """
         held = None if known is None else known[:HELD_KNOTS]
         controls = ControlTrajectory.every(len(pelvis), spacing, held=held)
-        task = DiffphyTask(self.simulator, rotations[None], pelvis[None], dt_s, controls, self.weights, state)
+        task = DiffphyTask(
+            self.simulator, rotations[None], pelvis[None], dt_s, controls, self.weights, state, touching[None]
+        )
         x = task.init(1)
         if known is not None:
             after = known[HELD_KNOTS:][: controls.shape[0]].to(x)
