@@ -1,4 +1,4 @@
-"""Any motion refined by physics, and simulated: what was observed is the motion itself, and keypoints where they fit it.
+"""Any motion refined by physics, and simulated: what was observed is the motion itself, and its keypoints.
 
 It is done in the frame of a level camera that looks at the motion, since windows know the way along the view less well
 than across it: for a motion that has its floor, from four metres away, with the floor where it is.

@@ -3,10 +3,11 @@
 Every image is looked at with what came before it and with what comes after it, the likeliest way through all poses is
 taken, gravity and the floor are found in the whole motion, and physics refines overlapping windows of it, which are
 joined without seams. With --diffphy a simulated body then follows the motion: its joints are driven, the ground alone
-holds it up, and the file has joint torques and contact forces that bring the motion about. Each video becomes DIR/NAME.npz with AMASS's keys, several files where the person was out of
-sight for longer than --bridge, and one file more for each --format. A video whose motion is there is skipped, and
-one that was interrupted goes on with the keypoints that were found, and with the simulation where it was. No ROS is
-needed.
+holds it up, and the file has the joint torques and contact forces that bring the motion about.
+
+Each video becomes DIR/NAME.npz with AMASS's keys, several files where the person was out of sight for longer than
+--bridge, and one file more for each --format. A video whose motion is there is skipped, and one that was interrupted
+goes on with the keypoints that were found, and with the simulation where it was. No ROS is needed.
 
 examples:
   diffmocap reconstruct walk.mp4 --out motions --format glb

@@ -148,9 +148,7 @@ class HorizonSimulator:
         self, rotations: torch.Tensor, pelvis: torch.Tensor, touching: torch.Tensor, dt_s: float, progress: Progress
     ) -> Iterator[None]:
         """Goes on to the end, yields after every window."""
-        spacing = max(round(1.0 / (KNOT_RATE_HZ * dt_s)), 1)
-        hop = max(round((self.settings.window_s - self.settings.overlap_s) / (dt_s * spacing)), 1) * spacing
-        length = hop + max(round(self.settings.overlap_s / dt_s), 1) + 1
+        spacing, hop, length = window_frames(self.settings, dt_s)
         frames = len(pelvis)
         while int(progress.frame) < frames - 1:
             start = int(progress.frame)
@@ -237,6 +235,13 @@ class HorizonSimulator:
                   for x in (progress.torques, progress.points, progress.forces)]  # fmt: skip
         losses = progress.losses.mean(0).tolist() if len(progress.losses) else [float("nan")] * 2
         return SimulatedStretch(turned, moved, simulated, *forces, (losses[0], losses[1]))
+
+
+def window_frames(settings: SimulationSettings, dt_s: float) -> tuple[int, int, int]:
+    """Frames between knots, from one window to the next, and of a window, its first and last included."""
+    spacing = max(round(1.0 / (KNOT_RATE_HZ * dt_s)), 1)
+    hop = max(round((settings.window_s - settings.overlap_s) / (dt_s * spacing)), 1) * spacing
+    return spacing, hop, hop + max(round(settings.overlap_s / dt_s), 1) + 1
 
 
 def state_at(

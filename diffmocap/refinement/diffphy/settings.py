@@ -18,7 +18,7 @@ class SimulationSettings:
     solver: str = setting("optimus", "Solver of the controls; optimus is the learned one.", choices=SOLVERS)
     window_s: float = setting(1.0, "Length of the stretches whose controls are found together.", 0.3, 5.0, "s")
     overlap_s: float = setting(0.5, "How far a stretch looks beyond what is kept of it.", 0.1, 4.0, "s")
-    evaluations: int = setting(30, "Simulations of a stretch, each with its gradient.", 1, 2000)
+    evaluations: int = setting(40, "Simulations of a stretch, each with its gradient.", 1, 2000)
     stray_m: float = setting(
         0.15, "A simulated body whose joints are on average farther than this from the motion has strayed or fallen.",
         0.02, 1.0, "m",

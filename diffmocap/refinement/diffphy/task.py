@@ -43,7 +43,7 @@ class DiffphyWeights:
     velocity_m_s: float = 1.0
     control_rad: float = 1.0
     control_change_rad_s: float = 10.0
-    stance_m: float = 0.02
+    stance_m: float = 0.03
     saturation_m: float = 0.15
     saturation_m_s: float = 2.0
 
