@@ -132,6 +132,11 @@ def measure(film: Film, lifter: Lifter, body: BodyModel, points: BodyPoints) -> 
     if len(motions) != 1 or len(motions[0].pelvis) != len(film.source.footage):
         raise SystemExit(f"{film.source.name}: {len(motions)} motions, and one of all frames was expected")
     motion = motions[0]
+    few = slice(0, 4)
+    short = replace(
+        motion, rotations=motion.rotations[few], pelvis=motion.pelvis[few], contacts=motion.contacts[few]
+    )  # fmt: skip
+    simulated(short, body, replace(settings.simulation, evaluations=2))  # what is compiled is no part of the time
     begin = time.process_time()
     found = simulated(motion, body, settings.simulation)
     minutes = (time.process_time() - begin) / (len(motion.pelvis) / motion.fps)
