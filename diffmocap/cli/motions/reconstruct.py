@@ -12,7 +12,7 @@ goes on with the keypoints that were found, and with the simulation where it was
 examples:
   diffmocap reconstruct walk.mp4 --out motions --format glb
   diffmocap reconstruct takes --out motions --quality best --jobs 2
-  diffmocap reconstruct walk.mp4 --out motions --diffphy --camera-height 1.4 --camera-pitch 10
+  diffmocap reconstruct walk.mp4 --out motions --diffphy --camera-height 1.4 --camera-pitch 0.17
 """
 
 from __future__ import annotations
