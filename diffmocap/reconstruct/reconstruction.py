@@ -22,9 +22,9 @@ from diffmocap.reconstruct.foot_lock import lock_feet
 from diffmocap.reconstruct.footage import Footage
 from diffmocap.reconstruct.lifted import combined, lift_frames, likeliest_path
 from diffmocap.reconstruct.persons import person_seen
+from diffmocap.reconstruct.physics.simulated_motion import articulated_body, contacts_of, dynamics_of, simulated_motion
 from diffmocap.reconstruct.refining import MotionRefiner
 from diffmocap.reconstruct.settings import ReconstructSettings
-from diffmocap.reconstruct.simulating import articulated_body, contacts_of, dynamics_of, simulated_motion
 from diffmocap.reconstruct.stances import standing_feet
 from diffmocap.reconstruct.stretches import MIN_FRAMES, bridged, smoothed, stretches_of
 from diffmocap.refinement.diffphy.settings import SimulationSettings
@@ -150,7 +150,7 @@ def simulated(
 ) -> ReconstructedMotion:  # fmt: skip
     """The motion with what a simulation makes of it; as it was where its floor is not trusted.
 
-    Args: as those of :func:`~diffmocap.reconstruct.simulating.simulated_motion`.
+    Args: as those of :func:`~diffmocap.reconstruct.physics.simulated_motion.simulated_motion`.
     """
     if not motion.floor.trusted:
         return replace(motion, dynamics=MotionDynamics.none(*motion.contacts.shape))

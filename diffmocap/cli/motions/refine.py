@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
     from diffmocap.body.model import BodyModel
     from diffmocap.motion.motion_npz import read_motion, stored_camera, write_motion
-    from diffmocap.reconstruct.motion_file_refining import refine_motion
+    from diffmocap.reconstruct.physics.refined_file import refine_motion
 
     torch.set_num_threads(1)  # small tensors: threads cost more than they bring
     body = BodyModel.load(args.body_model)

@@ -23,9 +23,9 @@ from diffmocap.physics.tree import global_poses
 from diffmocap.reconstruct.floor import Floor, floor_of
 from diffmocap.reconstruct.foot_lock import lock_feet
 from diffmocap.reconstruct.ground_forces import points_of_motion
+from diffmocap.reconstruct.physics.simulated_motion import articulated_body, contacts_of, dynamics_of, simulated_motion
 from diffmocap.reconstruct.refining import MotionRefiner
 from diffmocap.reconstruct.settings import ReconstructSettings
-from diffmocap.reconstruct.simulating import articulated_body, contacts_of, dynamics_of, simulated_motion
 from diffmocap.reconstruct.stances import standing_feet
 from diffmocap.reconstruct.stretches import MIN_FRAMES, bridged, smoothed
 from diffmocap.refinement.stream.known_ground import KnownGround
