@@ -4,12 +4,13 @@ The bundled clip, a rendered film whose keypoints are MediaPipe's and of which n
 a level camera of known height sees with a noisy detector (:mod:`training.lifting.noisy_keypoints`): clips of the
 validation split, on which window, overlap and evaluations of the simulation were chosen, and of the test split.
 *Before* is the likeliest path through the lifted poses, *windows* what ``diffmocap reconstruct`` makes of them with the
-quality ``fast``, *simulated* the same with ``--diffphy``.
+quality ``fast``, *simulated* the same with ``--diffphy``, *longer* with the evaluations of ``best``, and *L-BFGS* with
+``--solver lbfgs`` and as many evaluations as *simulated*.
 
 MPJPE-G, MPJPE and PA-MPJPE [mm] and *TV ratio* as in :mod:`benchmarks.reconstruct`. *Skate*: foot skate of DiffPhy
 (percent of frames, four points a foot) less that of the truth. *Slip*: how far toes move while the true ones stand.
 *Penetration*: of the soles' deepest point below the floor. *Away*: mean distance of the joints from those of the
-windows. *Seam*: acceleration within a frame of where windows of the simulation meet, over that elsewhere. *CPU minutes*
+windows. *Loss*: of DiffPhy, the mean over windows. *Seam*: acceleration within a frame of where windows of the simulation meet, over that elsewhere. *CPU minutes*
 of a minute of motion, of the simulation alone, on one thread.
 """
 
@@ -37,6 +38,7 @@ from diffmocap.reconstruct.reconstruction import ReconstructedMotion, reconstruc
 from diffmocap.reconstruct.settings import QUALITIES, ReconstructSettings
 from diffmocap.reconstruct.stretches import bridged
 from diffmocap.refinement.diffphy.horizon import window_frames
+from diffmocap.refinement.diffphy.settings import SimulationSettings
 from diffmocap.refinement.physics_refiner import points_of
 from diffmocap.refinement.stream.known_ground import KnownGround
 from diffmocap.refinement.window.body_points import BodyPoints
@@ -53,7 +55,7 @@ UP = (0.0, -1.0, 0.0)
 COLUMNS = {
     "mpjpe_g_mm": "MPJPE-G", "mpjpe_mm": "MPJPE", "pa_mpjpe_mm": "PA", "tv_ratio": "TV ratio", "skate_excess": "skate",
     "stance_slip_mm": "slip", "penetration_mm": "penetration", "simulated": "simulated", "away_mm": "away",
-    "seam_ratio": "seam", "cpu_minutes": "CPU minutes",
+    "seam_ratio": "seam", "loss": "loss", "cpu_minutes": "CPU minutes",
 }  # fmt: skip
 
 
@@ -115,13 +117,22 @@ def judged(film: Film, rotations: torch.Tensor, pelvis: torch.Tensor, points: Bo
     return figures_of(film.source, joints[film.source.frames].numpy()) | {"skate_excess": excess}
 
 
-def seam_ratio(motion: ReconstructedMotion, joints: torch.Tensor, settings: ReconstructSettings) -> float:
+def seam_ratio(motion: ReconstructedMotion, joints: torch.Tensor, settings: SimulationSettings) -> float:
     """Mean acceleration of joints [T, 24, 3] m within a frame of a seam, over that elsewhere."""
-    _, hop, _ = window_frames(settings.simulation, 1.0 / motion.fps)
+    _, hop, _ = window_frames(settings, 1.0 / motion.fps)
     acceleration = joints.diff(n=2, dim=0).norm(dim=-1).mean(1)
     apart = (torch.arange(1, len(joints) - 1) + 1) % hop
     seam = (apart <= 2) & (torch.arange(1, len(joints) - 1) >= hop - 1)
     return float(acceleration[seam].mean() / acceleration[~seam].mean())
+
+
+def of_motion(film: Film, motion: ReconstructedMotion, points: BodyPoints) -> tuple[dict[str, float], torch.Tensor]:
+    """Figures of a reconstructed motion, and its joints [T, 24, 3] m."""
+    turned, joints = global_poses(motion.rotations, motion.pelvis, points.bones)
+    ground = motion.floor.ground
+    gap = points.soles(turned, motion.pelvis) @ ground.up.float() - ground.height.float()
+    deepest = 1e3 * max(-float(gap.min()), 0.0) if motion.floor.trusted else float("nan")
+    return judged(film, motion.rotations, motion.pelvis, points) | {"penetration_mm": deepest}, joints
 
 
 def measure(film: Film, lifter: Lifter, body: BodyModel, points: BodyPoints) -> dict[str, dict[str, float]]:
@@ -137,21 +148,21 @@ def measure(film: Film, lifter: Lifter, body: BodyModel, points: BodyPoints) -> 
         motion, rotations=motion.rotations[few], pelvis=motion.pelvis[few], contacts=motion.contacts[few]
     )  # fmt: skip
     simulated(short, body, replace(settings.simulation, evaluations=2))  # what is compiled is no part of the time
-    begin = time.process_time()
-    found = simulated(motion, body, settings.simulation)
-    minutes = (time.process_time() - begin) / (len(motion.pelvis) / motion.fps)
-    places = []
-    for name, one in (("windows", motion), ("simulated", found)):
-        turned, joints = global_poses(one.rotations, one.pelvis, points.bones)
-        places.append(joints)
-        gap = points.soles(turned, one.pelvis) @ one.floor.ground.up.float() - one.floor.ground.height.float()
-        rows[name] = judged(film, one.rotations, one.pelvis, points)
-        rows[name]["penetration_mm"] = 1e3 * max(-float(gap.min()), 0.0) if one.floor.trusted else float("nan")
-    rows["simulated"] |= {
-        "simulated": float(found.dynamics.simulated.float().mean()), "cpu_minutes": minutes,
-        "away_mm": 1e3 * float((places[1] - places[0]).norm(dim=-1).mean()),
-        "seam_ratio": seam_ratio(found, places[1], settings),
+    rows["windows"], reference = of_motion(film, motion, points)
+    lengths = {
+        "simulated": settings.simulation, "longer": QUALITIES["best"].simulation,
+        "L-BFGS": replace(settings.simulation, solver="lbfgs"),
     }  # fmt: skip
+    for name, simulation in lengths.items():
+        begin = time.process_time()
+        found = simulated(motion, body, simulation)
+        minutes = (time.process_time() - begin) / (len(motion.pelvis) / motion.fps)
+        rows[name], joints = of_motion(film, found, points)
+        rows[name] |= {
+            "simulated": float(found.dynamics.simulated.float().mean()), "cpu_minutes": minutes,
+            "away_mm": 1e3 * float((joints - reference).norm(dim=-1).mean()),
+            "seam_ratio": seam_ratio(found, joints, simulation), "loss": found.simulation_losses[1],
+        }  # fmt: skip
     return rows
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from benchmarks.refinement.clips import WALKERS
+from benchmarks.refinement.diffphy import HARD_GROUND
 from benchmarks.refinement.judge import ARM, EDGES, FRICTION, LEAVE, TOUCH
 from benchmarks.refinement.metrics import SLIDING
 from benchmarks.refinement.pybullet_rollout import RATE_HZ, SURFACING_S
 from benchmarks.refinement.scores import WITHIN
 from benchmarks.refinement.windows import LEAD, ROUNDS
 from diffmocap.evaluation.bootstrap import DRAWS
-from diffmocap.physics.ground_contact import HARD_GROUND, GroundContact
+from diffmocap.physics.ground_contact import GroundContact
 from training.held_out import HELD_OUT_SUBJECT, UNEVEN_SUBJECTS
 
 _CHOSEN_ON, _UNEVEN = HELD_OUT_SUBJECT, UNEVEN_SUBJECTS

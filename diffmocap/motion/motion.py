@@ -31,6 +31,7 @@ class Motion:
         contacts: [T, P] bool, which contact points of the body touch the floor.
         name, subject: labels, empty where there are none.
         start_s: when its first frame is, in the video that it is of [s].
+        K: [3, 3] float32 matrix of the pinhole camera that the keypoints are of [px], in whose frame the motion is.
         recipe: what the settings that it was made with are known by; empty where that is not known.
         dynamics: torques and forces of a simulation, None where the motion was not simulated.
 
@@ -49,6 +50,7 @@ class Motion:
     name: str = ""
     subject: str = ""
     start_s: float = 0.0
+    K: torch.Tensor | None = None
     recipe: str = ""
     dynamics: MotionDynamics | None = None
 
@@ -65,10 +67,11 @@ class Motion:
         contact_points = None if self.contacts is None else self.contacts.shape[-1]
         for name, shape in {
             "rotations": (frames, NUM_JOINTS, 3, 3), "pelvis": (frames, 3), "betas": (NUM_BETAS,),
-            "keypoints": (frames, NUM_KEYPOINTS, 3), "tracked": (frames,), "contacts": (frames, contact_points),
+            "keypoints": (frames, NUM_KEYPOINTS, 3), "K": (3, 3), "tracked": (frames,),
+            "contacts": (frames, contact_points),
         }.items():  # fmt: skip
             value = getattr(self, name)
-            if value is None and name in ("keypoints", "tracked", "contacts"):
+            if value is None and name in ("keypoints", "K", "tracked", "contacts"):
                 continue
             if tuple(value.shape) != shape:
                 raise MotionFileError(f"a motion's {name} is {list(value.shape)}; expected {list(shape)}")
@@ -115,4 +118,7 @@ class Motion:
         rotations = self.rotations.clone()
         rotations[:, 0] = turn @ rotations[:, 0]
         dynamics = None if self.dynamics is None else self.dynamics.moved(turn, torch.zeros(3))
-        return replace(self, rotations=rotations, pelvis=self.pelvis @ turn.T, frame=frame, dynamics=dynamics)
+        # The camera's matrix is worth something in the camera's frame alone.
+        return replace(
+            self, rotations=rotations, pelvis=self.pelvis @ turn.T, frame=frame, dynamics=dynamics, K=None
+        )  # fmt: skip

@@ -2,9 +2,10 @@
 
 Written are ``poses`` [T, 72] axis-angle, ``trans`` [T, 3] m, ``betas`` [10], ``mocap_framerate`` and ``gender`` as
 AMASS has them, ``joints`` [T, 24, 3] m, ``frame``, which says what they are given in, ``name`` and ``subject``; and,
-where the motion has them, ``keypoints2d`` [T, 25, 2] px with ``keypoint_confidence`` [T, 25], ``tracked`` [T] and
-``contacts`` [T, P]. A simulated motion also has ``simulated`` [T], ``joint_torques`` [T, 24, 3] N m, ``contact_points``
-[T, P, 3] m and ``contact_forces`` [T, P, 3] N. ``trans`` is SMPL's: the pelvis joint stands at ``trans + J0(betas)``.
+where the motion has them, ``keypoints2d`` [T, 25, 2] px with ``keypoint_confidence`` [T, 25], ``K`` [3, 3] of a motion
+in its camera's frame, ``tracked`` [T] and ``contacts`` [T, P]. A simulated motion also has ``simulated`` [T],
+``joint_torques`` [T, 24, 3] N m, ``contact_points`` [T, P, 3] m and ``contact_forces`` [T, P, 3] N. ``trans`` is SMPL's:
+the pelvis joint stands at ``trans + J0(betas)``.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ def write_motion(path: str | Path, motion: Motion, body: BodyModel) -> None:
         "subject": np.array(motion.subject),
         "start_time": np.array(float(motion.start_s)),
     }
+    if motion.K is not None:
+        arrays["K"] = motion.K.numpy()
     if motion.recipe:
         arrays["recipe"] = np.array(motion.recipe)
     if motion.keypoints is not None:
@@ -122,16 +125,6 @@ def stored_recipe(path: str | Path) -> tuple[str, bool]:
         return data.text("recipe") if "recipe" in data else "", "simulated" in data
 
 
-def stored_camera(path: str | Path) -> torch.Tensor | None:
-    """Matrix [3, 3] of the pinhole camera that a motion file's keypoints are of [px]; None where it has none.
-
-    Raises:
-        MotionFileError: the file is missing or damaged.
-    """
-    with ArrayArchive(path, MotionFileError, _ADVICE) as data:
-        return torch.from_numpy(data.array("K", (3, 3)).astype(np.float32)) if "K" in data else None
-
-
 def _chosen(clips: list[MotionClip], name: str | None, path: Path) -> MotionClip:
     names = [clip.name for clip in clips]
     if name is None and len(clips) == 1:
@@ -172,6 +165,9 @@ def _with_the_rest(motion: Motion, data: ArrayArchive) -> Motion:
     for key in ("name", "subject", "recipe"):
         if key in data:
             changes[key] = data.text(key)
+    frame = data.text("frame")
+    if frame == "optical" and "K" in data:
+        changes["K"] = torch.from_numpy(data.array("K", (3, 3)).astype(np.float32))
     if "start_time" in data:
         changes["start_s"] = data.number("start_time")
     if "simulated" in data:
@@ -183,4 +179,4 @@ def _with_the_rest(motion: Motion, data: ArrayArchive) -> Motion:
         ]  # fmt: skip
         simulated = torch.from_numpy(data.array("simulated", (frames,), "whole numbers") != 0)
         changes["dynamics"] = MotionDynamics(simulated, *numbers)
-    return replace(motion.in_frame(data.text("frame")), **changes)
+    return replace(motion.in_frame(frame), **changes)

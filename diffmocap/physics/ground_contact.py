@@ -67,9 +67,3 @@ class GroundContact:
         drag = self.friction * normal * (along.square().sum(-1) + self.slip_m_s**2).rsqrt()
         force = normal[..., None] * up - drag[..., None] * along
         return force, (stiffness * ahead) * torch.sigmoid(depth), drag
-
-
-#: A floor that feet do not sink into: less than half of the default's depth, and a third of its creeping. Gradients
-#: through it are steeper. Other engines follow controls found on it longer: after 0.9 s their pelvises are 1 to 5 cm
-#: from ours (held-out walks), with the default, which is softer, 1 to 30 cm.
-HARD_GROUND = GroundContact(sink_m=0.002, softening_m=0.001, slip_m_s=0.01)

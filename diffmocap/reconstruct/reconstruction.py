@@ -48,6 +48,7 @@ class ReconstructedMotion:
         tracked: [T] bool: there was a pose; elsewhere the motion is bridged.
         keypoints: [T, 25, 3] px and confidence, as detected.
         contacts: [T, P] bool of the body's contact points. floor: where it is. betas: [10] shape of the body.
+        K: [3, 3] matrix of the camera [px], None where that is no pinhole's.
         dynamics: of the simulation, None where none was asked for; no frame of it is simulated where the floor is not
             trusted.
         refining_losses, simulation_losses: mean over windows before and after; nan where there are none.
@@ -62,6 +63,7 @@ class ReconstructedMotion:
     contacts: torch.Tensor
     floor: Floor
     betas: torch.Tensor
+    K: torch.Tensor | None = None
     dynamics: MotionDynamics | None = None
     refining_losses: tuple[float, float] = (math.nan, math.nan)
     simulation_losses: tuple[float, float] = (math.nan, math.nan)
@@ -127,8 +129,10 @@ def reconstruct(
             turned, moved = lock_feet(turned, moved, standing, points, floor, dt_s)
         contacts = refiner.contacts(turned, moved, floor, dt_s)
         betas = torch.zeros(body.shape_dirs.shape[-1])
-        motion = ReconstructedMotion(start, footage.fps, turned, moved, tracked, raw[part], contacts, floor, betas,
-                                     refining_losses=refined.losses)  # fmt: skip
+        motion = ReconstructedMotion(
+            start, footage.fps, turned, moved, tracked, raw[part], contacts, floor, betas,
+            K=None if footage.intrinsics.distortion else K, refining_losses=refined.losses,
+        )  # fmt: skip
         if settings.height_m:
             motion = of_height(motion, settings.height_m, body, pinhole[part], K)
             if settings.ground.height_m is not None:  # that is true already

@@ -126,7 +126,8 @@ def as_motion(found: ReconstructedMotion, name: str, world: bool) -> Motion:
     """As it is kept in a file, in the world frame or in the camera's."""
     motion = Motion(
         found.fps, found.rotations, found.pelvis, found.betas, "optical", found.keypoints, found.tracked,
-        found.contacts, name, start_s=found.first / found.fps, dynamics=found.dynamics,
+        found.contacts, name, start_s=found.first / found.fps, K=found.K,
+        dynamics=found.dynamics,
     )  # fmt: skip
     if not world:
         return motion
@@ -134,4 +135,4 @@ def as_motion(found: ReconstructedMotion, name: str, world: bool) -> Motion:
     rotations = found.rotations.clone()
     rotations[:, 0] = R @ rotations[:, 0]
     dynamics = None if found.dynamics is None else found.dynamics.moved(R, t)
-    return replace(motion, rotations=rotations, pelvis=found.pelvis @ R.T + t, frame="world", dynamics=dynamics)
+    return replace(motion, K=None, rotations=rotations, pelvis=found.pelvis @ R.T + t, frame="world", dynamics=dynamics)

@@ -38,6 +38,9 @@ def with_everything(motion: Motion) -> Motion:
         keypoints=torch.rand(frames, 25, 3, generator=generator),
         tracked=torch.rand(frames, generator=generator) > 0.3,
         contacts=torch.rand(frames, 8, generator=generator) > 0.5,
+        K=torch.tensor([[500.0, 0.0, 320.0], [0.0, 510.0, 240.0], [0.0, 0.0, 1.0]])
+        if motion.frame == "optical"
+        else None,
         recipe="0123456789abcdef",
         dynamics=_dynamics(frames, generator),
     )

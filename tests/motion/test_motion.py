@@ -25,6 +25,7 @@ BODY = BodyModel.load()
     ({"keypoints": torch.zeros(20, 25, 2)}, r"keypoints is \[20, 25, 2\]"),
     ({"tracked": torch.zeros(21, dtype=torch.bool)}, r"tracked is \[21\]"),
     ({"contacts": torch.zeros(21, 8, dtype=torch.bool)}, r"contacts is \[21, 8\]"),
+    ({"K": torch.eye(4)}, r"K is \[4, 4\]; expected \[3, 3\]"),
     ({"dynamics": MotionDynamics.none(21, 8)}, "20 frames with a simulation of 21"),
     ({"frame": "z_up"}, "'z_up' is unknown; expected one of"),
     ({"fps": 0.0}, "0.0 frames a second"),

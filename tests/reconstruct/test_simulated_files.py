@@ -116,6 +116,25 @@ def test_without_a_floor_a_motion_is_refined_and_not_simulated(walk, body, tmp_p
     assert float((found.joints(body) - above.joints(body)).norm(dim=-1).mean()) < 0.1
 
 
+def test_keypoints_of_a_known_camera_pull_a_motion_back_to_the_person(walk, body, tmp_path, quick, capsys):
+    """The motion of a file is off to the side of what its camera saw."""
+    seen = walk.in_frame("optical")
+    seen = replace(seen, pelvis=seen.pelvis - seen.pelvis.mean(0) + torch.tensor([0.0, 0.0, 4.0]))
+    K = torch.tensor([[600.0, 0.0, 320.0], [0.0, 600.0, 240.0], [0.0, 0.0, 1.0]])
+    image = body.keypoints(seen.rotations, seen.pelvis) @ K.T
+    keypoints = torch.cat([image[..., :2] / image[..., 2:], torch.full((FRAMES, 25, 1), 0.9)], -1)
+    off = replace(seen, pelvis=seen.pelvis + torch.tensor([0.06, 0.0, 0.0]), keypoints=keypoints)
+    away = []
+    for name, motion in (("with", replace(off, K=K)), ("without", off)):
+        write_motion(tmp_path / f"{name}.npz", motion, body)
+        out = tmp_path / f"{name}_refined.npz"
+        assert main(["refine", str(tmp_path / f"{name}.npz"), "--no-lock-feet", "--out", str(out)]) == 0
+        found = read_motion(out, body)
+        assert found.frame == "optical" and (found.K is None) == (name == "without")
+        away.append(float((found.joints(body) - seen.joints(body))[..., 0].mean().abs()))
+    assert away[0] < 0.03 < 0.05 < away[1]
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

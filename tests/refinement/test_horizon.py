@@ -16,10 +16,10 @@ from diffmocap.optim.result import Result
 from diffmocap.physics.articulated import ArticulatedBody
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.ground import Ground
-from diffmocap.physics.ground_contact import HARD_GROUND
 from diffmocap.physics.segments import BodySegments
 from diffmocap.physics.simulation import Simulator
 from diffmocap.physics.wrench import STANDARD_GRAVITY
+from diffmocap.reconstruct.physics.simulated_motion import FLOOR
 from diffmocap.refinement.diffphy.controls import ControlTrajectory
 from diffmocap.refinement.diffphy.horizon import HorizonSimulator, Progress, run_weights, state_at, window_frames
 from diffmocap.refinement.diffphy.settings import SimulationSettings
@@ -35,7 +35,7 @@ def simulator() -> Simulator:
     segments = BodySegments.from_urdf(read_urdf()).to(dtype=torch.float64)
     points = ContactPoints.from_body(body).to(dtype=torch.float64)
     ground = Ground(torch.tensor([0.0, 1.0, 0.0]), torch.tensor(0.0))
-    return Simulator(ArticulatedBody(segments, points), ground, contact=HARD_GROUND)
+    return Simulator(ArticulatedBody(segments, points), ground, contact=FLOOR)
 
 
 @pytest.fixture(scope="module")

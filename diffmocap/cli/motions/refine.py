@@ -75,16 +75,15 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from diffmocap.body.model import BodyModel
-    from diffmocap.motion.motion_npz import read_motion, stored_camera, write_motion
+    from diffmocap.motion.motion_npz import read_motion, write_motion
     from diffmocap.reconstruct.physics.refined_file import refine_motion
 
     torch.set_num_threads(1)  # small tensors: threads cost more than they bring
     body = BodyModel.load(args.body_model)
     motion = read_motion(args.motion, body, args.clip)
-    K = stored_camera(args.motion) if motion.frame == "optical" else None
     with Bars(args.motion.name) as bars:
         refined = refine_motion(
-            motion, body, settings, K, out.with_name(f".{out.stem}.simulation.npz"),
+            motion, body, settings, out.with_name(f".{out.stem}.simulation.npz"),
             lambda stage, share: bars(stage, share, 1.0),
         )  # fmt: skip
     write_motion(out, replace(refined.motion, name=out.stem), body)

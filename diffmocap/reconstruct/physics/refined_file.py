@@ -54,17 +54,15 @@ class RefinedFile:
 
 
 def refine_motion(
-    motion: Motion, body: BodyModel, settings: ReconstructSettings, K: torch.Tensor | None = None,
-    kept: Path | None = None, told: Callable[[str, float], None] = lambda stage, share: None,
+    motion: Motion, body: BodyModel, settings: ReconstructSettings, kept: Path | None = None,
+    told: Callable[[str, float], None] = lambda stage, share: None,
 ) -> RefinedFile:  # fmt: skip
     """A motion by windows, and simulated where the settings say so and its floor is known.
 
-    Frames that were not tracked are bridged anew.
+    Frames that were not tracked are bridged anew. Keypoints count where their camera's matrix is known.
 
     Args:
         body: that the motion's betas belong to. settings: those of the refinement and of the simulation count.
-        K: [3, 3] matrix of the pinhole camera that the motion's keypoints are of [px]; the motion is in its optical
-            frame. None: keypoints are left out.
         kept: file of the simulation's progress. told: hears the stage, ``refining`` or ``simulating``, and its share.
 
     Raises:
@@ -84,7 +82,7 @@ def refine_motion(
     whole = bridged_to_the_ends(view.rotations, view.pelvis, seen)
     smooth = smoothed(*whole, dt_s)
     floor = _floor(motion, smooth, seen, points, dt_s, settings.ground)
-    points_px, confidence, K = _observed(motion, K)
+    points_px, confidence, K = _observed(motion)
     refiner = MotionRefiner(points, settings)
     refined = refiner.refine(
         *whole, seen, points_px, confidence, smooth, K, floor, dt_s, lambda share: told("refining", share)
@@ -124,11 +122,11 @@ def bridged_to_the_ends(
     return turned, moved
 
 
-def _observed(motion: Motion, K: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _observed(motion: Motion) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Keypoints [T, 25, 2] px, confidence [T, 25] and the camera [3, 3]; without confidence where none can be used."""
-    if motion.keypoints is None or K is None:
+    if motion.keypoints is None or motion.K is None:
         return torch.zeros(len(motion), 25, 2), torch.zeros(len(motion), 25), torch.eye(3)
-    return motion.keypoints[..., :2].float(), motion.keypoints[..., 2].float().clamp(0.0, 1.0), K.float()
+    return motion.keypoints[..., :2].float(), motion.keypoints[..., 2].float().clamp(0.0, 1.0), motion.K.float()
 
 
 def _floor(
