@@ -10,8 +10,8 @@ quality ``fast``, *simulated* the same with ``--diffphy``, *longer* with the eva
 MPJPE-G, MPJPE and PA-MPJPE [mm] and *TV ratio* as in :mod:`benchmarks.reconstruct`. *Skate*: foot skate of DiffPhy
 (percent of frames, four points a foot) less that of the truth. *Slip*: how far toes move while the true ones stand.
 *Penetration*: of the soles' deepest point below the floor. *Away*: mean distance of the joints from those of the
-windows. *Loss*: of DiffPhy, the mean over windows. *Seam*: acceleration within a frame of where windows of the simulation meet, over that elsewhere. *CPU minutes*
-of a minute of motion, of the simulation alone, on one thread.
+windows. *Loss*: of DiffPhy, the mean over windows. *Seam*: acceleration within a frame of where windows of the
+simulation meet, over that elsewhere. *CPU minutes* of a minute of motion, of the simulation alone, on one thread.
 """
 
 from __future__ import annotations

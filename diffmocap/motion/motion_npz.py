@@ -4,8 +4,9 @@ Written are ``poses`` [T, 72] axis-angle, ``trans`` [T, 3] m, ``betas`` [10], ``
 AMASS has them, ``joints`` [T, 24, 3] m, ``frame``, which says what they are given in, ``name`` and ``subject``; and,
 where the motion has them, ``keypoints2d`` [T, 25, 2] px with ``keypoint_confidence`` [T, 25], ``K`` [3, 3] of a motion
 in its camera's frame, ``tracked`` [T] and ``contacts`` [T, P]. A simulated motion also has ``simulated`` [T],
-``joint_torques`` [T, 24, 3] N m, ``contact_points`` [T, P, 3] m and ``contact_forces`` [T, P, 3] N. ``trans`` is SMPL's:
-the pelvis joint stands at ``trans + J0(betas)``.
+``joint_torques`` [T, 24, 3] N m, ``contact_points`` [T, P, 3] m and ``contact_forces`` [T, P, 3] N.
+
+``trans`` is SMPL's: the pelvis joint stands at ``trans + J0(betas)``.
 """
 
 from __future__ import annotations
