@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         f"{args.motion}: {len(motion)} frames at {motion.fps:g} a second, {motion.duration_s:.1f} s, "
         f"frame {motion.frame}", file=sys.stderr,
     )  # fmt: skip
-    with tqdm(total=len(names), unit="file", file=sys.stderr, disable=len(names) == 1, dynamic_ncols=True) as bar:
+    with tqdm(total=len(names), unit="file", file=sys.stderr, disable=len(names) <= 1, dynamic_ncols=True) as bar:
         for name in names:
             bar.set_description(name)
             formats.export_motion(motion, body, paths[name], name, options[name], args.blender, ground_forces)
