@@ -13,12 +13,15 @@ import torch
 from diffmocap.body.mocap import load_split, retarget
 from diffmocap.body.model import BodyModel
 from diffmocap.cli.main import main
+from diffmocap.cli.motions.reconstruct import UNSIMULATED, how_made
+from diffmocap.motion.dynamics import MotionDynamics
 from diffmocap.motion.export.prepare import prepared
 from diffmocap.motion.motion import Motion
 from diffmocap.motion.motion_npz import read_motion, stored_recipe, write_motion
 from diffmocap.physics.segments import BodySegments
 from diffmocap.physics.wrench import STANDARD_GRAVITY
 from diffmocap.reconstruct.ground_forces import ground_forces
+from diffmocap.reconstruct.recipe import Recipe
 from diffmocap.reconstruct.settings import QUALITIES
 from diffmocap.refinement.diffphy.settings import SimulationSettings
 
@@ -214,3 +217,25 @@ def test_the_command_simulates_a_video_goes_on_where_it_was_and_tells_both_apart
     assert "skipped" in streams.err and "is there already, simulated" in streams.err
     assert main([*plain, *floor, "--diffphy"]) == 0
     assert json.loads(capsys.readouterr().out)["results"][0]["skipped"] is True
+
+
+def test_motions_tell_by_which_settings_they_were_made(walk, body, tmp_path):
+    recipe = Recipe()
+    other = Recipe(replace(recipe.settings, evaluations=7))
+    simulated = Recipe(replace(recipe.settings, diffphy=True))
+    assert len({recipe.key, other.key, simulated.key}) == 3 and recipe.key == Recipe(out=tmp_path).key
+    files = {}
+    for name, motion in {
+        "unknown": walk, "same": replace(walk, recipe=recipe.key), "other": replace(walk, recipe=other.key),
+        "simulated": replace(walk, recipe=simulated.key, dynamics=MotionDynamics.none(FRAMES, 12)),
+    }.items():  # fmt: skip
+        files[name] = [tmp_path / f"{name}.npz"]
+        write_motion(files[name][0], motion, body)
+    assert {name: how_made(paths, recipe) for name, paths in files.items()} == {
+        "unknown": "", "same": "", "other": ", made with other settings", "simulated": ", simulated",
+    }  # fmt: skip
+    assert {name: how_made(paths, simulated) for name, paths in files.items()} == {
+        "unknown": UNSIMULATED, "same": UNSIMULATED, "other": UNSIMULATED, "simulated": "",
+    }  # fmt: skip
+    (tmp_path / "damaged.npz").write_bytes(b"nothing")
+    assert how_made([tmp_path / "damaged.npz"], recipe) == ""
