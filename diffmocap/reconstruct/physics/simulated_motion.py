@@ -27,8 +27,8 @@ from diffmocap.physics.simulation import Simulator
 from diffmocap.refinement.diffphy.horizon import HorizonSimulator, Progress, SimulatedStretch
 from diffmocap.refinement.diffphy.settings import SimulationSettings
 
-#: Stiffer than the simulation's default, and creeping less: on validation clips soles sink in by 5 to 7 mm on impact,
-#: and by 10 to 12 where a standing foot sinks in by 2 mm, which is no nearer to the motion.
+#: Stiffer than the simulation's default, and creeping less: on two validation clips soles sink in by 5 and 7 mm at
+#: most, and by 10 and 12 where a standing foot sinks in by 2 mm instead of 1; the motion is followed as well.
 FLOOR = GroundContact(sink_m=0.001, softening_m=0.001, slip_m_s=0.01)
 #: Progress of an unfinished simulation is written this often [s].
 _KEPT_EVERY_S = 5.0
