@@ -72,14 +72,19 @@ class Source:
     feet: list[int]
 
 
-def sources() -> list[Source]:
-    """The bundled clip and the views of the real one."""
+def bundled() -> Source:
+    """The bundled clip."""
     with np.load(DEMO.with_suffix(".npz")) as data:
         truth, K = data["joints"].astype(float), data["K"]
     landmarks = video_landmarks(DEMO, CACHE)
     intrinsics = CameraIntrinsics(640, 480, K[0, 0], K[1, 1], K[0, 2], K[1, 2])
     footage = Footage.even(landmarks.keypoints(), intrinsics)
-    found = [Source("bundled clip", footage, np.arange(len(truth)), truth, list(range(24)), TOES)]
+    return Source("bundled clip", footage, np.arange(len(truth)), truth, list(range(24)), TOES)
+
+
+def sources() -> list[Source]:
+    """The bundled clip and the views of the real one."""
+    found = [bundled()]
     clip = Clip.load(clip_folder())
     limbs = list(clip.scorer.SMPL)
     ankles = [limbs.index(JOINT_NAMES.index(name)) for name in ("left_ankle", "right_ankle")]
@@ -195,7 +200,7 @@ def measure(rows: tuple[str, ...], tell: Callable[[str], None]) -> dict:
     found = sources()
     free = replace(QUALITIES["fast"], lock_feet=False)
     settings = {**QUALITIES, "free": free, "smooth": replace(free, physics=False)}
-    bundled, by_source = found[0], {s.name: {} for s in found}
+    clip, by_source = found[0], {s.name: {} for s in found}
     excess, seams = {}, []
     for row in rows:
         for source in found:
@@ -222,7 +227,7 @@ def measure(rows: tuple[str, ...], tell: Callable[[str], None]) -> dict:
         "mpjpe_mm": mean("mpjpe_mm"), "pa_mpjpe_mm": mean("pa_mpjpe_mm"), "mpjpe_g_mm": mean("mpjpe_g_mm"),
         "tv_ratio": {row: by_source["bundled clip"][row]["tv_ratio"] for row in rows}, "skate_excess": excess,
         "stance_slip_mm": {row: by_source["bundled clip"][row]["stance_slip_mm"] for row in rows}
-        | {"truth": stance_slip_mm(bundled.truth[:, TOES], bundled.truth[:, TOES], bundled.footage.fps)},
+        | {"truth": stance_slip_mm(clip.truth[:, TOES], clip.truth[:, TOES], clip.footage.fps)},
         "penetration_mm": {row: by_source["bundled clip"][row]["penetration_mm"] for row in rows},
         "seam_ratio": float(np.mean(seams)) if seams else None,
         "by_source": by_source,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from diffmocap import __version__
 from diffmocap.cli import calibrate, demo, doctor, evaluate, live, models, robot
-from diffmocap.cli.motions import export, reconstruct, retarget, view
+from diffmocap.cli.motions import export, reconstruct, refine, retarget, view
 from diffmocap.errors import DiffmocapError
 
 DESCRIPTION = """\
@@ -43,7 +43,7 @@ ADVICE = {
     errno.EACCES: "; choose a folder that can be written",
     errno.EPERM: "; choose a folder that can be written",
 }
-COMMANDS = (demo, live, robot, reconstruct, export, retarget, view, calibrate, evaluate, models, doctor)
+COMMANDS = (demo, live, robot, reconstruct, refine, export, retarget, view, calibrate, evaluate, models, doctor)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from diffmocap.body.motion_files import MOTION_FRAMES
 from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS, PARENTS
 from diffmocap.body.smpl_data import NUM_BETAS
 from diffmocap.errors import MotionFileError
+from diffmocap.motion.dynamics import MotionDynamics
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Motion:
         contacts: [T, P] bool, which contact points of the body touch the floor.
         name, subject: labels, empty where there are none.
         start_s: when its first frame is, in the video that it is of [s].
+        K: [3, 3] float32 matrix of the pinhole camera that the keypoints are of [px], in whose frame the motion is.
+        recipe: what the settings that it was made with are known by; empty where that is not known.
+        dynamics: torques and forces of a simulation, None where the motion was not simulated.
 
     Raises:
         MotionFileError: a tensor has another shape or values that are not finite, or the frame is unknown.
@@ -46,6 +50,9 @@ class Motion:
     name: str = ""
     subject: str = ""
     start_s: float = 0.0
+    K: torch.Tensor | None = None
+    recipe: str = ""
+    dynamics: MotionDynamics | None = None
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.fps <= 1000.0:
@@ -60,15 +67,20 @@ class Motion:
         contact_points = None if self.contacts is None else self.contacts.shape[-1]
         for name, shape in {
             "rotations": (frames, NUM_JOINTS, 3, 3), "pelvis": (frames, 3), "betas": (NUM_BETAS,),
-            "keypoints": (frames, NUM_KEYPOINTS, 3), "tracked": (frames,), "contacts": (frames, contact_points),
+            "keypoints": (frames, NUM_KEYPOINTS, 3), "K": (3, 3), "tracked": (frames,),
+            "contacts": (frames, contact_points),
         }.items():  # fmt: skip
             value = getattr(self, name)
-            if value is None and name in ("keypoints", "tracked", "contacts"):
+            if value is None and name in ("keypoints", "K", "tracked", "contacts"):
                 continue
             if tuple(value.shape) != shape:
                 raise MotionFileError(f"a motion's {name} is {list(value.shape)}; expected {list(shape)}")
             if not bool(torch.isfinite(value).all()):
                 raise MotionFileError(f"a motion's {name} holds values that are not finite")
+        if self.dynamics is not None and len(self.dynamics.simulated) != frames:
+            raise MotionFileError(
+                f"a motion of {frames} frames with a simulation of {len(self.dynamics.simulated)}; expected as many"
+            )
 
     def __len__(self) -> int:
         return len(self.rotations)
@@ -105,4 +117,8 @@ class Motion:
         turn = torch.tensor(MOTION_FRAMES[frame]).T @ torch.tensor(MOTION_FRAMES[self.frame])
         rotations = self.rotations.clone()
         rotations[:, 0] = turn @ rotations[:, 0]
-        return replace(self, rotations=rotations, pelvis=self.pelvis @ turn.T, frame=frame)
+        dynamics = None if self.dynamics is None else self.dynamics.moved(turn, torch.zeros(3))
+        # The camera's matrix is worth something in the camera's frame alone.
+        return replace(
+            self, rotations=rotations, pelvis=self.pelvis @ turn.T, frame=frame, dynamics=dynamics, K=None
+        )  # fmt: skip

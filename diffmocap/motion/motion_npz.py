@@ -2,8 +2,11 @@
 
 Written are ``poses`` [T, 72] axis-angle, ``trans`` [T, 3] m, ``betas`` [10], ``mocap_framerate`` and ``gender`` as
 AMASS has them, ``joints`` [T, 24, 3] m, ``frame``, which says what they are given in, ``name`` and ``subject``; and,
-where the motion has them, ``keypoints2d`` [T, 25, 2] px with ``keypoint_confidence`` [T, 25], ``tracked`` [T] and
-``contacts`` [T, P]. ``trans`` is SMPL's: the pelvis joint stands at ``trans + J0(betas)``.
+where the motion has them, ``keypoints2d`` [T, 25, 2] px with ``keypoint_confidence`` [T, 25], ``K`` [3, 3] of a motion
+in its camera's frame, ``tracked`` [T] and ``contacts`` [T, P]. A simulated motion also has ``simulated`` [T],
+``joint_torques`` [T, 24, 3] N m, ``contact_points`` [T, P, 3] m and ``contact_forces`` [T, P, 3] N.
+
+``trans`` is SMPL's: the pelvis joint stands at ``trans + J0(betas)``.
 """
 
 from __future__ import annotations
@@ -19,11 +22,12 @@ from diffmocap.body.mocap import retarget
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.body.motion_files import load_clips
-from diffmocap.body.skeleton import NUM_KEYPOINTS
+from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
 from diffmocap.body.smpl_data import NUM_BETAS
 from diffmocap.errors import MotionFileError
 from diffmocap.files.array_archive import ArrayArchive
 from diffmocap.files.whole_file import whole_file
+from diffmocap.motion.dynamics import MotionDynamics
 from diffmocap.motion.motion import Motion
 
 #: Vertices of SMPL, whose shapes AMASS's betas are.
@@ -60,12 +64,21 @@ def write_motion(path: str | Path, motion: Motion, body: BodyModel) -> None:
         "subject": np.array(motion.subject),
         "start_time": np.array(float(motion.start_s)),
     }
+    if motion.K is not None:
+        arrays["K"] = motion.K.numpy()
+    if motion.recipe:
+        arrays["recipe"] = np.array(motion.recipe)
     if motion.keypoints is not None:
         arrays["keypoints2d"] = motion.keypoints[..., :2].numpy()
         arrays["keypoint_confidence"] = motion.keypoints[..., 2].numpy()
     for key in ("tracked", "contacts"):
         if (value := getattr(motion, key)) is not None:
             arrays[key] = value.numpy().astype(np.uint8)
+    if motion.dynamics is not None:
+        arrays["simulated"] = motion.dynamics.simulated.numpy().astype(np.uint8)
+        arrays["joint_torques"] = motion.dynamics.torques.numpy()
+        arrays["contact_points"] = motion.dynamics.contact_points.numpy()
+        arrays["contact_forces"] = motion.dynamics.contact_forces.numpy()
     with whole_file(path) as partial, open(partial, "wb") as f:
         np.savez_compressed(f, **arrays)
 
@@ -101,6 +114,16 @@ def read_motion(path: str | Path, body: BodyModel, clip: str | None = None) -> M
     with ArrayArchive(path, MotionFileError, _ADVICE) as data:
         motion = _motion(chosen, _betas(data))
         return _with_the_rest(motion, data) if own else motion.in_frame("world")
+
+
+def stored_recipe(path: str | Path) -> tuple[str, bool]:
+    """What a motion file's settings are known by, empty where it does not say, and whether it was to be simulated.
+
+    Raises:
+        MotionFileError: the file is missing or damaged.
+    """
+    with ArrayArchive(path, MotionFileError, _ADVICE) as data:
+        return data.text("recipe") if "recipe" in data else "", "simulated" in data
 
 
 def _chosen(clips: list[MotionClip], name: str | None, path: Path) -> MotionClip:
@@ -140,9 +163,21 @@ def _with_the_rest(motion: Motion, data: ArrayArchive) -> Motion:
     for key, shape in {"tracked": (frames,), "contacts": (frames, None)}.items():
         if key in data:
             changes[key] = torch.from_numpy(data.array(key, shape, "whole numbers") != 0)
-    for key in ("name", "subject"):
+    for key in ("name", "subject", "recipe"):
         if key in data:
             changes[key] = data.text(key)
+    frame = data.text("frame")
+    if frame == "optical" and "K" in data:
+        changes["K"] = torch.from_numpy(data.array("K", (3, 3)).astype(np.float32))
     if "start_time" in data:
         changes["start_s"] = data.number("start_time")
-    return replace(motion.in_frame(data.text("frame")), **changes)
+    if "simulated" in data:
+        numbers = [
+            torch.from_numpy(data.array(key, shape).astype(np.float32)) for key, shape in {
+                "joint_torques": (frames, NUM_JOINTS, 3), "contact_points": (frames, None, 3),
+                "contact_forces": (frames, None, 3),
+            }.items()
+        ]  # fmt: skip
+        simulated = torch.from_numpy(data.array("simulated", (frames,), "whole numbers") != 0)
+        changes["dynamics"] = MotionDynamics(simulated, *numbers)
+    return replace(motion.in_frame(frame), **changes)

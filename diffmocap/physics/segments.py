@@ -17,11 +17,14 @@ from diffmocap.body.inertia import segment_inertias
 from diffmocap.body.joint_angles import JOINT_AXES, URDF_FROM_SMPL
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
+from diffmocap.body.urdf import read_urdf
 from diffmocap.errors import ModelFileError, SettingsError
 
 #: Eight times fewer samples than `segment_inertias` takes for the URDF. Against those, masses differ by 60 g at most,
 #: centres by 2 mm, and toes and hands, the smallest segments, by 9 %.
 COARSE_SPACING = 0.012
+#: Bones that differ by less are those of one body [m].
+SAME_BODY_M = 2e-3
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,20 @@ class BodySegments:
         )
         segments = segments if mass is None else segments.weighing(mass)
         return segments.to(body.device)
+
+    @classmethod
+    def of(cls, body: BodyModel, betas: torch.Tensor | None = None) -> BodySegments:
+        """Segments of a body of a shape [10]: those of the shipped URDF at once where it is that body, else by
+        integration, which takes seconds.
+
+        Raises:
+            ModelFileError: a body without closed skin.
+        """
+        shape = None if betas is None or not bool(betas.any()) else betas[None]
+        shipped = cls.from_urdf(read_urdf())
+        rest = body.rest_joints(shape)[0]
+        same = torch.allclose(rest[1:] - rest[list(PARENTS[1:])], shipped.offsets[1:], atol=SAME_BODY_M)
+        return shipped if same else cls.from_body(body, shape)
 
     @classmethod
     def from_urdf(cls, text: str, mass: float | None = None) -> BodySegments:

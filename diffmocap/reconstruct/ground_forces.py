@@ -2,7 +2,7 @@
 
 Inverse dynamics of the body's rigid segments give the wrench that the motion needs at every frame; contact points that
 touch the floor share it out inside their friction cones (:mod:`diffmocap.physics.contact_forces`). They are as good as
-the motion: accelerations come from differences of three frames.
+the motion: accelerations come from differences of three frames. Frames that were simulated have the simulation's own.
 """
 
 from __future__ import annotations
@@ -47,12 +47,15 @@ def ground_forces(motion: Motion, body: BodyModel) -> GroundForces:
             "the motion touches no floor, or its floor is not known: reconstruct it with --camera-height and "
             "--camera-pitch, which tell it"
         )
-    points = _points(motion, body)
+    points = points_of_motion(motion, body)
     loss = WindowLoss(_window(motion), points, motion.rotations[None].double(), motion.pelvis[None].double())
     found = loss.dynamics(motion.rotations[None].double(), motion.pelvis[None].double()).contacts.force[0]
     found = torch.cat([found[:1], found, found[-1:]])[:, points.feet].unflatten(1, (2, -1)).numpy()
     turned, _ = global_poses(motion.rotations.double(), motion.pelvis.double(), points.bones)
     soles = points.soles(turned, motion.pelvis.double()).unflatten(1, (2, -1)).numpy()
+    if motion.dynamics is not None:
+        own = motion.dynamics.simulated.numpy()
+        found[own] = motion.dynamics.contact_forces[:, points.feet].unflatten(1, (2, -1)).double().numpy()[own]
     force = found.sum(2)
     carried = float(force[..., 1].sum(1).mean() / (STANDARD_GRAVITY * float(points.total_mass)))
     if carried < LEAST_CARRIED:
@@ -69,7 +72,8 @@ def ground_forces(motion: Motion, body: BodyModel) -> GroundForces:
     return GroundForces(force, centre, moment, float(points.total_mass))
 
 
-def _points(motion: Motion, body: BodyModel) -> BodyPoints:
+def points_of_motion(motion: Motion, body: BodyModel) -> BodyPoints:
+    """What the physics looks at of the body in the motion's shape, float64; shapes other than the mean take seconds."""
     if not bool(motion.betas.any()):
         return points_of(body).to(dtype=torch.float64)
     betas = motion.betas[None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +72,22 @@ def line(path: str, motion: dict[str, Any]) -> str:
     floor = motion["floor"] if motion["floor_trusted"] else (
         "a rough guess: feet have not rested in places far enough apart; --camera-pitch and --camera-height tell it"
     )  # fmt: skip
-    return f"{path}: {motion['frames'] / motion['fps']:.1f} s at {motion['fps']:g} Hz{gaps}; floor: {floor}"
+    told = f"{path}: {motion['frames'] / motion['fps']:.1f} s at {motion['fps']:g} Hz{gaps}; floor: {floor}"
+    return told + (f"; {simulation_told(motion)}" if "simulated" in motion else "")
+
+
+def simulation_told(motion: dict[str, Any]) -> str:
+    """What became of a motion's simulation, in words."""
+    if not motion["floor_trusted"]:
+        return "not simulated, since its floor is not known"
+    left = round((1.0 - motion["simulated"]) * motion["frames"])
+    if left == motion["frames"]:
+        return (
+            "not simulated: a body with driven joints falls or strays from it everywhere; is the floor where feet are?"
+        )
+    before, after = motion["simulation_loss"]
+    rest = f", the other {left} are as they were refined" if left else ""
+    return f"{motion['frames'] - left} frames simulated (loss {before:.3g} to {after:.3g}){rest}"
 
 
 def size(path: str) -> str:
@@ -80,8 +96,16 @@ def size(path: str) -> str:
 
 
 def _told(motion: ReconstructedMotion) -> dict[str, Any]:
-    return {
+    told = {
         "first": motion.first, "frames": len(motion.pelvis), "fps": motion.fps,
         "tracked": float(motion.tracked.float().mean()), "floor": motion.floor.ground.source,
         "floor_trusted": motion.floor.trusted,
     }  # fmt: skip
+    if math.isfinite(motion.refining_losses[0]):
+        told["refining_loss"] = list(motion.refining_losses)
+    if motion.dynamics is not None:
+        told["simulated"] = float(motion.dynamics.simulated.float().mean())
+        # JSON has no nan.
+        found = motion.simulation_losses
+        told["simulation_loss"] = list(found) if math.isfinite(found[0]) else None
+    return told

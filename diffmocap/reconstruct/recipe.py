@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,6 +39,13 @@ class Recipe:
     formats: tuple[str, ...] = ()
     tool: str | None = None
 
+    @property
+    def key(self) -> str:
+        """What a motion of these settings is known by: 16 hexadecimal digits of all that its poses follow from."""
+        origin = (self.settings, self.weights, self.calibration, self.vertical_fov_deg, self.mirror, self.task_file,
+                  self.topic)  # fmt: skip
+        return hashlib.sha256(repr(origin).encode()).hexdigest()[:16]
+
     def absolute(self) -> Recipe:
         """The same with paths that hold wherever a process begins."""
         paths = {name: getattr(self, name) for name in ("out", "weights", "calibration")}
@@ -47,6 +55,10 @@ class Recipe:
     def found(self, name: str) -> Path:
         """File of a video's keypoints, which is there while its motions are not."""
         return self.out / f".{name}.keypoints.npz"
+
+    def simulation(self, name: str, number: int) -> Path:
+        """File of the progress of a motion's simulation, which is there while that is not finished."""
+        return self.out / f".{name}.simulation{number + 1}.npz"
 
     def written(self, name: str) -> list[Path]:
         """Files of a video whose motions are all there; none where it was interrupted."""

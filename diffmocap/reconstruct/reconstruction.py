@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from diffmocap.body.feet import TOES
 from diffmocap.body.model import BodyModel
 from diffmocap.errors import DiffmocapError
 from diffmocap.lifting.lifter import Lifter
+from diffmocap.motion.dynamics import MotionDynamics
 from diffmocap.physics.tree import global_poses
 from diffmocap.reconstruct.body_size import betas_of_height, distance_ratio, sole_drop
 from diffmocap.reconstruct.floor import Floor, floor_of
@@ -19,10 +22,12 @@ from diffmocap.reconstruct.foot_lock import lock_feet
 from diffmocap.reconstruct.footage import Footage
 from diffmocap.reconstruct.lifted import combined, lift_frames, likeliest_path
 from diffmocap.reconstruct.persons import person_seen
+from diffmocap.reconstruct.physics.simulated_motion import articulated_body, contacts_of, dynamics_of, simulated_motion
 from diffmocap.reconstruct.refining import MotionRefiner
 from diffmocap.reconstruct.settings import ReconstructSettings
 from diffmocap.reconstruct.stances import standing_feet
 from diffmocap.reconstruct.stretches import MIN_FRAMES, bridged, smoothed, stretches_of
+from diffmocap.refinement.diffphy.settings import SimulationSettings
 from diffmocap.refinement.physics_refiner import points_of
 from diffmocap.refinement.stream.known_ground import KnownGround
 
@@ -43,6 +48,10 @@ class ReconstructedMotion:
         tracked: [T] bool: there was a pose; elsewhere the motion is bridged.
         keypoints: [T, 25, 3] px and confidence, as detected.
         contacts: [T, P] bool of the body's contact points. floor: where it is. betas: [10] shape of the body.
+        K: [3, 3] matrix of the camera [px], None where that is no pinhole's.
+        dynamics: of the simulation, None where none was asked for; no frame of it is simulated where the floor is not
+            trusted.
+        refining_losses, simulation_losses: mean over windows before and after; nan where there are none.
     """
 
     first: int
@@ -54,17 +63,22 @@ class ReconstructedMotion:
     contacts: torch.Tensor
     floor: Floor
     betas: torch.Tensor
+    K: torch.Tensor | None = None
+    dynamics: MotionDynamics | None = None
+    refining_losses: tuple[float, float] = (math.nan, math.nan)
+    simulation_losses: tuple[float, float] = (math.nan, math.nan)
 
 
 def reconstruct(
     footage: Footage, lifter: Lifter, body: BodyModel, settings: ReconstructSettings = _DEFAULTS,
-    told: Callable[[str, float], None] = lambda stage, share: None,
+    told: Callable[[str, float], None] = lambda stage, share: None, kept: Callable[[int], Path] | None = None,
 ) -> list[ReconstructedMotion]:  # fmt: skip
     """Motions of one person; several where the person is out of sight for longer than ``longest_bridge_s``.
 
     Args:
-        body: on the CPU, as the result is. told: hears the stage, ``lifting`` or ``refining``, and which share of it is
-            done.
+        body: on the CPU, as the result is. told: hears the stage, ``lifting``, ``refining`` or ``simulating``, and
+            which share of it is done. kept: names the file in which the simulation of a motion, by its number, keeps
+            its progress.
 
     Raises:
         NobodySeenError: there is no motion.
@@ -102,10 +116,11 @@ def reconstruct(
         smooth = smoothed(*whole, dt_s)
         known = _as_of_the_mean_body(settings, smooth[0], part, body, pinhole, K)
         floor = floor_of(points, *smooth, tracked, dt_s, known)
-        turned, moved = refiner.refine(
+        refined = refiner.refine(
             *whole, tracked, points_px[part], confidence[part], smooth, K, floor, dt_s,
             lambda share, n=number: told("refining", (n + share) / len(stretches)),
         )  # fmt: skip
+        turned, moved = refined.rotations, refined.pelvis
         if settings.lock_feet:
             toes = global_poses(turned, moved, points.bones)[1][:, TOES]
             standing = standing_feet(
@@ -114,14 +129,43 @@ def reconstruct(
             turned, moved = lock_feet(turned, moved, standing, points, floor, dt_s)
         contacts = refiner.contacts(turned, moved, floor, dt_s)
         betas = torch.zeros(body.shape_dirs.shape[-1])
-        motion = ReconstructedMotion(start, footage.fps, turned, moved, tracked, raw[part], contacts, floor, betas)
+        motion = ReconstructedMotion(
+            start, footage.fps, turned, moved, tracked, raw[part], contacts, floor, betas,
+            K=None if footage.intrinsics.distortion else K, refining_losses=refined.losses,
+        )  # fmt: skip
         if settings.height_m:
             motion = of_height(motion, settings.height_m, body, pinhole[part], K)
             if settings.ground.height_m is not None:  # that is true already
                 ground = replace(motion.floor.ground, height=torch.tensor(settings.ground.height_m))
                 motion = replace(motion, floor=replace(motion.floor, ground=ground))
         motions.append(motion)
+    if settings.diffphy:
+        for number, motion in enumerate(motions):
+            motions[number] = simulated(
+                motion, body, settings.simulation, None if kept is None else kept(number),
+                lambda share, n=number: told("simulating", (n + share) / len(motions)),
+            )  # fmt: skip
     return motions
+
+
+def simulated(
+    motion: ReconstructedMotion, body: BodyModel, settings: SimulationSettings, kept: Path | None = None,
+    told: Callable[[float], None] = lambda share: None,
+) -> ReconstructedMotion:  # fmt: skip
+    """The motion with what a simulation makes of it; as it was where its floor is not trusted.
+
+    Args: as those of :func:`~diffmocap.reconstruct.physics.simulated_motion.simulated_motion`.
+    """
+    if not motion.floor.trusted:
+        return replace(motion, dynamics=MotionDynamics.none(*motion.contacts.shape))
+    found = simulated_motion(
+        motion.rotations, motion.pelvis, motion.contacts, 1.0 / motion.fps, motion.floor.ground,
+        articulated_body(body, motion.betas), settings, kept, told,
+    )  # fmt: skip
+    return replace(
+        motion, rotations=found.rotations.float(), pelvis=found.pelvis.float(), dynamics=dynamics_of(found),
+        contacts=contacts_of(found, motion.contacts, motion.floor.ground), simulation_losses=found.losses,
+    )  # fmt: skip
 
 
 def _as_of_the_mean_body(

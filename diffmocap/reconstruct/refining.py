@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -17,6 +18,7 @@ from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.stream.task import without_ground
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.contacts import LIFTED_LEVELS, contacts_of
+from diffmocap.refinement.window.loss import WindowLoss
 from diffmocap.refinement.window.task import WindowTask
 from diffmocap.refinement.window.weights import RefinementWeights
 from diffmocap.refinement.window.window import Window
@@ -26,11 +28,21 @@ KNOT_S = 4 / 30
 
 
 def solver_of(name: str) -> Optimizer:
-    """The optimizer that a setting names, see :data:`~diffmocap.reconstruct.settings.SOLVERS`."""
+    """The optimizer that a setting names, see :data:`~diffmocap.refinement.diffphy.settings.SOLVERS`."""
     from diffmocap.optim.quasi_newton import Bfgs, Lbfgs
     from diffmocap.optim.weights import load_shipped
 
     return {"optimus": lambda: load_shipped("optimus_window"), "lbfgs": Lbfgs, "bfgs": Bfgs}[name]()
+
+
+@dataclass(frozen=True)
+class RefinedMotion:
+    """Rotations [T, 24, 3, 3] and pelvis [T, 3] m, float32, and the mean loss of the windows: of the motion that they
+    began with and of the refined one, both with the contacts of the latter; nan without physics."""
+
+    rotations: torch.Tensor
+    pelvis: torch.Tensor
+    losses: tuple[float, float] = (math.nan, math.nan)
 
 
 class MotionRefiner:
@@ -51,8 +63,8 @@ class MotionRefiner:
         self, rotations: torch.Tensor, pelvis: torch.Tensor, lifted: torch.Tensor, points_px: torch.Tensor,
         confidence: torch.Tensor, smooth: tuple[torch.Tensor, torch.Tensor], K: torch.Tensor, floor: Floor,
         dt_s: float, told: Callable[[float], None] = lambda share: None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-        """Rotations [T, 24, 3, 3] and pelvis [T, 3] m, refined; float32, optical frame.
+    ) -> RefinedMotion:  # fmt: skip
+        """The motion, refined, in the optical frame.
 
         Args:
             rotations, pelvis: the lifted motion, its gaps bridged. lifted: [T] bool, frames that have a pose.
@@ -61,7 +73,7 @@ class MotionRefiner:
             told: hears which share of the work is done.
         """
         if not self._settings.physics:
-            return smooth
+            return RefinedMotion(*smooth)
         frames = len(pelvis)
         length = min(frames, max(round(self._settings.window_s / dt_s), 8))
         starts = window_starts(frames, length, min(round(self._settings.overlap_s / dt_s), length - 1))
@@ -83,7 +95,10 @@ class MotionRefiner:
         rows = range(len(starts))
         refined = [self._solve(window.row(i), reference[0][i : i + 1], reference[1][i : i + 1], weights,
                                lambda share, i=i: told((i + share) / len(starts))) for i in rows]  # fmt: skip
-        return stitched(torch.cat([r for r, _ in refined]), torch.cat([p for _, p in refined]), starts, frames)
+        windows = torch.cat([r for r, _ in refined]), torch.cat([p for _, p in refined])
+        loss = WindowLoss(window, self._points, *windows, weights)
+        losses = tuple(float(loss(*motion).mean()) for motion in (reference, windows))
+        return RefinedMotion(*stitched(*windows, starts, frames), losses)
 
     def contacts(self, rotations: torch.Tensor, pelvis: torch.Tensor, floor: Floor, dt_s: float) -> torch.Tensor:
         """[T, P] bool contact points that touch the floor; none where that is not trusted."""

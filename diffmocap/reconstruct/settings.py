@@ -8,11 +8,9 @@ from diffmocap.errors import SettingsError
 from diffmocap.keypoints.settings import SideSettings
 from diffmocap.lifting.settings import POSTERIOR_MEAN, LiftingSettings
 from diffmocap.output.gate_settings import GateSettings
+from diffmocap.refinement.diffphy.settings import SOLVERS, SimulationSettings
 from diffmocap.refinement.stream.known_ground import KnownGround
 from diffmocap.settings import check_settings, setting
-
-#: Solvers of the windows: the learned one, and SciPy's.
-SOLVERS = ("optimus", "lbfgs", "bfgs")
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,10 @@ class ReconstructSettings:
     )
     physics: bool = setting(True, "Refine by physics; false: a smooth motion through the lifted poses.")
     lock_feet: bool = setting(True, "Feet that stand stay in one place, and above a floor that is known.")
+    diffphy: bool = setting(
+        False, "Simulate the refined motion: a body with driven joints follows it, which gives torques and forces."
+    )
+    simulation: SimulationSettings = field(default_factory=SimulationSettings)
     sides: SideSettings = field(default_factory=SideSettings)
     lifting: LiftingSettings = replace(POSTERIOR_MEAN, sampler="ddim", fresh_noise=True)
     gate: GateSettings = field(default_factory=GateSettings)
@@ -55,5 +57,7 @@ _DEFAULTS = ReconstructSettings()
 QUALITIES = {
     "fast": _DEFAULTS,
     # To the same loss it takes a third of the evaluations of L-BFGS, each of which costs ten times as much.
-    "best": replace(_DEFAULTS, samples=6, solver="optimus", evaluations=60, rounds=3),
+    "best": replace(
+        _DEFAULTS, samples=6, solver="optimus", evaluations=60, rounds=3, simulation=SimulationSettings(evaluations=60)
+    ),
 }

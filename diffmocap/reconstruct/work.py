@@ -91,12 +91,13 @@ class Reconstructor:
     def _write(self, name: str, footage: Footage, told: Told) -> list[tuple[Path, ReconstructedMotion]]:
         torch.set_num_threads(1)  # small tensors: threads cost more than they bring
         motions = reconstruct(
-            footage, self.lifter, self.body, self.settings, lambda stage, share: told(stage, share, 1.0)
-        )
+            footage, self.lifter, self.body, self.settings, lambda stage, share: told(stage, share, 1.0),
+            lambda number: self.recipe.simulation(name, number),
+        )  # fmt: skip
         files, written = [], []
         for number, motion in enumerate(motions, start=1):
             path = self.recipe.out / (f"{name}_part{number}.npz" if len(motions) > 1 else f"{name}.npz")
-            written.append(as_motion(motion, path.stem, self.recipe.world))
+            written.append(replace(as_motion(motion, path.stem, self.recipe.world), recipe=self.recipe.key))
             write_motion(path, written[-1], self.body)
             files.append((path, motion))
         self.not_exported = []
@@ -125,11 +126,13 @@ def as_motion(found: ReconstructedMotion, name: str, world: bool) -> Motion:
     """As it is kept in a file, in the world frame or in the camera's."""
     motion = Motion(
         found.fps, found.rotations, found.pelvis, found.betas, "optical", found.keypoints, found.tracked,
-        found.contacts, name, start_s=found.first / found.fps,
+        found.contacts, name, start_s=found.first / found.fps, K=found.K,
+        dynamics=found.dynamics,
     )  # fmt: skip
     if not world:
         return motion
     R, t = world_from_optical(found.floor.ground, found.pelvis[0])
     rotations = found.rotations.clone()
     rotations[:, 0] = R @ rotations[:, 0]
-    return replace(motion, rotations=rotations, pelvis=found.pelvis @ R.T + t, frame="world")
+    dynamics = None if found.dynamics is None else found.dynamics.moved(R, t)
+    return replace(motion, K=None, rotations=rotations, pelvis=found.pelvis @ R.T + t, frame="world", dynamics=dynamics)

@@ -18,8 +18,6 @@ import torch
 
 from diffmocap import compiler
 from diffmocap.body.model import BodyModel
-from diffmocap.body.skeleton import PARENTS
-from diffmocap.body.urdf import read_urdf
 from diffmocap.lifting.tracking.track import TrackedPoses
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.segments import BodySegments
@@ -41,8 +39,6 @@ FIRST_FRAMES = 8
 #: The followed pose, of several hypotheses their mean, is made the heaviest by this much [nats]: the window goes over
 #: to another one where what it knows of the motion makes that likelier by more. Chosen on the validation split.
 _FOLLOWED = 3.0
-#: Bones that differ by less are those of one body [m].
-_SAME_BODY_M = 2e-3
 #: Less time than this is none [ms].
 _NO_TIME_MS = 0.5
 OFF, BEGINS, NO_TIME = "physics is off", "the track has just begun", "no time left"
@@ -214,10 +210,7 @@ def points_of(body: BodyModel) -> BodyPoints:
     Raises:
         ModelFileError: a body without closed skin or without feet.
     """
-    shipped = BodySegments.from_urdf(read_urdf())
-    rest = body.rest_joints()[0]
-    same = torch.allclose(rest[1:] - rest[list(PARENTS[1:])], shipped.offsets[1:], atol=_SAME_BODY_M)
-    return BodyPoints.from_body(body, shipped if same else BodySegments.from_body(body), ContactPoints.from_body(body))
+    return BodyPoints.from_body(body, BodySegments.of(body), ContactPoints.from_body(body))
 
 
 def live_frame(tracked: TrackedPoses, keypoints: Keypoints2D, intrinsics: CameraIntrinsics) -> LiveFrame:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import roma
 import torch
 
+from diffmocap.motion.dynamics import MotionDynamics
 from diffmocap.motion.motion import Motion
 
 
@@ -37,4 +38,16 @@ def with_everything(motion: Motion) -> Motion:
         keypoints=torch.rand(frames, 25, 3, generator=generator),
         tracked=torch.rand(frames, generator=generator) > 0.3,
         contacts=torch.rand(frames, 8, generator=generator) > 0.5,
+        K=torch.tensor([[500.0, 0.0, 320.0], [0.0, 510.0, 240.0], [0.0, 0.0, 1.0]])
+        if motion.frame == "optical"
+        else None,
+        recipe="0123456789abcdef",
+        dynamics=_dynamics(frames, generator),
     )
+
+
+def _dynamics(frames: int, generator: torch.Generator) -> MotionDynamics:
+    """Of a motion half of whose frames were simulated."""
+    simulated = torch.rand(frames, generator=generator) > 0.5
+    numbers = (torch.randn(frames, count, 3, generator=generator) for count in (24, 8, 8))
+    return MotionDynamics(simulated, *(torch.where(simulated[:, None, None], x, 0.0) for x in numbers))

@@ -30,6 +30,10 @@ def test_what_is_written_comes_back(frame, tmp_path) -> None:
     torch.testing.assert_close(back.pelvis, motion.pelvis, atol=5e-7, rtol=0)
     for name in ("betas", "keypoints", "tracked", "contacts"):
         assert torch.equal(getattr(back, name), getattr(motion, name)), name
+    for name in ("simulated", "torques", "contact_points", "contact_forces"):
+        assert torch.equal(getattr(back.dynamics, name), getattr(motion.dynamics, name)), name
+    assert back.recipe == motion.recipe
+    assert (back.K is None) == (frame != "optical") and (back.K is None or torch.equal(back.K, motion.K))
     assert (back.fps, back.frame, back.name, back.subject) == (motion.fps, frame, "turning", "s1")
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.npz"], "no partial file stays"
 

@@ -11,6 +11,7 @@ format becomes a file beside it, of the same name, unless --out says otherwise:
   trc   joints as markers                   OpenSim: scaling, inverse kinematics
   mot   joint angles in degrees             OpenSim, gait analysis
   grf   forces of the ground on both feet   OpenSim's external loads
+  film  the body on a floor, from a camera  to look at and to show; beside its video with --video
 
 --for TOOL sets up axis, unit, joint names and root bone as the tool's importer expects them; options given beside it
 hold. --skeleton changes names alone: bones keep the body's lengths and its rest pose, a T-pose. Putting the motion on
@@ -22,6 +23,7 @@ examples:
   diffmocap export walk.npz --format glb
   diffmocap export walk.npz --format bvh glb csv --out exported/
   diffmocap export walk.npz --format fbx --for unreal
+  diffmocap export walk.npz --format film --video walk.mp4
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ from pathlib import Path
 from diffmocap.errors import MotionFileError, SettingsError
 
 SUMMARY = "a motion as BVH, glTF, FBX, USD, CSV or OpenSim's files"
+#: A film that browsers play; the command line draws it, all other formats are written by diffmocap.motion.export.
+FILM, FILM_SUFFIX = "film", ".webm"
 FORMATS = ("bvh", "glb", "fbx", "usd", "csv", "trc", "mot", "grf")
 TOOLS = ("blender", "unity", "unreal", "maya")
 #: Options that a file is made by, as the command line and the export name them.
@@ -44,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("motion", type=Path, metavar="MOTION.npz", help="motion file")
     parser.add_argument(
         "--format", nargs="+", required=True, metavar="FORMAT", dest="formats",
-        help=f"one or more of {', '.join(FORMATS)}; a comma between them does as well",
+        help=f"one or more of {', '.join((*FORMATS, FILM))}; a comma between them does as well",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="PATH",
@@ -65,6 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--in-place", action="store_true", default=None, help="leave the horizontal way out; heights and turns stay"
     )
     parser.add_argument("--fps", type=float, metavar="N", help="frames a second (default: the motion's)")
+    parser.add_argument(
+        "--video", metavar="VIDEO", help="of a film: the video that the motion is of, to be shown beside it"
+    )
     parser.add_argument("--clip", metavar="NAME", help="which clip of a collection")
     parser.add_argument("--body-model", metavar="FILE", help="SMPL body, .npz (default: the shipped body)")
     parser.add_argument(
@@ -75,7 +82,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reads the motion and writes each format; says what was written."""
-    names = chosen_formats(args.formats)
+    chosen = chosen_formats(args.formats, (*FORMATS, FILM))
+    names = [name for name in chosen if name != FILM]
+    if args.video is not None and FILM not in chosen:
+        raise SettingsError("--video is shown beside a film; give --format film, too")
     if not args.motion.exists():
         raise MotionFileError(f"there is no file '{args.motion}' (looked in {Path.cwd()}); check the path")
 
@@ -92,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
     preset = PRESETS[args.tool] if args.tool else None
     # All that can be wrong with the options is said before a file is written.
     options = {name: formats.options_for(name, preset, asked) for name in names}
-    paths = {name: path_of(args.motion, args.out, formats.FORMATS[name].suffix, len(names)) for name in names}
+    suffixes = {name: formats.FORMATS[name].suffix for name in names} | ({FILM: FILM_SUFFIX} if FILM in chosen else {})
+    paths = {name: path_of(args.motion, args.out, suffix, len(chosen)) for name, suffix in suffixes.items()}
     if "fbx" in names:
         blender_command(args.blender)
     body = BodyModel.load(args.body_model)
@@ -101,25 +112,32 @@ def run(args: argparse.Namespace) -> int:
         f"{args.motion}: {len(motion)} frames at {motion.fps:g} a second, {motion.duration_s:.1f} s, "
         f"frame {motion.frame}", file=sys.stderr,
     )  # fmt: skip
-    with tqdm(total=len(names), unit="file", file=sys.stderr, disable=len(names) == 1, dynamic_ncols=True) as bar:
+    with tqdm(total=len(names), unit="file", file=sys.stderr, disable=len(names) <= 1, dynamic_ncols=True) as bar:
         for name in names:
             bar.set_description(name)
             formats.export_motion(motion, body, paths[name], name, options[name], args.blender, ground_forces)
             bar.update()
+    if FILM in chosen:
+        from diffmocap.cli.drawing.motion_film import write_motion_film
+        from diffmocap.cli.motions.view import pictures_of
+
+        pictures = None if args.video is None else pictures_of(args.video, motion)
+        write_motion_film(paths[FILM], motion, body, pictures)
+        print(f"{paths[FILM]}  {paths[FILM].stat().st_size / 1e6:.2f} MB")
     for name in names:
         print(f"{paths[name]}  {paths[name].stat().st_size / 1e6:.2f} MB  {described(name, options[name])}")
     return 0
 
 
-def chosen_formats(words: list[str]) -> list[str]:
-    """Names of formats in the order given, each once.
+def chosen_formats(words: list[str], known: tuple[str, ...] = FORMATS) -> list[str]:
+    """Names of formats in the order given, each once; ``known``: those that there are.
 
     Raises:
         SettingsError: one is unknown.
     """
     names = [name for word in words for name in word.lower().replace(",", " ").split()]
-    if unknown := [name for name in names if name not in FORMATS]:
-        raise SettingsError(f"--format {unknown[0]} is unknown; expected one or more of {', '.join(FORMATS)}")
+    if unknown := [name for name in names if name not in known]:
+        raise SettingsError(f"--format {unknown[0]} is unknown; expected one or more of {', '.join(known)}")
     return list(dict.fromkeys(names))
 
 

@@ -2,9 +2,17 @@
 
 Every image is looked at with what came before it and with what comes after it, the likeliest way through all poses is
 taken, gravity and the floor are found in the whole motion, and physics refines overlapping windows of it, which are
-joined without seams. Each video becomes DIR/NAME.npz with AMASS's keys, several files where the person was out of
-sight for longer than --bridge, and one file more for each --format. A video whose motion is there is skipped, and
-one that was interrupted goes on with the keypoints that were found. No ROS is needed.
+joined without seams. With --diffphy a simulated body then follows the motion: its joints are driven, the ground alone
+holds it up, and the file has the joint torques and contact forces that bring the motion about.
+
+Each video becomes DIR/NAME.npz with AMASS's keys, several files where the person was out of sight for longer than
+--bridge, and one file more for each --format. A video whose motion is there is skipped, and one that was interrupted
+goes on with the keypoints that were found, and with the simulation where it was. No ROS is needed.
+
+examples:
+  diffmocap reconstruct walk.mp4 --out motions --format glb
+  diffmocap reconstruct takes --out motions --quality best --jobs 2
+  diffmocap reconstruct walk.mp4 --out motions --diffphy --camera-height 1.4 --camera-pitch 0.17
 """
 
 from __future__ import annotations
@@ -18,6 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffmocap.cli.motions.bars import Bars
 from diffmocap.cli.motions.export import FORMATS, TOOLS, chosen_formats
 from diffmocap.cli.options.pose_options import CAMERA_HEIGHT, CAMERA_PITCH, CAMERA_ROLL, MIRROR, TASK_FILE
 from diffmocap.cli.options.setting_option import SettingOption
@@ -39,7 +48,10 @@ HEIGHT = SettingOption("--height", _DEFAULTS, "height_m", "M", "the mean body's"
 BRIDGE = SettingOption("--bridge", _DEFAULTS, "longest_bridge_s", "S", f"{_DEFAULTS.longest_bridge_s:g}")
 PHYSICS = SettingOption("--physics", _DEFAULTS, "physics", default="on")
 LOCK_FEET = SettingOption("--lock-feet", _DEFAULTS, "lock_feet", default="on")
-_OPTIONS = (FPS, SOLVER, EVALUATIONS, SAMPLES, HEIGHT, BRIDGE, PHYSICS, LOCK_FEET)
+DIFFPHY = SettingOption(
+    "--diffphy", _DEFAULTS, "diffphy", default="off", explanation="needs a floor that feet show or options give"
+)
+_OPTIONS = (FPS, SOLVER, EVALUATIONS, SAMPLES, HEIGHT, BRIDGE, PHYSICS, LOCK_FEET, DIFFPHY)
 FRAMES = ("world", "camera")
 
 
@@ -87,7 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument("--topic", metavar="NAME", help="of a bag's images (default: the only one with images)")
     group = parser.add_argument_group("reconstruction")
-    for option in (FPS, SOLVER, EVALUATIONS, SAMPLES, BRIDGE, PHYSICS, LOCK_FEET, TASK_FILE):
+    for option in (FPS, SOLVER, EVALUATIONS, SAMPLES, BRIDGE, PHYSICS, LOCK_FEET, DIFFPHY, TASK_FILE):
         option.add(group)
     group.add_argument("--weights", type=Path, metavar="FILE", help="lifting weights (default: the shipped ones)")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout, all else on stderr")
@@ -118,8 +130,10 @@ def run(args: argparse.Namespace) -> int:
     results: list[dict[str, Any]] = []
     todo = []
     for video, name in zip(videos, names, strict=True):
-        if (there := recipe.written(name)) and not args.overwrite:
-            print(f"{video}: skipped, {there[0]} is there already (--overwrite does it again)", file=sys.stderr)
+        there = recipe.written(name)
+        how = how_made(there, recipe) if there else ""
+        if there and not args.overwrite and not (settings.diffphy and how == UNSIMULATED):
+            print(f"{video}: skipped, {there[0]} is there already{how} (--overwrite does it again)", file=sys.stderr)
             results.append({"video": video, "files": [str(p) for p in there], "skipped": True})
         else:
             todo.append((video, name))
@@ -139,6 +153,26 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+#: What a motion that was made without simulation is told by.
+UNSIMULATED = ", without simulation"
+
+
+def how_made(files: list[Path], recipe: Recipe) -> str:
+    """How a video's motions differ from those that the recipe makes, in words; empty where they do not, or where they
+    do not say."""
+    from diffmocap.errors import MotionFileError
+    from diffmocap.motion.motion_npz import stored_recipe
+
+    try:
+        made = [stored_recipe(file) for file in files]
+    except MotionFileError:
+        return ""
+    simulated = all(simulated for _, simulated in made)
+    if simulated != recipe.settings.diffphy:
+        return ", simulated" if simulated else UNSIMULATED
+    return ", made with other settings" if any(key not in ("", recipe.key) for key, _ in made) else ""
+
+
 def _outcomes(recipe: Recipe, todo: list[tuple[str, str]], args: argparse.Namespace) -> Iterator[Outcome]:
     """One video after the other, or several at a time."""
     from diffmocap.reconstruct.outcome import attempt
@@ -151,7 +185,7 @@ def _outcomes(recipe: Recipe, todo: list[tuple[str, str]], args: argparse.Namesp
 
         work = Reconstructor(recipe)
         for video, name in todo:
-            with _Bars(video) as bars:
+            with Bars(video) as bars:
                 outcome = attempt(work, video, name, bars)
             yield outcome
         return
@@ -173,16 +207,18 @@ def _outcomes(recipe: Recipe, todo: list[tuple[str, str]], args: argparse.Namesp
                 yield outcome
 
 
-def settings_of(args: argparse.Namespace) -> ReconstructSettings:
-    """The settings that the options describe.
+def settings_of(args: argparse.Namespace, options: tuple[SettingOption, ...] = _OPTIONS) -> ReconstructSettings:
+    """The settings that the options of a command, a quality and a camera's place describe.
 
     Raises:
         SettingsError: one is outside its range.
     """
     from diffmocap.refinement.stream.known_ground import KnownGround
 
-    given = {option.path: value for option in _OPTIONS if (value := option.value(args)) is not None}
+    given = {option.path: value for option in options if (value := option.value(args)) is not None}
     settings = replace(QUALITIES[args.quality], **given)
+    if SOLVER.path in given:
+        settings = replace(settings, simulation=replace(settings.simulation, solver=given[SOLVER.path]))
     height, pitch, roll = (option.value(args) for option in (CAMERA_HEIGHT, CAMERA_PITCH, CAMERA_ROLL))
     if height is not None or pitch is not None or roll is not None:
         settings = replace(settings, ground=KnownGround.from_camera(height or None, pitch or 0.0, roll or 0.0))
@@ -216,38 +252,3 @@ def _names(videos: list[str]) -> list[str]:
             "another name, or another --out each"
         )
     return names
-
-
-class _Bars:
-    """One bar a stage, with the time left."""
-
-    def __init__(self, video: str) -> None:
-        self._name = Path(video).name
-        self._bar = None
-        self._stage = ""
-
-    def __call__(self, stage: str, done: float, total: float) -> None:
-        """``done`` of ``total``, which is 0 where that is not known."""
-        from tqdm import tqdm
-
-        if stage != self._stage:
-            self.close()
-            self._stage = stage
-            whole = stage == "detecting"
-            form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-            self._bar = tqdm(
-                total=total or None, desc=f"{self._name}: {stage}", unit="image", file=sys.stderr, dynamic_ncols=True,
-                bar_format=None if whole else form, mininterval=0.5,
-            )  # fmt: skip
-        self._bar.update(done - self._bar.n)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        self._bar = None
-
-    def __enter__(self) -> _Bars:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -32,16 +32,20 @@ class ControlTrajectory:
 
     Attributes:
         joints: indices in SMPL's order, from 1 on; D is three times their number.
-        weights: [T, K] of the knots at each frame; rows sum to one.
+        weights: [T, H + K] of the knots at each frame; rows sum to one.
+        held: [H, D] rad, knots before the first unknown one that are known already; None: none are.
     """
 
     joints: tuple[int, ...]
     weights: torch.Tensor
+    held: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         different = set(self.joints)
         if not different or len(different) < len(self.joints) or not different <= set(range(1, NUM_JOINTS)):
             raise SettingsError(f"driven joints must be different ones of 1 to {NUM_JOINTS - 1}, got {self.joints}")
+        if self.held is not None and self.held.shape[1:] != (3 * len(self.joints),):
+            raise SettingsError(f"held knots must be [H, {3 * len(self.joints)}], got {list(self.held.shape)}")
 
     @classmethod
     def over(
@@ -52,27 +56,50 @@ class ControlTrajectory:
             raise SettingsError(
                 f"controls need two frames and positive times, got {frames} frames of {dt_s} s, {knot_rate_hz} Hz"
             )
-        unknown = set(joints) - set(JOINT_NAMES)
-        if unknown:
-            raise SettingsError(f"unknown joints {sorted(unknown)}; names are {', '.join(JOINT_NAMES[1:])}")
         pieces = max(1, math.ceil((frames - 1) * dt_s * knot_rate_hz - 1e-6))
-        return cls(tuple(JOINT_NAMES.index(name) for name in joints), spline_weights(frames, pieces))
+        return cls(_indices(joints), spline_weights(frames, pieces))
+
+    @classmethod
+    def every(
+        cls, frames: int, spacing: int, joints: tuple[str, ...] = DRIVEN_JOINTS, held: torch.Tensor | None = None
+    ) -> ControlTrajectory:
+        """A knot on every ``spacing``-th frame, from the one before the first on: those of a window that begins a
+        multiple of it later are the same knots. ``held``: the first of them, where they are known."""
+        if frames < 2 or spacing < 1:
+            raise SettingsError(f"controls need two frames and knots apart, got {frames} frames, spacing {spacing}")
+        pieces = -(-(frames - 1) // spacing)
+        at = torch.arange(frames, dtype=torch.float64) / spacing
+        return cls(_indices(joints), cubic_b_splines(at, pieces + 3), held)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(K, D)."""
-        return self.weights.shape[1], 3 * len(self.joints)
+        known = 0 if self.held is None else len(self.held)
+        return self.weights.shape[1] - known, 3 * len(self.joints)
+
+    def knots(self, x: torch.Tensor) -> torch.Tensor:
+        """All knots [B, H + K, D] rad of parameters [B, K * D] rad."""
+        knots = x.view(len(x), *self.shape)
+        if self.held is None:
+            return knots
+        return torch.cat([self.held.to(knots).expand(len(x), *self.held.shape), knots], 1)
 
     def turns(self, x: torch.Tensor) -> torch.Tensor:
         """Rotation vectors [B, T, D / 3, 3] rad of parameters [B, K * D] rad."""
-        knots = x.view(len(x), *self.shape)
-        return (self.weights.to(x) @ knots).unflatten(-1, (len(self.joints), 3))
+        return (self.weights.to(x) @ self.knots(x)).unflatten(-1, (len(self.joints), 3))
 
     def targets(self, reference: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Local targets [B, T, 23, 3, 3] from the reference's [B, T, 23, 3, 3], turned in the joints' own axes."""
         place = torch.tensor(self.joints, device=x.device) - 1
         turned = reference.index_select(2, place) @ roma.rotvec_to_rotmat(self.turns(x))
         return reference.index_copy(2, place, turned)
+
+
+def _indices(joints: tuple[str, ...]) -> tuple[int, ...]:
+    unknown = set(joints) - set(JOINT_NAMES)
+    if unknown:
+        raise SettingsError(f"unknown joints {sorted(unknown)}; names are {', '.join(JOINT_NAMES[1:])}")
+    return tuple(JOINT_NAMES.index(name) for name in joints)
 
 
 def spline_weights(frames: int, pieces: int) -> torch.Tensor:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.errors import SettingsError
 from diffmocap.optim.task import Task
 from diffmocap.physics.joint_drives import chord
@@ -32,6 +33,8 @@ class DiffphyWeights:
         velocity_m_s: for the joints' velocities; ``saturation_m_s`` is as above.
         control_rad: for the turns of the targets.
         control_change_rad_s: for how fast they change.
+        stance_m: for a contact point that touches in the observed motion, as that has it; ``saturation_m`` holds here,
+            too. Nothing where it is not said what touches.
     """
 
     position_m: float = 0.05
@@ -40,6 +43,7 @@ class DiffphyWeights:
     velocity_m_s: float = 1.0
     control_rad: float = 1.0
     control_change_rad_s: float = 10.0
+    stance_m: float = 0.03
     saturation_m: float = 0.15
     saturation_m_s: float = 2.0
 
@@ -56,6 +60,7 @@ class DiffphyTask(Task):
         simulator: the body on its ground. rotations: [B, T, 24, 3, 3] observed local ones, entry 0 turns the body into
             the motion's frame. pelvis: [B, T, 3] m. dt_s: between frames. controls: what the parameters turn.
         weights: of the loss. start: state to begin with; None takes the first frame's, with the observed velocity.
+        touching: [B, T, P] bool, the body's contact points that touch the ground; None: it is not known.
 
     The simulation runs in the simulator's dtype, whatever that of the parameters is.
     """
@@ -66,7 +71,7 @@ class DiffphyTask(Task):
     def __init__(
         self, simulator: Simulator, rotations: torch.Tensor, pelvis: torch.Tensor, dt_s: float,
         controls: ControlTrajectory | None = None, weights: DiffphyWeights | None = None,
-        start: BodyMotionState | None = None,
+        start: BodyMotionState | None = None, touching: torch.Tensor | None = None,
     ) -> None:  # fmt: skip
         body = simulator.body
         rotations, pelvis = (x.to(device=body.device, dtype=body.dtype) for x in (rotations, pelvis))
@@ -81,6 +86,8 @@ class DiffphyTask(Task):
         self.rotations, self.pelvis = rotations, pelvis
         self.start = start or BodyMotionState.of_motion(rotations, pelvis, dt_s, body)
         self.turned, self.joints = global_poses(rotations, pelvis, body.segments.offsets)
+        self.touching = touching
+        self._standing = None if touching is None else body.points.centres(self.turned, self.joints)
 
     def init(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
         """Starts [B, K * D]: the observed poses as targets. The number of problems is that of the motions."""
@@ -93,7 +100,8 @@ class DiffphyTask(Task):
         one = slice(index, index + 1)
         start = BodyMotionState(self.start.rotations[one], self.start.pelvis[one], self.start.velocity[one])
         return DiffphyTask(
-            self.simulator, self.rotations[one], self.pelvis[one], self.dt_s, self.controls, self.weights, start
+            self.simulator, self.rotations[one], self.pelvis[one], self.dt_s, self.controls, self.weights, start,
+            None if self.touching is None else self.touching[one],
         )  # fmt: skip
 
     def beginning(self, frames: int) -> DiffphyTask:
@@ -104,7 +112,7 @@ class DiffphyTask(Task):
         controls = replace(self.controls, weights=self.controls.weights[:frames])
         return DiffphyTask(
             self.simulator, self.rotations[:, :frames], self.pelvis[:, :frames], self.dt_s, controls, self.weights,
-            self.start,
+            self.start, None if self.touching is None else self.touching[:, :frames],
         )  # fmt: skip
 
     def simulate(self, x: torch.Tensor) -> SimulatedMotion:
@@ -118,7 +126,7 @@ class DiffphyTask(Task):
         off = (motion.joints - self.joints)[:, 1:]
         rates = (motion.joints - self.joints).diff(dim=1) / self.dt_s
         turns = self.controls.turns(x.to(self.pelvis))
-        return {
+        terms = {
             "position": _saturated(off.square().sum(-1), w.saturation_m).mean((1, 2)) / w.position_m**2,
             "root": _saturated(off[:, :, 0].square().sum(-1), w.saturation_m).mean(1) / w.root_m**2,
             "rotation": self._turned_by(motion).square().sum(-1).mean((1, 2)) / w.rotation_rad**2,
@@ -126,6 +134,11 @@ class DiffphyTask(Task):
             "control": turns.square().sum(-1).mean((1, 2)) / w.control_rad**2,
             "control_change": (turns.diff(dim=1) / (self.dt_s * w.control_change_rad_s)).square().sum(-1).mean((1, 2)),
         }
+        if self._standing is not None:
+            slipped = (motion.positions[:, :, NUM_JOINTS:] - self._standing)[:, 1:].square().sum(-1)
+            held = _saturated(slipped, w.saturation_m) * self.touching[:, 1:]
+            terms["stance"] = held.mean((1, 2)) / w.stance_m**2
+        return terms
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         return sum(self.terms(x).values()).to(x)

@@ -1,0 +1,212 @@
+"""What simulating a motion makes of it: ``python -m benchmarks.simulated_motion``.
+
+The bundled clip, a rendered film whose keypoints are MediaPipe's and of which nothing is given, and motion capture that
+a level camera of known height sees with a noisy detector (:mod:`training.lifting.noisy_keypoints`): clips of the
+validation split, on which window, overlap and evaluations of the simulation were chosen, and of the test split.
+*Before* is the likeliest path through the lifted poses, *windows* what ``diffmocap reconstruct`` makes of them with the
+quality ``fast``, *simulated* the same with ``--diffphy``, *longer* with the evaluations of ``best``, and *L-BFGS* with
+``--solver lbfgs`` and as many evaluations as *simulated*.
+
+MPJPE-G, MPJPE and PA-MPJPE [mm] and *TV ratio* as in :mod:`benchmarks.reconstruct`. *Skate*: foot skate of DiffPhy
+(percent of frames, four points a foot) less that of the truth. *Slip*: how far toes move while the true ones stand.
+*Penetration*: of the soles' deepest point below the floor. *Away*: mean distance of the joints from those of the
+windows. *Loss*: of DiffPhy, the mean over windows. *Seam*: acceleration within a frame of where windows of the
+simulation meet, over that elsewhere. *CPU minutes* of a minute of motion, of the simulation alone, on one thread.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import roma
+import torch
+
+from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
+from benchmarks.page.report import Page, mocap_file, page_arguments, provenance
+from benchmarks.reconstruct import DEMO, TOES, Source, bundled, figures_of, true_up
+from diffmocap.body.mocap import load_split, retarget
+from diffmocap.body.model import BodyModel
+from diffmocap.evaluation.motion_metrics import excess_foot_skate_percent
+from diffmocap.lifting.lifter import Lifter
+from diffmocap.physics.ground import find_ground
+from diffmocap.physics.tree import global_poses
+from diffmocap.reconstruct.lifted import combined, lift_frames, likeliest_path
+from diffmocap.reconstruct.reconstruction import ReconstructedMotion, reconstruct, simulated
+from diffmocap.reconstruct.settings import QUALITIES, ReconstructSettings
+from diffmocap.reconstruct.stretches import bridged
+from diffmocap.refinement.diffphy.horizon import window_frames
+from diffmocap.refinement.diffphy.settings import SimulationSettings
+from diffmocap.refinement.physics_refiner import points_of
+from diffmocap.refinement.stream.known_ground import KnownGround
+from diffmocap.refinement.window.body_points import BodyPoints
+from training.lifting.noisy_keypoints import CAMERA, observe
+
+#: Split, clip and the side that it is seen from [rad].
+CLIPS = (
+    ("val", "39_01", 0.6), ("val", "135_04", -0.5), ("val", "135_05", 0.3),
+    ("test", "27_01", 0.6), ("test", "17_10.0", -0.5), ("test", "94_13", 0.3),
+)  # fmt: skip
+FRAMES = 240
+UP = (0.0, -1.0, 0.0)
+#: What is shown, with how it is called.
+COLUMNS = {
+    "mpjpe_g_mm": "MPJPE-G", "mpjpe_mm": "MPJPE", "pa_mpjpe_mm": "PA", "tv_ratio": "TV ratio", "skate_excess": "skate",
+    "stance_slip_mm": "slip", "penetration_mm": "penetration", "simulated": "simulated", "away_mm": "away",
+    "seam_ratio": "seam", "loss": "loss", "cpu_minutes": "CPU minutes",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Film:
+    """A clip with the truth's soles [T, 2, 4, 3] m, and what is given of its ground: the product's, and the judge's."""
+
+    source: Source
+    soles: np.ndarray
+    given: KnownGround
+    up: np.ndarray
+    height: float
+
+
+def films(body: BodyModel, points: BodyPoints, quick: bool) -> list[Film]:
+    """All clips; the first of each kind where it is to be quick."""
+    source = bundled()
+    with np.load(DEMO.with_suffix(".npz")) as data:
+        rotations = roma.rotvec_to_rotmat(torch.from_numpy(data["poses"]).float().unflatten(1, (24, 3)))
+    truth = torch.from_numpy(source.truth).float()
+    up = true_up(source.truth, source.footage.fps)
+    found = [_film(source, rotations, truth[:, 0], KnownGround(), up, points)]
+    for split, name, yaw in CLIPS[:1] if quick else CLIPS:
+        clip = next(c for c in load_split(mocap_file(split)) if c.name == name)
+        seen = observe(retarget(clip, body), yaw, body, FRAMES, seed=1)
+        footage = source.footage.even(seen.keypoints, CAMERA)
+        joints = seen.joints.double().numpy()
+        walk = Source(f"{split} {name}", footage, np.arange(len(seen)), joints, list(range(24)), TOES)
+        found.append(_film(walk, seen.rotations, seen.pelvis, None, np.array(UP), points))
+    return found
+
+
+def _film(
+    source: Source, rotations: torch.Tensor, pelvis: torch.Tensor, given: KnownGround | None, up: np.ndarray,
+    points: BodyPoints,
+) -> Film:  # fmt: skip
+    """``given`` None: the true ground is."""
+    turned, _ = global_poses(rotations, pelvis, points.bones)
+    soles = points.soles(turned, pelvis)
+    ground = find_ground(soles, 1.0 / source.footage.fps, torch.from_numpy(up).float())
+    given = KnownGround(tuple(up.tolist()), float(ground.height), "the true one") if given is None else given
+    return Film(source, soles.unflatten(1, (2, -1)).double().numpy(), given, up, float(ground.height))
+
+
+def before(film: Film, lifter: Lifter, body: BodyModel, settings: ReconstructSettings) -> tuple[torch.Tensor, ...]:
+    """The likeliest path through the lifted poses, [T, 24, 3, 3] and [T, 3] m; frames without a pose are bridged."""
+    footage = film.source.footage
+    seen = footage.as_lifted(settings.lifting.min_confidence, settings.sides)
+    lifted = lift_frames(lifter, seen, footage.intrinsics, settings.lifting, settings.ground.up)
+    found = combined(lifted, likeliest_path(lifted, body, 1.0 / footage.fps), body)
+    return bridged(*found, lifted.lifted)
+
+
+def judged(film: Film, rotations: torch.Tensor, pelvis: torch.Tensor, points: BodyPoints) -> dict[str, float]:
+    """Figures of a motion that has all frames of the film."""
+    turned, joints = global_poses(rotations.double(), pelvis.double(), points.bones.double())
+    soles = points.soles(turned.float(), pelvis.float()).double().unflatten(1, (2, -1)).numpy()
+    excess = excess_foot_skate_percent(soles[film.source.frames], film.soles, up=film.up, height=film.height)
+    return figures_of(film.source, joints[film.source.frames].numpy()) | {"skate_excess": excess}
+
+
+def seam_ratio(motion: ReconstructedMotion, joints: torch.Tensor, settings: SimulationSettings) -> float:
+    """Mean acceleration of joints [T, 24, 3] m within a frame of a seam, over that elsewhere."""
+    _, hop, _ = window_frames(settings, 1.0 / motion.fps)
+    acceleration = joints.diff(n=2, dim=0).norm(dim=-1).mean(1)
+    apart = (torch.arange(1, len(joints) - 1) + 1) % hop
+    seam = (apart <= 2) & (torch.arange(1, len(joints) - 1) >= hop - 1)
+    return float(acceleration[seam].mean() / acceleration[~seam].mean())
+
+
+def of_motion(film: Film, motion: ReconstructedMotion, points: BodyPoints) -> tuple[dict[str, float], torch.Tensor]:
+    """Figures of a reconstructed motion, and its joints [T, 24, 3] m."""
+    turned, joints = global_poses(motion.rotations, motion.pelvis, points.bones)
+    ground = motion.floor.ground
+    gap = points.soles(turned, motion.pelvis) @ ground.up.float() - ground.height.float()
+    deepest = 1e3 * max(-float(gap.min()), 0.0) if motion.floor.trusted else float("nan")
+    return judged(film, motion.rotations, motion.pelvis, points) | {"penetration_mm": deepest}, joints
+
+
+def measure(film: Film, lifter: Lifter, body: BodyModel, points: BodyPoints) -> dict[str, dict[str, float]]:
+    """Figures of a film's rows."""
+    settings = replace(QUALITIES["fast"], ground=film.given)
+    rows = {"before": judged(film, *before(film, lifter, body, settings), points)}
+    motions = reconstruct(film.source.footage, lifter, body, settings)
+    if len(motions) != 1 or len(motions[0].pelvis) != len(film.source.footage):
+        raise SystemExit(f"{film.source.name}: {len(motions)} motions, and one of all frames was expected")
+    motion = motions[0]
+    few = slice(0, 4)
+    short = replace(
+        motion, rotations=motion.rotations[few], pelvis=motion.pelvis[few], contacts=motion.contacts[few]
+    )  # fmt: skip
+    simulated(short, body, replace(settings.simulation, evaluations=2))  # what is compiled is no part of the time
+    rows["windows"], reference = of_motion(film, motion, points)
+    lengths = {
+        "simulated": settings.simulation, "longer": QUALITIES["best"].simulation,
+        "L-BFGS": replace(settings.simulation, solver="lbfgs"),
+    }  # fmt: skip
+    for name, simulation in lengths.items():
+        begin = time.process_time()
+        found = simulated(motion, body, simulation)
+        minutes = (time.process_time() - begin) / (len(motion.pelvis) / motion.fps)
+        rows[name], joints = of_motion(film, found, points)
+        rows[name] |= {
+            "simulated": float(found.dynamics.simulated.float().mean()), "cpu_minutes": minutes,
+            "away_mm": 1e3 * float((joints - reference).norm(dim=-1).mean()),
+            "seam_ratio": seam_ratio(found, joints, simulation), "loss": found.simulation_losses[1],
+        }  # fmt: skip
+    return rows
+
+
+def table(by_film: dict[str, dict[str, dict[str, float]]]) -> list[str]:
+    """Markdown."""
+    lines = [f"| clip | row | {' | '.join(COLUMNS.values())} |", "|---|---|" + "---:|" * len(COLUMNS)]
+    for name, rows in by_film.items():
+        for row, figures in rows.items():
+            cells = (f"{figures[key]:.3g}" if key in figures else "" for key in COLUMNS)
+            lines.append(f"| {name} | {row} | {' | '.join(cells)} |")
+    return lines
+
+
+def means(by_film: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Of the clips that nothing was chosen on: the bundled one and those of the test split, by row."""
+    kept = [rows for name, rows in by_film.items() if not name.startswith("val ")]
+    return {
+        row: {key: float(np.nanmean([rows[row][key] for rows in kept])) for key in COLUMNS if key in kept[0][row]}
+        for row in kept[0]
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = benchmark_parser(__doc__)
+    parser.add_argument("--quick", action="store_true", help="the bundled clip and one walk")
+    shared_options(parser, "json", "no_page", "out")
+    args = page_arguments(parser)
+    torch.set_num_threads(1)
+    body = BodyModel.load()
+    lifter, points = Lifter.load(None, body), points_of(body).to(dtype=torch.float32)
+    by_film = {}
+    for film in films(body, points, args.quick):
+        print(film.source.name, file=sys.stderr, flush=True)
+        by_film[film.source.name] = measure(film, lifter, body, points)
+    mean = means(by_film)
+    if not args.no_page:
+        page = Page.of_today("simulated-motion", args.out)
+        data = "bundled clip, CMU motion capture (validation and test files)"
+        lines = ["# Simulated motion", "", *provenance("benchmarks.simulated_motion", data), ""]
+        lines += [*__doc__.split("\n\n", 1)[1].splitlines(), "", *table(by_film | {"mean of bundled and test": mean})]
+        print(page.write(lines))
+    end_with_json(args, {"by_clip": by_film, "mean": mean})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Physics for whole motions: any motion file refined, and refined motions simulated."""
