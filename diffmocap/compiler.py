@@ -20,6 +20,10 @@ from diffmocap.files.digest import digest_of
 #: Sums may be reordered and fused, so that they use vector instructions; NaN stays NaN.
 _FAST = {"contract", "reassoc", "arcp", "nsz"}
 _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": _FAST}
+#: Packages whose compiled functions call none of the physics, and which others they take code or constants from.
+OWN_ROOMS = {
+    "lifting/network": ("body", "camera"), "lifting/correction": ("body", "camera"), "optim/cpu": (), "cli/drawing": (),
+}  # fmt: skip
 #: How lines about the progress of compiling begin; the command line shows them while it waits for a node.
 COMPILING = "compiling the physics for this processor"
 
@@ -118,11 +122,10 @@ def array(x: torch.Tensor) -> np.ndarray:
 
 
 def _rooms(function: Callable) -> tuple[str, ...]:
-    """The packages whose code a compiled function may call, and from which its constants come: one of the lifting calls
-    none of the physics."""
-    for part in ("network", "correction"):
-        if function.__module__.startswith(f"diffmocap.lifting.{part}."):
-            return "body", "camera", f"lifting/{part}"
+    """The packages whose code a compiled function may call, and from which its constants come."""
+    for room, others in OWN_ROOMS.items():
+        if function.__module__.startswith(f"diffmocap.{room.replace('/', '.')}."):
+            return *others, room
     return "body", "physics", "refinement"
 
 

@@ -13,7 +13,6 @@ import pytest
 from diffmocap import compiler
 
 #: Parts of the lifting that compile.
-LIFTING = (("lifting", "network"), ("lifting", "correction"))
 #: Without a call of NumPy's, whose parts Numba compiles by themselves, once a process.
 SOURCE = """
 from diffmocap.compiler import compiled
@@ -58,9 +57,9 @@ def test_sources_are_those_of_the_compiled_parts():
     for path in root.rglob("*.py"):  # whoever compiles is looked at
         if "@compiled" in path.read_text() and path.name != "compiler.py":
             parts = path.relative_to(root).parts
-            assert parts[0] in ("body", "physics", "refinement") or parts[:2] in LIFTING, path
-    of_lifting = [compiler.sources(("body", "camera", "/".join(part))) for part in LIFTING]
-    assert len({*of_lifting, compiler.sources()}) == 3
+            assert parts[0] in ("body", "physics", "refinement") or "/".join(parts[:2]) in compiler.OWN_ROOMS, path
+    digests = {compiler.sources((*others, room)) for room, others in compiler.OWN_ROOMS.items()}
+    assert len({*digests, compiler.sources()}) == len(compiler.OWN_ROOMS) + 1
 
 
 def test_a_full_disk_keeps_nothing_from_running(load, monkeypatch):
