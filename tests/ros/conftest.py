@@ -17,6 +17,9 @@ import pytest
 DISCOVERY_TIMEOUT_S = 60.0  # of a node that first has to start, on a busy machine
 #: Least time that is waited for anything [s]: what comes true ends the wait, so patience costs only failures time.
 PATIENCE_S = 90.0
+#: What rclpy says where a client of a service is not known yet, and the state that a transition leads to.
+NO_RESPONSE = "client will not receive response"
+REACHED = {"configure": "inactive", "activate": "active", "deactivate": "inactive", "cleanup": "unconfigured"}
 
 
 @dataclass
@@ -87,14 +90,17 @@ class Graph:
         while time.monotonic() < deadline:
             self._executor.spin_once(timeout_sec=0.02)
 
-    def call(self, service_type: type, service: str, request: Any, timeout_s: float = 60.0) -> Any:
-        """Calls a service and returns the response."""
+    def call(
+        self, service_type: type, service: str, request: Any, timeout_s: float = 60.0,
+        instead: Callable[[], Any] = lambda: None,
+    ) -> Any:  # fmt: skip
+        """Calls a service and returns the response, or what comes ``instead``."""
         client = self.node.create_client(service_type, service)
         try:
             self.spin_until(client.service_is_ready, DISCOVERY_TIMEOUT_S, f"the service {service}")
             future = client.call_async(request)
-            self.spin_until(future.done, timeout_s, f"the answer of {service}")
-            return future.result()
+            answer = self.spin_until(lambda: future.done() or instead(), timeout_s, f"the answer of {service}")
+            return future.result() if future.done() else answer
         finally:
             self.node.destroy_client(client)
 
@@ -104,7 +110,15 @@ class Graph:
         from lifecycle_msgs.srv import ChangeState
 
         request = ChangeState.Request(transition=Transition(id=getattr(Transition, f"TRANSITION_{transition.upper()}")))
-        return self.call(ChangeState, f"{name}/change_state", request).success
+        lost = sum(NO_RESPONSE in p.log for p in self.processes)
+
+        def reached() -> ChangeState.Response | None:
+            """Where the node found nobody to answer, as a client that is new may be unknown to it: by its state."""
+            if sum(NO_RESPONSE in p.log for p in self.processes) == lost:
+                return None
+            return ChangeState.Response(success=self.state(name) == REACHED[transition])
+
+        return self.call(ChangeState, f"{name}/change_state", request, instead=reached).success
 
     def state(self, name: str) -> str:
         """The lifecycle state of a node."""
