@@ -46,22 +46,20 @@ def compiled(function: Callable) -> Callable:
         return njit(**_OPTIONS)(function)
 
 
-def compiled_within(function: Callable) -> Callable:
+def compiled_within(function: Callable, **more: bool) -> Callable:
     """Decorates a part of compiled functions: it is compiled and cached with those that call it.
 
     Python that calls it runs it as Python. So nothing is compiled that takes arguments from Python, which for records
-    of many arrays takes longer than the function itself.
+    of many arrays takes longer than the function itself. ``more`` are options of Numba.
     """
     from numba.extending import register_jitable
 
-    return register_jitable(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+    return register_jitable(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS, **more)(function)
 
 
 def inlined(function: Callable) -> Callable:
     """:func:`compiled_within` for a few lines that become part of every caller, so that a call costs nothing."""
-    from numba.extending import register_jitable
-
-    return register_jitable(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **_OPTIONS)(function)
+    return compiled_within(function, forceinline=True)
 
 
 def why_not_kept(function: Callable) -> str:

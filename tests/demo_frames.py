@@ -19,3 +19,12 @@ def frames_of(video: Path, start: int, count: int) -> list[np.ndarray]:
     images = [capture.read()[1] for _ in range(count)]
     capture.release()
     return images
+
+
+def beginning(video: Path, count: int, path: Path) -> Path:
+    """The first ``count`` images of the bundled clip as a video of its own at ``path``."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30.0, (640, 480))
+    for image in frames_of(video, 0, count):
+        writer.write(image)
+    writer.release()
+    return path

@@ -159,7 +159,7 @@ def correction(body: BodyModel) -> dict[str, np.ndarray]:
     """Seven conditions of five samples each, and the correction of these in each case.
 
     Exact; noisy with two wrong keypoints; half of the body missing; noise told by keypoint; near to the camera; a mean
-    that is no number; another sample that is none.
+    that is NaN; another sample that is NaN.
     """
     g, B, K = torch.Generator().manual_seed(11), 7, golden_correction.SAMPLES
 

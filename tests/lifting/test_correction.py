@@ -226,7 +226,7 @@ def test_poses_that_are_no_numbers_are_left_alone(body, correction):
 
 @pytest.mark.parametrize("mean_first", [False, True])
 def test_a_joint_that_no_keypoint_sees_is_no_number_and_its_pose_stays(body, of_arrays, mean_first):
-    """A hand moves no keypoint, so that nothing else of the pose would be no number."""
+    """A hand moves no keypoint, so that nothing else of the pose would be NaN."""
     truth, pelvis, start = scene(3, 5.0)
     samples, places = start[None].numpy().copy(), pelvis[None].contiguous().numpy()
     seen = look(body, truth[:1], pelvis[:1], True)
@@ -323,7 +323,7 @@ def test_poses_near_one_that_was_corrected_are_corrected_by_its_gain(body, corre
 
 
 def test_a_gain_that_brings_nothing_changes_nothing(body, of_arrays):
-    """One that leads the other way, and one that is no number."""
+    """One that leads the other way, and one that is NaN."""
     truth, pelvis, off = scene(1, 6.0)
     observation, covariance = look(body, truth, pelvis, False), errors_of(6.0).numpy()
     starts, places = off.numpy(), pelvis.numpy()

@@ -30,7 +30,7 @@ def test_poses_are_those_of_the_first_code(golden, correct, case: Case):
     found, wanted = correct(*arguments), golden[case.name]
     torch.testing.assert_close(found, wanted, atol=ALIKE, rtol=0, equal_nan=True)
     assert torch.equal(start, arguments[1]) or start.isnan().any()  # what came in is the caller's
-    # Most poses change, and those that are no number stay as they are.
+    # Most poses change, and those that are NaN stay as they are.
     changed = (found != start).flatten(1).any(1) & ~start.flatten(1).isnan().any(1)
     assert float(changed.double().mean()) > 0.7
     broken = start.flatten(1).isnan().any(1)

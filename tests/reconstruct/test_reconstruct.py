@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 import roma
@@ -23,6 +22,7 @@ from diffmocap.reconstruct.footage import Footage
 from diffmocap.reconstruct.reconstruction import NobodySeenError, reconstruct
 from diffmocap.reconstruct.settings import QUALITIES, ReconstructSettings
 from diffmocap.refinement.stream.known_ground import KnownGround
+from tests.demo_frames import beginning
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +148,7 @@ def test_optimus_ends_below_where_it_begins(body, lifter, demo_keypoints, demo_c
 @pytest.fixture(scope="module")
 def video(demo_clip, tmp_path_factory):
     """The first 45 frames of the bundled clip."""
-    path = tmp_path_factory.mktemp("video") / "walk.mp4"
-    source = cv2.VideoCapture(str(demo_clip))
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30.0, (640, 480))
-    for _ in range(45):
-        writer.write(source.read()[1])
-    writer.release()
-    return path
+    return beginning(demo_clip, 45, tmp_path_factory.mktemp("video") / "walk.mp4")
 
 
 def test_the_command_writes_a_motion_skips_it_next_time_and_goes_on_where_it_was(

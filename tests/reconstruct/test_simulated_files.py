@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -24,6 +23,7 @@ from diffmocap.reconstruct.ground_forces import ground_forces
 from diffmocap.reconstruct.recipe import Recipe
 from diffmocap.reconstruct.settings import QUALITIES
 from diffmocap.refinement.diffphy.settings import SimulationSettings
+from tests.demo_frames import beginning
 
 FRAMES = 40
 
@@ -162,13 +162,7 @@ def test_too_short_a_motion_is_refused(walk, body, tmp_path, capsys):
 @pytest.fixture(scope="module")
 def video(demo_clip, tmp_path_factory):
     """The first two seconds of the bundled clip."""
-    path = tmp_path_factory.mktemp("video") / "walk.mp4"
-    source = cv2.VideoCapture(str(demo_clip))
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 30.0, (640, 480))
-    for _ in range(60):
-        writer.write(source.read()[1])
-    writer.release()
-    return path
+    return beginning(demo_clip, 60, tmp_path_factory.mktemp("video") / "walk.mp4")
 
 
 def test_the_command_simulates_a_video_goes_on_where_it_was_and_tells_both_apart(

@@ -32,7 +32,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from diffmocap.errors import MotionFileError, SettingsError
+from diffmocap.cli.motions.motion_file import add_motion_options, require_motion_file
+from diffmocap.errors import SettingsError
 
 SUMMARY = "a motion as BVH, glTF, FBX, USD, CSV or OpenSim's files"
 #: A film that browsers play; the command line draws it, all other formats are written by diffmocap.motion.export.
@@ -72,8 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--video", metavar="VIDEO", help="of a film: the video that the motion is of, to be shown beside it"
     )
-    parser.add_argument("--clip", metavar="NAME", help="which clip of a collection")
-    parser.add_argument("--body-model", metavar="FILE", help="SMPL body, .npz (default: the shipped body)")
+    add_motion_options(parser)
     parser.add_argument(
         "--blender", metavar="PATH",
         help="Blender, or a Python with the module bpy, for fbx (default: $DIFFMOCAP_BLENDER, else what is found)",
@@ -86,8 +86,7 @@ def run(args: argparse.Namespace) -> int:
     names = [name for name in chosen if name != FILM]
     if args.video is not None and FILM not in chosen:
         raise SettingsError("--video is shown beside a film; give --format film, too")
-    if not args.motion.exists():
-        raise MotionFileError(f"there is no file '{args.motion}' (looked in {Path.cwd()}); check the path")
+    require_motion_file(args.motion)
 
     from tqdm import tqdm
 

@@ -25,6 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from diffmocap.cli.motions.bars import Bars
+from diffmocap.cli.motions.motion_file import add_motion_options, require_motion_file
 from diffmocap.cli.motions.reconstruct import (
     DIFFPHY,
     EVALUATIONS,
@@ -33,7 +34,7 @@ from diffmocap.cli.motions.reconstruct import (
     settings_of,
 )
 from diffmocap.cli.options.pose_options import CAMERA_HEIGHT, CAMERA_PITCH, CAMERA_ROLL
-from diffmocap.errors import MotionFileError, SettingsError
+from diffmocap.errors import SettingsError
 from diffmocap.reconstruct.settings import QUALITIES
 
 SUMMARY = "a motion file made smoother by physics, or simulated"
@@ -56,15 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for option in (CAMERA_HEIGHT, CAMERA_PITCH, CAMERA_ROLL):
         option.add(group)
     parser.add_argument("--overwrite", action="store_true", help="replace FILE where it is there already")
-    parser.add_argument("--clip", metavar="NAME", help="which clip of a collection")
-    parser.add_argument("--body-model", metavar="FILE", help="SMPL body, .npz (default: the shipped body)")
+    add_motion_options(parser)
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout, all else on stderr")
 
 
 def run(args: argparse.Namespace) -> int:
     """Reads the motion, refines it, writes the file; tells the losses before and after."""
-    if not args.motion.exists():
-        raise MotionFileError(f"there is no file '{args.motion}' (looked in {Path.cwd()}); check the path")
+    require_motion_file(args.motion)
     out = args.out or args.motion.with_name(f"{args.motion.stem}_refined.npz")
     if out.suffix != ".npz":
         raise SettingsError(f"--out {out} ends in {out.suffix or 'nothing'}; a motion file ends in .npz")

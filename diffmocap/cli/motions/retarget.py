@@ -28,7 +28,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffmocap.errors import MotionFileError, SettingsError
+from diffmocap.cli.motions.motion_file import add_motion_options, require_motion_file
+from diffmocap.errors import SettingsError
 
 if TYPE_CHECKING:
     from diffmocap.robots.description import RobotDescription
@@ -56,15 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fps", type=float, metavar="HZ", help=f"commands a second (default: the motion's, at least {LEAST_FPS:g})"
     )
-    parser.add_argument("--clip", metavar="NAME", help="which clip of a collection")
-    parser.add_argument("--body-model", metavar="FILE", help="SMPL body, .npz (default: the shipped body)")
+    add_motion_options(parser)
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout, all else on stderr")
 
 
 def run(args: argparse.Namespace) -> int:
     """Reads motion and robot, follows, writes the file; says what was written and how well the robot follows."""
-    if not args.motion.exists():
-        raise MotionFileError(f"there is no file '{args.motion}' (looked in {Path.cwd()}); check the path")
+    require_motion_file(args.motion)
     if args.fps is not None and not 1.0 <= args.fps <= 1000.0:
         raise SettingsError(f"--fps must lie in [1, 1000] Hz, got {args.fps:g}")
     out = args.out or _beside(args.motion, Path(args.robot).stem, args.format or "csv")

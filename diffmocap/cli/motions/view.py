@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diffmocap.cli.motions.motion_file import add_motion_options, require_motion_file
 from diffmocap.cli.options.setting_option import SettingOption
-from diffmocap.errors import MotionFileError
 from diffmocap.viewer.settings import ViewerSettings
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("motion", type=Path, metavar="MOTION.npz", help="motion file")
     parser.add_argument("--video", metavar="VIDEO", help="the video that the motion is of")
-    parser.add_argument("--clip", metavar="NAME", help="which clip of a collection")
-    parser.add_argument("--body-model", metavar="FILE", help="SMPL body, .npz (default: the shipped body)")
+    add_motion_options(parser)
     HOST.add(parser)
     PORT.add(parser)
     parser.add_argument("--open", action="store_true", help="open the page in the default browser")
@@ -46,8 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serves the page until Ctrl-C."""
     host, port = HOST.value(args) or _SETTINGS.host, PORT.value(args)
-    if not args.motion.exists():
-        raise MotionFileError(f"there is no file '{args.motion}' (looked in {Path.cwd()}); check the path")
+    require_motion_file(args.motion)
     from diffmocap.body.model import BodyModel
     from diffmocap.motion.motion_npz import read_motion
     from diffmocap.viewer.body import Skin

@@ -2,7 +2,7 @@
 
 A symmetric matrix S is held by its upper triangle, and so is its factor U with ``U^T U = S``. Columns to the right of
 it ride along: a vector r becomes ``U^-T r``, independent numbers of unit variance where S is the covariance of r. Where
-S is no covariance, or no number, the factor is no number either.
+S is no covariance, or NaN, the factor is NaN, too.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ LARGEST_TURN = 1.0
 def correct(body, candidates, values, seen, half_size, relative_noise, start, place, covariance, steps, work):
     """Which of the start and the poses after each step, ``work.tried``, is the likeliest one.
 
-    ``work`` then holds the noise, and what a gain is made of. Where the start is no number, nothing is tried.
+    ``work`` then holds the noise, and what a gain is made of. Where the start is NaN, nothing is tried.
 
     Args:
         values, seen, relative_noise: [n] and half_size, one image of an ``Observation``.

@@ -50,7 +50,7 @@ class Observation(NamedTuple):
         values = np.zeros((len(half_size), (2 + with_depth) * NUM_KEYPOINTS))
         seen = np.zeros(values.shape, bool)
         image = np.asarray(confidence) > 0
-        # What is missing may lie anywhere, or be no number.
+        # What is missing may lie anywhere, or be NaN.
         scaled = np.divide(rays, half_size[:, None, None], where=image[..., None], out=np.zeros((*image.shape, 2)))
         for a in range(2):
             rows = slice(a * NUM_KEYPOINTS, (a + 1) * NUM_KEYPOINTS)
