@@ -71,9 +71,10 @@ class BodyModel:
         self.skin_weights = tensor(data.weights)
         self.faces = tensor(data.faces)
         self.vertex_ids = dict(data.vertex_ids)
-        regressor = tensor(data.regressor)
-        self._joint_template = regressor @ self.template
-        self._joint_shape_dirs = torch.einsum("jv,vas->jas", regressor, self.shape_dirs)
+        # In double precision, so that sums over vertices round to the same numbers on every processor.
+        regressor = tensor(data.regressor).double()
+        self._joint_template = (regressor @ self.template.double()).float()
+        self._joint_shape_dirs = torch.einsum("jv,vas->jas", regressor, self.shape_dirs.double()).float()
         self._prepare_keypoints()
 
     @classmethod

@@ -45,8 +45,9 @@ class ContactPoints:
             ModelFileError: a part of the foot has no skin.
         """
         shape = torch.zeros(1, body.shape_dirs.shape[-1], device=body.device) if betas is None else betas
-        vertices = body.template + torch.einsum("vck,k->vc", body.shape_dirs, shape[0])
-        rest = body.rest_joints(betas)[0]
+        # Sums in double precision, so that they round to the same numbers on every processor.
+        vertices = body.template.double() + torch.einsum("vck,k->vc", body.shape_dirs.double(), shape[0].double())
+        rest = body.rest_joints(betas)[0].double()
         owner = body.skin_weights.argmax(1)
         names, segment, offset, radius = [], [], [], []
         for side, ankle, toes, knee, hand, left in _SIDES:
@@ -72,16 +73,17 @@ class ContactPoints:
                 names.append(f"{side}_{name}")
                 segment.append(carrier)
                 offset.append(lowest - rest[carrier])
-                radius.append(torch.zeros((), device=body.device))
+                radius.append(vertices.new_zeros(()))
             for name, joint in (("hand", hand), ("knee", knee)):
                 away = vertices - rest[joint]
                 if name == "knee":  # one kneels on the front
                     away = away[away[:, 2] > 0.7 * away.norm(dim=1)]
                 names.append(f"{side}_{name}")
                 segment.append(joint)
-                offset.append(torch.zeros(3, device=body.device))
+                offset.append(vertices.new_zeros(3))
                 radius.append(away.norm(dim=1).min())
-        return cls(tuple(names), torch.tensor(segment, device=body.device), torch.stack(offset), torch.stack(radius))
+        segments = torch.tensor(segment, device=body.device)
+        return cls(tuple(names), segments, torch.stack(offset).float(), torch.stack(radius).float())
 
     @property
     def feet(self) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import roma
@@ -11,6 +13,7 @@ from diffmocap.body.kinematics import forward_kinematics
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
 from diffmocap.body.skeleton import JOINT_MIRROR, JOINT_NAMES, KEYPOINT_MIRROR, KEYPOINT_NAMES, LEVELS, PARENTS
+from diffmocap.physics.contact_points import ContactPoints
 from tests.body.smplx_layer import smplx_layer
 
 
@@ -113,6 +116,22 @@ def test_rest_pose_is_a_symmetric_t_pose_on_smpl_axes(body):
     assert torch.allclose(keypoints[list(KEYPOINT_MIRROR)] * torch.tensor([-1.0, 1, 1]), keypoints, atol=5e-3)
     height = float(body.template[:, 1].max() - body.template[:, 1].min())
     assert 1.6 < height < 1.8
+
+
+def test_joints_and_contacts_are_the_same_numbers_on_every_processor(body):
+    """Sums over vertices are exact sums, rounded once: no order of adding, which differs by processor, shows in them."""
+    regressor, template = body.data.regressor.astype(float), body.data.v_template.astype(float)
+    exact = [[math.fsum(row * template[:, axis]) for axis in range(3)] for row in regressor]
+    assert np.array_equal(body.rest_joints()[0].numpy(), np.array(exact, np.float32))
+    contacts = ContactPoints.from_body(body)
+    toe, carrier = contacts.names.index("left_toe"), 10
+    foot = template[np.isin(body.data.weights.argmax(1), (7, 10))]
+    along = (foot[:, 2] - foot[:, 2].min()) / np.ptp(foot[:, 2])
+    skin = foot[(along > 0.9) & (along <= 1.0)]
+    lowest = skin[skin[:, 1] < skin[:, 1].min() + 0.005]
+    mean = np.array([math.fsum(column) / len(lowest) for column in lowest.T])
+    offset = (mean - body.rest_joints()[0, carrier].double().numpy()).astype(np.float32)
+    assert np.array_equal(contacts.offset[toe].numpy(), offset)
 
 
 def test_levels_cover_the_tree_with_parents_first():

@@ -186,5 +186,5 @@ def test_paths_of_a_ray_denoiser_end_where_those_of_their_weight_do(frames, tmp_
         code = run.teacher.encode_condition(batch.view.condition.rows(slice(row, row + 1)))
         denoise = guided_denoiser(run.teacher, run.schedule, code, float(weight[row]), timesteps=timesteps)
         assert torch.allclose(
-            walk(denoise, x[2 * row : 2 * row + 1], run.schedule, timesteps)[1][0], end[2 * row], atol=1e-4
+            walk(denoise, x[2 * row : 2 * row + 1], run.schedule, timesteps)[1][0], end[2 * row], atol=1e-3
         )
