@@ -282,8 +282,8 @@ def test_without_the_massless_root_engines_have_the_persons_mass(body, tmp_path)
 
 
 def collisions(elements: list[ET.Element]) -> list[list[float]]:
-    """Each link's capsule: place of the cylinder, its radius and length, then places and radii of the two ends in the
-    order of their places along the first axis in which these are apart; which one comes first is a matter of rounding."""
+    """Each link's capsule: place, radius and length of the cylinder, then places and radii of the ends, in the order of
+    their places along the axis in which they are farthest apart: which comes first is a matter of rounding."""
     found = []
     for link in (e for e in elements if e.tag == "link"):
         parts = [
