@@ -119,7 +119,7 @@ def test_rest_pose_is_a_symmetric_t_pose_on_smpl_axes(body):
 
 
 def test_joints_and_contacts_are_the_same_numbers_on_every_processor(body):
-    """Sums over vertices are exact sums, rounded once: the order of adding, which differs by processor, leaves no trace."""
+    """Sums over vertices are exact sums, rounded once: no order of adding leaves a trace in them."""
     regressor, template = body.data.regressor.astype(float), body.data.v_template.astype(float)
     exact = [[math.fsum(row * template[:, axis]) for axis in range(3)] for row in regressor]
     assert np.array_equal(body.rest_joints()[0].numpy(), np.array(exact, np.float32))
