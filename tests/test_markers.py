@@ -1,4 +1,4 @@
-"""Which tests start a ROS 2 graph, and so are left out by ``pytest -m "not ros"``."""
+"""Which tests start a ROS 2 graph, and so are left out by ``pytest -m "not ros"``, and which stay in one process."""
 
 from __future__ import annotations
 
@@ -19,3 +19,10 @@ def test_the_marker_ros_follows_from_the_fixture(request):
     ]
     pytest_collection_modifyitems(request.config, [with_graph, without])
     assert with_graph.get_closest_marker("ros") and not without.get_closest_marker("ros")
+
+
+def test_tests_of_a_file_stay_in_one_process(request):
+    """pytest-xdist reads the group off the identifier, which a new pytest may keep elsewhere."""
+    if not request.config.getoption("loadgroup", False):
+        pytest.skip("tests run in one process, or are not grouped")
+    assert request.node.nodeid.endswith("@tests/test_markers.py")
