@@ -11,7 +11,8 @@ of steps.
 its pairs carried along as the knots move. "optimus_b0" is Optimus with all outputs of its network zero, which leaves
 the metric with its pairs: its row is the metric's but for what the network costs. A single step a frame is the metric's
 in the rows of Optimus, too. "adafactor_mlp" and "optimus_paper"
-are the learned optimizers of whole windows, begun anew in every frame.
+are the learned optimizers of whole windows, begun anew in every frame. "converged" is the metric with 64 steps a frame:
+about the least that any optimizer could reach, and so how far below the metric's own steps there is to go at all.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ from training.motions.live_streams import UP, LiveStream, live_stream
 #: Steps a frame that the curves have, and those of rows whose steps take tens of milliseconds.
 STEPS, FEW_STEPS = (1, 2, 3, 4, 6, 8), (1, 2, 4)
 SLOW = ("adafactor_mlp", "optimus_paper")
+#: Steps of a frame after which the window's loss hardly falls any more.
+CONVERGED_STEPS = 64
 IN_DOMAIN, OUT_OF_DOMAIN = "Walks", "Everything else"
 PLAIN, B0 = "lbfgs_step", "optimus_b0"
 
@@ -153,6 +156,15 @@ def curve(judge: Judge, streams: list[LiveStream], name: str, optimizer: object,
     return Curve(steps, np.array(logs), np.array(ms), figures)
 
 
+def converged(judge: Judge, streams: list[LiveStream]) -> tuple[float, dict[str, float]]:
+    """The loss that steps without end would come to, a geometric mean over frames and streams, and figures of what is
+    published then."""
+    settings = LiveSettings(budget_ms=0.0, iterations=CONVERGED_STEPS, optimizer=METRIC)
+    runs = [run(judge, stream, settings) for stream in tqdm(streams, desc="converged", unit="stream")]
+    loss = float(np.exp(np.mean([np.log(one.losses).mean() for one in runs])))
+    return loss, {key: float(np.mean([one.figures[key] for one in runs])) for key in runs[0].figures}
+
+
 def share_with_step(judge: Judge, streams: list[LiveStream], optimizer: object) -> float:
     """Frames in which there was time for a step within the default budget, by the clock on the wall."""
     runs = [run(judge, stream, LiveSettings(optimizer=optimizer)) for stream in streams]
@@ -207,13 +219,13 @@ def on_real_clip(folder: Path, cache: Path, optimizers: dict[str, object]) -> di
 
 
 def page(
-    groups: dict[str, tuple[float, dict, dict[str, Curve], dict]], real: dict[str, dict[str, float]],
-    steps: tuple[int, ...], head: list[str],
+    groups: dict[str, tuple[float, dict, dict[str, Curve], dict, tuple[float, dict]]],
+    real: dict[str, dict[str, float]], steps: tuple[int, ...], head: list[str],
 ) -> list[str]:  # fmt: skip
     """The Markdown page."""
     lines = ["# Optimizers of the live refinement", "", *head, ""]
     lines += [" ".join(part.split()) + "\n" for part in __doc__.split("\n\n")[1:]]
-    for group, (ms, found, curves, still) in groups.items():
+    for group, (ms, found, curves, still, (least, published)) in groups.items():
         default = LiveSettings().iterations
         lines += [
             f"## {group}", "",
@@ -230,6 +242,12 @@ def page(
                 f"{of['ratio_high']:.3f}) | {of['loss']:.2f} | {of['ratio_steps']:.3f} | {of['step_ms']:.2f} "
                 f"| {now['tv']:.0f} | {now['excess']:.1f} | {now['mpjpe_g']:.1f} |"
             )
+        lines.append(
+            f"| converged | | | {least:.2f} | | | {published['tv']:.0f} | {published['excess']:.1f} "
+            f"| {published['mpjpe_g']:.1f} |"
+        )
+        room = 1 - least / found[METRIC]["loss_at_equal_ms"]
+        lines += ["", f"Below the metric at equal milliseconds there are {100 * room:.1f} % to go until convergence."]
         lines += ["", "Loss, and ms of the steps, for each number of steps a frame:", ""]
         lines += ["| | " + " | ".join(map(str, (0, *steps))) + " |", "|---" + "|---:" * (len(steps) + 1) + "|"]
         for name, row in curves.items():
@@ -266,12 +284,15 @@ def groups_of(clips: list[MotionClip], most: int, shortest: int) -> dict[str, li
     return found
 
 
-def json_figures(found: dict, curves: dict[str, Curve], still: dict[str, dict[str, float]]) -> dict[str, dict]:
+def json_figures(
+    found: dict, curves: dict[str, Curve], still: dict[str, dict[str, float]], end: tuple[float, dict[str, float]]
+) -> dict[str, dict]:
     """Row name to figure, of each kind of figure."""
-    published = still | {name: row.figures for name, row in curves.items()}
+    published = still | {name: row.figures for name, row in curves.items()} | {"converged": end[1]}
     kinds = {"mpjpe_g_mm": "mpjpe_g", "tv": "tv", "skate_excess": "excess"}
     return {
         "loss_at_equal_ms": {name: of["loss_at_equal_ms"] for name, of in found.items()},
+        "loss_converged": end[0],
         "ratio_at_equal_ms": {n: [of["ratio_ms"], of["ratio_low"], of["ratio_high"]] for n, of in found.items()},
         "step_ms": {name: of["step_ms"] for name, of in found.items()},
         **{key: {name: of[kind] for name, of in published.items()} for key, kind in kinds.items()},
@@ -313,10 +334,10 @@ def measure(options: argparse.Namespace, judge: Judge, frames: int) -> Measured:
         ]
         curves = {name: curve(judge, streams, name, make(), steps) for name, make in makers.items()}
         ms, found = compared(curves)
-        still = without_steps(judge, streams)
-        groups[group] = ms, found, curves, still
+        still, end = without_steps(judge, streams), converged(judge, streams)
+        groups[group] = ms, found, curves, still, end
         shares = {name: share_with_step(judge, streams[:2], optimizer) for name, optimizer in ours.items()}
-        figures[group] = json_figures(found, curves, still) | {"frames_with_step": shares}
+        figures[group] = json_figures(found, curves, still, end) | {"frames_with_step": shares}
     names = "; ".join(", ".join(clip.name for clip, _ in members) for members in chosen.values())
     data = f"{'subset: ' if options.quick else ''}{frames} frames each of {names} (validation)"
     real: dict[str, dict[str, float]] = {}

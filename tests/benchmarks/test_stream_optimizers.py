@@ -12,6 +12,7 @@ from benchmarks.refinement.stream_optimizers import (
     PLAIN,
     Curve,
     compared,
+    converged,
     curve,
     groups_of,
     json_figures,
@@ -36,11 +37,11 @@ def measured(mocap_dir):
     nothing = StreamOptimus().requires_grad_(False)
     makers = {PLAIN: METRIC, METRIC: METRIC, B0: nothing, OPTIMUS: nothing}
     curves = {name: curve(judge, [stream], name, optimizer, STEPS) for name, optimizer in makers.items()}
-    return curves, without_steps(judge, [stream])
+    return curves, without_steps(judge, [stream]), converged(judge, [stream])
 
 
 def test_more_steps_and_a_metric_lower_the_loss_and_take_time(measured):
-    curves, _ = measured
+    curves, *_ = measured
     for row in curves.values():
         assert (np.diff(row.logs.mean(1)) < 0.0).all() and (np.diff(row.ms) > 0.0).all() and row.ms[0] == 0.0
     assert curves[METRIC].logs[1].mean() < curves[PLAIN].logs[1].mean()
@@ -59,13 +60,16 @@ def test_ratios_are_those_of_losses_at_the_metrics_time():
 
 
 def test_the_page_and_the_figures_have_every_row(measured):
-    curves, still = measured
+    curves, still, end = measured
     ms, found = compared(curves)
-    text = "\n".join(page({"Walks": (ms, found, curves, still)}, {}, STEPS, ["- date: today"]))
-    for name in (*curves, *still):
+    text = "\n".join(page({"Walks": (ms, found, curves, still, end)}, {}, STEPS, ["- date: today"]))
+    for name in (*curves, *still, "converged"):
         assert f"| {name} |" in text
-    figures = json_figures(found, curves, still)
-    assert set(figures["tv"]) == {*curves, *still} and set(figures["step_ms"]) == set(curves)
+    room = 100 * (1 - end[0] / found[METRIC]["loss_at_equal_ms"])
+    assert room > 0.0 and f"there are {room:.1f} % to go" in text
+    figures = json_figures(found, curves, still, end)
+    assert figures["loss_converged"] == end[0]
+    assert set(figures["tv"]) == {*curves, *still, "converged"} and set(figures["step_ms"]) == set(curves)
     assert figures["loss_at_equal_ms"][METRIC] == pytest.approx(float(np.exp(curves[METRIC].logs[-1].mean())))
 
 
