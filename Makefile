@@ -29,7 +29,7 @@ demo: setup  ## run the whole ROS 2 graph on the bundled video and print rates a
 	@.venv/bin/diffmocap demo $(ARGS)
 
 test: setup-test  ## run everything that CI runs
-	@.venv/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@.venv/bin/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
 clean:  ## remove .venv and everything built; keeps out/ and runs/
 	rm -rf .venv build install log ros_ws/build ros_ws/install ros_ws/log .pytest_cache .ruff_cache *.egg-info

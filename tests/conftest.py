@@ -25,12 +25,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are shared among the worker
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Seeds what draws without a generator of its own, each test by its name, whichever ran before it."""
+    """Seeds what draws without a generator of its own, each test by its name, and gives back the threads that another
+    may have taken, whichever ran before it."""
     seed = zlib.crc32(item.nodeid.partition("@")[0].encode())
     random.seed(seed)
     for library, seeded in (("numpy", "random.seed"), ("torch", "manual_seed")):
         if library in sys.modules:
             attrgetter(seeded)(sys.modules[library])(seed)
+    if "torch" in sys.modules and "PYTEST_XDIST_WORKER" in os.environ:
+        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,6 +6,7 @@ import ast
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -51,11 +52,13 @@ def is_ros(package: str) -> bool:
     return package in ROS_PACKAGES or package.endswith(("_msgs", "_interfaces"))
 
 
+@cache
 def sources(folder: str) -> list[Path]:
     return sorted(path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.py"))
 
 
-def imports(path: Path, when_loaded: bool = False) -> Iterator[tuple[str, int]]:
+@cache
+def imports(path: Path, when_loaded: bool = False) -> tuple[tuple[str, int], ...]:
     """Full names of the modules that a file imports, with the line.
 
     ``when_loaded`` leaves out what only a call of a function or a type checker imports.
@@ -78,7 +81,7 @@ def imports(path: Path, when_loaded: bool = False) -> Iterator[tuple[str, int]]:
             else:
                 yield from visit(child)
 
-    yield from visit(ast.parse((ROOT / path).read_text(), filename=str(path)))
+    return tuple(visit(ast.parse((ROOT / path).read_text(), filename=str(path))))
 
 
 def part(module: str) -> str:

@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from diffmocap.cli.main import main
 from diffmocap.errors import RobotError
 from diffmocap.robots.description import read_description
 
@@ -64,11 +67,23 @@ def folder(tmp_path_factory, repo_root) -> Path:
 
 
 def run(command: str, folder: Path, repo_root: Path, environment: dict[str, str] | None = None) -> str:
-    """One command as a user would give it; `view` is ended once it serves its page."""
-    arguments = [sys.executable, "-m", "diffmocap.cli.main", *shlex.split(command.removeprefix(PREFIX))]
-    viewed = arguments[3] == "view"
+    """One command as a user would give it, and what it printed. Those that end by themselves run in this process."""
+    arguments = shlex.split(command.removeprefix(PREFIX))
+    if arguments[0] in ("live", "view"):
+        return run_apart(arguments, folder, repo_root, environment)
+    said = StringIO()
+    with chdir(folder), redirect_stdout(said), redirect_stderr(said):
+        assert main(arguments) == 0, f"{command}\n{said.getvalue()}"
+    return said.getvalue()
+
+
+def run_apart(
+    arguments: list[str], folder: Path, repo_root: Path, environment: dict[str, str] | None = None
+) -> str:  # fmt: skip
+    """In a process of its own; `view` is ended once it serves its page."""
+    viewed = arguments[0] == "view"
     process = subprocess.Popen(
-        [*arguments, *(["--port", "0"] if viewed else [])],
+        [sys.executable, "-m", "diffmocap.cli.main", *arguments, *(["--port", "0"] if viewed else [])],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**(environment or os.environ), "PYTHONPATH": str(repo_root)},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background has it ignored
@@ -80,7 +95,7 @@ def run(command: str, folder: Path, repo_root: Path, environment: dict[str, str]
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
     said += process.communicate(timeout=240)[0]
-    assert process.returncode in ((130, 0) if viewed else (0,)), f"{command}\n{said}"
+    assert process.returncode in ((130, 0) if viewed else (0,)), f"{arguments}\n{said}"
     return said
 
 

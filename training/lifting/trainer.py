@@ -29,6 +29,9 @@ from training.views.detector_noise import DetectorNoise
 from training.views.sequences import SequenceSampler
 from training.views.views import sample_views
 
+#: Examples of which mean and standard deviation of what the network sees are taken.
+STANDARDISED = 8192
+
 
 class Trainer:
     """One process's state of a run; over the processes networks and optimizers are equal, batches are not.
@@ -79,13 +82,13 @@ class Trainer:
     def _standardise(self) -> None:
         """Mean and standard deviation of what the network sees; constant entries keep a floor of 0.1."""
         if self.examples is not None:
-            example = self.examples(8192)
+            example = self.examples(STANDARDISED)
             sixd = sixd_from_matrix(root_to_network(example.rotations, example.condition.R_camera_crop))
             self.model.pose_mean.copy_(sixd.mean(0))
             self.model.pose_std.copy_(sixd.std(0).clamp_min(0.1))
             self.model.head.set_body(self.body)
             return
-        views = sample_views(self.body, self.sampler(8192), self.recipe.view, self.generator)
+        views = sample_views(self.body, self.sampler(STANDARDISED), self.recipe.view, self.generator)
         sixd = sixd_from_matrix(root_to_network(views.rotations, views.condition.R_camera_crop))
         self.model.pose_mean.copy_(sixd.mean(0))
         self.model.pose_std.copy_(sixd.std(0).clamp_min(0.1))
