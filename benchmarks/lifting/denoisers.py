@@ -3,8 +3,9 @@
 Each RUN is a folder of ``training.lifting``; train them with the same steps and recipe, with ``--architecture`` and
 ``--parameterisation`` apart (the page lists the commands). Measures the averaged weights under the paper's protocol on
 the validation split, where the objective of each network is chosen, and on the test split. A run's figures are kept in
-its folder and measured again only where its weights have changed. Writes a dated page with a plot and the raw figures
-to ``benchmarks/results``.
+its folder and measured again only where its weights have changed. With ``--everywhere`` guidance acts at every step, as
+in the paper, instead of between noise levels. Learning curves are those that the runs recorded, of their averaged
+weights at w = 0. Writes a dated page with plots and the raw figures to ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
+
 from benchmarks.lifting.pixel_alignment import WEIGHTS, measure
 from benchmarks.page.command import benchmark_parser, clips_option, shared_options
 from benchmarks.page.report import RESULTS, Page, mocap_file, page_arguments, provenance
+from diffmocap.lifting.sampling.guidance import EVERYWHERE, GUIDANCE_INTERVAL
 from diffmocap.resources import sha256_of
 from training.manifest import without_folders
 
@@ -23,9 +27,18 @@ PAPER = {"mlp": (0.382, 0.223, 0.241), "transformer": (0.080, 0.068, 0.058)}
 KEYS = tuple(f"{w:.1f}" for w in WEIGHTS)
 
 
-def figures_of(run: Path, splits: dict[str, Path], frames: int, device: str) -> dict:
+def learning_curve(run: Path) -> list[tuple[int, float]]:
+    """Steps and validation errors at w = 0 that a run recorded; none where its checkpoint is gone."""
+    if not (run / "checkpoint.pt").is_file():
+        return []
+    history = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)["history"]
+    return [(of["step"], of["pixel_error_w0"]) for of in history]
+
+
+def figures_of(run: Path, splits: dict[str, Path], frames: int, device: str, everywhere: bool = False) -> dict:
     """What the run is, and its figures on each split."""
-    weights, kept = run / "lifting.safetensors", run / f"figures-{frames}.json"
+    weights = run / "lifting.safetensors"
+    kept = run / f"figures-{frames}{'-everywhere' if everywhere else ''}.json"
     sha = sha256_of(weights)
     if kept.is_file() and (found := json.loads(kept.read_text()))["weights_sha256"] == sha:
         return found
@@ -35,10 +48,12 @@ def figures_of(run: Path, splits: dict[str, Path], frames: int, device: str) -> 
         "architecture": model.get("architecture", "transformer"), "parameterisation": model["parameterisation"],
         "parameters": config["parameters"], "steps": recipe["steps"], "batch": recipe["batch"],
         "command": config["command"], "commit": config["commit"], "weights_sha256": sha,
+        "learning_curve": learning_curve(run), "everywhere": everywhere,
     }  # fmt: skip
     wanted = ("frames", "pixel_error", "pixel_error_standard_error", "mpjpe_mm")
     for split, data in splits.items():
-        figures = measure(str(weights), data, 5, frames, 50, 0, device)
+        interval = EVERYWHERE if everywhere else GUIDANCE_INTERVAL
+        figures = measure(str(weights), data, 5, frames, 50, 0, device, interval)
         found[split] = {key: figures[key] for key in wanted}
     kept.write_text(json.dumps(found) + "\n")
     return found
@@ -90,11 +105,38 @@ def plot(runs: list[dict], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+def plot_learning(runs: list[dict], path: Path) -> None:
+    """Validation error over training steps."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 3.8))
+    for run in runs:
+        steps, errors = zip(*run["learning_curve"], strict=True)
+        axes.plot(
+            steps, errors, marker=".", color="C0" if run["architecture"] == "transformer" else "C1",
+            linestyle="--" if run["parameterisation"] == "epsilon" else "-",
+            label=f"{run['architecture']}, {run['parameters'] / 1e6:.1f}M, {run['parameterisation']}",
+        )  # fmt: skip
+    axes.set(xlabel="training steps", ylabel="pixel alignment error, validation, w = 0", yscale="log")
+    axes.legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
 def write_page(runs: list[dict], device: str) -> Path:
-    """The page, its plot and the raw figures."""
-    page = Page.of_today("denoisers", RESULTS)
+    """The page, its plots and the raw figures."""
+    everywhere = any(run.get("everywhere") for run in runs)
+    page = Page.of_today("denoisers-everywhere" if everywhere else "denoisers", RESULTS)
     page.beside(".json").write_text(without_folders(json.dumps(runs, indent=1)) + "\n")
     plot(runs, page.beside(".png"))
+    learning = []
+    if learned := [run for run in runs if run.get("learning_curve")]:
+        plot_learning(learned, page.beside("-learning.png"))
+        learning = [f"![error over training steps]({page.name}-learning.png)", ""]
     best = [chosen(runs, architecture) for architecture in dict.fromkeys(run["architecture"] for run in runs)]
     frames = f"{runs[0]['val']['frames']} frames of validation, {runs[0]['test']['frames']} of test"
     lines = [
@@ -106,9 +148,10 @@ def write_page(runs: list[dict], device: str) -> Path:
         *[f"| the paper's {n} | epsilon | | | | | {' | '.join(f'{e:.3f}' for e in errors)} | | | |"
           for n, errors in PAPER.items()],
         "", "Pixel alignment error under the paper's protocol (see the page of `benchmarks.pixel_alignment`); bold is "
-        "the objective that was chosen on the validation split. The paper's figures are on its own data and framing.",
+        "the objective that was chosen on the validation split. The paper's figures are on its own data and framing. "
+        f"Guidance acts {'at every step' if everywhere else 'between noise levels 0.3 and 0.7'}.",
         "",
-        f"![error against guidance]({page.name}.png)", "", "Trained by:", "",
+        f"![error against guidance]({page.name}.png)", "", *learning, "Trained by:", "",
         *[f"    {without_folders(run['command'])}" for run in runs],
     ]  # fmt: skip
     return page.write(lines)
@@ -120,12 +163,13 @@ def main() -> None:
     clips_option(parser, "val", "--val", what="validation clips")
     clips_option(parser, "test", "--test", what="test clips")
     parser.add_argument("--frames", type=int, default=256, help="evenly spaced frames of each split (0: every fifth)")
+    parser.add_argument("--everywhere", action="store_true", help="guidance at every step, as in the paper")
     shared_options(parser, "device")
     args = page_arguments(parser)
     splits = {"val": mocap_file("val", args.val), "test": mocap_file("test", args.test)}
     runs = []
     for run in args.runs:
-        runs.append(figures_of(run, splits, args.frames, args.device))
+        runs.append(figures_of(run, splits, args.frames, args.device, args.everywhere))
         print(run, json.dumps({split: runs[-1][split]["pixel_error"] for split in splits}), flush=True)
     print(f"wrote {write_page(runs, args.device)}")
 

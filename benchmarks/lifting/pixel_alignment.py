@@ -17,13 +17,18 @@ from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol
 from diffmocap.lifting.network.weights import load_weights
+from diffmocap.lifting.sampling.guidance import GUIDANCE_INTERVAL
 
 PAPER = {"0.0": 0.080, "0.5": 0.068, "2.0": 0.058}
 WEIGHTS = (0.0, 0.5, 2.0)
 
 
-def measure(weights: str | None, data: Path, every: int, frames: int, steps: int, seed: int, device: str) -> dict:
-    """Figures for each guidance weight; ``frames`` > 0 takes a fixed, evenly spaced subset of that size."""
+def measure(
+    weights: str | None, data: Path, every: int, frames: int, steps: int, seed: int, device: str,
+    interval: tuple[float, float] = GUIDANCE_INTERVAL,
+) -> dict:  # fmt: skip
+    """Figures for each guidance weight; ``frames`` > 0 takes a fixed, evenly spaced subset of that size. ``interval``:
+    of the noise levels at which guidance acts."""
     clips = load_split(data)
     labels = [(clip.subject, clip.name) for clip in clips for _ in range(0, len(clip), every)]
     poses = torch.cat([torch.as_tensor(clip.rotations[::every]).float() for clip in clips])
@@ -36,7 +41,7 @@ def measure(weights: str | None, data: Path, every: int, frames: int, steps: int
         "parameters": sum(p.numel() for p in model.parameters()), "parameterisation": model.config.parameterisation,
     }  # fmt: skip
     for w in WEIGHTS:
-        result = evaluate_paper_protocol(model, body, poses, w, steps, seed)
+        result = evaluate_paper_protocol(model, body, poses, w, steps, seed, interval=interval)
         key = f"{w:.1f}"
         out["pixel_error"][key] = round(float(result.pixel_error.mean()), 5)
         out["pixel_error_standard_error"][key] = round(float(result.pixel_error.std() / len(poses) ** 0.5), 5)

@@ -19,7 +19,7 @@ from diffmocap.camera.projection import project
 from diffmocap.lifting.network.condition import FACING, make_condition, root_from_network
 from diffmocap.lifting.network.denoiser import TransformerDenoiser
 from diffmocap.lifting.sampling.ddim import Denoise, ddim_sample, ddim_timesteps
-from diffmocap.lifting.sampling.guidance import guided_denoiser
+from diffmocap.lifting.sampling.guidance import GUIDANCE_INTERVAL, guided_denoiser
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 
 #: ``sample(denoise, x_T, schedule, generator) -> x_0``; the generator is for the noise of the steps.
@@ -89,11 +89,12 @@ class ProtocolResult:
 def evaluate_paper_protocol(
     model: TransformerDenoiser, body: BodyModel, rotations: torch.Tensor, guidance: float = 0.0,
     steps: int = 50, seed: int = 0, batch: int = 256, progress: Callable[[int], object] | None = None,
-    sample: Sample | None = None,
+    sample: Sample | None = None, interval: tuple[float, float] = GUIDANCE_INTERVAL,
 ) -> ProtocolResult:  # fmt: skip
     """One seeded sample a frame for y-up world poses [N, 24, 3, 3]: the protocol's DDIM, or another sampler's.
 
-    ``progress`` is told the number of frames done after each batch.
+    ``progress`` is told the number of frames done after each batch. ``interval``: of the noise levels at which guidance
+    acts; the paper's is :data:`~diffmocap.lifting.sampling.guidance.EVERYWHERE`.
     """
     schedule = NoiseSchedule(model.config.schedule, model.config.diffusion_steps)
     timesteps = ddim_timesteps(schedule.steps, steps)
@@ -104,7 +105,8 @@ def evaluate_paper_protocol(
         truth, pelvis, points = paper_view(body, chunk.to(body.device))
         condition = make_condition(points, torch.ones_like(points[..., 0]), K[None])
         along = timesteps if sample is None else None
-        denoise = guided_denoiser(model, schedule, model.encode_condition(condition), guidance, timesteps=along)
+        code = model.encode_condition(condition)
+        denoise = guided_denoiser(model, schedule, code, guidance, interval=interval, timesteps=along)
         x = torch.randn(len(chunk), 24, 6, generator=generator).to(body.device)
         x = ddim_sample(denoise, x, schedule, timesteps) if sample is None else sample(denoise, x, schedule, generator)
         pose = root_from_network(matrix_from_6d(model.unstandardise(x)), condition.R_camera_crop)

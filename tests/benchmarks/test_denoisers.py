@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from benchmarks.lifting import denoisers
 from benchmarks.lifting.denoisers import chosen, figures_of
+from diffmocap.lifting.sampling.guidance import EVERYWHERE, GUIDANCE_INTERVAL
 
 
 def run(architecture: str, kind: str, val: float, test: float) -> dict:
@@ -23,7 +25,7 @@ def run(architecture: str, kind: str, val: float, test: float) -> dict:
     return {
         "architecture": architecture, "parameterisation": kind, "parameters": 4_251_536, "steps": 10, "batch": 4,
         "command": "python -m training.lifting", "commit": "c", "weights_sha256": "s", "val": split(val),
-        "test": split(test),
+        "test": split(test), "learning_curve": [[5, 2 * val], [10, val]], "everywhere": True,
     }  # fmt: skip
 
 
@@ -34,14 +36,17 @@ def test_the_validation_split_decides(tmp_path, monkeypatch):
     page = denoisers.write_page(runs, "cpu").read_text()
     bold = [line for line in page.splitlines() if "**" in line]
     assert len(bold) == 2 and "| x0 |" in bold[0] and "**0.0300 ± 0.0020**" in bold[0] and "0.382" in page
+    assert "at every step" in page and "-everywhere-learning.png)" in page
+    assert len(list(tmp_path.glob("*-denoisers-everywhere*.png"))) == 2
     assert json.loads(next(tmp_path.glob("*.json")).read_text()) == runs
 
 
 def test_a_run_is_measured_again_only_with_other_weights(tmp_path, monkeypatch):
-    calls = []
+    calls, intervals = [], []
 
-    def measure(weights, data, every, frames, steps, seed, device):
+    def measure(weights, data, every, frames, steps, seed, device, interval):
         calls.append(data)
+        intervals.append(interval)
         return {**run("mlp", "x0", 0.02, 0.03)["val"], "by_subject": {}}
 
     monkeypatch.setattr(denoisers, "measure", measure)
@@ -56,3 +61,7 @@ def test_a_run_is_measured_again_only_with_other_weights(tmp_path, monkeypatch):
     weights.write_bytes(b"two")
     assert figures_of(tmp_path, {"val": "v", "test": "t"}, 7, "cpu")["weights_sha256"] != first["weights_sha256"]
     assert len(calls) == 4
+    torch.save({"history": [{"step": 3, "pixel_error_w0": 0.2, "minutes": 1.0}]}, tmp_path / "checkpoint.pt")
+    everywhere = figures_of(tmp_path, {"val": "v", "test": "t"}, 7, "cpu", everywhere=True)
+    assert len(calls) == 6 and set(intervals[:4]) == {GUIDANCE_INTERVAL} and set(intervals[4:]) == {EVERYWHERE}
+    assert everywhere["learning_curve"] == [(3, 0.2)] and first["learning_curve"] == []
