@@ -3,9 +3,9 @@
 On a quadratic whose axes are turned, points that are combinations of the start and of gradients lie in a Krylov space,
 whatever combined them: momentum, quasi-Newton steps, a network that sees inner products alone. Conjugate gradients with
 the exact step take the lowest point of that space (Hestenes & Stiefel 1952; Nocedal & Wright, "Numerical
-Optimization", theorem 5.3). So on the four quadratics among the 45 turned tasks their decades are the most there are to
-win, save for what position and the spread of coordinates give away about the offset. Beside them the L-BFGS step of
-which nothing is learned, and Optimus, on the same starts.
+Optimization", theorem 5.3). So on the twelve quadratics among the 45 turned tasks (four functions) their decades are
+the most there are to win, save for what position and the spread of coordinates give away about the offset. Beside them
+the L-BFGS step of which nothing is learned, and Optimus, on the same starts.
 
 Functions on which that step has reached the floor of the count (14 decades), or stands in a local minimum that all
 solvers stand in, leave nothing to win either: they are on the page of ``benchmarks.optimizers``.

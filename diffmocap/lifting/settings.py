@@ -18,8 +18,9 @@ class LiftingSettings:
 
     By default an image is lifted to five hypotheses: the centre of the distribution, drawn without noise, and four
     samples with classifier-free guidance, all four by one step of the shipped student. Each is then moved to
-    the keypoints. The mean over those that show one pose (:mod:`diffmocap.lifting.tracking.consensus`) has less error
-    than the best single estimate, :data:`POSTERIOR_MEAN`, and the others say what else the image may show.
+    the keypoints. The mean over those that show one pose (:mod:`diffmocap.lifting.tracking.consensus`) has on
+    average no more error than the best single estimate, :data:`POSTERIOR_MEAN` (1.6 % less on validation clips, level
+    on the real clip), and the others say what else the image may show.
 
     A warm start together with ``use_previous`` is steadier, but less accurate on real people, so both are off, and
     asked only where a pose leaps (:mod:`diffmocap.lifting.tracking.leap_guard`). With ``fresh_noise`` False every image

@@ -8,7 +8,7 @@ What a sample says belongs to one trajectory, and everything that is published i
   sample, and so are the speed of the pelvis and of the root's turn; efforts are clipped to the URDF's;
 * the mean of two consecutive velocities times the time between them is the difference of the positions;
 * a jump of the poses is bridged at bounded speed; a pose that does not come is predicted, coming to rest, for a bounded
-  time, after which the motion is lost and the next pose starts another one, and says so.
+  time; a later pose of the same track is bridged to, and the first of another track starts at rest, and says so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One pose out of the hypotheses that show the same one.
 
-Samples of one image that agree on a pose differ in what the image leaves open; the mean over them has less error than
-any of them. Samples of another pose (a limb before the body and not behind it) stay out: a mean of two poses is
+Samples of one image that agree on a pose differ in what the image leaves open; the mean over them has on average less
+error than a sample. Samples of another pose (a limb before the body and not behind it) stay out: a mean of two poses is
 neither.
 """
 

@@ -4,7 +4,8 @@
                                             -> accelerations -> contact forces -> residual, torques
 
 Every term is a function of the motion, the body, what is given, and its weight: it returns its value before that, and
-adds its weighted gradient to the adjoint. No term is negative. :func:`evaluate` calls those whose weight is not zero.
+adds its weighted gradient to the adjoint. No term is negative. :func:`evaluate` leaves out terms without a weight where
+they take time.
 """
 
 from __future__ import annotations
