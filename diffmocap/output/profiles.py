@@ -74,8 +74,8 @@ class MotionSettings:
     )
     predict_s: float = setting(
         0.3,
-        "Without a pose the motion comes to rest within this time, marked as predicted; then nothing is published until a "
-        "pose continues the track, or the track ends.",
+        "Without a pose the motion comes to rest within this time, marked as predicted; then nothing is published until"
+        " a pose continues the track, or the track ends.",
         0.0,
         2.0,
         "s",
