@@ -18,14 +18,14 @@ MOST_FILES = 23
 #: The pipeline's order. A part imports from itself and from what stands before it.
 ORDER = (
     "errors", "settings", "files", "timing", "compiler", "types", "resources", "device", "body", "motion", "camera",
-    "keypoints", "lifting", "optim", "physics", "refinement", "output", "pipeline", "evaluation", "reconstruct",
+    "keypoints", "lifting", "optim", "fitting", "physics", "refinement", "output", "pipeline", "evaluation", "reconstruct",
     "robots", "viewer", "middleware", "graph", "nodes", "cli",
 )  # fmt: skip
 
 #: ROS-free parts that must run anywhere torch runs: what they may import when they are loaded.
 LIGHT_PARTS = (
     "errors", "settings", "files", "timing", "compiler", "types", "resources", "device", "body", "motion", "lifting",
-    "optim", "physics", "refinement", "output", "pipeline", "evaluation",
+    "optim", "fitting", "physics", "refinement", "output", "pipeline", "evaluation",
 )  # fmt: skip
 LIGHT_PACKAGES = {"diffmocap", "numpy", "roma", "safetensors", "torch"}
 
