@@ -1,8 +1,8 @@
 """Trains a learned optimizer: ``python -m training.optim --out runs/optimus``.
 
 It learns on the classical functions, or on the motion refinement: ``--problems windows`` (lifted walks and the physics
-loss) or ``--problems diffphy`` (controls of a simulated body), both of the walks of ``--data``; or on ``--problems fits``
-of the body to keypoints of poses of ``--data``, where ``--method supervised`` trains on the error of the pose.
+loss) or ``--problems diffphy`` (controls of a simulated body), both of the walks of ``--data``. ``--problems fits`` are
+fits of the body to the keypoints of poses of ``--data``; there ``--method supervised`` trains on the error of the pose.
 
 The network is that of ``--kind`` and ``--set name=value`` for its settings (``--set norm=rms --set
 features.memory=true``); every number of the recipe is an option. A run is resumed by giving the same ``--out`` again.
