@@ -25,6 +25,7 @@ from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
 from diffmocap.errors import SettingsError
 from diffmocap.fitting.pose_prior import POSE_NUMBERS, PosePrior
 from diffmocap.lifting.network.condition import Condition, depth_beyond_mid_hip, root_from_network, root_to_network
+from diffmocap.lifting.translation import solve_translation
 from diffmocap.optim.task import Task
 
 #: Least standard deviations that residuals are divided by: keypoints over the box's half-size, depths [m]. Exact input
@@ -93,18 +94,24 @@ class KeypointFit(Task):
         """The inverse of :meth:`pose`: x [B, 78] of local rotations and pelvis in the optical frame."""
         R = self.condition.R_camera_crop
         root = sixd_from_matrix(root_to_network(rotations, R)[:, 0])
-        place = (pelvis[:, None] @ R)[:, 0]
-        relative = place[:, 2:] * self.condition.half_size[:, None]
-        numbers = self.prior.numbers(rotations[:, 1:])
-        return torch.cat([root, numbers, place[:, :2] / relative, relative.log()], 1)
+        return torch.cat([root, self.prior.numbers(rotations[:, 1:]), self._place((pelvis[:, None] @ R)[:, 0])], 1)
 
     def starts(self) -> torch.Tensor:
-        """The mean pose, upright at so many headings, where a person of 2 m would fill the box: [B, HEADINGS, 78]."""
+        """The mean pose, upright at so many headings, each at the place where it fits best: [B, HEADINGS, 78]."""
         angles = torch.arange(HEADINGS, device=self._crop.device) * (2 * math.pi / HEADINGS)
         upright = torch.stack([torch.zeros_like(angles), angles, torch.zeros_like(angles)], -1)
         x = self._crop.new_zeros(len(self.condition), HEADINGS, UNKNOWNS)
         x[..., _ROOT] = sixd_from_matrix(roma.rotvec_to_rotmat(upright))
+        for one in x.unbind(1):
+            rotations, pelvis = self.pose_in_crop(one)
+            points = self.body.keypoints(rotations, torch.zeros_like(pelvis))
+            one[:, _PLACE] = self._place(solve_translation(points, self.condition.rays, self.condition.confidence))
         return x
+
+    def _place(self, pelvis: torch.Tensor) -> torch.Tensor:
+        """Unknowns [B, 3] of a pelvis [B, 3] m in the crop frame."""
+        relative = pelvis[:, 2:] * self.condition.half_size[:, None]
+        return torch.cat([pelvis[:, :2] / relative, relative.log()], 1)
 
     def init(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
         """Of :meth:`starts` the one whose loss is least, [B, 78]; nothing is drawn.

@@ -51,7 +51,7 @@ class LearnedGradientDescent(LearnedOptimizer):
     """x <- x + N_w(gradient, x, context).
 
     Gradients are told in units of the run's first, as asinh(10 g): they fall by decades as a run converges, and rise
-    by as many where a step went wrong. An untrained network takes no steps.
+    by as many where a step went wrong. An untrained network takes small steps.
     """
 
     def __init__(self, settings: LearnedGradientDescentSettings) -> None:
@@ -61,8 +61,9 @@ class LearnedGradientDescent(LearnedOptimizer):
         self.blocks = nn.ModuleList(nn.Linear(c.width, c.width) for _ in range(c.layers))
         self.norms = nn.ModuleList(nn.LayerNorm(c.width) for _ in range(c.layers + 1))
         self.outlet = nn.Linear(c.width, c.dimension)
-        nn.init.zeros_(self.outlet.weight)
-        nn.init.zeros_(self.outlet.bias)
+        with torch.no_grad():
+            self.outlet.weight *= 0.1
+            self.outlet.bias.zero_()
 
     def init(self, task: Task, x: torch.Tensor) -> LearnedGradientDescentState:
         c, context = self.settings, task.context(x)

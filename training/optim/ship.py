@@ -36,7 +36,8 @@ def data_of(commands: list[str]) -> str | dict:
     if not any("--data" in command for command in commands):
         return "none: trained on the classical test functions with random offsets"
     names = sorted({name for command in commands for name in re.findall(r"--data[ =](\S+)", command)})
-    used = "walks on flat ground, without those of the held-out subject"
+    fits = any(re.search(r"--problems[ =]fits", command) for command in commands)
+    used = "all but the held-out clips" if fits else "walks on flat ground, without those of the held-out subject"
     return {"clips": names, "used": used, "acknowledgement": ACKNOWLEDGEMENT}
 
 
