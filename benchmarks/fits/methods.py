@@ -95,7 +95,10 @@ def searched(optimizer: Optimizer, images: Images) -> list[dict]:
 
 
 def squared(images: Images, starts: torch.Tensor, counts: Sequence[int], before: float = 0.0) -> list[dict]:
-    """Least squares from starts [B, S, 78], the best of an image's S fits; ``before``: evaluations that led there."""
+    """Least squares from starts [B, S, 78], the best of an image's S fits.
+
+    ``before``: evaluations that led there, which are counted; their time is not.
+    """
     found, task = [], images.task
     for count in counts:
         fits, ms = timed(lambda n=count: [least_squares_fit(task.row(b), s, n) for b, s in enumerate(starts)])
@@ -105,14 +108,16 @@ def squared(images: Images, starts: torch.Tensor, counts: Sequence[int], before:
     return found
 
 
-def lifted(lifter: Lifter, images: Images, noise: float, correction: bool) -> list[dict]:
-    """The posterior mean, an image at a time."""
+def lifted(
+    lifter: Lifter, images: Images, noise: float, correction: bool
+) -> tuple[torch.Tensor, torch.Tensor, list[dict]]:
+    """The posterior mean, an image at a time: rotations and pelvis in the optical frame, and the row."""
     settings = replace(POSTERIOR_MEAN, keypoint_noise=noise, correction=correction)
     lifter.lift(images.views.keypoints[0], CAMERA, settings)
     poses, ms = timed(lambda: [lifter.lift(k, CAMERA, settings) for k in images.views.keypoints])
     rotations, pelvis = (torch.stack([getattr(p, name)[p.best] for p in poses]) for name in ("rotations", "pelvis"))
     steps = settings.correction_steps if correction else 0
-    return [images.figures(rotations, pelvis) | {"evaluations": steps, "ms": ms / len(poses)}]
+    return rotations, pelvis, [images.figures(rotations, pelvis) | {"evaluations": steps, "ms": ms / len(poses)}]
 
 
 def timed(run: Callable) -> tuple:
