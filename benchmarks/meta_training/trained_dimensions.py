@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.meta_training.runs import TrainingRun
 from benchmarks.optimizers.curves import baseline_file, load_curves
 from benchmarks.optimizers.learned import PLAIN_STEP, LearnedSolver
 from benchmarks.optimizers.tasks import DIMENSIONS, BenchmarkTask
-from benchmarks.optimizers.training_runs import TrainingRun
 from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
 from benchmarks.page.report import Page, page_arguments, provenance
 from diffmocap.resources import sha256_of

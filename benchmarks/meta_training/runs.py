@@ -12,7 +12,7 @@ import torch
 from diffmocap.optim.learned import LearnedOptimizer
 from diffmocap.optim.weights import kind_of, load_optimizer
 from training.optim.__main__ import parse
-from training.optim.ship import record_of
+from training.optim.record import record_of
 
 #: What pages call the kinds of networks.
 NAMES = {"optimus": "Optimus", "adafactor_mlp": "Adafactor MLP", "learned_gradient_descent": "learned gradient descent"}

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.optimizers.training_runs import TrainingRun
+from benchmarks.meta_training.runs import TrainingRun
 from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
 from benchmarks.page.report import Page, page_arguments, provenance
 
