@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.meta_training import trained_dimensions, training_curves
 from benchmarks.meta_training.runs import TrainingRun
 from benchmarks.meta_training.training_curves import minutes_to
-from benchmarks.meta_training import trained_dimensions, training_curves
 from training.optim.__main__ import main as train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
