@@ -19,14 +19,14 @@ MOST_FILES = 23
 #: The pipeline's order. A part imports from itself and from what stands before it.
 ORDER = (
     "errors", "settings", "files", "timing", "compiler", "types", "resources", "device", "body", "motion", "camera",
-    "keypoints", "lifting", "optim", "physics", "refinement", "output", "pipeline", "evaluation", "reconstruct",
-    "robots", "viewer", "middleware", "graph", "nodes", "cli",
+    "keypoints", "lifting", "optim", "fitting", "physics", "refinement", "output", "pipeline", "evaluation",
+    "reconstruct", "robots", "viewer", "middleware", "graph", "nodes", "cli",
 )  # fmt: skip
 
 #: ROS-free parts that must run anywhere torch runs: what they may import when they are loaded.
 LIGHT_PARTS = (
     "errors", "settings", "files", "timing", "compiler", "types", "resources", "device", "body", "motion", "lifting",
-    "optim", "physics", "refinement", "output", "pipeline", "evaluation",
+    "optim", "fitting", "physics", "refinement", "output", "pipeline", "evaluation",
 )  # fmt: skip
 LIGHT_PACKAGES = {"diffmocap", "numpy", "roma", "safetensors", "torch"}
 
@@ -34,6 +34,7 @@ LIGHT_PACKAGES = {"diffmocap", "numpy", "roma", "safetensors", "torch"}
 PROGRAMS = {
     Path("diffmocap/body/convert_smpl.py"), Path("diffmocap/motion/export/blender_fbx.py"),
     Path("training/lifting/ship.py"), Path("training/optim/ship.py"), Path("training/stream/ship.py"),
+    Path("training/motions/pose_prior.py"),
 }  # fmt: skip
 
 #: Light by its room, but only what reads YAML imports it.

@@ -11,9 +11,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.lifting.made_poses import MadePoseSet, made_poses_scores
-from benchmarks.page.report import mocap_file
 from benchmarks.protocols.exact_input import baseline_figures, draw_frames, exact_figures
-from benchmarks.protocols.inverse_kinematics import PosePrior
 from diffmocap.body.model import BodyModel
 from diffmocap.evaluation.joint_errors import pa_mpjpe_mm
 from diffmocap.evaluation.paper_protocol import evaluate_paper_protocol, paper_view
@@ -21,12 +19,11 @@ from diffmocap.evaluation.pose_frames import PoseFrames
 from diffmocap.evaluation.wild_protocol import DEFAULT_VIEWS, evaluate_wild_protocol
 from diffmocap.evaluation.wild_scores import WildFigures
 from diffmocap.evaluation.wild_views import WildConfig
+from diffmocap.fitting.pose_prior import PosePrior
 from diffmocap.lifting.lifter import Lifter
 
 #: Turns of the body with which the wild protocol is repeated, a single sample a frame [degrees].
 TURNS_DEG = (90.0, 180.0)
-#: Frames of the training split that the pose prior of inverse kinematics is made of: every so many.
-PRIOR_EVERY = 15
 
 
 def progress(total: int, text: str) -> tqdm:
@@ -99,18 +96,10 @@ def synthetic_figures(lifter_weights: str | None, mocap: Path, films: Path, scen
 
 
 def exact_part(lifter: Lifter, data: Path, count: int, solved: int) -> dict:
-    """The exact protocol on ``count`` frames, and what needs no network; inverse kinematics on ``solved`` of them.
-
-    Without the training split there is no prior, and nothing beside the lifting.
-    """
+    """The exact protocol on ``count`` frames, and what needs no network; inverse kinematics on ``solved`` of them."""
     frames = draw_frames(data, count)
     figures: dict = {"frames": len(frames), "lifted": exact_figures(lifter, frames)}
-    try:
-        prior = PosePrior.of_frames(PoseFrames.load(mocap_file("train"), every=PRIOR_EVERY))
-    except SystemExit as missing:
-        print(f"exact input without the figures that need no network: {missing}", file=sys.stderr)
-        return figures
-    return figures | baseline_figures(BodyModel.load(), frames, prior, min(solved, len(frames)))
+    return figures | baseline_figures(BodyModel.load(), frames, PosePrior.load(), min(solved, len(frames)))
 
 
 def made_part(lifter: Lifter) -> dict[str, float]:

@@ -21,10 +21,11 @@ from tqdm import tqdm
 from benchmarks.page.command import benchmark_parser, clips_option, end_with_json, shared_options
 from benchmarks.page.report import mocap_file
 from benchmarks.protocols.exact_views import CAMERA, ExactViews, InputCase, exact_views
-from benchmarks.protocols.inverse_kinematics import InverseKinematics, PosePrior
+from benchmarks.protocols.inverse_kinematics import InverseKinematics
 from diffmocap.body.skeleton import LIMB_JOINTS
 from diffmocap.evaluation.joint_errors import mpjpe_mm, procrustes
 from diffmocap.evaluation.pose_frames import PoseFrames
+from diffmocap.fitting.pose_prior import PosePrior
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.settings import POSTERIOR_MEAN, LiftingSettings
 
@@ -165,8 +166,7 @@ def main() -> None:
     frames = draw_frames(mocap_file(args.split, args.data), args.frames)
     figures, baselines = exact_figures(lifter, frames, cases=cases), None
     if args.baselines:
-        prior = PosePrior.of_frames(PoseFrames.load(mocap_file("train"), every=15))
-        baselines = baseline_figures(lifter.body, frames, prior, args.baselines, cases)
+        baselines = baseline_figures(lifter.body, frames, PosePrior.load(), args.baselines, cases)
     print(f"{len(frames)} frames of the {args.split} split, millimetres over 12 limb joints, ± standard error", "")
     print("\n".join(table(figures, baselines)))
     end_with_json(args, {"split": args.split, "frames": len(frames), "lifted": figures} | (baselines or {}))

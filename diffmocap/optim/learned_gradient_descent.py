@@ -20,8 +20,8 @@ from diffmocap.optim.task import Task
 
 @dataclass(frozen=True)
 class LearnedGradientDescentSettings:
-    """Size of the network. The published network's layers are not in our sources: these are wide ones, each added to
-    its input.
+    """Size of the network. The published network's layers are not in our sources: these are wide ones, each normalised
+    and added to its input.
 
     Attributes:
         dimension: N. context: numbers that describe a problem, C of :meth:`Task.context`. scale: unit of the update.
@@ -48,14 +48,22 @@ class LearnedGradientDescentState(State):
 
 
 class LearnedGradientDescent(LearnedOptimizer):
-    """x <- x + N_w(gradient, x, context), gradients in units of the run's first."""
+    """x <- x + N_w(gradient, x, context).
+
+    Gradients are told in units of the run's first, as asinh(10 g): they fall by decades as a run converges, and rise
+    by as many where a step went wrong. An untrained network takes small steps.
+    """
 
     def __init__(self, settings: LearnedGradientDescentSettings) -> None:
         super().__init__()
         c = self.settings = settings
         self.inlet = nn.Linear(2 * c.dimension + c.context, c.width)
         self.blocks = nn.ModuleList(nn.Linear(c.width, c.width) for _ in range(c.layers))
+        self.norms = nn.ModuleList(nn.LayerNorm(c.width) for _ in range(c.layers + 1))
         self.outlet = nn.Linear(c.width, c.dimension)
+        with torch.no_grad():
+            self.outlet.weight *= 0.1
+            self.outlet.bias.zero_()
 
     def init(self, task: Task, x: torch.Tensor) -> LearnedGradientDescentState:
         c, context = self.settings, task.context(x)
@@ -74,9 +82,9 @@ class LearnedGradientDescent(LearnedOptimizer):
         scale = state.scale
         if scale is None:
             scale = gradient.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-30)
-        told = torch.cat([gradient / scale, state.x, state.context], -1).to(self.inlet.weight.dtype)
-        h = self.inlet(told).relu()
-        for block in self.blocks:
-            h = h + block(h).relu()
-        x = state.x + (self.settings.scale * self.outlet(h)).to(state.x)
+        told = torch.cat([(10 * gradient / scale).asinh(), state.x, state.context], -1).to(self.inlet.weight.dtype)
+        h = self.inlet(told)
+        for norm, block in zip(self.norms, self.blocks):
+            h = h + block(norm(h)).relu()
+        x = state.x + (self.settings.scale * self.outlet(self.norms[-1](h))).to(state.x)
         return LearnedGradientDescentState(x, state.step + 1, state.context, scale)

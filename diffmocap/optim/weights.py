@@ -26,6 +26,7 @@ SHIPPED = {
     "optimus_window": "optimus_window.safetensors", "optimus_diffphy": "optimus_diffphy.safetensors",
     "adafactor_mlp_window": "adafactor_mlp_window.safetensors",
     "adafactor_mlp_diffphy": "adafactor_mlp_diffphy.safetensors",
+    "learned_gradient_descent": "learned_gradient_descent.safetensors",
 }  # fmt: skip
 #: What the header calls an optimizer.
 KINDS: dict[str, tuple[type[LearnedOptimizer], type]] = {

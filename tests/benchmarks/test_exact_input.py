@@ -21,11 +21,12 @@ from benchmarks.protocols.exact_input import (
     limb_errors,
 )
 from benchmarks.protocols.exact_views import CAMERA, DISTANCE_M, InputCase, exact_views
-from benchmarks.protocols.inverse_kinematics import InverseKinematics, PosePrior
+from benchmarks.protocols.inverse_kinematics import InverseKinematics
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import KEYPOINT_NAMES, LIMB_JOINTS
 from diffmocap.camera.projection import project
 from diffmocap.evaluation.pose_frames import PoseFrames
+from diffmocap.fitting.pose_prior import PosePrior
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.settings import LiftingSettings
 
@@ -172,9 +173,9 @@ def test_shipped_lifting_is_near_at_the_images_border(lifter, frames):
     assert float((joints[:, 0] - views.joints[:, 0] @ R.T).norm(dim=-1).mean()) < 0.3
 
 
-def test_inverse_kinematics_finds_the_body_where_depths_are_exact(body, frames, mocap_dir):
+def test_inverse_kinematics_finds_the_body_where_depths_are_exact(body, frames):
     """With depths the pose is determined: the fit is millimetres off, the mean pose decimetres."""
-    prior = PosePrior.of_frames(PoseFrames.load(mocap_dir / "cmu_smpl30_val.npz"))
+    prior = PosePrior.load()
     views = exact_views(body, frames.pick(torch.arange(2)), CASES["exact_depth"])
     kinematics = InverseKinematics(body, prior, CAMERA)
     joints = torch.stack([kinematics.solve(k) for k in views.keypoints])

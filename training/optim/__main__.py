@@ -1,7 +1,8 @@
 """Trains a learned optimizer: ``python -m training.optim --out runs/optimus``.
 
 It learns on the classical functions, or on the motion refinement: ``--problems windows`` (lifted walks and the physics
-loss) or ``--problems diffphy`` (controls of a simulated body), both of the walks of ``--data``.
+loss) or ``--problems diffphy`` (controls of a simulated body), both of the walks of ``--data``. ``--problems fits`` are
+fits of the body to the keypoints of poses of ``--data``; there ``--method supervised`` trains on the error of the pose.
 
 The network is that of ``--kind`` and ``--set name=value`` for its settings (``--set norm=rms --set
 features.memory=true``); every number of the recipe is an option. A run is resumed by giving the same ``--out`` again.
@@ -25,6 +26,7 @@ from diffmocap.optim.functions import FUNCTIONS
 from diffmocap.optim.weights import KINDS, build, load_optimizer
 from training.commit import git_commit
 from training.optim.descent import DESCENTS
+from training.optim.fit_problems import fit_problems
 from training.optim.loop import run
 from training.optim.motion_problems import MOTION_PROBLEMS, motion_problems
 from training.optim.network_settings import settings_from, with_settings
@@ -37,7 +39,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", type=Path, required=True, help="folder of the run; an existing run is resumed")
-    p.add_argument("--kind", choices=[k for k in KINDS if k != "learned_gradient_descent"], default="optimus")
+    p.add_argument("--kind", choices=list(KINDS), default="optimus")
     p.add_argument(
         "--set",
         action="append",
@@ -46,8 +48,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="a setting of the network; beside --init, one that its weights fit",
     )
     p.add_argument("--init", type=Path, help="start from these weights; their kind, and their settings but --set")
-    p.add_argument("--problems", choices=("functions", *MOTION_PROBLEMS), default="functions")
-    p.add_argument("--data", type=Path, help="motion capture to train on, for windows and diffphy")
+    p.add_argument("--problems", choices=("functions", *MOTION_PROBLEMS, "fits"), default="functions")
+    p.add_argument("--data", type=Path, help="motion capture to train on, for windows, diffphy and fits")
     p.add_argument("--views", type=int, default=2, help="cameras a walk is lifted from (default %(default)s)")
     p.add_argument("--frames", type=int, default=0, help="of a window or a simulated stretch (0: about a second)")
     p.add_argument(
@@ -61,7 +63,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--functions", nargs="+", default=list(TRAINED), choices=list(FUNCTIONS), metavar="NAME")
     p.add_argument("--smallest", type=int, default=2, help="smallest dimension (default %(default)s)")
     p.add_argument("--largest", type=int, default=100, help="largest dimension (default %(default)s)")
-    p.add_argument("--batch", type=int, default=1, help="starts a function, or motions (default %(default)s)")
+    p.add_argument("--batch", type=int, default=1, help="starts a function, motions, or fits (default %(default)s)")
     p.add_argument(
         "--turned",
         type=float,
@@ -95,6 +97,8 @@ def problems_of(args: argparse.Namespace) -> tuple[Problems, Problems]:
     if args.problems != "functions":
         if args.data is None:
             raise SystemExit(f"--problems {args.problems} wants --data, the motion capture of the training split")
+        if args.problems == "fits":
+            return fit_problems(args.data, args.batch)
         return motion_problems(args.problems, args.data, args.batch, args.views, args.out, args.frames, args.speeds)
     kind, (low, high) = FunctionProblems if args.apart else MixedProblems, args.validation_dimensions
     names = tuple(args.functions)
@@ -103,6 +107,14 @@ def problems_of(args: argparse.Namespace) -> tuple[Problems, Problems]:
         return of_training, kind(names, low, high, 2, turned=args.turned)
     except SettingsError as e:
         raise SystemExit(str(e)) from e
+
+
+def sizes_of(problems: Problems) -> dict[str, int]:
+    """Dimension and context of problems, which must all have the same: what a network is built for that sees all of a
+    problem at once."""
+    task, x = problems(torch.Generator().manual_seed(0))
+    context = task.context(x)
+    return {"dimension": task.dimension, "context": 0 if context is None else context.shape[1]}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -118,14 +130,21 @@ def main(arguments: list[str] | None = None) -> None:
     torch.manual_seed(recipe.seed)
     try:
         settings = settings_from(args.set)
-        optimizer = with_settings(load_optimizer(args.init), settings) if args.init else build(args.kind, settings)
+        if args.init:
+            optimizer = with_settings(load_optimizer(args.init), settings)
+        elif args.kind == "learned_gradient_descent":
+            optimizer = None  # of the size of its problems
+        else:
+            optimizer = build(args.kind, settings)
     except (TypeError, SettingsError) as e:
         raise SystemExit(f"--set: {e}") from e
     args.out.mkdir(parents=True, exist_ok=True)
     problems, validation = problems_of(args)
     try:
+        if optimizer is None:
+            optimizer = build(args.kind, sizes_of(problems) | settings)
         trainer = MetaTrainer(recipe, optimizer.requires_grad_(True), problems, args.out, ranks)
-    except SettingsError as e:
+    except (TypeError, SettingsError) as e:
         raise SystemExit(str(e)) from e
     resumed = trainer.resume()
     if ranks.first:

@@ -159,6 +159,24 @@ def backpropagated(
     return total, after
 
 
+def supervised(optimizer: LearnedOptimizer, task: Task, x: torch.Tensor, steps: int) -> torch.Tensor:
+    """Backpropagation through a whole run of a task whose truth is known, as Song et al. 2020 train learned gradient
+    descent: leaves the gradient of theta on the optimizer. Returns the mean of ``task.error`` over the points after
+    each of the steps.
+
+    The gradients that the optimizer sees are inputs: nothing is differentiated twice.
+    """
+    state, total = optimizer.init(task, x), torch.zeros((), device=x.device)
+    loss, gradient = task.loss_and_gradient(x)
+    for k in range(steps):
+        state = optimizer.step(state, loss, gradient)
+        total = total + task.error(state.x).mean() / steps
+        if k + 1 < steps:
+            loss, gradient = task.loss_and_gradient(state.x)
+    total.backward()
+    return total.detach()
+
+
 def side_by_side(
     optimizer: LearnedOptimizer, episodes: list[Episode], together: Callable[[Sequence[Task]], Task], limit: float = 1.0
 ) -> tuple[torch.Tensor, list[Episode]]:

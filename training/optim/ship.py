@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import shutil
 from pathlib import Path
@@ -14,21 +13,9 @@ from diffmocap.errors import SettingsError
 from diffmocap.optim.learned import LearnedOptimizer
 from diffmocap.optim.weights import SHIPPED, kind_of, load_optimizer, save_optimizer
 from diffmocap.resources import sha256_of
-from training.manifest import ACKNOWLEDGEMENT, MODELS, without_folders, write_entry
+from training.manifest import ACKNOWLEDGEMENT, MODELS, write_entry
 from training.optim.network_settings import settings_from, with_settings
-
-
-def record_of(run: Path, best: bool = False) -> dict:
-    """How a run was trained: commands, recipe, length, validation at its end, or the ``best`` one."""
-    starts = [json.loads(line) for line in (run / "starts.jsonl").read_text().splitlines()]
-    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    history = sorted(state["history"], key=lambda one: -one["validation"]) if best else state["history"]
-    return {
-        "recipe": json.loads((run / "recipe.json").read_text()),
-        "starts": [{**start, "command": without_folders(start["command"])} for start in starts],
-        "step": state["step"], "processor_minutes": round(state["seconds"] / 60, 1),
-        "validation": history[-1] if history else None,
-    }  # fmt: skip
+from training.optim.record import record_of
 
 
 def data_of(commands: list[str]) -> str | dict:
@@ -36,7 +23,8 @@ def data_of(commands: list[str]) -> str | dict:
     if not any("--data" in command for command in commands):
         return "none: trained on the classical test functions with random offsets"
     names = sorted({name for command in commands for name in re.findall(r"--data[ =](\S+)", command)})
-    used = "walks on flat ground, without those of the held-out subject"
+    fits = any(re.search(r"--problems[ =]fits", command) for command in commands)
+    used = "all but the held-out clips" if fits else "walks on flat ground, without those of the held-out subject"
     return {"clips": names, "used": used, "acknowledgement": ACKNOWLEDGEMENT}
 
 

@@ -17,12 +17,12 @@ from diffmocap.optim.learned import LearnedOptimizer
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.weights import save_optimizer
 from training.optim.descent import DESCENTS, Descent
-from training.optim.episodes import Episode, PieceByPiece, backpropagated, meta_loss, side_by_side
+from training.optim.episodes import Episode, PieceByPiece, backpropagated, meta_loss, side_by_side, supervised
 from training.optim.pes import pes_gradient, without_finished
 from training.optim.problems import Problems
 from training.ranks import Ranks
 
-METHODS = ("pes", "truncated")
+METHODS = ("pes", "truncated", "supervised")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class MetaRecipe:
     """What decides a run besides network and problems. Learning rate and clipping are the paper's (supplement 2).
 
     Attributes:
-        method: ``truncated`` for truncated backpropagation, or ``pes``.
+        method: ``truncated`` for truncated backpropagation, ``pes``, or ``supervised`` for backpropagation of the error
+            of whole runs, where the task knows the truth.
         descent: ``adam``, the paper's, or ``muon``, see :mod:`training.optim.descent`.
         steps: of the descent. minutes: 0, or the run ends with so many minutes of processor time of one process, which
             no other work on the machine shortens; resumed runs add up.
@@ -82,6 +83,8 @@ class MetaTrainer:
     ) -> None:
         if getattr(problems, "together", None) and recipe.truncation > 1 and recipe.second_order:
             raise SettingsError("a simulation is differentiable once: pieces of several steps want second_order=False")
+        if recipe.method == "supervised" and not getattr(problems, "truth_known", False):
+            raise SettingsError("supervised training wants problems whose truth is known: fits")
         self.recipe, self.out, self.ranks = recipe, out, ranks or Ranks()
         self.problems, self.optimizer = problems, optimizer.to(self.ranks.device)
         self.ranks.follow_first(self.optimizer.state_dict().values())
@@ -95,15 +98,19 @@ class MetaTrainer:
 
     def restart(self) -> None:
         """Begins all episodes anew, each some way into its length."""
-        self.episodes = [self._begin(first=True) for _ in range(self.recipe.pairs)]
+        whole = self.recipe.method == "supervised"  # whole runs leave nothing for the next step
+        self.episodes = [] if whole else [self._begin(first=True) for _ in range(self.recipe.pairs)]
         self.opposite = list(self.episodes)  # the negative halves of PES start from the same states
         count = sum(p.numel() for p in self.optimizer.parameters())
         self.accumulators = torch.zeros(self.recipe.pairs, count, device=self.ranks.device)
 
+    def _horizon(self) -> float:
+        low, high = math.log(self.recipe.shortest), math.log(self.recipe.longest)
+        return math.exp(low + (high - low) * torch.rand((), generator=self.generator).item())
+
     def _begin(self, first: bool = False) -> Episode:
         c, (task, x) = self.recipe, self.problems(self.generator)
-        low, high = math.log(c.shortest), math.log(c.longest)
-        horizon = math.exp(low + (high - low) * torch.rand((), generator=self.generator).item())
+        horizon = self._horizon()
         if first:
             horizon *= torch.rand((), generator=self.generator).item()
         pieces = max(1, round(horizon / c.truncation))
@@ -114,7 +121,7 @@ class MetaTrainer:
         """One piece of every episode and one step of theta along the mean gradient of all processes."""
         c, begin = self.recipe, time.process_time()
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._pes() if c.method == "pes" else self._truncated()
+        loss = {"pes": self._pes, "truncated": self._truncated, "supervised": self._supervised}[c.method]()
         for p in self.optimizer.parameters():  # an exploded piece must not end the run
             p.grad = torch.zeros_like(p) if p.grad is None else torch.nan_to_num(p.grad, 0.0, 0.0, 0.0)
         self.ranks.average_gradients(self.optimizer.parameters())
@@ -166,6 +173,15 @@ class MetaTrainer:
         self.episodes = [self._begin() if e.left <= 0 else e for e in episodes]
         return torch.as_tensor(loss)
 
+    def _supervised(self) -> torch.Tensor:
+        total, pairs = torch.zeros((), device=self.ranks.device), self.recipe.pairs
+        for _ in range(pairs):
+            task, x = self.problems(self.generator)
+            total = total + supervised(self.optimizer, task, x.to(self.ranks.device), round(self._horizon()))
+        for p in self.optimizer.parameters():
+            p.grad /= pairs
+        return total / pairs
+
     def _share_done(self) -> float:
         """Share of the run that is done, by the first process's count: all decide alike."""
         c = self.recipe
@@ -182,11 +198,15 @@ class MetaTrainer:
         return c.learning_rate * (0.5 - 0.5 * math.cos(math.pi * min(1.0, max(left, 0.0))))
 
     def validate(self, problems: Problems, count: int = 16, iterations: int = 100, seed: int = 12345) -> float:
-        """Mean meta-loss over the runs of the averaged weights on problems that are the same every time."""
+        """Mean meta-loss over the runs of the averaged weights on problems that are the same every time; for supervised
+        runs the mean error where they end."""
         generator, values = torch.Generator().manual_seed(seed), []
         for _ in range(count):
             task, x = problems(generator)
             result = self.ema.minimize(task, x.to(self.ranks.device), Budget(iterations=iterations))
+            if self.recipe.method == "supervised":
+                values.append(float(task.error(result.last).mean()))
+                continue
             run = [meta_loss(task, loss, result.losses[0]) for loss in result.best_so_far()]
             values.append(float(torch.stack(run).mean()))
         value = sum(values) / count
