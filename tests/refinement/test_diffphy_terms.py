@@ -10,7 +10,6 @@ import roma
 import torch
 
 from diffmocap.body.mocap import load_split, retarget
-from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import JOINT_NAMES, NUM_JOINTS
 from diffmocap.errors import SettingsError
 from diffmocap.optim.quasi_newton import Lbfgs
@@ -28,20 +27,10 @@ UP = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")
-def model() -> BodyModel:
-    return BodyModel.load()
-
-
-@pytest.fixture(scope="module")
-def body(model) -> SimulatedBody:
-    return SimulatedBody.of(model, torch.zeros(10))
-
-
-@pytest.fixture(scope="module")
-def walks(model, mocap_dir) -> tuple[torch.Tensor, torch.Tensor]:
+def walks(body, mocap_dir) -> tuple[torch.Tensor, torch.Tensor]:
     """Six frames each of a walk, twice, in the frame of a level camera: [2, 6, 24, 3, 3] and [2, 6, 3]; the lowest
     soles are near the height -1 along ``UP``."""
-    clip = retarget(next(c for c in load_split(mocap_dir / "cmu_smpl30_val.npz") if c.name == "39_01"), model)
+    clip = retarget(next(c for c in load_split(mocap_dir / "cmu_smpl30_val.npz") if c.name == "39_01"), body)
     parts = [slice(first, first + FRAMES) for first in (5, 20)]
     rotations = torch.stack([clip.rotations[part] for part in parts]).double()
     pelvis = torch.stack([clip.pelvis[part] - clip.pelvis[part.start] for part in parts]).double()
@@ -51,10 +40,10 @@ def walks(model, mocap_dir) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def seen(model, walks) -> SeenKeypoints:
+def seen(body, walks) -> SeenKeypoints:
     """Where the image has the walks, 4 cm off to the side; the nose of the first one was not seen."""
     rotations, pelvis = (x.flatten(0, 1).float() for x in walks)
-    at = model.keypoints(rotations, pelvis + torch.tensor([0.04, 0.0, 0.0])).double().unflatten(0, (2, FRAMES))
+    at = body.keypoints(rotations, pelvis + torch.tensor([0.04, 0.0, 0.0])).double().unflatten(0, (2, FRAMES))
     K = torch.tensor([[FOCAL, 0, 320], [0, FOCAL, 240], [0, 0, 1]], dtype=torch.float64)
     image = at @ K.T
     confidence = torch.full((2, FRAMES, 25), 0.8, dtype=torch.float64)
@@ -64,20 +53,25 @@ def seen(model, walks) -> SeenKeypoints:
     return SeenKeypoints(points_px, confidence, K.expand(2, 3, 3))
 
 
-def task_of(body: SimulatedBody, walks, seen: SeenKeypoints | None, **options) -> DiffphyTask:
+def task_of(simulated_body: SimulatedBody, walks, seen: SeenKeypoints | None, **options) -> DiffphyTask:
     """Both walks, on a ground that their feet touch; all joints driven, and the initial state free."""
     rotations, pelvis = walks
-    simulator = Simulator(body.articulated, Ground(UP, torch.tensor(-0.9, dtype=torch.float64)))
-    touching = torch.zeros(2, FRAMES, len(body.articulated.points.names), dtype=torch.bool)
-    touching[:, :, body.articulated.points.feet[:4]] = True
+    simulator = Simulator(simulated_body.articulated, Ground(UP, torch.tensor(-0.9, dtype=torch.float64)))
+    touching = torch.zeros(2, FRAMES, len(simulated_body.articulated.points.names), dtype=torch.bool)
+    touching[:, :, simulated_body.articulated.points.feet[:4]] = True
     controls = ControlTrajectory.over(FRAMES, DT, JOINT_SETS["all"])
-    given = {"points": body.points, "seen": seen, "self_contact": body.self_contact, "free_start": True} | options
+    given = {
+        "points": simulated_body.points,
+        "seen": seen,
+        "self_contact": simulated_body.self_contact,
+        "free_start": True,
+    } | options
     return DiffphyTask(simulator, rotations, pelvis, DT, controls, touching=touching, **given)
 
 
 @pytest.fixture(scope="module")
-def task(body, walks, seen) -> DiffphyTask:
-    return task_of(body, walks, seen)
+def task(simulated_body, walks, seen) -> DiffphyTask:
+    return task_of(simulated_body, walks, seen)
 
 
 def still(task: DiffphyTask, moved: torch.Tensor | None = None) -> SimulatedMotion:
@@ -123,10 +117,10 @@ def test_keypoints_cost_their_distance_at_the_persons_distance(task):
     assert float(task.terms(task.init(2).double(), still(task, there))["reprojection"].max()) < 0.01 * once
 
 
-def test_feet_that_touch_cost_their_speed_along_the_ground(body, walks):
+def test_feet_that_touch_cost_their_speed_along_the_ground(simulated_body, walks):
     """Motions that stand still and are pushed."""
     rotations, pelvis = (x[:, :1].expand_as(x) for x in walks)
-    task, w = task_of(body, (rotations, pelvis), None), DiffphyWeights()
+    task, w = task_of(simulated_body, (rotations, pelvis), None), DiffphyWeights()
     push = torch.arange(FRAMES)[:, None] * DT * torch.tensor([0.3, 0.0, 0.4]).double()
     rise = torch.arange(FRAMES)[:, None] * DT * torch.tensor([0.0, -0.5, 0.0]).double()
     x = task.init(2).double()
@@ -197,11 +191,11 @@ def test_differing_from_the_observed_state_costs_its_share(task):
     assert float(terms["start_rate"].max()) == float(terms["start_velocity"].max()) == 0.0
 
 
-def test_a_wrong_observed_velocity_is_made_good(body, walks):
+def test_a_wrong_observed_velocity_is_made_good(simulated_body, walks):
     """The state is said to stand still while the motion walks on."""
     rotations, pelvis = (x[:1] for x in walks)
-    simulator = Simulator(body.articulated, Ground(UP, torch.tensor(-0.9, dtype=torch.float64)))
-    own = BodyMotionState.of_motion(rotations, pelvis, DT, body.articulated)
+    simulator = Simulator(simulated_body.articulated, Ground(UP, torch.tensor(-0.9, dtype=torch.float64)))
+    own = BodyMotionState.of_motion(rotations, pelvis, DT, simulated_body.articulated)
     start = replace(own, velocity=torch.zeros_like(own.velocity))
     found = {}
     for free in (False, True):
@@ -221,8 +215,8 @@ def test_rows_and_beginnings_keep_all_that_is_known(task):
     torch.testing.assert_close(part.simulate(x).joints, task.simulate(x).joints[:, :3])
 
 
-def test_what_is_missing_is_told(body, walks, seen):
+def test_what_is_missing_is_told(simulated_body, walks, seen):
     with pytest.raises(SettingsError, match="need the body's points"):
-        task_of(body, walks, seen, points=None)
+        task_of(simulated_body, walks, seen, points=None)
     with pytest.raises(SettingsError, match=r"confidence must be|points_px must be"):
         SeenKeypoints(seen.points_px[:, 1:], seen.confidence, seen.K)
