@@ -6,8 +6,9 @@ validation split, on which window, overlap and evaluations of the simulation wer
 *Before* is the likeliest path through the lifted poses, *windows* what ``diffmocap reconstruct`` makes of them with the
 quality ``fast``, *poses alone* a simulation that follows only these (no keypoints, slip, penetration or self-contact in
 the loss, the initial state given, the observed poses as first targets), *simulated* what ``--diffphy`` makes of them,
-*longer* the same with the evaluations of ``best``, *all joints* with all 23 joints' targets free, *given start* with
-the motion's own initial state, and *L-BFGS* with ``--solver lbfgs`` and as many evaluations as *simulated*.
+*longer* the same with the evaluations of ``best``, and *L-BFGS* with ``--solver lbfgs`` and as many evaluations as
+*simulated*; on validation clips, for the choice of defaults, *all joints* with all 23 joints' targets free, and *given
+start* with the motion's own initial state.
 
 MPJPE-G, MPJPE and PA-MPJPE [mm] and *TV ratio* as in :mod:`benchmarks.reconstruct`. *2d*: mean distance of the 25
 keypoints in the image from the true ones [px]. *Skate*: foot skate of DiffPhy
@@ -179,10 +180,13 @@ def measure(
                                             reference, settings.simulation)  # fmt: skip
     ways = {
         "simulated": settings.simulation, "longer": QUALITIES["best"].simulation,
-        "all joints": replace(settings.simulation, joints="all"),
-        "given start": replace(settings.simulation, free_start=False),
         "L-BFGS": replace(settings.simulation, solver="lbfgs"),
     }  # fmt: skip
+    if film.source.name.startswith("val "):
+        ways |= {
+            "all joints": replace(settings.simulation, joints="all"),
+            "given start": replace(settings.simulation, free_start=False),
+        }  # fmt: skip
     for name, simulation in ways.items():
         begin = time.thread_time()
         found = simulated(motion, body, simulation)

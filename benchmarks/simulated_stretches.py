@@ -24,7 +24,7 @@ from diffmocap.refinement.diffphy.task import DiffphyTask
 #: Evaluations of every solver.
 EVALUATIONS = 80
 #: Stretches of a motion, evenly spread.
-STRETCHES = 3
+STRETCHES = 2
 #: A loss counts as BFGS's where it is at most this share above it.
 WITHIN = 0.02
 SOLVERS = ("bfgs", "lbfgs", "optimus")
