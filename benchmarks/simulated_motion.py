@@ -255,8 +255,9 @@ def main() -> None:
     lifter, points = Lifter.load(None, body), points_of(body).to(dtype=torch.float32)
     by_film, races = {}, {"validation": {}, "bundled and test": {}}
     for film in films(body, points, args.quick):
-        print(film.source.name, file=sys.stderr, flush=True)
         by_film[film.source.name], curves = measure(film, lifter, body, points)
+        rows = table({film.source.name: by_film[film.source.name]})[2:]
+        print(*rows, sep="\n", file=sys.stderr, flush=True)
         group = races["validation" if film.source.name.startswith("val ") else "bundled and test"]
         for name, best in curves.items():
             group[name] = torch.cat([group[name], best], 1) if name in group else best
