@@ -48,8 +48,11 @@ def ground_forces(motion: Motion, body: BodyModel) -> GroundForces:
             "--camera-pitch, which tell it"
         )
     points = points_of_motion(motion, body)
-    loss = WindowLoss(_window(motion), points, motion.rotations[None].double(), motion.pelvis[None].double())
-    found = loss.dynamics(motion.rotations[None].double(), motion.pelvis[None].double()).contacts.force[0]
+    whole = motion.rotations[None].double(), motion.pelvis[None].double()
+    ground = Ground(torch.tensor([_UP], dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
+    # What was seen does not matter to forces.
+    loss = WindowLoss(Window.of_motions(*whole, 1.0 / motion.fps, ground), points, *whole)
+    found = loss.dynamics(*whole).contacts.force[0]
     found = torch.cat([found[:1], found, found[-1:]])[:, points.feet].unflatten(1, (2, -1)).numpy()
     turned, _ = global_poses(motion.rotations.double(), motion.pelvis.double(), points.bones)
     soles = points.soles(turned, motion.pelvis.double()).unflatten(1, (2, -1)).numpy()
@@ -78,19 +81,3 @@ def points_of_motion(motion: Motion, body: BodyModel) -> BodyPoints:
         return points_of(body).to(dtype=torch.float64)
     betas = motion.betas[None]
     return BodyPoints.from_body(body, BodySegments.from_body(body, betas), ContactPoints.from_body(body, betas), betas)
-
-
-def _window(motion: Motion) -> Window:
-    """The motion as the physics takes it; what was seen does not matter to forces."""
-    frames = len(motion)
-    rotations, pelvis = motion.rotations.double(), motion.pelvis.double()
-    kind = {"dtype": torch.float64}
-    return Window(
-        dt_s=1.0 / motion.fps, rotations=rotations[None, None], pelvis=pelvis[None, None],
-        log_weights=torch.zeros(1, 1, frames, **kind), lifted=torch.ones(1, frames, dtype=torch.bool),
-        rotation_spread=torch.ones(1, frames, rotations.shape[1], **kind),
-        pelvis_precision=torch.eye(3, **kind).expand(1, frames, 3, 3), points_px=torch.zeros(1, frames, 25, 2, **kind),
-        confidence=torch.zeros(1, frames, 25, **kind), K=torch.eye(3, **kind)[None],
-        T_camera_motion=torch.eye(3, 4, **kind)[None],
-        ground=Ground(torch.tensor([_UP], **kind), torch.zeros(1, **kind)),
-    )  # fmt: skip

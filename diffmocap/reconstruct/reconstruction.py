@@ -22,11 +22,12 @@ from diffmocap.reconstruct.foot_lock import lock_feet
 from diffmocap.reconstruct.footage import Footage
 from diffmocap.reconstruct.lifted import combined, lift_frames, likeliest_path
 from diffmocap.reconstruct.persons import person_seen
-from diffmocap.reconstruct.physics.simulated_motion import articulated_body, contacts_of, dynamics_of, simulated_motion
+from diffmocap.reconstruct.physics.simulated_motion import SimulatedBody, contacts_of, dynamics_of, simulated_motion
 from diffmocap.reconstruct.refining import MotionRefiner
 from diffmocap.reconstruct.settings import ReconstructSettings
 from diffmocap.reconstruct.stances import standing_feet
 from diffmocap.reconstruct.stretches import MIN_FRAMES, bridged, smoothed, stretches_of
+from diffmocap.refinement.diffphy.observation import SeenKeypoints
 from diffmocap.refinement.diffphy.settings import SimulationSettings
 from diffmocap.refinement.physics_refiner import points_of
 from diffmocap.refinement.stream.known_ground import KnownGround
@@ -49,6 +50,7 @@ class ReconstructedMotion:
         keypoints: [T, 25, 3] px and confidence, as detected.
         contacts: [T, P] bool of the body's contact points. floor: where it is. betas: [10] shape of the body.
         K: [3, 3] matrix of the camera [px], None where that is no pinhole's.
+        seen: the keypoints that count, of an ideal pinhole camera; None: none are known.
         dynamics: of the simulation, None where none was asked for; no frame of it is simulated where the floor is not
             trusted.
         refining_losses, simulation_losses: mean over windows before and after; nan where there are none.
@@ -64,6 +66,7 @@ class ReconstructedMotion:
     floor: Floor
     betas: torch.Tensor
     K: torch.Tensor | None = None
+    seen: SeenKeypoints | None = None
     dynamics: MotionDynamics | None = None
     refining_losses: tuple[float, float] = (math.nan, math.nan)
     simulation_losses: tuple[float, float] = (math.nan, math.nan)
@@ -131,7 +134,8 @@ def reconstruct(
         betas = torch.zeros(body.shape_dirs.shape[-1])
         motion = ReconstructedMotion(
             start, footage.fps, turned, moved, tracked, raw[part], contacts, floor, betas,
-            K=None if footage.intrinsics.distortion else K, refining_losses=refined.losses,
+            K=None if footage.intrinsics.distortion else K,
+            seen=SeenKeypoints.of_one(points_px[part], confidence[part], K), refining_losses=refined.losses,
         )  # fmt: skip
         if settings.height_m:
             motion = of_height(motion, settings.height_m, body, pinhole[part], K)
@@ -160,7 +164,7 @@ def simulated(
         return replace(motion, dynamics=MotionDynamics.none(*motion.contacts.shape))
     found = simulated_motion(
         motion.rotations, motion.pelvis, motion.contacts, 1.0 / motion.fps, motion.floor.ground,
-        articulated_body(body, motion.betas), settings, kept, told,
+        SimulatedBody.of(body, motion.betas), settings, motion.seen, kept, told,
     )  # fmt: skip
     return replace(
         motion, rotations=found.rotations.float(), pelvis=found.pelvis.float(), dynamics=dynamics_of(found),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from diffmocap.body.mocap import load_split, retarget
 from diffmocap.body.model import BodyModel
@@ -10,6 +11,7 @@ from diffmocap.body.motion_clip import MotionClip
 from diffmocap.body.urdf import read_urdf
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.segments import BodySegments
+from diffmocap.reconstruct.physics.simulated_motion import SimulatedBody
 from diffmocap.refinement.window.body_points import BodyPoints
 
 
@@ -31,6 +33,12 @@ def contacts(body: BodyModel) -> ContactPoints:
 @pytest.fixture(scope="session")
 def points(body: BodyModel, segments: BodySegments, contacts: ContactPoints) -> BodyPoints:
     return BodyPoints.from_body(body, segments, contacts)
+
+
+@pytest.fixture(scope="session")
+def simulated_body(body: BodyModel) -> SimulatedBody:
+    """The mean body as a simulation takes it; its capsules take a second."""
+    return SimulatedBody.of(body, torch.zeros(10))
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from diffmocap.refinement.diffphy.settings import SimulationSettings
 
 DT = 1 / 30
 #: A window of 19 frames, 9 of which are kept.
-SHORT = SimulationSettings(window_s=0.6, overlap_s=0.3, evaluations=8, blend_s=0.2)
+SHORT = SimulationSettings(window_s=0.6, overlap_s=0.3, evaluations=8, blend_s=0.2, free_start=False)
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,12 @@ from diffmocap.physics.tree import global_poses
 from diffmocap.reconstruct.floor import Floor, floor_of
 from diffmocap.reconstruct.foot_lock import lock_feet
 from diffmocap.reconstruct.ground_forces import points_of_motion
-from diffmocap.reconstruct.physics.simulated_motion import articulated_body, contacts_of, dynamics_of, simulated_motion
+from diffmocap.reconstruct.physics.simulated_motion import SimulatedBody, contacts_of, dynamics_of, simulated_motion
 from diffmocap.reconstruct.refining import MotionRefiner
 from diffmocap.reconstruct.settings import ReconstructSettings
 from diffmocap.reconstruct.stances import standing_feet
 from diffmocap.reconstruct.stretches import MIN_FRAMES, bridged, smoothed
+from diffmocap.refinement.diffphy.observation import SeenKeypoints
 from diffmocap.refinement.stream.known_ground import KnownGround
 from diffmocap.refinement.window.body_points import BodyPoints
 
@@ -98,8 +99,9 @@ def refine_motion(
         dynamics = MotionDynamics.none(*contacts.shape)
     if settings.diffphy and floor.trusted:
         found = simulated_motion(
-            turned, moved, contacts, dt_s, floor.ground, articulated_body(body, motion.betas), settings.simulation,
-            kept, lambda share: told("simulating", share),
+            turned, moved, contacts, dt_s, floor.ground, SimulatedBody.of(body, motion.betas), settings.simulation,
+            SeenKeypoints.of_one(points_px, confidence, K) if bool(confidence.any()) else None, kept,
+            lambda share: told("simulating", share),
         )  # fmt: skip
         turned, moved, losses = found.rotations.float(), found.pelvis.float(), found.losses
         contacts = contacts_of(found, contacts, floor.ground)

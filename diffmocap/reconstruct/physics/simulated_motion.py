@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,12 @@ from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.ground import Ground
 from diffmocap.physics.ground_contact import GroundContact
 from diffmocap.physics.segments import BodySegments
+from diffmocap.physics.self_contact import SelfContact
 from diffmocap.physics.simulation import Simulator
 from diffmocap.refinement.diffphy.horizon import HorizonSimulator, Progress, SimulatedStretch
+from diffmocap.refinement.diffphy.observation import SeenKeypoints
 from diffmocap.refinement.diffphy.settings import SimulationSettings
+from diffmocap.refinement.window.body_points import BodyPoints
 
 #: Stiffer than the simulation's default, and creeping less: on two validation clips soles sink in by 5 and 7 mm at
 #: most, and by 10 and 12 where a standing foot sinks in by 2 mm instead of 1; the motion is followed as well.
@@ -44,28 +47,48 @@ def controls_solver(name: str) -> Optimizer:
     return {"optimus": lambda: load_shipped("optimus_diffphy"), "lbfgs": Lbfgs, "bfgs": Bfgs}[name]()
 
 
-def articulated_body(body: BodyModel, betas: torch.Tensor) -> ArticulatedBody:
-    """The rigid segments of a body of a shape [10], in float64 on the CPU; shapes other than the mean take seconds."""
-    points = ContactPoints.from_body(body, betas[None] if bool(betas.any()) else None)
-    return ArticulatedBody(BodySegments.of(body, betas).to("cpu", torch.float64), points.to("cpu", torch.float64))
+@dataclass(frozen=True)
+class SimulatedBody:
+    """What a simulation takes of a body, float64 on the CPU: its rigid segments, the points that are looked at, and the
+    capsules that must not overlap."""
+
+    articulated: ArticulatedBody
+    points: BodyPoints
+    self_contact: SelfContact
+
+    @classmethod
+    def of(cls, body: BodyModel, betas: torch.Tensor) -> SimulatedBody:
+        """Of a body of a shape [10]; takes a second, and for shapes other than the mean some."""
+        shape = betas[None] if bool(betas.any()) else None
+        segments = BodySegments.of(body, betas).to("cpu", torch.float64)
+        contacts = ContactPoints.from_body(body, shape).to("cpu", torch.float64)
+        points = BodyPoints.from_body(body, segments, contacts, shape).to("cpu", torch.float64)
+        return cls(ArticulatedBody(segments, contacts), points, SelfContact.of_body(body, shape))
 
 
 def simulated_motion(
     rotations: torch.Tensor, pelvis: torch.Tensor, contacts: torch.Tensor, dt_s: float, ground: Ground,
-    body: ArticulatedBody, settings: SimulationSettings, kept: Path | None = None,
+    body: SimulatedBody, settings: SimulationSettings, seen: SeenKeypoints | None = None, kept: Path | None = None,
     told: Callable[[float], None] = lambda share: None,
 ) -> SimulatedStretch:  # fmt: skip
     """A motion [T, 24, 3, 3] (local), [T, 3] m of a body on its ground, simulated.
 
     Args:
         contacts: [T, P] bool, the body's contact points that touch.
+        seen: keypoints of the T frames, where the motion is in their camera's frame; None: none are known.
         kept: file of the progress; a simulation of the same motion that was interrupted goes on from there, and it is
             removed at the end. None: nothing is kept. told: hears which share is done.
     """
-    simulator = HorizonSimulator(Simulator(body, ground, contact=FLOOR), controls_solver(settings.solver), settings)
-    keeper = (
-        None if kept is None else _Keeper(kept, _fingerprint(rotations, pelvis, contacts, dt_s, ground, body, settings))
-    )
+    simulator = HorizonSimulator(
+        Simulator(body.articulated, ground, contact=FLOOR), controls_solver(settings.solver), settings,
+        points=body.points, self_contact=body.self_contact,
+    )  # fmt: skip
+    keeper = None
+    if kept is not None:
+        known = [] if seen is None else [seen.points_px, seen.confidence, seen.K]
+        arrays = (rotations, pelvis, contacts, ground.up, ground.height, body.articulated.moment,
+                  body.articulated.inertia, *known)  # fmt: skip
+        keeper = _Keeper(kept, _fingerprint((dt_s, ground.gravity_m_s2, settings, simulator.weights), arrays))
     frames = len(pelvis)
 
     def window_done(progress: Progress) -> None:
@@ -75,7 +98,7 @@ def simulated_motion(
 
     begun = None if keeper is None else keeper.progress()
     try:
-        stretch = simulator.simulate(rotations, pelvis, contacts, dt_s, begun, window_done)
+        stretch = simulator.simulate(rotations, pelvis, contacts, dt_s, begun, window_done, seen)
     except KeyboardInterrupt:
         if keeper is not None:
             keeper.write()
@@ -140,12 +163,9 @@ class _Keeper:
         self._written_s = time.monotonic()
 
 
-def _fingerprint(
-    rotations: torch.Tensor, pelvis: torch.Tensor, contacts: torch.Tensor, dt_s: float, ground: Ground,
-    body: ArticulatedBody, settings: SimulationSettings,
-) -> str:  # fmt: skip
+def _fingerprint(settings: tuple[object, ...], arrays: Iterable[torch.Tensor]) -> str:
     """Of everything that a simulation follows from."""
-    digest = hashlib.sha256(repr((dt_s, ground.gravity_m_s2, settings)).encode())
-    for tensor in (rotations, pelvis, contacts, ground.up, ground.height, body.moment, body.inertia):
+    digest = hashlib.sha256(repr(settings).encode())
+    for tensor in arrays:
         digest.update(array(tensor).tobytes())
     return digest.hexdigest()

@@ -22,8 +22,12 @@ DRIVEN_JOINTS = (
     "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle", "left_foot", "right_foot",
     "spine1", "spine2", "spine3", "neck", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
 )  # fmt: skip
+#: Sets of joints by the name that a setting has for them (:data:`diffmocap.refinement.diffphy.settings.JOINTS`).
+JOINT_SETS = {"main": DRIVEN_JOINTS, "all": JOINT_NAMES[1:]}
 #: Knots a second: walking has its main frequencies below 3 Hz.
 KNOT_RATE_HZ = 10.0
+#: Of the fit of knots: the outermost ones hardly count at any frame.
+_RIDGE = 0.05
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,17 @@ class ControlTrajectory:
     def turns(self, x: torch.Tensor) -> torch.Tensor:
         """Rotation vectors [B, T, D / 3, 3] rad of parameters [B, K * D] rad."""
         return (self.weights.to(x) @ self.knots(x)).unflatten(-1, (len(self.joints), 3))
+
+    def fitted(self, turns: torch.Tensor) -> torch.Tensor:
+        """Parameters [1, K * D] rad of the turns nearest to [T, 23, 3] rad of all joints; held knots stay."""
+        wanted = turns[:, torch.tensor(self.joints) - 1].flatten(1).double()
+        weights, known = self.weights.double(), 0
+        if self.held is not None:
+            known = len(self.held)
+            wanted = wanted - weights[:, :known] @ self.held.double()
+        free = weights[:, known:]
+        ridge = _RIDGE * torch.eye(free.shape[1], dtype=torch.float64)
+        return torch.linalg.solve(free.T @ free + ridge, free.T @ wanted).flatten()[None]
 
     def targets(self, reference: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Local targets [B, T, 23, 3, 3] from the reference's [B, T, 23, 3, 3], turned in the joints' own axes."""

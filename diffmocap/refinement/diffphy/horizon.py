@@ -24,12 +24,18 @@ from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.errors import SettingsError
 from diffmocap.optim.optimizer import Optimizer
 from diffmocap.optim.stopping import Budget
+from diffmocap.physics.ground import Ground
 from diffmocap.physics.motion import rotation_steps
+from diffmocap.physics.self_contact import SelfContact
 from diffmocap.physics.simulation import BodyMotionState, SimulatedMotion, Simulator
 from diffmocap.physics.tree import global_poses
-from diffmocap.refinement.diffphy.controls import KNOT_RATE_HZ, ControlTrajectory
+from diffmocap.refinement.diffphy.controls import JOINT_SETS, KNOT_RATE_HZ, ControlTrajectory
+from diffmocap.refinement.diffphy.feedforward import first_knots, leading_turns
+from diffmocap.refinement.diffphy.observation import SeenKeypoints
+from diffmocap.refinement.diffphy.observed_motion import ObservedMotion
 from diffmocap.refinement.diffphy.settings import SimulationSettings
 from diffmocap.refinement.diffphy.task import DiffphyTask, DiffphyWeights
+from diffmocap.refinement.window.body_points import BodyPoints
 
 #: Knots that a window takes over from the last one: as many as the targets at its first frame depend on.
 HELD_KNOTS = 3
@@ -118,51 +124,59 @@ class HorizonSimulator:
 
     Args:
         simulator: in float64: stray states grow. solver: of the controls. weights: of the loss.
+        points, self_contact: of the body, see :class:`DiffphyTask`; None: their terms are left out, and without points
+            the first guess of the targets are the observed poses, not what leads these by the motion's torques.
     """
 
     simulator: Simulator
     solver: Optimizer
     settings: SimulationSettings = field(default_factory=SimulationSettings)
     weights: DiffphyWeights = field(default_factory=DiffphyWeights)
+    points: BodyPoints | None = None
+    self_contact: SelfContact | None = None
 
     def simulate(
         self, rotations: torch.Tensor, pelvis: torch.Tensor, touching: torch.Tensor, dt_s: float,
         progress: Progress | None = None, told: Callable[[Progress], None] = lambda progress: None,
+        seen: SeenKeypoints | None = None,
     ) -> SimulatedStretch:  # fmt: skip
         """A motion [T, 24, 3, 3] (local), [T, 3] m whose frames are ``dt_s`` apart.
 
         Args:
             touching: [T, P] bool, the body's contact points that touch the ground.
             progress: of a simulation of the same motion that was interrupted. told: hears of it after every window.
+            seen: keypoints of its T frames.
         """
         if len(pelvis) < 2 or not dt_s > 0:
             raise SettingsError(f"a simulation needs two frames and positive times, got {len(pelvis)} and {dt_s} s")
         rotations, pelvis = rotations.double(), pelvis.double()
         if progress is None:
             progress = Progress.begin(len(pelvis), len(self.simulator.body.points.names))
-        for _ in self._windows(rotations, pelvis, touching, dt_s, progress):
+        leading = None
+        if self.points is not None:
+            ground = Ground(self.simulator.up, self.simulator.height)
+            drives = self.simulator.drives
+            leading = leading_turns(rotations, pelvis, dt_s, ground, touching, self.points, drives)
+        for _ in self._windows(ObservedMotion(rotations, pelvis, touching, leading, seen), dt_s, progress):
             told(progress)
         return self._stretch(rotations, pelvis, dt_s, progress)
 
-    def _windows(
-        self, rotations: torch.Tensor, pelvis: torch.Tensor, touching: torch.Tensor, dt_s: float, progress: Progress
-    ) -> Iterator[None]:
+    def _windows(self, motion: ObservedMotion, dt_s: float, progress: Progress) -> Iterator[None]:
         """Goes on to the end, yields after every window."""
         spacing, hop, length = window_frames(self.settings, dt_s)
-        frames = len(pelvis)
+        frames = len(motion)
         while int(progress.frame) < frames - 1:
             start = int(progress.frame)
             stop = min(start + length, frames)
             kept = stop - start if stop == frames else hop
-            part = rotations[start:stop], pelvis[start:stop], touching[start:stop]
-            found = None
+            part, found = motion.frames(slice(start, stop)), None
             if progress.state is not None:
-                found = self._tried(*part, dt_s, spacing, progress.state, progress.knots, kept)
+                found = self._tried(part, dt_s, spacing, progress.state, progress.knots, kept)
             run = int(progress.run[max(start - 1, 0)])
             if found is None:
                 run = int(progress.run.max()) + 1
-                own = state_at(rotations, pelvis, start, dt_s, self.simulator)
-                found = self._tried(*part, dt_s, spacing, own, None, kept)
+                own = state_at(motion.rotations, motion.pelvis, start, dt_s, self.simulator)
+                found = self._tried(part, dt_s, spacing, own, None, kept)
             if found is None:
                 progress.break_off()
             else:
@@ -171,30 +185,32 @@ class HorizonSimulator:
             yield
 
     def _tried(
-        self, rotations: torch.Tensor, pelvis: torch.Tensor, touching: torch.Tensor, dt_s: float, spacing: int,
-        state: BodyMotionState, known: torch.Tensor | None, kept: int,
+        self, part: ObservedMotion, dt_s: float, spacing: int, state: BodyMotionState, known: torch.Tensor | None,
+        kept: int,
     ) -> tuple[SimulatedMotion, torch.Tensor, tuple[float, float]] | None:  # fmt: skip
         """A window's motion, all its knots [K, D] rad and its loss before and after; None where it strays.
 
         Args:
+            state: to begin with; where a run begins it is the motion's own, and unknown if the settings say so.
             known: knots of the last window, this one's first among them; None: a run begins.
         """
         held = None if known is None else known[:HELD_KNOTS]
-        controls = ControlTrajectory.every(len(pelvis), spacing, held=held)
+        controls = ControlTrajectory.every(len(part), spacing, JOINT_SETS[self.settings.joints], held)
         task = DiffphyTask(
-            self.simulator, rotations[None], pelvis[None], dt_s, controls, self.weights, state, touching[None]
-        )
+            self.simulator, part.rotations[None], part.pelvis[None], dt_s, controls, self.weights, state,
+            part.touching[None], self.points, part.seen, self.self_contact,
+            free_start=known is None and self.settings.free_start,
+        )  # fmt: skip
         x = task.init(1)
-        if known is not None:
-            after = known[HELD_KNOTS:][: controls.shape[0]].to(x)
-            x = torch.cat([after, after[-1:].expand(controls.shape[0] - len(after), -1)]).flatten()[None]
+        found = x.new_zeros(0, controls.shape[1]) if known is None else known[HELD_KNOTS:][: controls.shape[0]]
+        task.knots(x)[:] = first_knots(controls, part.leading, found.to(x))
         result = self.solver.minimize(task, x, Budget(evaluations=self.settings.evaluations))
         with torch.no_grad():
             motion = task.simulate(result.x)
             away = (motion.joints - task.joints)[0, :kept].norm(dim=-1).mean(-1)
             if not bool((away <= self.settings.stray_m).all()):
                 return None
-            knots = controls.knots(result.x.double())[0]
+            knots = controls.knots(task.knots(result.x.double()))[0]
         return motion, knots, (float(result.losses[0, 0]), float(result.loss[0]))
 
     def _keep(

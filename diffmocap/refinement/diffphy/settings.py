@@ -9,6 +9,8 @@ from diffmocap.settings import check_settings, setting
 
 #: Solvers of the controls: the learned one, and SciPy's.
 SOLVERS = ("optimus", "lbfgs", "bfgs")
+#: Joints whose targets are found; those of the others are the motion's own.
+JOINTS = ("main", "all")
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,13 @@ class SimulationSettings:
     """Settings of :class:`diffmocap.refinement.diffphy.horizon.HorizonSimulator`."""
 
     solver: str = setting("optimus", "Solver of the controls; optimus is the learned one.", choices=SOLVERS)
+    joints: str = setting(
+        "main", "Joints whose targets are found: main, all but collars, head, wrists and hands; or all 23.",
+        choices=JOINTS,
+    )  # fmt: skip
+    free_start: bool = setting(
+        True, "The state that a simulation begins with is found, too, near the motion's own; false: it is that."
+    )
     window_s: float = setting(1.0, "Length of the stretches whose controls are found together.", 0.3, 5.0, "s")
     overlap_s: float = setting(0.5, "How far a stretch looks beyond what is kept of it.", 0.1, 4.0, "s")
     evaluations: int = setting(40, "Simulations of a stretch, each with its gradient.", 1, 2000)

@@ -64,7 +64,8 @@ class WindowLoss:
         window: what is known.
         points: the body.
         rotations, pelvis: the reference motion, [B, T, 24, 3, 3] and [B, T, 3] m: smooth, and near what is sought.
-        weights: of the terms. levels: of contacts.
+        weights: of the terms. levels: of contacts. touching: [B, T, P] bool, the contacts of the reference; None reads
+            them off it.
 
     Attributes:
         touching: [B, T, P] bool, the contacts of the reference.
@@ -73,6 +74,7 @@ class WindowLoss:
     def __init__(
         self, window: Window, points: BodyPoints, rotations: torch.Tensor, pelvis: torch.Tensor,
         weights: RefinementWeights | None = None, levels: ContactLevels | None = None,
+        touching: torch.Tensor | None = None,
     ) -> None:  # fmt: skip
         if tuple(pelvis.shape) != (window.batch, window.frames, 3):
             raise SettingsError(
@@ -82,7 +84,7 @@ class WindowLoss:
         self.points = points.to("cpu", window.pelvis.dtype)
         self.weights, self.levels = weights or RefinementWeights(), levels or LIFTED_LEVELS
         with torch.no_grad():
-            self.touching = self.contacts_of(rotations, pelvis)
+            self.touching = self.contacts_of(rotations, pelvis) if touching is None else touching
             self._given = given_of(window, pelvis, self.touching, self.levels)
         self._weights = _weights_of(self.weights, window.pelvis)
 

@@ -76,6 +76,27 @@ class Window:
         if not bool(((self.confidence >= 0) & (self.confidence <= 1)).all()):
             raise SettingsError("confidences must lie in [0, 1]")
 
+    @classmethod
+    def of_motions(cls, rotations: torch.Tensor, pelvis: torch.Tensor, dt_s: float, ground: Ground) -> Window:
+        """Motions [B, T, 24, 3, 3] (local), [B, T, 3] m as the only hypotheses, of which no image was seen."""
+        batch, frames = pelvis.shape[:2]
+        eye = torch.eye(3, 4).to(pelvis)
+        return cls(
+            dt_s=dt_s, rotations=rotations[:, None], pelvis=pelvis[:, None],
+            log_weights=pelvis.new_zeros(batch, 1, frames), lifted=pelvis.new_ones(batch, frames, dtype=torch.bool),
+            rotation_spread=pelvis.new_ones(batch, frames, NUM_JOINTS),
+            pelvis_precision=eye[:, :3].expand(batch, frames, 3, 3),
+            points_px=pelvis.new_zeros(batch, frames, NUM_KEYPOINTS, 2),
+            confidence=pelvis.new_zeros(batch, frames, NUM_KEYPOINTS), K=eye[:, :3].expand(batch, 3, 3),
+            T_camera_motion=eye.expand(batch, 3, 4), ground=ground,
+        )  # fmt: skip
+
+    def seen(self, points_px: torch.Tensor, confidence: torch.Tensor, K: torch.Tensor) -> Window:
+        """The same with keypoints [B, T, 25, 2], their confidence [B, T, 25] and the camera [B, 3, 3], in whose frame
+        the motion is."""
+        new = (x.to(self.pelvis) for x in (points_px, confidence, K))
+        return replace(self, **dict(zip(("points_px", "confidence", "K"), new, strict=True)))
+
     @property
     def batch(self) -> int:
         """B."""
