@@ -40,13 +40,14 @@ def figures_of(run: Path, splits: dict[str, Path], frames: int, device: str, eve
     weights = run / "lifting.safetensors"
     kept = run / f"figures-{frames}{'-everywhere' if everywhere else ''}.json"
     sha = sha256_of(weights)
-    if kept.is_file() and (found := json.loads(kept.read_text()))["weights_sha256"] == sha:
-        return found
     config = json.loads((run / "config.json").read_text())
     recipe, model = config["recipe"], config["recipe"]["model"]
+    if kept.is_file() and (found := json.loads(kept.read_text()))["weights_sha256"] == sha:
+        return found | {"learning_rate": recipe["learning_rate"]}
     found = {
         "architecture": model.get("architecture", "transformer"), "parameterisation": model["parameterisation"],
         "parameters": config["parameters"], "steps": recipe["steps"], "batch": recipe["batch"],
+        "learning_rate": recipe["learning_rate"],
         "command": config["command"], "commit": config["commit"], "weights_sha256": sha,
         "learning_curve": learning_curve(run), "everywhere": everywhere,
     }  # fmt: skip
@@ -75,7 +76,11 @@ def row(run: dict, best: bool) -> str:
     ]
     cells += [f"{run['test']['mpjpe_mm'][k]:.0f}" for k in KEYS]
     name = f"{run['architecture']}, {run['parameters'] / 1e6:.1f}M"
-    return f"| {name} | {run['parameterisation']} | {run['steps']} | " + " | ".join(cells) + " |"
+    return (
+        f"| {name} | {run['parameterisation']} | {run['steps']} | {run['batch']} | {run['learning_rate']:g} | "
+        + " | ".join(cells)
+        + " |"
+    )
 
 
 def plot(runs: list[dict], path: Path) -> None:
@@ -93,7 +98,7 @@ def plot(runs: list[dict], path: Path) -> None:
             color="C0" if run["architecture"] == "transformer" else "C1",
             linestyle="--" if run["parameterisation"] == "epsilon" else "-",
             label=f"{run['architecture']}, {run['parameters'] / 1e6:.1f}M, {run['parameterisation']}, "
-            f"{run['steps']} steps",
+            f"{run['steps']} steps at {run['learning_rate']:g}",
         )  # fmt: skip
     for name, errors in PAPER.items():
         axes.plot(WEIGHTS, errors, marker="s", markersize=4, color="0.6", linewidth=0.8)
@@ -118,7 +123,7 @@ def plot_learning(runs: list[dict], path: Path) -> None:
         axes.plot(
             steps, errors, marker=".", color="C0" if run["architecture"] == "transformer" else "C1",
             linestyle="--" if run["parameterisation"] == "epsilon" else "-",
-            label=f"{run['architecture']}, {run['parameters'] / 1e6:.1f}M, {run['parameterisation']}",
+            label=f"{run['architecture']}, {run['parameterisation']}, {run['steps']} steps at {run['learning_rate']:g}",
         )  # fmt: skip
     axes.set(xlabel="training steps", ylabel="pixel alignment error, validation, w = 0", yscale="log")
     axes.legend(frameon=False, fontsize=8)
@@ -141,11 +146,11 @@ def write_page(runs: list[dict], device: str) -> Path:
     frames = f"{runs[0]['val']['frames']} frames of validation, {runs[0]['test']['frames']} of test"
     lines = [
         "# The paper's two networks under one recipe", "", *provenance("benchmarks.denoisers", frames, device), "",
-        "| network | predicts | steps | " + " | ".join(f"val w = {k}" for k in KEYS) + " | "
+        "| network | predicts | steps | batch | learning rate | " + " | ".join(f"val w = {k}" for k in KEYS) + " | "
         + " | ".join(f"test w = {k}" for k in KEYS) + " | " + " | ".join(f"MPJPE mm w = {k}" for k in KEYS) + " |",
-        "|---|---|---:|" + "---:|" * 9,
+        "|---|---|---:|---:|---:|" + "---:|" * 9,
         *[row(run, run in best) for run in runs],
-        *[f"| the paper's {n} | epsilon | | | | | {' | '.join(f'{e:.3f}' for e in errors)} | | | |"
+        *[f"| the paper's {n} | epsilon | | | | | | | {' | '.join(f'{e:.3f}' for e in errors)} | | | |"
           for n, errors in PAPER.items()],
         "", "Pixel alignment error under the paper's protocol (see the page of `benchmarks.pixel_alignment`); bold is "
         "the objective that was chosen on the validation split. The paper's figures are on its own data and framing. "
