@@ -23,7 +23,8 @@ def run(architecture: str, kind: str, val: float, test: float) -> dict:
         }  # fmt: skip
 
     return {
-        "architecture": architecture, "parameterisation": kind, "parameters": 4_251_536, "steps": 10, "batch": 4, "learning_rate": 1e-3,
+        "architecture": architecture, "parameterisation": kind, "parameters": 4_251_536, "steps": 10, "batch": 4,
+        "learning_rate": 1e-3,
         "command": "python -m training.lifting", "commit": "c", "weights_sha256": "s", "val": split(val),
         "test": split(test), "learning_curve": [[5, 2 * val], [10, val]], "everywhere": True,
     }  # fmt: skip
@@ -52,12 +53,8 @@ def test_a_run_is_measured_again_only_with_other_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(denoisers, "measure", measure)
     weights = tmp_path / "lifting.safetensors"
     weights.write_bytes(b"one")
-    recipe = {
-        "steps": 10,
-        "batch": 4,
-        "learning_rate": 1e-3,
-        "model": {"architecture": "mlp", "parameterisation": "x0"},
-    }
+    model = {"architecture": "mlp", "parameterisation": "x0"}
+    recipe = {"steps": 10, "batch": 4, "learning_rate": 1e-3, "model": model}
     config = {"recipe": recipe, "parameters": 5, "command": "c", "commit": "d"}
     (tmp_path / "config.json").write_text(json.dumps(config))
     first = figures_of(tmp_path, {"val": "v", "test": "t"}, 7, "cpu")
