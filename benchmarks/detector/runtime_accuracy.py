@@ -113,7 +113,7 @@ def errors(film: Film, detected: dict[str, np.ndarray], pipeline: PosePipeline) 
 
 
 def difference(old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> dict[str, float]:
-    """How far two runtimes are apart: keypoints that both see, in px, and images in which one alone sees somebody."""
+    """How far two runtimes are apart: keypoints that both see, in px, and in how many images each sees somebody."""
     both = (old["confidence"] > 0) & (new["confidence"] > 0)
     distance = np.linalg.norm(old["points_px"] - new["points_px"], axis=-1)[both]
     seen_old, seen_new = (np.isfinite(d["world_m"][:, 0, 0]) for d in (old, new))

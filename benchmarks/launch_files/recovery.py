@@ -17,6 +17,7 @@ GIVE_UP_S = 90.0
 
 
 def recovery(work: Work) -> Iterator[Row]:
+    """One row for each node that is killed: seconds until joint states flow again; then one for Ctrl-C."""
     given = {"video": str(work.clip), "on_end": "loop", "rviz": "false", "respawn": "true"}
     log = work.folder / "recovery.log"
     with Observer(work.install) as observer, Launch(work.install, "replay.launch.py", given, log) as launch:

@@ -14,7 +14,8 @@ from there where three times as many did from elsewhere, the solution of a motio
 Gradients come from the implicit function theorem: they are exact at the solution and cost a 6 x 6 solve, where
 differentiating the iterations would cost them all again.
 
-The solver is :mod:`diffmocap.physics.compiled.contact_solver`. It computes in float64, as rho asks for it.
+The solver is :mod:`diffmocap.physics.compiled.contact_solver`, the cone
+:mod:`diffmocap.physics.compiled.friction_cone`. The solver computes in float64, as rho asks for it.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ class FunctionProblems:
     Starts are in double precision: twenty decades of a loss do not fit into a single one's digits.
 
     Attributes:
-        names: functions, each as likely. smallest, largest: dimensions, log-uniform between them. batch: starts a
-            problem, each with an offset of its own. offset_share: largest offset over half the width of the domain.
+        names: functions, each as likely. smallest, largest: dimensions, log-uniform between them. batch: starts
+            per problem, each with an offset of its own. offset_share: largest offset over half the width of the domain.
         turned: share of problems in coordinates turned by a random orthogonal matrix of their own, 0 to 1. Without
             them a network learns that functions are sums over coordinates, which those of practice seldom are.
     """

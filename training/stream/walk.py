@@ -119,5 +119,5 @@ class Walk:
 
 def _direction(episode: Episode) -> Callable:
     """Times the quasi-Newton matrix as it is now."""
-    steps, metric = episode.steps.copy(), episode.metric
+    steps, metric = episode.steps.copied(), episode.metric
     return lambda vector: steps.direction(metric, vector)

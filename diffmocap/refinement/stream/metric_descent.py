@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from copy import copy
+from typing import Self
 
 import numpy as np
 import torch
@@ -41,10 +43,10 @@ class MetricDescent:
         self._pairs.clear()
         self._length = FULL
 
-    def copy(self) -> MetricDescent:
-        """The same as it is now."""
-        other = MetricDescent()
-        other._pairs, other._length = deque(self._pairs, maxlen=PAIRS), self._length
+    def copied(self) -> Self:
+        """The same as it is now, to go its own way; of the same class, too."""
+        other = copy(self)
+        other._pairs = deque(self._pairs, maxlen=PAIRS)
         return other
 
     def knots_moved(self, by: int) -> None:

@@ -69,7 +69,7 @@ class BodyPoints:
         Keypoints on the skin leave out corrective blend shapes, which move them by millimetres.
 
         Raises:
-            ModelFileError: the segments' bones are not the body's, or an inertia is none of a solid body.
+            ModelFileError: the segments' bones are not the body's, or an inertia is not that of a solid body.
         """
         device = body.device
         segments = segments.to(device, torch.float64)
