@@ -59,7 +59,7 @@ def figure(found: dict[str, dict[str, float]], path: Path) -> Path:
     shades = {}
     for name, values in found.items():
         kind, _, trained = name.partition(", ")
-        style = {"Optimus": "-", "Adafactor MLP": "--"}.get(kind, ":") if name not in (*BESIDE, PLAIN_STEP) else ":"
+        style = {"Optimus": "-", "Adafactor MLP": "--"}.get(kind, ":")
         colour = COLOURS.get(name) if style == ":" else shades.setdefault(trained, f"C{len(shades)}")
         x, y = [int(n) for n in values], [max(v, LEAST) for v in values.values()]
         axis.plot(x, y, ls=style, marker="o", ms=3, color=colour or GREY, label=name)

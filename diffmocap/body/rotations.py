@@ -19,6 +19,12 @@ def matrix_from_6d(sixd: torch.Tensor) -> torch.Tensor:
     return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
 
 
+def gradient_from_turns(turns: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
+    """Gradient [..., 3, 3] by the entries of rotations [..., 3, 3] that is worth the gradient [..., 3] by their turns,
+    in the axes that the rotations lead to: of all such, the one that is nothing beside rotations."""
+    return 0.5 * torch.linalg.cross(turns[..., None], rotations, dim=-2)
+
+
 def sixd_from_matrix(matrix: torch.Tensor) -> torch.Tensor:
     """6D vectors [..., 6] of rotation matrices [..., 3, 3]."""
     return matrix[..., :2].transpose(-1, -2).flatten(-2)

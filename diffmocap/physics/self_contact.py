@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from diffmocap.body.joint_angles import URDF_FROM_SMPL
 from diffmocap.body.link_capsules import link_capsules
 from diffmocap.body.model import BodyModel
+from diffmocap.body.rotations import gradient_from_turns
 from diffmocap.body.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 from diffmocap.compiler import array
 from diffmocap.errors import SettingsError
@@ -94,7 +95,7 @@ class _Squares(torch.autograd.Function):
     def backward(ctx, above):
         (rotations,) = ctx.saved_tensors
         turns, moves = (torch.from_numpy(x).to(rotations) * above[:, None, None, None] for x in ctx.below)
-        return 0.5 * torch.linalg.cross(turns[..., None], rotations, dim=-2), moves, None
+        return gradient_from_turns(turns, rotations), moves, None
 
 
 def _joints_between(a: int, b: int) -> int:

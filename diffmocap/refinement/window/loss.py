@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
+from diffmocap.body.rotations import gradient_from_turns
 from diffmocap.compiler import array
 from diffmocap.errors import SettingsError
 from diffmocap.physics.contact_forces import ContactForces
@@ -186,9 +187,7 @@ class _Squares(torch.autograd.Function):
             weights = ctx.loss._weights._replace(terms=terms)
             found.append(ctx.loss.evaluate(row, *motion, with_gradient=True, weights=weights))
         turns, moves = _stacked(found, rotations, "of_turns", "of_pelvis")
-        # Of all gradients by entries that are worth these turns, the one that is nothing beside rotations.
-        of_rotations = 0.5 * torch.linalg.cross(turns[..., None], rotations, dim=-2)
-        return of_rotations, moves, None
+        return gradient_from_turns(turns, rotations), moves, None
 
 
 def _rows(rotations: torch.Tensor, pelvis: torch.Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
