@@ -19,7 +19,6 @@ from diffmocap.body.rotations import gradient_from_turns
 from diffmocap.body.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 from diffmocap.compiler import array
 from diffmocap.errors import SettingsError
-from diffmocap.physics.tree import global_poses
 
 #: Segments with fewer joints between them are neighbours.
 _NEIGHBOURS = 3
@@ -54,10 +53,8 @@ class SelfContact:
         capsules, turn = link_capsules(body, betas), URDF_FROM_SMPL.double().numpy()
         ends = np.stack([[getattr(capsules[name], end) @ turn for name in JOINT_NAMES] for end in ("start", "end")])
         radius = np.array([capsules[name].radius for name in JOINT_NAMES])
-        rest = body.rest_joints(betas)[0].detach().double()
-        offsets = torch.zeros(NUM_JOINTS, 3, dtype=torch.float64)
-        offsets[1:] = (rest[1:] - rest[list(PARENTS[1:])]).cpu()
-        pose = global_poses(torch.eye(3).double().repeat(1, 1, NUM_JOINTS, 1, 1), rest[None, None, 0].cpu(), offsets)
+        rest = body.rest_joints(betas).detach().cpu().double()
+        pose = torch.eye(3).double().repeat(1, 1, NUM_JOINTS, 1, 1), rest[None]
         far = [(a, b) for a in range(NUM_JOINTS) for b in range(a) if _joints_between(a, b) >= _NEIGHBOURS]
         apart = [pair for pair in far if float(cls(ends, radius, np.array([pair]), 0.0).squares(*pose)) == 0.0]
         return cls(ends, radius, np.array(apart))
