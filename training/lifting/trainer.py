@@ -64,8 +64,9 @@ class Trainer:
         self.ema = build(recipe.model).to(device).requires_grad_(False)
         self.ema.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
-        )
+            self.model.parameters(), recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay,
+            fused=True,
+        )  # fmt: skip
         self.step, self.seconds, self.best, self.history = 0, 0.0, math.inf, []
         self.autocast = torch.autocast(device.type, torch.bfloat16) if recipe.bf16 else nullcontext()
 
