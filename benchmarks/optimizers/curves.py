@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +21,10 @@ QUANTILES = (0.1, 0.5, 0.9)
 #: Iterations at which a record keeps quantiles over the starts, and evaluations at which it keeps the mean.
 QUANTILE_ITERATIONS = (0, 1, 2, 5, *range(10, ITERATIONS + 1, 10))
 EVALUATIONS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 250, 300, 400, 500, 750, 1000)
+
+
+#: A run has hundreds of records, all of the code that it began with; asking git takes longer than some of them.
+_commit_of_run = functools.cache(commit)
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Curve:
     learning_rate: float | None = None
     tuning_starts: int | None = None
     seed: int = SEED
-    commit: str = field(default_factory=commit)
+    commit: str = field(default_factory=_commit_of_run)
     date: str = field(default_factory=today)
 
     @property

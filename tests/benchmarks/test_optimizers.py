@@ -47,9 +47,9 @@ def results(tmp_path, monkeypatch):
     monkeypatch.setattr(optimizers, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(optimizers, "REMARKS", folder / "remarks.md")
     monkeypatch.setattr(optimizers, "FULL_RUN", folder / "full.json")
-    # Half of the iterations: a solver that has ended stays where it is.
+    # A quarter of the iterations: a solver that has ended stays where it is.
     for module in (optimizer_baselines, optimizer_learned):
-        monkeypatch.setattr(module, "in_chunks", partial(optimizer_baselines.in_chunks, iterations=110))
+        monkeypatch.setattr(module, "in_chunks", partial(optimizer_baselines.in_chunks, iterations=60))
     drawn = optimizers.trajectories
     monkeypatch.setattr(optimizers, "trajectories", lambda chosen: drawn(chosen, dimensions=(2,), iterations=10))
     monkeypatch.setattr("benchmarks.optimizers.costs.memory", lambda solver, begun: {

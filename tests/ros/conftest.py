@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.ros.node_process import NodeProcess
+
 DISCOVERY_TIMEOUT_S = 60.0  # of a node that first has to start, on a busy machine
 #: Least time that is waited for anything [s]: what comes true ends the wait, so patience costs only failures time.
 PATIENCE_S = 90.0
@@ -26,7 +28,7 @@ REACHED = {"configure": "inactive", "activate": "active", "deactivate": "inactiv
 class NodeUnderTest:
     """A node's process and what it logs."""
 
-    process: subprocess.Popen
+    process: NodeProcess | subprocess.Popen
     log_path: Path
     name: str
 
@@ -60,15 +62,22 @@ class Graph:
         self, name: str, parameters: dict[str, Any] | None = None, *arguments: str,
         environment: dict[str, str] | None = None,
     ) -> NodeUnderTest:  # fmt: skip
-        """Starts ``diffmocap.nodes.<name>`` with parameters; ``environment`` is added to that of the tests."""
-        command = [sys.executable, "-m", "diffmocap.nodes.start", name, "--ros-args", *arguments]
+        """Starts ``diffmocap.nodes.<name>`` with parameters.
+
+        ``environment`` is added to that of the tests; the node then begins with a fresh interpreter.
+        """
+        given = ["--ros-args", *arguments]
         for key, value in (parameters or {}).items():
             text = str(value).lower() if isinstance(value, bool) else value
-            command += ["-p", f"{key}:='{text}'" if isinstance(value, str) else f"{key}:={text}"]
+            given += ["-p", f"{key}:='{text}'" if isinstance(value, str) else f"{key}:={text}"]
         log_path = self._folder / f"{name}_{len(self.processes)}.log"
-        with log_path.open("w") as log:
-            environment = self._environment | (environment or {})
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        if environment is None:
+            process = NodeProcess(name, given, self._environment, log_path)
+        else:
+            command = [sys.executable, "-m", "diffmocap.nodes.start", name, *given]
+            with log_path.open("w") as log:
+                environment = self._environment | environment
+                process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         started = NodeUnderTest(process, log_path, name)
         self.processes.append(started)
         return started

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +13,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training import two_ranks
 from training.lifting.__main__ import main
 from training.lifting.trainer import Trainer
 from training.motions.poses import load_rotations
 
 #: What two processes wrote is asked by several tests: one worker runs them all, so that it is written once.
 pytestmark = pytest.mark.xdist_group("ranks")
-HERE = Path(__file__).parent
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+#: Forked from a process that has imported torch, which takes each of them seconds.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.training.two_ranks"])
 
 
 def torchrun(*arguments: str, root: Path) -> subprocess.CompletedProcess:
@@ -29,33 +34,28 @@ def torchrun(*arguments: str, root: Path) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture(scope="module")
-def program(repo_root):
-    """The module that torchrun runs, for its recipe and helpers."""
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("two_ranks", HERE / "two_ranks.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def alone(program, mocap_dir, tmp_path_factory):
+def alone(mocap_dir, tmp_path_factory):
     """One process's trainer, the batch of both, and its gradient; and where the two processes wrote theirs."""
     frames = load_rotations([mocap_dir / "cmu_smpl30_val.npz"])[::50]
-    trainer = Trainer(program.RECIPE, frames, frames[:4], tmp_path_factory.mktemp("alone"), "cpu")
+    trainer = Trainer(two_ranks.RECIPE, frames, frames[:4], tmp_path_factory.mktemp("alone"), "cpu")
     batch = trainer.draw()
-    return frames, batch, program.first_gradient(trainer, batch)
+    return frames, batch, two_ranks.first_gradient(trainer, batch)
 
 
 @pytest.fixture(scope="module")
-def both(program, alone, repo_root, tmp_path_factory):
+def both(alone, tmp_path_factory):
     """What the two processes wrote."""
     frames, batch, _ = alone
     out = tmp_path_factory.mktemp("both")
     torch.save({"frames": frames, "batch": batch}, out / "data.pt")
-    done = torchrun(str(HERE / "two_ranks.py"), str(out / "data.pt"), str(out), root=repo_root)
-    assert done.returncode == 0, done.stderr[-3000:]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    processes = [CONTEXT.Process(target=two_ranks.as_rank, args=(i, port, out / "data.pt", out)) for i in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120.0)
+    assert [process.exitcode for process in processes] == [0, 0]
     return [torch.load(out / f"rank{i}.pt", weights_only=True) for i in range(2)]
 
 

@@ -1,11 +1,8 @@
-"""Program for test_ranks.py: run by torchrun as every process of a run, each writes what it came to.
-
-``two_ranks.py DATA OUT``: DATA holds the training frames and one batch, of which each process takes its part.
-"""
+"""What each of two processes of a run does for test_ranks.py, which then reads what they came to."""
 
 from __future__ import annotations
 
-import sys
+import os
 from pathlib import Path
 
 import torch
@@ -41,7 +38,13 @@ def first_gradient(trainer: Trainer, batch: Batch) -> torch.Tensor:
     return flat(p.grad for p in trainer.model.parameters())
 
 
-def main(data: Path, out: Path) -> None:
+def as_rank(rank: int, port: int, data: Path, out: Path) -> None:
+    """Joins the run as ``torchrun`` tells its processes to, and writes ``rank<i>.pt``.
+
+    ``data`` holds the training frames and one batch, of which each process takes its part.
+    """
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
     ranks = Ranks.join("cpu")
     stored = torch.load(data, weights_only=False)
     frames, batch = stored["frames"], stored["batch"]
@@ -69,7 +72,3 @@ def main(data: Path, out: Path) -> None:
     result["clock"] = ranks.clock()
     torch.save(result, out / f"rank{ranks.rank}.pt")
     ranks.leave()
-
-
-if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
