@@ -40,16 +40,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks the tests that start ROS graphs as ``ros``: those that use the fixture ``ros_env``, directly or not.
 
-    Where tests run in several processes (`pytest -n`), those stay in one, so that graphs do not take the processor from
-    each other, and so do the tests of a file, so that its fixtures are made once.
+    Where tests run in several processes (`pytest -n`), the tests of a file stay in one, so that its fixtures are made
+    once. So do those of single nodes (fixture ``graph``), and those of whole graphs, so that at most two of them take
+    the processor from each other.
     """
     parallel = config.pluginmanager.hasplugin("xdist")
     for item in items:
-        starts_graphs = "ros_env" in getattr(item, "fixturenames", ())
-        if starts_graphs:
+        fixtures = getattr(item, "fixturenames", ())
+        if "ros_env" in fixtures:
             item.add_marker(pytest.mark.ros)
         if parallel:
-            item.add_marker(pytest.mark.xdist_group("graphs" if starts_graphs else item.nodeid.partition("::")[0]))
+            group = "nodes" if "graph" in fixtures else "graphs" if "ros_env" in fixtures else None
+            item.add_marker(pytest.mark.xdist_group(group or item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")
@@ -120,10 +122,15 @@ def mjpeg_stream() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def ros_domain_id() -> int:
-    """A ROS domain that no other graph on this machine uses, so that test runs do not hear each other."""
+    """A ROS domain that no other graph on this machine uses, so that test runs do not hear each other.
+
+    Processes of one run look for theirs at the same moment: each takes those with its own remainder.
+    """
     from diffmocap.cli.play import free_domain_id
 
-    return free_domain_id()
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return next(i for i in iter(free_domain_id, None) if i % count == worker)
 
 
 @pytest.fixture(scope="session")
