@@ -33,7 +33,7 @@ from diffmocap.nodes.health.output_watch import OutputWatch
 from diffmocap.nodes.images.calibration import Calibration, image_topics_behind
 from diffmocap.nodes.messages import keypoints_from_message, stamp_from_ns
 from diffmocap.nodes.parameters import Parameters
-from diffmocap.nodes.pose.affordable import at_level, given_up, levels_of, spare_ms
+from diffmocap.nodes.pose.affordable import at_level, given_up, levels_of, refined_ms, spare_ms
 from diffmocap.nodes.pose.ground_frame import GroundFrame
 from diffmocap.nodes.pose.link_frames import LinkFrames
 from diffmocap.nodes.pose.motion_report import MotionReport
@@ -324,8 +324,10 @@ class PoseNode(ManagedNode):
 
         dropped = self._worker.dropped
         used = self._pipeline.settings
-        spare = spare_ms(result.state, used)
-        self._budget.observe(self._age_ms(stamp_ns), processing_ms, dropped - self._dropped, spare)
+        self._budget.observe(
+            self._age_ms(stamp_ns), processing_ms, dropped - self._dropped, spare_ms(result.state, used),
+            refined_ms(result.state),
+        )  # fmt: skip
         self._dropped = dropped
         d.set("steps", f"{used.lifting.steps} of {p['steps']}")
         d.set("hypotheses", used.lifting.hypotheses)

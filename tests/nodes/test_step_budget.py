@@ -136,6 +136,26 @@ def test_physics_is_given_up_last_and_taken_back():
     assert budget.steps(now_s, 2, 50.0, floor=1) == 2
 
 
+def test_physics_without_a_step_is_no_reason_to_give_it_up():
+    """The refinement's best steps never fit; without them there is time. What is worth less stays given up."""
+    budget, used = StepBudget(), []
+    for i in range(1500):
+        used.append(budget.steps(i * FRAME_S, 3, 50.0, floor=0))
+        step_ms, taken = 6.0, i % 2
+        processing_ms = 16.0 + 2.0 * used[-1] + taken * step_ms
+        budget.observe(22.0 + processing_ms, processing_ms, 0, (taken - 2) * step_ms, taken * step_ms)
+    assert used[0] == 3 and set(used[100:]) == {1}
+
+
+def test_physics_that_takes_too_long_without_a_step_is_given_up():
+    budget, used = StepBudget(), []
+    for i in range(1500):
+        used.append(budget.steps(i * FRAME_S, 1, 50.0, floor=0))
+        processing_ms = 32.0 if used[-1] else 12.0
+        budget.observe(22.0 + processing_ms, processing_ms, 0, -8.0, 0.0)
+    assert sum(level == 0 for level in used) > 1200
+
+
 def test_without_physics_to_give_up_a_step_is_left():
     budget = StepBudget()
     for i in range(100):

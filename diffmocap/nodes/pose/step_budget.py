@@ -54,7 +54,7 @@ class StepBudget:
     """
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[float, float, float, int]] = deque(maxlen=WINDOW)
+        self._samples: deque[tuple[float, float, float, float, int]] = deque(maxlen=WINDOW)
         self._steps: int | None = None
         self._floor = 1
         self._wait_s = FIRST_WAIT_S
@@ -62,7 +62,9 @@ class StepBudget:
         self._attempting = False
         self.overrun = False  #: behind the budget although nothing is left to give up
 
-    def observe(self, latency_ms: float, processing_ms: float, dropped: int, spare_ms: float = 0.0) -> None:
+    def observe(
+        self, latency_ms: float, processing_ms: float, dropped: int, spare_ms: float = 0.0, refined_ms: float = 0.0
+    ) -> None:
         """One pose.
 
         Args:
@@ -71,10 +73,13 @@ class StepBudget:
             dropped: images lost since the last pose because this node was busy.
             spare_ms: the part of the processing that was made because there was time for it, and needs no more levels
                 given up; negative where there was too little for what is worth most.
+            refined_ms: the part of the processing that the refinement's steps took. Physics goes on without any of
+                them, so that it is given up only where the rest of the processing takes too long.
         """
         if not PLAUSIBLE_LATENCY_MS[0] <= latency_ms <= PLAUSIBLE_LATENCY_MS[1]:
             latency_ms = processing_ms
-        self._samples.append((latency_ms, processing_ms, processing_ms - spare_ms, dropped))
+        needed_ms, least_ms = processing_ms - spare_ms, processing_ms - refined_ms
+        self._samples.append((latency_ms, processing_ms, needed_ms, least_ms, dropped))
 
     def steps(self, now_s: float, requested: int, budget_ms: float, floor: int = 1) -> int:
         """Steps to use for the next pose; ``budget_ms`` 0 always gives ``requested``.
@@ -92,28 +97,32 @@ class StepBudget:
             self.overrun = False
             return requested
         if len(self._samples) >= GROSS_WINDOW:
-            pressure = self._pressure(budget_ms)
-            if len(self._samples) == WINDOW or pressure > GROSS:
-                self._adapt(pressure, now_s, requested)
+            needed, least = self._pressures(budget_ms)
+            if len(self._samples) == WINDOW or needed > GROSS:
+                self._adapt(needed, least, now_s, requested)
         return self._steps
 
-    def _adapt(self, pressure: float, now_s: float, requested: int) -> None:
+    def _adapt(self, needed: float, least: float, now_s: float, requested: int) -> None:
+        # The last level is physics: it is worth having without a step, the others only beside those worth most.
+        pressure = least if self._steps == 1 and self._floor == 0 else needed
         self.overrun = pressure > 1.0 and self._steps == self._floor
         if pressure > 1.0 and self._steps > self._floor:
             if self._attempting:
                 self._wait_s = min(2.0 * self._wait_s, LONGEST_WAIT_S)
             self._change(max(self._floor, min(self._steps - 1, int(self._steps / pressure))), now_s)
-        elif pressure < ROOM and self._steps < requested and now_s - self._changed_s > self._wait_s:
+        elif needed < ROOM and self._steps < requested and now_s - self._changed_s > self._wait_s:
             self._wait_s = max(0.5 * self._wait_s, FIRST_WAIT_S)
             self._change(self._steps + 1, now_s)
 
-    def _pressure(self, budget_ms: float) -> float:
-        """The time that processing needs over the time allowed for it; above 1 something has to give."""
-        latencies, processing, needed, dropped = zip(*self._samples)
+    def _pressures(self, budget_ms: float) -> tuple[float, float]:
+        """The time that processing needs, and the least that it takes without a step of the refinement, over the time
+        allowed for it; above 1 something has to give."""
+        latencies, processing, needed, least, dropped = zip(*self._samples)
         upstream_ms = max(0.0, median(latencies) - median(processing))
-        pressure = median(needed) / _allowed_ms(upstream_ms, budget_ms)
+        allowed_ms = _allowed_ms(upstream_ms, budget_ms)
         lost = sum(dropped) / (sum(dropped) + len(dropped))
-        return max(pressure, 1.0 + lost) if lost > TOLERATED_LOSS else pressure
+        lowest = 1.0 + lost if lost > TOLERATED_LOSS else 0.0
+        return max(median(needed) / allowed_ms, lowest), max(median(least) / allowed_ms, lowest)
 
     def _change(self, steps: int, now_s: float) -> None:
         self._attempting = steps > self._steps
