@@ -5,6 +5,9 @@ Walks of the training split are lifted as a webcam's frames would be, from sever
 after each step and the error of the newest frame, which is what is published; the gradient goes through the steps of
 some frames. A run is resumed by giving the same ``--out`` again; Ctrl-C and SIGTERM save. Several processes:
 ``torchrun --nproc-per-node 2 -m training.stream ...``.
+
+``--windows 32 60`` trains on whole windows of walks of so many frames instead, as files are refined: up to 64 steps
+each, by what is left above the least loss.
 """
 
 from __future__ import annotations
@@ -28,10 +31,12 @@ from diffmocap.refinement.stream.stream_optimus import StreamOptimus, StreamOpti
 from diffmocap.refinement.stream.stream_optimus_weights import load_stream_optimus
 from diffmocap.refinement.window.body_points import BodyPoints
 from training.commit import git_commit
+from training.motions.live_streams import LiveStream
 from training.ranks import Ranks
 from training.stop_request import StopRequest
 from training.stream.streams import kept_streams
 from training.stream.trainer import StreamRecipe, StreamTrainer
+from training.stream.whole_windows import WindowProblem, WindowTrainer, kept_windows
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -40,6 +45,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--out", type=Path, required=True, help="folder of the run; an existing run is resumed")
     p.add_argument("--data", type=Path, nargs="+", required=True, help="motion capture of the training split")
     p.add_argument("--init", type=Path, help="start from these weights and their settings")
+    p.add_argument("--windows", type=int, nargs="+", metavar="FRAMES", help="train on whole windows of these lengths")
     p.add_argument("--everything", action="store_true", help="every motion on flat ground from one side, too")
     p.add_argument("--views", type=int, default=2, help="cameras a clip is lifted from (default %(default)s)")
     p.add_argument("--frames", type=int, default=120, help="of a stream at the most (default %(default)s)")
@@ -71,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
         if not ranks.first:
             ranks.clock()  # the first makes what is missing
         try:
-            made[name] = kept_streams(
+            made[name] = _windows_of(args, held_out) if args.windows else kept_streams(
                 args.out / f"streams_{name}.safetensors", args.data, held_out, 1 if held_out else args.views,
                 args.frames, args.everything and not held_out,
             )  # fmt: skip
@@ -83,7 +89,8 @@ def main(arguments: list[str] | None = None) -> None:
     points = BodyPoints.from_body(body, BodySegments.from_urdf(read_urdf()), ContactPoints.from_body(body))
     try:
         network = load_stream_optimus(args.init).requires_grad_(True) if args.init else StreamOptimus(settings)
-        trainer = StreamTrainer(recipe, network, made["train"], points.to(dtype=torch.float32), args.out, ranks)
+        kind = WindowTrainer if args.windows else StreamTrainer
+        trainer = kind(recipe, network, made["train"], points.to(dtype=torch.float32), args.out, ranks)
         resumed = trainer.resume()
     except (SettingsError, ModelFileError) as e:
         raise SystemExit(str(e)) from e
@@ -93,21 +100,37 @@ def main(arguments: list[str] | None = None) -> None:
             log.write(json.dumps({
                 "command": command, "commit": git_commit(), "step": trainer.step, "processes": ranks.world
             }) + "\n")  # fmt: skip
-        count = sum(p.numel() for p in network.parameters())
-        print(f"{count} weights, {len(made['train'])} streams" + (f", resumed at {trainer.step}" if resumed else ""))
-    validation = [s for s in made["held_out"] if len(s.frames) >= 60 and s.frames[0].rotations is not None]
-    if not validation or not made["train"]:
+        weights = sum(p.numel() for p in network.parameters())
+        kind, count = "streams", len(made["train"])
+        if args.windows:
+            kind, count = "windows", sum(map(len, made["train"].values()))
+        print(f"{weights} weights, {count} {kind}" + (f", resumed at {trainer.step}" if resumed else ""))
+    validation = made["held_out"]
+    if not args.windows:
+        usable = [s for s in validation if len(s.frames) >= 60 and s.frames[0].rotations is not None]
+        validation = usable[: args.validation_streams]
+    if not _enough(validation) or not _enough(made["train"]):
         raise SystemExit(
             f"{', '.join(map(str, args.data))}: no walks of two seconds to validate on, or none to train on"
         )
     with StopRequest() as stop:
-        run(trainer, validation[: args.validation_streams], args.checkpoint_minutes, args.validate_minutes, stop)
+        run(trainer, validation, args.checkpoint_minutes, args.validate_minutes, stop)
     ranks.leave()
 
 
+def _windows_of(args: argparse.Namespace, held_out: bool) -> dict[int, list[WindowProblem]]:
+    most = args.validation_streams if held_out else 0
+    return kept_windows(args.out, args.data, held_out, args.windows, args.views, most)
+
+
+def _enough(problems: list[LiveStream] | dict[int, list[WindowProblem]]) -> bool:
+    return bool(problems) and (not isinstance(problems, dict) or all(problems.values()))
+
+
 def run(
-    trainer: StreamTrainer, validation: list, checkpoint_minutes: float, validate_minutes: float, stop: StopRequest
-) -> None:
+    trainer: StreamTrainer, validation: list | dict, checkpoint_minutes: float, validate_minutes: float,
+    stop: StopRequest,
+) -> None:  # fmt: skip
     """Trains to the end of the recipe, or until a signal, after which it only saves. Every process runs this; clocks
     are the first one's, so that all of them decide alike."""
     ranks = trainer.ranks
@@ -140,9 +163,9 @@ def run(
     bar.close()
 
 
-def _validate(trainer: StreamTrainer, streams: list, bar: tqdm) -> None:
+def _validate(trainer: StreamTrainer, problems: list | dict, bar: tqdm) -> None:
     if trainer.ranks.first:
-        trainer.keep(trainer.validate(streams))
+        trainer.keep(trainer.validate(problems))
         bar.write(json.dumps(trainer.history[-1]))
 
 

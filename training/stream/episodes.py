@@ -30,6 +30,9 @@ class Episode:
         left: frames until it ends. frame: the number of the newest in the stream.
     """
 
+    #: Whether the last step of a frame leaves a pair: live, its loss is known without a gradient.
+    learns_last = False
+
     def __init__(
         self, stream: LiveStream, points: BodyPoints, settings: LiveSettings, begin: int, frames: int,
         with_ground: bool, lost: float = 0.0, seed: int = 0,
@@ -49,6 +52,10 @@ class Episode:
     def dimension(self) -> int:
         """N."""
         return self.knots.count * KNOT_SIZE
+
+    def encodes_anew(self, task: LiveTask) -> bool:
+        """Whether the encoders are to run for this frame though no knot has moved on."""
+        return task.window.frames <= SHORT
 
     def next_task(self, x: torch.Tensor) -> tuple[LiveTask | None, int]:
         """The next frame's problem from the last solution x [N], already moved on as the number says; how many knots

@@ -107,6 +107,22 @@ class StreamTrainer:
 
     def train_step(self) -> dict[str, float]:
         """A piece of every episode, and a step of the weights."""
+        c = self.recipe
+        total, found = self._piece()
+        total.backward()
+        self.ranks.average_gradients(self.network.parameters())
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), c.clip_norm)
+        if self._trusted(float(norm)):
+            self.descent.step(self.learning_rate())
+        self.network.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for kept, new in zip(self.ema.parameters(), self.network.parameters(), strict=True):
+                kept.lerp_(new, 1.0 - min(c.ema_decay, (1.0 + self.step) / (10.0 + self.step)))
+        self.step += 1
+        return found | {"norm": min(float(norm), 1e3)}
+
+    def _piece(self) -> tuple[torch.Tensor, dict[str, float]]:
+        """What is minimised, over some frames of every episode, and what to tell of them."""
         c, figures, total, errors = self.recipe, [], 0.0, []
         self.walk.detach()
         for _ in range(c.piece):
@@ -126,19 +142,9 @@ class StreamTrainer:
         jitter = accelerations(errors).add(_LEAST_M_S2).log()
         if c.smooth and len(jitter):
             total = total + c.smooth * jitter.mean()
-        total.backward()
-        self.ranks.average_gradients(self.network.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), c.clip_norm)
-        if self._trusted(float(norm)):
-            self.descent.step(self.learning_rate())
-        self.network.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            for kept, new in zip(self.ema.parameters(), self.network.parameters(), strict=True):
-                kept.lerp_(new, 1.0 - min(c.ema_decay, (1.0 + self.step) / (10.0 + self.step)))
-        self.step += 1
         falls, logs = zip(*figures, strict=True)
-        found = {"fall": sum(falls) / len(falls), "log_error": sum(logs) / len(logs), "norm": min(float(norm), 1e3)}
-        return found | ({"jitter": float(jitter.detach().mean())} if len(jitter) else {})
+        found = {"fall": sum(falls) / len(falls), "log_error": sum(logs) / len(logs)}
+        return total, found | ({"jitter": float(jitter.detach().mean())} if len(jitter) else {})
 
     def _trusted(self, norm: float) -> bool:
         """Whether a gradient of that norm is a usual one."""

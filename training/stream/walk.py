@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 
-from diffmocap.refinement.stream.metric_descent import SHORT
 from diffmocap.refinement.stream.optimus_steps import StreamMemory, facts_of, places_of, step_of
 from diffmocap.refinement.stream.sliding_unknowns import without_first_knot
 from diffmocap.refinement.stream.stream_optimus import Encoded, StreamOptimus
@@ -71,8 +70,8 @@ class Walk:
             self.x = torch.where(rows[:, None], without_first_knot(self.x), self.x)
             self.memory = self.memory.moved_on(rows)
             gone = [g - 1 for g in gone]
-        short = torch.tensor([task.window.frames <= SHORT for task in tasks])
-        memory = self.memory.next_frame(self.x, network.fade, short)
+        encode = torch.tensor([e.encodes_anew(task) for e, task in zip(self.episodes, tasks, strict=True)])
+        memory = self.memory.next_frame(self.x, network.fade, encode)
         places = torch.stack([places_of(task) for task in tasks])
         spread = torch.stack([torch.from_numpy(e.metric.spread).float() for e in self.episodes])
         best = self.x
@@ -90,7 +89,7 @@ class Walk:
             trial = best + step
             loss, gradient = LossAndGradient.apply(trial, tasks)
             fell = loss.detach() < best_loss.detach()
-            self._judge(step, gradient - best_gradient, fell, learn=number < steps - 1)
+            self._judge(step, gradient - best_gradient, fell, last=number == steps - 1)
             best = torch.where(fell[:, None], trial, best)
             best_gradient = torch.where(fell[:, None], gradient, best_gradient)
             best_loss = torch.where(fell, loss, best_loss)
@@ -110,9 +109,9 @@ class Walk:
             gone.append(left)
         return tasks, gone
 
-    def _judge(self, steps: torch.Tensor, changes: torch.Tensor, fell: torch.Tensor, learn: bool) -> None:
+    def _judge(self, steps: torch.Tensor, changes: torch.Tensor, fell: torch.Tensor, last: bool) -> None:
         for e, step, change, down in zip(self.episodes, steps.detach(), changes.detach(), fell.tolist(), strict=True):
-            if learn:  # live, the last step's loss is known without a gradient
+            if e.learns_last or not last:
                 e.steps.learn(step, change)
             e.steps.judged(down)
 

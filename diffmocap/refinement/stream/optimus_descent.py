@@ -60,10 +60,14 @@ class OptimusDescent(MetricDescent):
             self._memory = self._memory.moved_on(torch.ones(1, dtype=torch.bool))
 
     def begin_frame(self, task: LiveTask, x: torch.Tensor) -> None:
+        self.begin_steps(task, x, encode=task.window.frames <= SHORT)
+
+    def begin_steps(self, task: LiveTask, x: torch.Tensor, encode: bool) -> None:
+        """The next steps are of this problem, from x [1, N]; ``encode``: the encoders are to run before the first."""
         if self._memory is None or self._memory.last.shape != x.shape:
             self._memory = StreamMemory.empty(x, self._network.settings.factors)
-        short = torch.tensor([task.window.frames <= SHORT])
-        self._memory, self._task = self._memory.next_frame(x, self._network.fade, short), task
+        self._memory = self._memory.next_frame(x, self._network.fade, torch.tensor([encode]))
+        self._task = task
         self._hold_factors()
         self._last, self._way = self._memory.last[0].numpy(), self._memory.way[0].numpy()
 

@@ -86,11 +86,11 @@ class StreamMemory:
         """A step [B, N] was taken."""
         return replace(self, last=step, steps=self.steps + 1)
 
-    def next_frame(self, x: torch.Tensor, fade: torch.Tensor, short: torch.Tensor) -> StreamMemory:
-        """A frame begins at ``x`` [B, N]; what was before fades. ``short``: [B] bool windows that are so short that
-        each is another problem."""
+    def next_frame(self, x: torch.Tensor, fade: torch.Tensor, encode: torch.Tensor) -> StreamMemory:
+        """A frame begins at ``x`` [B, N]; what was before fades. ``encode``: [B] bool where the encoders are to run, as
+        in windows that are so short that each is another problem."""
         way, weights = x - self.start, self.weights * fade
-        return replace(self, start=x, way=way, weights=weights, stale=self.stale | short, steps=0)
+        return replace(self, start=x, way=way, weights=weights, stale=self.stale | encode, steps=0)
 
 
 def facts_of(losses: list[float], tasks: list[LiveTask], lengths: list[float], steps: int) -> list[list[float]]:

@@ -10,6 +10,7 @@ from diffmocap.optim.task import Task
 from diffmocap.physics.contact_state import ContactLevels
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.loss import TermReport, WindowDynamics, WindowLoss
+from diffmocap.refinement.window.metric import WindowMetric
 from diffmocap.refinement.window.parameters import WindowParameters
 from diffmocap.refinement.window.reference import reference_motion
 from diffmocap.refinement.window.weights import RefinementWeights
@@ -67,6 +68,18 @@ class WindowTask(Task):
     def init(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
         """Zeros [count, N]: the reference itself."""
         return self.window.pelvis.new_zeros(count, self.dimension)
+
+    @property
+    def physics(self) -> WindowLoss:
+        """The loss of motions, in the window's own dtype."""
+        return self._at(self.window.pelvis)[1]
+
+    def metric(self, row: int) -> WindowMetric:
+        """The curvature of the loss of one window, roughly: a mean over every other knot's pose of the reference."""
+        window, physics, some = self.window.row(row), self.physics, slice(None, None, 2 * self.spacing)
+        poses = tuple(part[row, some].to(window.pelvis) for part in self.reference)
+        spline = self.parameters.spline.to(window.pelvis)
+        return WindowMetric.of(window, physics.points, poses, physics.touching[row], physics.weights, spline)
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         parameters, loss = self._at(x)
