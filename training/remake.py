@@ -89,6 +89,14 @@ STEPS = (
             "-m training.stream.ship {out}/optimus_stream",
         ),
     ),
+    Step(
+        "optimus_whole_windows", "Optimus on whole windows", 28,
+        (
+            "-m training.stream --windows 32 60 --views 1 --data {data} --minutes 17 --decay-share 0.5 "
+            "--out {out}/optimus_whole_windows",
+            "-m training.stream.ship {out}/optimus_whole_windows",
+        ),
+    ),
     Step("lifting_page", "page: lifting", 60, ("-m benchmarks.lifting",), page=True),
     Step("live_sampling_page", "page: samplers of live lifting", 20, ("-m benchmarks.live_sampling",), page=True),
     Step("tracking_page", "page: tracked hypotheses", 20, ("-m benchmarks.tracking",), page=True),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from diffmocap.refinement.stream.stream_optimus_weights import SHIPPED, load_stream_optimus
+from diffmocap.refinement.stream.stream_optimus_weights import SHIPPED, SHIPPED_WINDOWS, load_stream_optimus
 from diffmocap.resources import sha256_of
 from training.manifest import ACKNOWLEDGEMENT, MODELS, without_folders, write_entry
 
@@ -35,7 +35,7 @@ def entry_of(run: Path, before: list[Path]) -> dict:
     everything = any("--everything" in command for command in commands)
     used = "motions on flat ground" if everything else "walks on flat ground"
     return {
-        "kind": "optimizer of streams", "licence": "Apache-2.0",
+        "kind": "optimizer of whole windows" if _of_windows(record) else "optimizer of streams", "licence": "Apache-2.0",
         "data": {
             "clips": clips, "used": f"{used}, without those of the held-out subject", "acknowledgement": ACKNOWLEDGEMENT
         },
@@ -43,6 +43,11 @@ def entry_of(run: Path, before: list[Path]) -> dict:
         "parameters": sum(p.numel() for p in network.parameters()), "torch": torch.__version__, **record,
         "trained_before": [record_of(folder) for folder in before],
     }  # fmt: skip
+
+
+def _of_windows(record: dict) -> bool:
+    """Whether a run was on whole windows."""
+    return any("--windows" in start["command"].split() for start in record["starts"])
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -53,7 +58,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--models", type=Path, default=MODELS, help="folder to ship to (default: models/)")
     args = parser.parse_args(arguments)
-    entry, place = entry_of(args.run, args.before), args.models / SHIPPED
+    entry = entry_of(args.run, args.before)
+    place = args.models / (SHIPPED_WINDOWS if _of_windows(entry) else SHIPPED)
     shutil.copyfile(args.run / "last.safetensors", place)
     write_entry(args.models, place.name, entry)
     print(f"shipped {place}, sha256 {sha256_of(place)[:12]}...")

@@ -16,6 +16,8 @@ from diffmocap.resources import verified_model
 
 FORMAT = "diffmocap-stream-optimizer-1"
 SHIPPED = "optimus_stream.safetensors"
+#: The same network, trained on whole windows.
+SHIPPED_WINDOWS = "optimus_whole_windows.safetensors"
 
 
 def save_stream_optimus(network: StreamOptimus, path: Path, info: dict | None = None) -> None:
@@ -50,3 +52,9 @@ def load_stream_optimus(path: str | Path | None = None) -> StreamOptimus:
 def shipped_stream_optimus() -> StreamOptimus:
     """The shipped network, read once."""
     return load_stream_optimus()
+
+
+@lru_cache(maxsize=1)
+def shipped_window_optimus() -> StreamOptimus:
+    """The shipped network of whole windows, read once."""
+    return load_stream_optimus(verified_model(SHIPPED_WINDOWS))
