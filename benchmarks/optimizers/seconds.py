@@ -247,8 +247,9 @@ def page(found: Mapping[str, dict], head: Sequence[str]) -> list[str]:
             )
         before, after = part["step_ms"]["pytorch"], part["step_ms"]["onednn"]
         lines += [
-            "", f"A step of Optimus in the paper's form without the loss, in turns: {before:.1f} ms through PyTorch's own layers, "
-            f"{after:.1f} ms through oneDNN's ({before / after:.2f} times faster).", "",
+            "", "A step of Optimus in the paper's form without the loss, in turns: "
+            f"{before:.1f} ms through PyTorch's own layers, {after:.1f} ms through oneDNN's "
+            f"({before / after:.2f} times faster).", "",
         ]  # fmt: skip
     return lines
 

@@ -101,6 +101,8 @@ def test_the_command_ends_with_its_figures(monkeypatch, capsys, tmp_path):
     x = task.init(1, torch.Generator().manual_seed(0)).double()
     task.init = lambda count, generator=None: x
     monkeypatch.setattr(seconds, "problems_of", lambda loss, bench, count: ([task] * count, ["walk"] * count))
+    solvers = seconds.solvers_of
+    monkeypatch.setattr(seconds, "solvers_of", lambda loss, settings: solvers("diffphy", settings))  # it has no metric
     seconds.main(["--losses", "window", "--windows", "1", "--evaluations", "5", "--rounds", "1", "--json",
                   "--out", str(tmp_path)])  # fmt: skip
     figures = json.loads(capsys.readouterr().out.strip().splitlines()[-1])

@@ -35,7 +35,7 @@ def entry_of(run: Path, before: list[Path]) -> dict:
     everything = any("--everything" in command for command in commands)
     used = "motions on flat ground" if everything else "walks on flat ground"
     return {
-        "kind": "optimizer of whole windows" if _of_windows(record) else "optimizer of streams", "licence": "Apache-2.0",
+        "kind": f"optimizer of {'whole windows' if _of_windows(record) else 'streams'}", "licence": "Apache-2.0",
         "data": {
             "clips": clips, "used": f"{used}, without those of the held-out subject", "acknowledgement": ACKNOWLEDGEMENT
         },
