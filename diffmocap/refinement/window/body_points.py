@@ -26,11 +26,12 @@ from diffmocap.body.skeleton import (
     NUM_KEYPOINTS,
     PARENTS,
 )
+from diffmocap.compiler import array
 from diffmocap.errors import ModelFileError
 from diffmocap.physics.contact_points import FOOT_POINTS, ContactPoints
 from diffmocap.physics.segments import BodySegments
 from diffmocap.refinement.kernels.records import Body
-from diffmocap.refinement.window.body_constants import body_constants
+from diffmocap.refinement.window.joint_constants import joint_constants
 
 #: Corners of a regular tetrahedron; the mean of v v^T is the identity, that of v is zero.
 _TETRAHEDRON = ((1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0))
@@ -114,7 +115,10 @@ class BodyPoints:
     @cached_property
     def constants(self) -> Body:
         """What the compiled loss takes of the body."""
-        return body_constants(self.matrix, self.mass, self.mass_segment, self.contact_segment, self.radius)
+        return Body(
+            array(self.matrix), array(self.mass), self.mass_segment.cpu().numpy(), self.contact_segment.cpu().numpy(),
+            array(self.radius), *joint_constants(),
+        )  # fmt: skip
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:
