@@ -17,6 +17,7 @@ from functools import cached_property
 
 import torch
 
+from diffmocap.body.kinematics import bone_offsets
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import (
     KEYPOINT_FROM_JOINT,
@@ -75,9 +76,7 @@ class BodyPoints:
         device = body.device
         segments = segments.to(device, torch.float64)
         rest = body.rest_joints(betas)[0].detach().double()
-        bones = torch.zeros_like(segments.offsets)
-        bones[1:] = rest[1:] - rest[list(PARENTS[1:])]
-        if not torch.allclose(bones, segments.offsets, atol=2e-3):
+        if not torch.allclose(bone_offsets(rest), segments.offsets, atol=2e-3):
             raise ModelFileError("segments and body differ in their bones; make both of the same shape")
         eye = torch.eye(NUM_JOINTS, dtype=torch.float64, device=device)
 
