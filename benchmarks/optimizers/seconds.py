@@ -215,7 +215,7 @@ def page(found: Mapping[str, dict], head: Sequence[str]) -> list[str]:
         lines += [
             f"## {TITLES[loss]}", "", f"{part['problems']} problems of {part['unknowns']} unknowns.", "",
             "| solver | evaluations to the target | seconds | reached | seconds over L-BFGS's | loss over L-BFGS's at "
-            "equal seconds | final loss over BFGS's | own ms an evaluation | loss ms |", "|---" + "|---:" * 8 + "|",
+            "equal seconds | final loss over BFGS's | own ms per evaluation | loss ms |", "|---" + "|---:" * 8 + "|",
         ]  # fmt: skip
         for name, of in part["solvers"].items():
             low, high = of["seconds_ratio_interval"]

@@ -34,7 +34,7 @@ def load_split(
 ) -> list[MotionClip]:
     """Clips of a split without the excluded names, each subject's foot offset removed.
 
-    ``exclude`` is a collection of clip names, or a text file with one a line (``#`` starts a comment). The
+    ``exclude`` is a collection of clip names, or a text file with one per line (``#`` starts a comment). The
     offsets are estimated from all clips of a subject in the file, the excluded ones too. ``skipped``: see
     :func:`~diffmocap.body.motion_files.load_clips`.
     """
@@ -44,7 +44,7 @@ def load_split(
 
 
 def read_names(path: str | Path) -> set[str]:
-    """Names in a text file, one a line; ``#`` starts a comment."""
+    """Names in a text file, one per line; ``#`` starts a comment."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except OSError as error:

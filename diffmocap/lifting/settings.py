@@ -37,7 +37,7 @@ class LiftingSettings:
     )
     steps: int = setting(
         1,
-        "Sampler steps a frame from pure noise: 1 serves one hypothesis, and the student. Of other weights it stands "
+        "Sampler steps per frame from pure noise: 1 serves one hypothesis, and the student. Of other weights it stands "
         "for 5 where there are several hypotheses. A warm start walks its share of them.",
         1,
         1000,
@@ -58,7 +58,8 @@ class LiftingSettings:
     warm_start: bool = setting(False, "Sample from the previous pose with noise added instead of from pure noise.")
     warm_start_time: float = setting(
         0.5,
-        "Noise level at which a warm start begins: near 0 keeps the previous pose, 1 forgets it.",
+        "Diffusion time at which a warm start begins, as a share of the whole schedule: near 0 keeps the previous "
+        "pose, 1 forgets it.",
         0.05,
         1.0,
     )

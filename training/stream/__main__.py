@@ -1,9 +1,9 @@
 """Trains the Optimus that refines streams: ``python -m training.stream --data TRAIN.npz --out runs/stream``.
 
 Walks of the training split are lifted as a webcam's frames would be, from several sides (once, kept in the folder of
-``--out``). Episodes then walk along them with a random number of steps a frame. What is minimised is the window's loss
-after each step and the error of the newest frame, which is what is published; the gradient goes through the steps of
-some frames. A run is resumed by giving the same ``--out`` again; Ctrl-C and SIGTERM save. Several processes:
+``--out``). Episodes then walk along them with a random number of steps per frame. What is minimised is the window's
+loss after each step and the error of the newest frame, which is what is published; the gradient goes through the steps
+of some frames. A run is resumed by giving the same ``--out`` again; Ctrl-C and SIGTERM save. Several processes:
 ``torchrun --nproc-per-node 2 -m training.stream ...``.
 """
 

@@ -62,7 +62,7 @@ class SequenceConfig:
         past_share: know some of the past; ``lag_share``: each lag of it.
         speed_m_s: standard deviation of the velocity at which a person moves through the scene, in each direction.
         up_share: know where up is, to ``up_error_deg``.
-        previous_share: know the pose a thirtieth of a second ago, to a level of noise up to ``previous_error`` rad;
+        previous_share: know the pose a thirtieth of a second ago, with rotation noise of up to ``previous_error`` rad;
             ``previous_wrong`` of them somebody else's.
         missing_share: miss each keypoint with a chance of ``missing_keypoints``, beside what is hidden or cut off.
         exchanged_share: of those with measured errors, in whose films the detector exchanges the sides for up to

@@ -79,7 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--for", choices=TOOLS, dest="tool", help="set the options of exports that this tool expects")
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="videos at a time, each by a process (default: 1; with --ray: one a core)"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="videos at a time, each by a process (default: 1; with --ray: one per core)",
     )
     parser.add_argument(
         "--ray", metavar="ADDRESS",
