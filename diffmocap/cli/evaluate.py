@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames", type=int, default=0, metavar="N", help="at most N frames, evenly spread (default: all)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of views and samples (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of views and samples (default: 0)")
     parser.add_argument("--weights", metavar="FILE", help="lifting weights, .safetensors (default: the shipped ones)")
     parser.add_argument("--body-model", metavar="FILE", help="SMPL body, .npz (default: the shipped body)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")

@@ -213,7 +213,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's default)")
     p.add_argument("--batch", type=int, default=64, help="paths a step")
-    p.add_argument("--minutes", type=float, default=10.0, help="length of the run on the clock (0: --steps decide)")
+    p.add_argument("--minutes", type=float, default=10.0, help="wall-clock length of the run (0: --steps decide)")
     p.add_argument("--steps", type=int, default=100_000)
     p.add_argument("--learning-rate", type=float, default=5e-4)
     p.add_argument("--seed", type=int, default=0)

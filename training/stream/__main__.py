@@ -41,8 +41,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--data", type=Path, nargs="+", required=True, help="motion capture of the training split")
     p.add_argument("--init", type=Path, help="start from these weights and their settings")
     p.add_argument("--everything", action="store_true", help="every motion on flat ground from one side, too")
-    p.add_argument("--views", type=int, default=2, help="cameras a clip is lifted from (default %(default)s)")
-    p.add_argument("--frames", type=int, default=120, help="of a stream at the most (default %(default)s)")
+    p.add_argument(
+        "--views", type=int, default=2, help="number of cameras that a clip is lifted from (default %(default)s)"
+    )
+    p.add_argument("--frames", type=int, default=120, help="most frames of a stream (default %(default)s)")
     p.add_argument("--validation-streams", type=int, default=12, help="default %(default)s")
     p.add_argument("--checkpoint-minutes", type=float, default=3.0, help="default %(default)s")
     p.add_argument("--validate-minutes", type=float, default=10.0, help="default %(default)s")

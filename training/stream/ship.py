@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder that training.stream wrote")
     parser.add_argument(
-        "--before", type=Path, nargs="+", default=[], metavar="RUN", help="runs that this one goes on from"
+        "--before", type=Path, nargs="+", default=[], metavar="RUN", help="runs that this one continues"
     )
     parser.add_argument("--models", type=Path, default=MODELS, help="folder to ship to (default: models/)")
     args = parser.parse_args(arguments)

@@ -42,7 +42,7 @@ PHYSICS = (
         DEFAULTS,
         _LIVE + "budget_ms",
         "refinement_budget_ms",
-        description="Time that the refinement may take of a frame, less where budget_ms leaves less; 0: all its "
+        description="Time per frame that the refinement may take, less if budget_ms leaves less; 0: all its "
         "iterations.",
     ),
     from_settings(DEFAULTS, _LIVE + "window_frames", "refinement_frames"),

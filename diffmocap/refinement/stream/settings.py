@@ -40,9 +40,9 @@ class LiveSettings:
         MOST_FRAMES - 1,
     )
     budget_ms: float = setting(
-        12.0, "Time that the refinement may take of a frame; 0: all its iterations.", 0.0, MOST_BUDGET_MS, "ms"
+        12.0, "Time per frame that the refinement may take; 0: all its iterations.", 0.0, MOST_BUDGET_MS, "ms"
     )
-    iterations: int = setting(4, "Steps of the refinement a frame at most.", 0, 1000)
+    iterations: int = setting(4, "Largest number of steps of the refinement per frame.", 0, 1000)
     optimizer: Optimizer | StreamOptimus | str = setting(
         OPTIMUS,
         "What takes the steps: optimus, the learned optimizer for streams; metric, limited-memory BFGS on the "
