@@ -42,9 +42,9 @@ from diffmocap.optim.weights import load_shipped
 from diffmocap.pipeline.pose_pipeline import PosePipeline
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.stream.metric_descent import MetricDescent
+from diffmocap.refinement.stream.optimus.network import StreamOptimus
+from diffmocap.refinement.stream.optimus.weights import load_stream_optimus
 from diffmocap.refinement.stream.settings import METRIC, OPTIMUS, LiveSettings
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus
-from diffmocap.refinement.stream.stream_optimus_weights import load_stream_optimus
 from diffmocap.refinement.window.metric import WindowMetric
 from training.held_out import UNEVEN_SUBJECTS
 from training.motions.live_streams import UP, LiveStream, live_stream

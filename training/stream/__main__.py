@@ -24,8 +24,8 @@ from diffmocap.body.urdf import read_urdf
 from diffmocap.errors import ModelFileError, MotionFileError, SettingsError
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.segments import BodySegments
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus, StreamOptimusSettings
-from diffmocap.refinement.stream.stream_optimus_weights import load_stream_optimus
+from diffmocap.refinement.stream.optimus.network import StreamOptimus, StreamOptimusSettings
+from diffmocap.refinement.stream.optimus.weights import load_stream_optimus
 from diffmocap.refinement.window.body_points import BodyPoints
 from training.commit import git_commit
 from training.ranks import Ranks

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from diffmocap.refinement.stream.stream_optimus_weights import SHIPPED, load_stream_optimus
+from diffmocap.refinement.stream.optimus.weights import SHIPPED, load_stream_optimus
 from diffmocap.resources import sha256_of
 from training.manifest import ACKNOWLEDGEMENT, MODELS, without_folders, write_entry
 

@@ -11,7 +11,7 @@ from diffmocap.settings import check_settings, setting
 
 if TYPE_CHECKING:
     from diffmocap.optim.optimizer import Optimizer
-    from diffmocap.refinement.stream.stream_optimus import StreamOptimus
+    from diffmocap.refinement.stream.optimus.network import StreamOptimus
 
 #: What takes the steps, by name: limited-memory BFGS on the window's metric, or the learned optimizer for streams.
 METRIC, OPTIMUS = "metric", "optimus"
@@ -88,7 +88,7 @@ class LiveSettings:
         if self.optimizer in (METRIC, OPTIMUS):
             return
         from diffmocap.optim.optimizer import Optimizer  # these need torch, the settings do not
-        from diffmocap.refinement.stream.stream_optimus import StreamOptimus
+        from diffmocap.refinement.stream.optimus.network import StreamOptimus
 
         if not isinstance(self.optimizer, Optimizer | StreamOptimus):
             raise SettingsError(

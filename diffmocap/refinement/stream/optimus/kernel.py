@@ -39,7 +39,7 @@ def layer(inputs, weights, outputs, least, most):
 
 @compiled
 def gates(vectors, context, facts, of_vectors, hidden, hidden_bias, out, out_bias, lambda_a, lambda_b, most):
-    """s, 1 + gamma and delta [3, N], see :mod:`diffmocap.refinement.stream.stream_optimus`; float32 throughout.
+    """s, 1 + gamma and delta [3, N], see :mod:`diffmocap.refinement.stream.optimus.network`; float32 throughout.
 
     Args:
         vectors: [F, N] features. context: [H, N] of the encoders. facts: [H] what the facts add to every parameter's.
