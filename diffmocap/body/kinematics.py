@@ -1,4 +1,4 @@
-"""Batched forward kinematics of the SMPL tree: one product a tree level, no loop over joints.
+"""Batched forward kinematics of the SMPL tree: one product per tree level, no loop over joints.
 
 On the CPU and without gradients, as in a live frame, machine code does the same in a tenth of the time.
 """

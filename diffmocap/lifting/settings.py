@@ -101,5 +101,5 @@ class LiftingSettings:
         check_settings(self)
 
 
-#: One deterministic estimate an image: the mean of the posterior, without guidance.
+#: One deterministic estimate per image: the mean of the posterior, without guidance.
 POSTERIOR_MEAN = LiftingSettings(hypotheses=1, guidance=0.0)

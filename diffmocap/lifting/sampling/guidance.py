@@ -36,9 +36,9 @@ def weights_along(
     schedule: NoiseSchedule, timesteps: Sequence[int], weight: float,
     interval: tuple[float, float] = GUIDANCE_INTERVAL,
 ) -> dict[int, float]:  # fmt: skip
-    """w of each step of a trajectory through ``timesteps`` and on to no noise: its mean over the ratios of noise to
-    signal that the step crosses, of ``weight`` within the interval and 0 outside; 0 for the last step. ``EVERYWHERE``
-    is the paper's guidance and makes no exception."""
+    """w of each step of a trajectory through ``timesteps`` and on to no noise: the mean, over the ratios of noise to
+    signal that the step crosses, of ``weight`` inside the interval and 0 outside. The last step has 0; with
+    ``EVERYWHERE``, the paper's guidance, all steps have ``weight``."""
     ratios = [float(schedule.sigma[t] / schedule.signal[t]) for t in timesteps] + [0.0]
     low, high = interval
     shares = (

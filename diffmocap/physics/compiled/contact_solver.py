@@ -122,9 +122,9 @@ def solve_contacts(contacts, iterations):
 
 @compiled_within
 def contacts_vjp(contacts, of_forces, of_wrench, of_arms, of_activity):
-    """Replaces the gradient ``of_wrench`` [6] of the multiplier, which is the wrench that no contact explains, by that
-    of the wrench; fills those of arms [3, P] and activity [P], zero where there is none. The gradient of forces [3, P]
-    is that of activity times shares."""
+    """Replaces ``of_wrench`` [6], the gradient of the multiplier (the wrench that no contact explains), by that of the
+    needed wrench. Fills the gradients of arms [3, P] and activity [P], zero where there is no activity, for the
+    gradient ``of_forces`` [3, P] of activity times shares."""
     z, force, push, slope, jacobian = contacts.multiplier, np.empty(3), np.empty(3), np.empty(3), np.empty((3, 3))
     of_arms[:], of_activity[:] = 0.0, 0.0
     for p in range(len(of_activity)):

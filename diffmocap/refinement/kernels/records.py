@@ -74,9 +74,13 @@ class Given(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """``terms`` [terms] in the order of :data:`diffmocap.refinement.window.weights.UNITS`, 0 leaves one out, and sizes
-    beyond which errors count less than their square: m, N/kg, N m/kg. ``iterations``: of the contact forces at most; 0:
-    no forces."""
+    """Weights of the terms.
+
+    Attributes:
+        terms: [terms] in the order of :data:`diffmocap.refinement.window.weights.UNITS`; 0 leaves one out.
+        robust_m, robust_force, robust_moment: sizes beyond which errors count less than their square [m, N/kg, N m/kg].
+        iterations: most Newton iterations for the contact forces; 0: no forces.
+    """
 
     terms: np.ndarray
     robust_m: float
@@ -133,9 +137,14 @@ class Forces(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Terms ``squares`` [terms] of a motion before they are weighed; the gradient of their weighted sum by the turn of
-    each local rotation in its parent's axes, ``of_turns`` [T, 24, 3], and by the pelvis, ``of_pelvis`` [T, 3], both
-    zero where none was asked for; the motion's ``gap`` and ``steps``, and its ``forces``, empty where none count."""
+    """What a motion comes to.
+
+    Attributes:
+        squares: [terms] before they are weighed.
+        of_turns: [T, 24, 3] gradient of their weighted sum by the turn of each local rotation in its parent's axes, and
+            of_pelvis: [T, 3] by the pelvis; only where a gradient was asked for.
+        gap, steps: of the motion. forces: at its inner frames, empty where none count.
+    """
 
     squares: np.ndarray
     of_turns: np.ndarray

@@ -1,7 +1,7 @@
 """The per-parameter network of a stream's Optimus as machine code: what :meth:`StreamOptimus.gates` computes.
 
-Some thirty small tensor operations a step would cost more than the window's loss itself. Loops run along the parameters
-last, so that they use vector instructions.
+Some thirty small tensor operations per step would cost more than the window's loss itself. Loops run along the
+parameters last, so that they use vector instructions.
 """
 
 from __future__ import annotations
