@@ -4,7 +4,7 @@ The diffusion paper's first toy problem (section 4). The forward model y = f(x) 
 give the same y: the inverse is a curve, a level set, not a point. A small MLP learns p(x | y) from pairs (x, f(x)) of
 random points; sampling it for one y then draws points on the contour line of y, and the weight w of classifier-free
 guidance says how strictly. Guided at every step, as in the paper, samples also leave the line: y fixes it already, and
-what guidance adds at low noise is the network's own error. Guided in the middle of the noise levels only, as this
+what guidance adds at low noise is the network's own error. Guided in the middle of the diffusion only, as this
 package does for poses, they keep to it. One minute on one CPU core.
 """
 

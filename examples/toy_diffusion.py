@@ -19,7 +19,7 @@ from diffmocap.lifting.sampling.ddim import Denoise, ddim_sample, ddim_timesteps
 from diffmocap.lifting.sampling.guidance import EVERYWHERE
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 
-#: Predicting v (Salimans & Ho 2022) is well scaled at every noise level.
+#: Predicting v (Salimans & Ho 2022) is well scaled at every diffusion time.
 PARAMETERISATION = "v"
 #: Share of the training examples whose condition is hidden.
 NULL_SHARE = 0.15

@@ -5,8 +5,8 @@ Both setups use it, before anything is downloaded: tools/bootstrap.py imports it
 
     tools/setup_plan.py --venv DIR torch base render
 
-which prints the plan on stderr and pip's arguments for PyTorch on stdout, one a line; exit code 1 where the disk is too
-small. Only the standard library is used here: this runs before anything is installed.
+which prints the plan on stderr and pip's arguments for PyTorch on stdout, one per line; exit code 1 where the disk is
+too small. Only the standard library is used here: this runs before anything is installed.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-#: Names of clips that no lifting model is trained on, one a line.
+#: Names of clips that no lifting model is trained on, one per line.
 HELD_OUT_CLIPS = Path(__file__).with_name("held_out.txt")
 #: The subject whose walks hyperparameters of optimizers and filters are chosen on.
 HELD_OUT_SUBJECT = "07"

@@ -167,7 +167,7 @@ def error_mm(joints: np.ndarray, truth: np.ndarray) -> float:
 
 
 def skin_difference_mm(motion: Motion, body: BodyModel, frames: int = 20) -> tuple[float, float]:
-    """Mean and largest distance [mm] of the exported skin, four joints a vertex at most, from the body's."""
+    """Mean and largest distance [mm] of the exported skin, four joints per vertex at most, from the body's."""
     ready = prepared(motion, body)
     skeleton = animated_skeleton(ready, body, ExportOptions())
     skin = skin_of(skeleton, ready, body)

@@ -50,7 +50,7 @@ def error_mm(path: Path) -> float:
 
 
 def sixd(folder: Path) -> float:
-    """Two columns of every rotation matrix, 144 numbers a frame."""
+    """Two columns of every rotation matrix, 144 numbers per frame."""
     import roma
     import torch
 

@@ -94,7 +94,7 @@ def measured(
 def table(rows: dict[str, list[dict]]) -> list[str]:
     """Markdown, a row for each number of evaluations of each method."""
     lines = [
-        "| method | evaluations | objective | PA-MPJPE [mm] | MPJPE [mm] | ms an image |",
+        "| method | evaluations | objective | PA-MPJPE [mm] | MPJPE [mm] | ms per image |",
         "|---" + "|---:" * 5 + "|",
     ]
     for name, of in rows.items():

@@ -176,7 +176,7 @@ def main() -> None:
     clips_option(parser, "val", "--val", what="validation clips")
     parser.add_argument("--every-clip", type=int, default=10, help="train on every n-th clip (default 10)")
     parser.add_argument("--steps", type=int, default=1000, help="of training (default 1000)")
-    parser.add_argument("--batch", type=int, default=96, help="poses a step (default 96)")
+    parser.add_argument("--batch", type=int, default=96, help="poses per step (default 96)")
     parser.add_argument("--seeds", type=int, default=2, help="runs of each variant (default 2)")
     parser.add_argument("--frames", type=int, default=256, help="validation frames, evenly spaced (default 256)")
     shared_options(parser, "threads")

@@ -4,7 +4,7 @@ Each RUN is a folder of ``training.lifting``; train them with the same steps and
 ``--parameterisation`` apart (the page lists the commands). Measures the averaged weights under the paper's protocol on
 the validation split, where the objective of each network is chosen, and on the test split. A run's figures are kept in
 its folder and measured again only where its weights have changed. With ``--everywhere`` guidance acts at every step, as
-in the paper, instead of between noise levels. Learning curves are those that the runs recorded, of their averaged
+in the paper, instead of in the interval. Learning curves are those that the runs recorded, of their averaged
 weights at w = 0. Writes a dated page with plots and the raw figures to ``benchmarks/results``.
 """
 
@@ -154,7 +154,7 @@ def write_page(runs: list[dict], device: str) -> Path:
           for n, errors in PAPER.items()],
         "", "Pixel alignment error under the paper's protocol (see the page of `benchmarks.pixel_alignment`); bold is "
         "the objective that was chosen on the validation split. The paper's figures are on its own data and framing. "
-        f"Guidance acts {'at every step' if everywhere else 'between noise levels 0.3 and 0.7'}.",
+        f"Guidance acts {'at every step' if everywhere else 'at noise-to-signal ratios from 0.3 to 0.7'}.",
         "",
         f"![error against guidance]({page.name}.png)", "", *learning, "Trained by:", "",
         *[f"    {without_folders(run['command'])}" for run in runs],

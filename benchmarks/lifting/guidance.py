@@ -1,10 +1,10 @@
 """What guidance does to sampled poses: ``python -m benchmarks.guidance``.
 
 Under the diffusion paper's protocol, on the validation split: (a) classifier-free guidance at every step and within the
-package's interval of noise levels, over weights; (b) guidance by the gradient of body and camera (the paper's section
-3.4), of the unconditional and the conditional model, in each form, over scales; (c) both branches along the noise
-levels, which shows why guidance at every step overshoots. Writes a dated page with a plot and a picture of poses to
-``benchmarks/results``; ``--json`` ends with one JSON line.
+package's interval of noise-to-signal ratios, over weights; (b) guidance by the gradient of body and camera (the paper's
+section 3.4), of the unconditional and the conditional model, in each form, over scales; (c) both branches along the
+diffusion times, which shows why guidance at every step overshoots. Writes a dated page with a plot and a picture of
+poses to ``benchmarks/results``; ``--json`` ends with one JSON line.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SCALES = (
     ("through", None, (0.03, 0.3, 1.0)), ("through", 0.25, (0.03, 0.3, 1.0)),
     ("estimate", None, (0.003, 0.03, 0.3, 1.0)), ("estimate", 0.25, (0.03, 0.3, 1.0)),
 )  # fmt: skip
-#: The weight that the noise levels are looked at with.
+#: The weight at which the branches are looked at over the diffusion times.
 LOOK_WEIGHT = 2.0
 #: What the picture shows beside the truth.
 SHOWN = {
@@ -75,15 +75,15 @@ def ways() -> list[Guidance]:
 
 
 def measure(sweep: Sweep) -> dict:
-    """Figures of every way, and of the noise levels."""
+    """Figures of every way, and of the branches along the diffusion times."""
     rows = [
         {"way": g.label, "model": "conditional" if g.conditional else "unconditional", "weight": g.weight,
          **sweep.sample(g).figures()}
         for g in tqdm(ways(), desc="guiding", unit="way")
     ]  # fmt: skip
     few = max(len(sweep.timesteps) // 12, 1)
-    levels = sweep.noise_levels(LOOK_WEIGHT, lambda i: i % few == 0 or i + 1 == len(sweep.timesteps))
-    return {"frames": len(sweep.start), "steps": len(sweep.timesteps), "rows": rows, "noise_levels": levels}
+    along = sweep.along_times(LOOK_WEIGHT, lambda i: i % few == 0 or i + 1 == len(sweep.timesteps))
+    return {"frames": len(sweep.start), "steps": len(sweep.timesteps), "rows": rows, "along_times": along}
 
 
 def plot(rows: list[dict], path: Path) -> None:
@@ -164,7 +164,7 @@ def draw_poses(sweep: Sweep, path: Path, count: int = 3) -> None:
 def table(rows: list[dict]) -> list[str]:
     """Markdown lines."""
     return [
-        "| guidance | model | w | pixel error (± standard error) | MPJPE mm | beyond limits | ms a sample |",
+        "| guidance | model | w | pixel error (± standard error) | MPJPE mm | beyond limits | ms per sample |",
         "|---|---|---|---|---|---|---|",
         *[
             f"| {r['way']} | {r['model']} | {r['weight']:g} | {r['pixel_error']:.4f} ± {r['standard_error']:.4f} "
@@ -200,7 +200,7 @@ def write_page(figures: dict, sweep: Sweep, data: Path, device: str) -> Path:
             f"| {r['ratio']:.2f} | {r['conditional_norm']:.1f} | {r['difference_norm']:.1f} | {r['guided_norm']:.1f} "
             f"| {r['conditional_pixel_error']:.4f} | {r['unconditional_pixel_error']:.4f} "
             f"| {r['guided_pixel_error']:.4f} |"
-            for r in figures["noise_levels"]
+            for r in figures["along_times"]
         ],
         "", "## Gradient guidance (the paper's section 3.4)", "", FORMS_EXPLAINED, "", *table(gradient), "",
         WHY_IT_FAILS, "", f"![poses]({page.name}-poses.png)", "",

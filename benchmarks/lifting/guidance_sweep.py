@@ -115,7 +115,7 @@ class Sweep:
         )  # fmt: skip
 
     @torch.no_grad()
-    def noise_levels(self, weight: float, report: Callable[[int], bool]) -> list[dict[str, float]]:
+    def along_times(self, weight: float, report: Callable[[int], bool]) -> list[dict[str, float]]:
         """Both branches and their guided combination along the trajectory of guidance at every step.
 
         A row for each time that ``report`` (told the step's number) wants: ratio of noise to signal; norms of the

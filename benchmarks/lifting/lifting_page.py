@@ -29,8 +29,8 @@ PAPER_PROTOCOL = (
     "captured, betas 0, the true translation given and used to project the sample, clean keypoints, nothing clipped, "
     "one seeded sample by DDIM with 50 steps. The error is the mean absolute difference over 25 keypoints and both "
     "coordinates over the image size. The paper does not give its framing, and trains and tests on AMASS: its "
-    "figures are for orientation. The paper guides at every step; here guidance acts at noise levels with a ratio of "
-    f"noise to signal from {GUIDANCE_INTERVAL[0]:g} to {GUIDANCE_INTERVAL[1]:g}, for every network "
+    "figures are for orientation. The paper guides at every step; here guidance acts where the ratio of noise to "
+    f"signal is from {GUIDANCE_INTERVAL[0]:g} to {GUIDANCE_INTERVAL[1]:g}, for every network "
     "(`diffmocap/lifting/sampling/guidance.py` says why)."
 )
 WILD_PROTOCOL = (
@@ -124,7 +124,7 @@ def wild_section(wild: dict, steps: int, images: dict[str, str]) -> list[str]:
         )
     if wild["by_guidance"]:
         lines += [
-            "", "Other guidance weights, ten samples a frame:", "",
+            "", "Other guidance weights, ten samples per frame:", "",
             "| w | MPJPE | PA-MPJPE | PA-MPJPE, whole body | best of 10 | | Spearman |", "|---|" + "---:|" * 6,
         ]  # fmt: skip
         for w, f in wild["by_guidance"].items():

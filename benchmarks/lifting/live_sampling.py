@@ -197,7 +197,7 @@ def main() -> None:
             f"Keypoints with noise of {NOISE} of the person's half-size, correlated by {CORRELATION} from frame to "
             "frame; no filter. MPJPE about the pelvis and PA-MPJPE in mm over 24 joints; jitter is the error of the "
             "acceleration in mm per frame squared; times are of this run, one thread.", "",
-            "| sampling | MPJPE | PA-MPJPE | jitter | ms a frame |", "|---|---:|---:|---:|---:|",
+            "| sampling | MPJPE | PA-MPJPE | jitter | ms per frame |", "|---|---:|---:|---:|---:|",
             *[f"| {r['text']} | {r['mpjpe_mm']:.1f} | {r['pa_mpjpe_mm']:.1f} | "
               f"{r['acceleration_error_mm_per_frame2']:.1f} | {r['ms_per_frame']:.1f} |" for r in rows],
             "", f"The defaults ({live['settings']}) against DDIM with 50 steps, same guidance, one hypothesis, 2 "

@@ -28,7 +28,7 @@ def measure(
     interval: tuple[float, float] = GUIDANCE_INTERVAL,
 ) -> dict:  # fmt: skip
     """Figures for each guidance weight; ``frames`` > 0 takes a fixed, evenly spaced subset of that size. ``interval``:
-    of the noise levels at which guidance acts."""
+    of ratios of noise to signal at which guidance acts."""
     clips = load_split(data)
     labels = [(clip.subject, clip.name) for clip in clips for _ in range(0, len(clip), every)]
     poses = torch.cat([torch.as_tensor(clip.rotations[::every]).float() for clip in clips])

@@ -51,7 +51,7 @@ def posed(rotations: torch.Tensor, pelvis: torch.Tensor) -> PosedBody:
 def draw_grid(
     model, body: BodyModel, frames: PoseFrames, guidance: Sequence[float], steps: int, seed: int, path: Path
 ) -> Path:
-    """Writes the grid: a row a frame, under the paper's protocol. Beside each pose it is seen from the image's left."""
+    """Writes the grid, a row per frame, under the paper's protocol; beside each pose the same seen from the left."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -67,7 +67,7 @@ SWEEP = {
 
 @dataclass
 class Run:
-    """One pass over the sequence: joints [T, 24, 3] m in the optical frame, frames of new starts, ms a frame."""
+    """One pass over the sequence: joints [T, 24, 3] m in the optical frame, frames of new starts, ms per frame."""
 
     joints: np.ndarray
     restarts: list[int]

@@ -7,12 +7,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from diffmocap.optim.learned import LearnedOptimizer
 from diffmocap.optim.weights import kind_of, load_optimizer
 from training.optim.__main__ import parse
-from training.optim.record import record_of
+from training.optim.record import checkpoint_of, record_of
 
 #: What pages call the kinds of networks.
 NAMES = {"optimus": "Optimus", "adafactor_mlp": "Adafactor MLP", "learned_gradient_descent": "learned gradient descent"}
@@ -45,8 +43,8 @@ class TrainingRun:
             SystemExit: it is none.
         """
         try:
-            record = record_of(folder)
-            state = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+            checkpoint = checkpoint_of(folder)
+            record = record_of(folder, checkpoint=checkpoint)
             optimizer = load_optimizer(folder / "last.safetensors")
         except OSError as error:
             raise SystemExit(f"{folder} is no run of `python -m training.optim`: {error}") from error
@@ -54,7 +52,7 @@ class TrainingRun:
         arguments = shlex.split(begun["command"])[3:]  # python -m training.optim
         return cls(
             optimizer, parse(arguments), begun["command"], begun["commit"], len(record["starts"]) - 1,
-            record["step"], record["processor_minutes"], state["history"],
+            record["step"], record["processor_minutes"], checkpoint["history"],
         )  # fmt: skip
 
     @property

@@ -26,7 +26,7 @@ def cost_plot(step_time: Mapping[str, Mapping[str, float]], peak_mb: float | Non
     last_ours, last_bfgs = step_time["step_ms"][str(int(n[-1]))], step_time["bfgs_step_ms"][str(int(n[-1]))]
     times.plot(n, last_ours * (n / n[-1]) ** 2, color=GREY, ls="--", lw=1, label="$N^2$")
     times.plot(n, last_bfgs * (n / n[-1]) ** 3, color=GREY, ls=":", lw=1, label="$N^3$")
-    times.set(xscale="log", yscale="log", xlabel="N", ylabel="ms an iteration, one problem", title="time")
+    times.set(xscale="log", yscale="log", xlabel="N", ylabel="ms per iteration, one problem", title="time")
     times.set_xticks(n, [f"{int(v)}" for v in n])
     times.minorticks_off()
     times.grid(True, alpha=0.25)

@@ -84,7 +84,7 @@ class LearnedRun:
 
     @classmethod
     def of(cls, solver: str, task: BenchmarkTask, curves: torch.Tensor) -> LearnedRun:
-        """One evaluation a step, and one of the start: values by evaluation are those by iteration."""
+        """One evaluation per step, and one of the start: values by evaluation are those by iteration."""
         return cls(curves, curve_from(solver, task, curves, curves, ITERATIONS + 1.0))
 
 

@@ -85,7 +85,7 @@ class _Row(Task):
 def minimize_in_rounds(
     optimizer: Optimizer, task: Task, x: torch.Tensor, budget: Budget, stop: StoppingCriterion | None = None
 ) -> list[Result]:
-    """What ``optimizer`` makes of each row of ``x`` [B, N], one result a row."""
+    """What ``optimizer`` makes of each row of ``x`` [B, N], one result per row."""
     rounds = Rounds(task, x)
 
     def run(index: int) -> Result:

@@ -33,7 +33,7 @@ from benchmarks.refinement.solvers import LBFGS, OPTIMUS, Solver, progress, sear
 from diffmocap.optim.cpu import layers
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.task import Task
-from diffmocap.refinement.stream.stream_optimus_weights import shipped_window_optimus
+from diffmocap.refinement.stream.optimus.weights import shipped_window_optimus
 from diffmocap.refinement.stream.whole_windows import MetricSteps, OptimusSteps
 
 #: The target over the loss at which BFGS ends, and what is asked of Optimus's seconds beside L-BFGS's.
@@ -236,7 +236,7 @@ def page(found: Mapping[str, dict], head: Sequence[str]) -> list[str]:
         lines += [
             f"## {TITLES[loss]}", "", f"{part['problems']} problems of {part['unknowns']} unknowns.", "",
             "| solver | evaluations to the target | seconds | reached | seconds over L-BFGS's | loss over L-BFGS's at "
-            "equal seconds | final loss over BFGS's | own ms an evaluation | loss ms |", "|---" + "|---:" * 8 + "|",
+            "equal seconds | final loss over BFGS's | own ms per evaluation | loss ms |", "|---" + "|---:" * 8 + "|",
         ]  # fmt: skip
         for name, of in part["solvers"].items():
             low, high = of["seconds_ratio_interval"]

@@ -104,7 +104,7 @@ def costs_section(costs: dict, images: Mapping[str, str]) -> list[str]:
         "the run began with the factors of all steps but four in the preconditioner, as random numbers, and took the "
         "first and the last three steps" if memory["begun"] else f"all {memory['steps']} steps were taken"
     )  # fmt: skip
-    head = f"ms an iteration, threads: {time['threads']}"
+    head = f"ms per iteration, threads: {time['threads']}"
     lines = ["## Costs", "", f"| {head} | {' | '.join(f'N = {n}' for n in sizes)} |", "|---|" + "---:|" * len(sizes)]
     for name, key in (
         ("Optimus", "step_ms"), (PLAIN_STEP, "plain_step_ms"), ("SciPy's BFGS", "bfgs_step_ms"),

@@ -1,6 +1,6 @@
 """Does the lifting know what it does not know: ``python -m benchmarks.doubt --weights W --split val``.
 
-K samples a frame of the wild protocol (:mod:`diffmocap.evaluation.wild_protocol`), drawn as the product draws its
+K samples per frame of the wild protocol (:mod:`diffmocap.evaluation.wild_protocol`), drawn as the product draws its
 hypotheses (:meth:`Lifter.sample <diffmocap.lifting.lifter.Lifter.sample>`) but all with the whole noise; ``--model``:
 by the network alone, as on the page of ``benchmarks.lifting``. Spearman's rank correlation over the frames within a
 joint, of spread and error; coverage of the regions that should hold 50 and 90 % of the truths; both also over the limb

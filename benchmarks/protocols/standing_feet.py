@@ -14,7 +14,7 @@ training split.
 
 The real clip is that of :mod:`benchmarks.protocols.real_clip`, through the whole pipeline, with its own script's
 figures: means over views 1, 3 and 4, as in ``benchmarks.stream_optimizers``, and ankles of each view. Milliseconds are
-CPU time of one thread a frame, median. Writes a dated page to ``benchmarks/results``.
+CPU time of one thread per frame, median. Writes a dated page to ``benchmarks/results``.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def race_table(part: dict) -> list[str]:
     for domain, of in part["race"].items():
         lines += [
             f"To BFGS's final loss at {part['cap']} evaluations, {DOMAINS[domain]}; medians, failures at the cap:", "",
-            "| solver | evaluations | of BFGS's | reached | s | of BFGS's | reached | ms an evaluation | final loss |",
+            "| solver | evaluations | of BFGS's | reached | s | of BFGS's | reached | ms per evaluation | final loss |",
             "|---|" + "---:|" * 8,
         ]  # fmt: skip
         for solver, x in of.items():
@@ -205,7 +205,7 @@ def ablation_section(parts: Mapping[str, dict]) -> list[str]:
     for loss, part in parts.items():
         lines += [
             f"{loss}, {part['cuts']} motions in domain, runs ended by the stopping criterion or at the cap:", "",
-            "| variant | MPJPE-G [mm] | paper's | loss | evaluations | weights | ms a step |", "|---|" + "---:|" * 6,
+            "| variant | MPJPE-G [mm] | paper's | loss | evaluations | weights | ms per step |", "|---|" + "---:|" * 6,
         ]  # fmt: skip
         for name, x in part["rows"].items():
             mm, loss_ = (f"{v[0]:.3g} ({v[1]:.3g} to {v[2]:.3g})" for v in (x["mpjpe_g_mm"], x["loss"]))

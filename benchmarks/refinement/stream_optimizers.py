@@ -1,18 +1,18 @@
 """What takes the steps of the live refinement, at equal evaluations and at equal time: ``python -m
 benchmarks.stream_optimizers``.
 
-Every row runs through the whole live refinement, frame by frame, with 1 to 8 steps a frame and no time limit; how long
-its steps take is measured in CPU time of one thread. The loss is that of the window's motion after the steps, a
-geometric mean over frames and clips; at equal milliseconds it is read off each row's own curve of loss over time, at
-what the metric's default number of steps takes. TV, skate and MPJPE-G are of what is published, at the default number
-of steps.
+Every row runs through the whole live refinement, frame by frame, with 1 to 8 steps per frame and no time limit. The
+time of its steps is the CPU time of one thread. The loss is that of the window's motion after the steps, as a geometric
+mean over frames and clips. At equal milliseconds it is read off each row's own curve of loss over time, at the time
+that the metric's default number of steps takes. TV, skate and MPJPE-G are those of the published poses, at the default
+number of steps.
 
 "no_steps" is the window without a step. "lbfgs_step" is limited-memory BFGS without a metric and without line search,
 its pairs carried along as the knots move. "optimus_b0" is Optimus with all outputs of its network zero, which leaves
-the metric with its pairs: its row is the metric's but for what the network costs. A single step a frame is the metric's
-in the rows of Optimus, too. "adafactor_mlp" and "optimus_paper"
-are the learned optimizers of whole windows, begun anew in every frame. "converged" is the metric with 64 steps a frame:
-about the least that any optimizer could reach, and so how far below the metric's own steps there is to go at all.
+the metric with its pairs: its row differs from the metric's only by what the network costs. With a single step per
+frame the rows of Optimus take the metric's step, too. "adafactor_mlp" and "optimus_paper" are the learned optimizers of
+whole windows, started anew in every frame. "converged" is the metric with 64 steps per frame: about the least loss that
+any optimizer could reach, and so how much is left below the metric's own steps.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from diffmocap.optim.weights import load_shipped
 from diffmocap.pipeline.pose_pipeline import PosePipeline
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
 from diffmocap.refinement.stream.metric_descent import MetricDescent
+from diffmocap.refinement.stream.optimus.network import StreamOptimus
+from diffmocap.refinement.stream.optimus.weights import load_stream_optimus
 from diffmocap.refinement.stream.settings import METRIC, OPTIMUS, LiveSettings
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus
-from diffmocap.refinement.stream.stream_optimus_weights import load_stream_optimus
 from diffmocap.refinement.window.metric import WindowMetric
 from training.held_out import UNEVEN_SUBJECTS
 from training.motions.live_streams import UP, LiveStream, live_stream
@@ -187,7 +187,7 @@ def without_steps(judge: Judge, streams: list[LiveStream]) -> dict[str, dict[str
 
 def compared(curves: dict[str, Curve]) -> tuple[float, dict[str, dict[str, float]]]:
     """The time that the metric's default number of steps takes [ms], and of each row the loss then, the ratio of
-    Optimus's loss to it with its interval, the same at the default number of steps, and ms a step."""
+    Optimus's loss to it with its interval, the same at the default number of steps, and ms per step."""
     metric, ours, found = curves[METRIC], curves[OPTIMUS], {}
     ms, steps = float(metric.ms[metric.default]), LiveSettings().iterations
     for name, row in curves.items():
@@ -230,7 +230,7 @@ def page(
         lines += [
             f"## {group}", "",
             f"| | loss after {ms:.2f} ms of steps | Optimus's beside it (95 % interval) | loss after {default} steps "
-            "| Optimus's beside it | ms a step | TV [m/s²] | skate excess [points] | MPJPE-G [mm] |",
+            "| Optimus's beside it | ms per step | TV [m/s²] | skate excess [points] | MPJPE-G [mm] |",
             "|---" + "|---:" * 8 + "|",
         ]  # fmt: skip
         for name, of in still.items():
@@ -248,7 +248,7 @@ def page(
         )
         room = 1 - least / found[METRIC]["loss_at_equal_ms"]
         lines += ["", f"Below the metric at equal milliseconds there are {100 * room:.1f} % to go until convergence."]
-        lines += ["", "Loss, and ms of the steps, for each number of steps a frame:", ""]
+        lines += ["", "Loss, and ms of the steps, for each number of steps per frame:", ""]
         lines += ["| | " + " | ".join(map(str, (0, *steps))) + " |", "|---" + "|---:" * (len(steps) + 1) + "|"]
         for name, row in curves.items():
             cells = {

@@ -74,7 +74,7 @@ class WindowBench:
     seed: int = 0
 
     def lifted(self, cuts: Sequence[Cut], lifter: MotionLifter | None = None) -> Windows:
-        """Windows that lifting makes of cuts from random sides, kept; takes seconds a window."""
+        """Windows that lifting makes of cuts from random sides, kept; takes seconds per window."""
 
         def measure() -> dict:
             made, generator = [], torch.Generator().manual_seed(self.seed)

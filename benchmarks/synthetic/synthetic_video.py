@@ -192,7 +192,7 @@ def main() -> None:
     shared_options(parser, "weights")
     parser.add_argument("--guidance", type=float, help="guidance weight (default: the pose node's)")
     parser.add_argument("--steps", type=int, help="sampler steps (default: the pose node's)")
-    parser.add_argument("--hypotheses", type=int, help="samples a frame (default: the pose node's)")
+    parser.add_argument("--hypotheses", type=int, help="samples per frame (default: the pose node's)")
     shared_options(parser, "device")
     parser.add_argument("--uncalibrated", action="store_true", help="without the detector's landmark mapping")
     shared_options(parser, "json", "no_page")

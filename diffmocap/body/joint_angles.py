@@ -1,4 +1,4 @@
-"""Joint rotations as 69 revolute joint angles: three a joint for the 23 joints below the pelvis.
+"""Joint rotations as 69 revolute joint angles: three per joint for the 23 joints below the pelvis.
 
 Axes are those of the URDF's links at zero pose (REP-103): x forward, y to the subject's left, z up. With the SMPL
 body frame (x left, y up, z forward) that is (x, y, z)_urdf = (z, x, y)_smpl. Zero is the T-pose. A joint's rotation

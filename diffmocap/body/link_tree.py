@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from diffmocap.body.joint_angles import AXES, JOINT_ANGLE_NAMES, JOINT_AXES, URDF_FROM_SMPL
+from diffmocap.body.kinematics import bone_offsets
 from diffmocap.body.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
 
 
@@ -59,8 +60,7 @@ def link_origins(rest_joints: torch.Tensor) -> np.ndarray:
     Args:
         rest_joints: [24, 3] m of the rest pose, SMPL axes.
     """
-    rest = rest_joints.detach().cpu().double()
-    bones = (rest[1:] - rest[list(PARENTS[1:])]) @ URDF_FROM_SMPL.double().T
+    bones = bone_offsets(rest_joints.detach().cpu().double())[1:] @ URDF_FROM_SMPL.double().T
     origins = np.zeros((len(LINK_JOINTS), 3))
     origins[[joint.first for joint in LINK_JOINTS]] = bones.numpy()
     return origins

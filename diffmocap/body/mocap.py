@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from diffmocap.body.feet import foot_corrections, ground_height, leg_length, sole_points
+from diffmocap.body.kinematics import bone_offsets
 from diffmocap.body.motion_clip import MotionClip, resample
 from diffmocap.body.motion_files import load_clips
-from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.errors import MotionFileError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def load_split(
 ) -> list[MotionClip]:
     """Clips of a split without the excluded names, each subject's foot offset removed.
 
-    ``exclude`` is a collection of clip names, or a text file with one a line (``#`` starts a comment). The
+    ``exclude`` is a collection of clip names, or a text file with one per line (``#`` starts a comment). The
     offsets are estimated from all clips of a subject in the file, the excluded ones too. ``skipped``: see
     :func:`~diffmocap.body.motion_files.load_clips`.
     """
@@ -44,7 +44,7 @@ def load_split(
 
 
 def read_names(path: str | Path) -> set[str]:
-    """Names in a text file, one a line; ``#`` starts a comment."""
+    """Names in a text file, one per line; ``#`` starts a comment."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -84,9 +84,7 @@ def retarget(clip: MotionClip, body: BodyModel, betas: torch.Tensor | None = Non
         body: the body to wear it.
         betas: [1, 10] shape of that body; None is the mean shape.
     """
-    rest = body.rest_joints(betas)[0].detach().cpu().float()
-    offsets = torch.zeros(NUM_JOINTS, 3)
-    offsets[1:] = rest[1:] - rest[list(PARENTS[1:])]
+    offsets = bone_offsets(body.rest_joints(betas)[0].detach().cpu().float())
     scale = leg_length(offsets) / leg_length(clip.offsets)
     scaled = replace(clip, pelvis=clip.pelvis * scale, offsets=offsets)
     pelvis = scaled.pelvis.clone()

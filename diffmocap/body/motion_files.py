@@ -10,9 +10,10 @@ import numpy as np
 import roma
 import torch
 
+from diffmocap.body.kinematics import bone_offsets
 from diffmocap.body.motion_clip import MotionClip, resample
 from diffmocap.body.rotation_columns import check_axis_angle, columns_of_joints
-from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
+from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.errors import MotionFileError
 from diffmocap.files.array_archive import ArrayArchive
 
@@ -201,7 +202,6 @@ def _read_motion(path: Path, data: ArrayArchive, body: BodyModel | None, subject
         raise MotionFileError(f"{path}: the frame {frame!r} is unknown, expected one of {sorted(MOTION_FRAMES)}")
     rotations = roma.rotvec_to_rotmat(torch.from_numpy(vectors))
 
-    offsets = torch.zeros(NUM_JOINTS, 3)
     if body is not None:
         betas = None
         if "betas" in data:
@@ -211,9 +211,9 @@ def _read_motion(path: Path, data: ArrayArchive, body: BodyModel | None, subject
             betas[0, : len(values)] = torch.from_numpy(values)
         rest = body.rest_joints(betas)[0].detach().cpu().float()
         rest_pelvis = rest[0]
-        offsets[1:] = rest[1:] - rest[list(PARENTS[1:])]
+        offsets = bone_offsets(rest)
     else:
-        rest_pelvis = torch.tensor(SMPL_REST_PELVIS)
+        rest_pelvis, offsets = torch.tensor(SMPL_REST_PELVIS), torch.zeros(NUM_JOINTS, 3)
         for joint, offset in SMPL_LEG_OFFSETS.items():
             offsets[joint] = torch.tensor(offset)
     if body is None and "joints" in data and "frame" in data:  # our own files say where the pelvis was

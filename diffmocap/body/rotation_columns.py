@@ -1,4 +1,4 @@
-"""Whether a motion file's poses are what they are read as: axis-angle in radians, three columns a joint.
+"""Whether a motion file's poses are what they are read as: axis-angle in radians, three columns per joint.
 
 Rotations are stored in many ways, and most of them fill a table that could be axis-angle, too: 6D rotations of 24
 joints are 144 columns, degrees look like radians. Read as axis-angle they are a motion, but another one.

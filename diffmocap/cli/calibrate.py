@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("camera.yaml"), metavar="YAML", help="file to write (default: camera.yaml)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the file where it is there already")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     parser.add_argument(
         "--name", default="camera", help="camera_name in the file, which some drivers compare with theirs"
     )

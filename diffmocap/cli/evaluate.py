@@ -8,7 +8,7 @@ level camera with the pelvis on its axis at the distance where a standing body f
 keypoints, one seeded DDIM sample a frame.
 
 wild: a random camera from any side at 1.5 to 8 m for every frame, a detector's noise, bodies of other shapes, people
-cut by the image's border or behind something; K seeded samples a frame. Errors of one sample, the best of K, how
+cut by the image's border or behind something; K seeded samples per frame. Errors of one sample, the best of K, how
 often joints leave their limits, and whether the spread of the samples predicts the error.
 
 MOTIONS is an .npz file or a folder of them: an AMASS file (poses, trans), a motion file that this package wrote, or a
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames", type=int, default=0, metavar="N", help="at most N frames, evenly spread (default: all)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of views and samples (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of views and samples (default: 0)")
     parser.add_argument("--weights", metavar="FILE", help="lifting weights, .safetensors (default: the shipped ones)")
     parser.add_argument("--body-model", metavar="FILE", help="SMPL body, .npz (default: the shipped body)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--frame-prefix", default="", metavar="PREFIX",
-        help="before the names of all frames: alice/, for a second person in the same ROS domain",
+        help="prefix of the names of all frames, such as alice/ for a second person in the same ROS domain",
     )  # fmt: skip
     parser.add_argument(
         "--link-tf", action="store_true",
@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="start sonic_node, too: the person for SONIC, a whole-body controller of the G1 (docs/robots.md says how)",
     )
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the nodes' logs in this folder")
-    parser.add_argument("--respawn", action="store_true", help="start a node that has died again instead of ending")
+    parser.add_argument("--respawn", action="store_true", help="restart a node that has died instead of ending")
     add_pose_arguments(parser)
     add_run_arguments(parser)
 

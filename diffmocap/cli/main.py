@@ -1,4 +1,4 @@
-"""The ``diffmocap`` command: one subcommand a module, each imported in full only when it runs."""
+"""The ``diffmocap`` command: one subcommand per module, each imported in full only when it runs."""
 
 from __future__ import annotations
 

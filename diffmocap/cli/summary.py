@@ -50,7 +50,7 @@ class Summary:
         start_s: from the start of the nodes to the first pose; None without poses.
         stages: latencies along the way.
         accuracy: against ground truth, empty where there is none.
-        optimizer: what takes the refinement's steps. hypotheses: poses sampled an image, for most of the run.
+        optimizer: what takes the refinement's steps. hypotheses: poses sampled per image, for most of the run.
             guidance: weight of the sampling's. None or empty where pose_node did not say it.
         frames_with_step: share of the refined frames that had time for a step; None without any.
     """

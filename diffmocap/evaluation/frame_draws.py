@@ -9,7 +9,7 @@ import torch
 
 
 class FrameDraws:
-    """Independent streams of random numbers, one a frame, read side by side as batches.
+    """Independent streams of random numbers, one per frame, read side by side as batches.
 
     A stream is Philox (Salmon et al. 2011) keyed by ``seed`` and the frame's number; its raw words are the same in
     every version of numpy, and so are the numbers made from them here. ``stream`` tells apart what one frame needs

@@ -46,8 +46,8 @@ def acceleration_variation(joints: np.ndarray, fps: float) -> float:
 
     Summed over the joints [T, K, 3] and divided by the number of differences, T - 3; accelerations are second
     differences. It grows with the number of joints, and with ``fps`` squared where jitter differs frame by frame:
-    compare at equal rates and joints. The paper prints neither a unit nor a rate; ``fps=1`` gives metres a frame^2, in
-    which motion capture at 30 frames a second (0.10 to 0.19) is of its tables' order of magnitude (0.20 to 0.45).
+    compare at equal rates and joints. The paper prints neither a unit nor a rate; ``fps=1`` gives metres per frame^2,
+    in which motion capture at 30 frames a second (0.10 to 0.19) is of its tables' order of magnitude (0.20 to 0.45).
     """
     return float(acceleration_jumps(joints, fps).mean())
 

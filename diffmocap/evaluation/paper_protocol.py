@@ -93,8 +93,8 @@ def evaluate_paper_protocol(
 ) -> ProtocolResult:  # fmt: skip
     """One seeded sample a frame for y-up world poses [N, 24, 3, 3]: the protocol's DDIM, or another sampler's.
 
-    ``progress`` is told the number of frames done after each batch. ``interval``: of the noise levels at which guidance
-    acts; the paper's is :data:`~diffmocap.lifting.sampling.guidance.EVERYWHERE`.
+    ``progress`` is told the number of frames done after each batch. ``interval``: of the ratios of noise to signal
+    at which guidance acts; the paper's is :data:`~diffmocap.lifting.sampling.guidance.EVERYWHERE`.
     """
     schedule = NoiseSchedule(model.config.schedule, model.config.diffusion_steps)
     timesteps = ddim_timesteps(schedule.steps, steps)

@@ -1,4 +1,4 @@
-"""The wild protocol: K seeded samples a frame, of people as webcams see them, against the truth.
+"""The wild protocol: K seeded samples per frame, of people as webcams see them, against the truth.
 
 Views are those of ``wild_views.py``. The model is given 2D keypoints and intrinsics alone, as a detector finds them,
 and samples with all of the noise (temperature 1). It does not know the person's shape: samples are poses of the mean

@@ -43,12 +43,12 @@ class WildConfig:
         aspects: width over height of the images.
         pitch_std_deg, roll_std_deg: of the camera, normal, cut at 2.5 standard deviations.
         beta_std: of the ten shape coefficients; 0.8 spreads the height by 9 cm, as adults'.
-        noise_levels: standard deviations of a detector's noise, one a frame.
+        keypoint_noise: standard deviations of keypoints over the box's half-size, of which each frame has one.
         noise_spread: standard deviation of the logarithm of a keypoint's own factor, whose mean is 1.
         outlier_share, outlier_noise: keypoints that are wrong altogether. Their confidence does not tell.
         miss_share: keypoints that are not found although they are in view.
         confidence_scale: noise at which the confidence falls to 1/e (it says roughly how good a keypoint is).
-        told_noise: the level that the model is conditioned on: as in live use, nobody knows it.
+        told_noise: keypoint noise that the model is conditioned on: as in live use, nobody knows the true one.
         turned_deg: turn of the whole body about a horizontal axis of any direction; 90: lying, 180: upside down.
         min_hidden, min_seen: keypoints that a truncated or occluded view lacks and shows at least.
     """
@@ -60,7 +60,7 @@ class WildConfig:
     pitch_std_deg: float = 10.0
     roll_std_deg: float = 3.0
     beta_std: float = 0.8
-    noise_levels: tuple[float, ...] = (0.005, 0.01, 0.02, 0.04)
+    keypoint_noise: tuple[float, ...] = (0.005, 0.01, 0.02, 0.04)
     noise_spread: float = 0.5
     outlier_share: float = 0.01
     outlier_noise: float = 0.25
@@ -74,7 +74,7 @@ class WildConfig:
 
 @dataclass
 class WildView:
-    """Bodies before cameras, a row a frame.
+    """Bodies before cameras, a row per frame.
 
     Attributes:
         rotations: [B, 24, 3, 3], root in the optical frame. pelvis: [B, 3] m. betas: [B, 10].
@@ -203,9 +203,9 @@ def _occluded(draws: FrameDraws, rays: torch.Tensor, inside: torch.Tensor, confi
 def _detect(
     draws: FrameDraws, rays: torch.Tensor, in_view: torch.Tensor, config: WildConfig
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Observed rays [B, 25, 2], confidences [B, 25] (0 where missing) and the noise's level [B]."""
+    """Observed rays [B, 25, 2], confidences [B, 25] (0 where missing) and the keypoint noise [B]."""
     device = rays.device
-    levels = torch.tensor(config.noise_levels)
+    levels = torch.tensor(config.keypoint_noise)
     level = levels[(draws.uniform() * len(levels)).long()].to(device)
     factor = (config.noise_spread * draws.normal(NUM_KEYPOINTS) - 0.5 * config.noise_spread**2).exp().to(device)
     sigma = level[:, None] * factor

@@ -33,7 +33,8 @@ from diffmocap.optim.task import Task
 KEYPOINT_UNIT, DEPTH_UNIT_M = 0.005, 0.01
 #: Upright starts, turned about the vertical by equal angles.
 HEADINGS = 4
-#: A point nearer than this counts as so far away [m].
+#: A point nearer than this counts as so far away [m]; the learned optimizer that ships was trained with half of what
+#: :data:`diffmocap.camera.projection.NEAREST_M` is.
 _NEAREST_M = 0.05
 _ROOT, _POSE, _PLACE = slice(0, 6), slice(6, 6 + POSE_NUMBERS), slice(6 + POSE_NUMBERS, 9 + POSE_NUMBERS)
 UNKNOWNS = _PLACE.stop

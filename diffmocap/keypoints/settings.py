@@ -46,7 +46,7 @@ class SideSettings:
     ``hold_s``. Exchanges of people whom MediaPipe takes for seen from the other side last up to half a second.
     """
 
-    enabled: bool = setting(True, "Undo it where the detector exchanges left and right for a moment.")
+    enabled: bool = setting(True, "Undo momentary exchanges of left and right by the detector.")
     gain: float = setting(
         0.15,
         "How much nearer to where they were expected an exchange has to bring the keypoints of a part of the body, in "

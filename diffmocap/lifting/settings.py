@@ -30,22 +30,22 @@ class LiftingSettings:
     guidance: float = setting(
         1.5,
         "Weight w of classifier-free guidance of the samples; 0: the plain conditional model. The shipped student, "
-        "which draws several hypotheses, knows weights up to 3; without it guidance acts from three steps on and fully "
-        "from seven.",
+        "which draws several hypotheses, knows weights up to 3; without it guidance takes at least three steps to act, "
+        "and seven to act fully.",
         0.0,
         10.0,
     )
     steps: int = setting(
         1,
-        "Sampler steps a frame from pure noise: 1 serves one hypothesis, and the student. Of other weights it stands "
-        "for 5 where there are several hypotheses. A warm start walks its share of them.",
+        "Sampler steps per frame from pure noise: 1 suffices for one hypothesis, and for the student. For other "
+        "weights with several hypotheses 1 means 5. A warm start takes its share of them.",
         1,
         1000,
     )
     hypotheses: int = setting(
         5,
-        "Poses sampled a frame, the first at `temperature`. Those that agree are published as their mean, their spread "
-        "as covariance. 1 with temperature 0 is the posterior mean alone, for weak machines.",
+        "Poses sampled per frame, the first with `temperature`. The mean of those that agree is published, with their "
+        "spread as covariance. 1 with temperature 0 is the posterior mean alone, for weak machines.",
         1,
         64,
     )
@@ -58,7 +58,8 @@ class LiftingSettings:
     warm_start: bool = setting(False, "Sample from the previous pose with noise added instead of from pure noise.")
     warm_start_time: float = setting(
         0.5,
-        "Noise level at which a warm start begins: near 0 keeps the previous pose, 1 forgets it.",
+        "Diffusion time at which a warm start begins, as a share of the whole schedule: near 0 keeps the previous "
+        "pose, 1 forgets it.",
         0.05,
         1.0,
     )
@@ -81,10 +82,10 @@ class LiftingSettings:
     correction: bool = setting(
         True,
         "Move each sampled pose to the likeliest one given the keypoints and the network's known errors; needs weights "
-        "that say these.",
+        "that contain these.",
     )
     correction_steps: int = setting(2, "Steps of Gauss-Newton of the correction.", 1, 10)
-    use_depth: bool = setting(True, "Believe the detector's guess of depths, where the keypoints come with one.")
+    use_depth: bool = setting(True, "Use the detector's estimate of depths, where the keypoints come with one.")
     use_previous: bool = setting(
         False, "Tell the model the previous pose: steadier, a little less accurate; it looks less at single keypoints."
     )
@@ -100,5 +101,5 @@ class LiftingSettings:
         check_settings(self)
 
 
-#: One deterministic estimate an image: the mean of the posterior, without guidance.
+#: One deterministic estimate per image: the mean of the posterior, without guidance.
 POSTERIOR_MEAN = LiftingSettings(hypotheses=1, guidance=0.0)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from diffmocap.body.kinematics import bone_offsets
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.body.motion_files import MOTION_FRAMES
-from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS, PARENTS
+from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
 from diffmocap.body.smpl_data import NUM_BETAS
 from diffmocap.errors import MotionFileError
 from diffmocap.motion.dynamics import MotionDynamics
@@ -97,8 +98,7 @@ class Motion:
     def clip(self, body: BodyModel) -> MotionClip:
         """The motion with y up as the functions of :mod:`diffmocap.body` take it, with the body's skeleton."""
         upright = self.in_frame("y_up")
-        rest = body.rest_joints(self.betas[None])[0]
-        offsets = torch.cat([torch.zeros(1, 3), rest[1:] - rest[list(PARENTS[1:])]])
+        offsets = bone_offsets(body.rest_joints(self.betas[None])[0])
         return MotionClip(self.name, self.subject, "", self.fps, upright.rotations, upright.pelvis, offsets)
 
     def in_frame(self, frame: str) -> Motion:

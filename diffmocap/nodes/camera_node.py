@@ -71,12 +71,12 @@ PARAMETERS = (
     own(
         "max_in_flight",
         2,
-        "Frames that pacing fast has under way at most; above the queue_depth of the nodes some get lost.",
+        "Largest number of frames in flight with pacing fast; above the queue_depth of the nodes some are dropped.",
         1,
         16,
     ),
-    own("ack_timeout_s", 2.0, "After this time pacing fast takes a frame for lost.", 0.05, 60.0, "s"),
-    own("wait_for_subscribers_s", 10.0, "A file waits this long for somebody to listen.", 0.0, 600.0, "s"),
+    own("ack_timeout_s", 2.0, "Time after which pacing fast counts a frame as lost.", 0.05, 60.0, "s"),
+    own("wait_for_subscribers_s", 10.0, "How long a file waits for a subscriber before it plays.", 0.0, 600.0, "s"),
     own("frame_id", OPTICAL_FRAME, "Frame of the images.", live=False),
     own(
         "calibration_file",

@@ -47,7 +47,7 @@ PARAMETERS = (
     own(
         "image_transport",
         AUTO,
-        "Subscribe to image_raw, or to image_raw/compressed; auto: as the types say that they are published with.",
+        "Subscribe to image_raw, or to image_raw/compressed; auto: by the type of what is published.",
         choices=TRANSPORTS,
         live=False,
     ),

@@ -1,6 +1,6 @@
 """Limited-memory BFGS without a line search and without anything learned: what Optimus takes its shares of.
 
-One evaluation a step, for a batch of problems: the step of :mod:`~diffmocap.optim.limited_memory` as it is, with the
+One evaluation per step, for a batch of problems: the step of :mod:`~diffmocap.optim.limited_memory` as it is, with the
 safeguard of :mod:`~diffmocap.optim.safeguard` in the place of a line search. It is Optimus with B s = 0 and a share of
 1, and so tells what is learned.
 """

@@ -16,7 +16,7 @@ class Budget:
 
     Attributes:
         evaluations: of the loss with its gradient, the start's included. iterations: steps. An optimizer without a
-            line search needs one evaluation a step and one for its last point.
+            line search needs one evaluation per step and one for its last point.
         seconds: on the clock, looked at after every evaluation: a run exceeds it by at most one step.
     """
 

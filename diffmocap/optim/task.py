@@ -58,7 +58,7 @@ class Task(ABC):
             loss = self.loss(x)
             if loss.shape != x.shape[:1]:
                 raise SettingsError(
-                    f"{type(self).__name__}.loss must return one number a problem, {tuple(x.shape[:1])}; "
+                    f"{type(self).__name__}.loss must return one number per problem, {tuple(x.shape[:1])}; "
                     f"it returned {tuple(loss.shape)}"
                 )
             (gradient,) = torch.autograd.grad(loss.sum(), x)

@@ -6,7 +6,7 @@ and a is each point's activity in [0, 1]. The small rho shares forces out evenly
 grows as a point leaves the ground, which is the softened complementarity: a = 0 means no force, exactly.
 
 With the residual ``z = w - G f`` optimality is ``u = P(a G_p^T z) / rho``, P the projection onto the cone. That leaves
-six unknowns a frame, ``z + G P(G^T z) / rho = w``, the gradient of a strictly convex function: a semismooth Newton
+six unknowns per frame, ``z + G P(G^T z) / rho = w``, the gradient of a strictly convex function: a semismooth Newton
 method (Qi and Sun 1993) with a line search solves it for all frames side by side, however many the points. It begins at
 the solution without cones, a linear system: often that is the solution, and on motion capture eight iterations do
 from there where three times as many did from elsewhere, the solution of a motion near by included.

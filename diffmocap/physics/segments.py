@@ -15,8 +15,9 @@ import torch
 
 from diffmocap.body.inertia import segment_inertias
 from diffmocap.body.joint_angles import JOINT_AXES, URDF_FROM_SMPL
+from diffmocap.body.kinematics import bone_offsets
 from diffmocap.body.model import BodyModel
-from diffmocap.body.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS
+from diffmocap.body.skeleton import JOINT_NAMES, NUM_JOINTS
 from diffmocap.body.urdf import read_urdf
 from diffmocap.errors import ModelFileError, SettingsError
 
@@ -66,9 +67,7 @@ class BodySegments:
             spacing: of the samples inside the skin [m].
         """
         inertias = segment_inertias(body, betas, spacing=spacing)
-        rest = body.rest_joints(betas)[0].detach().cpu()
-        offsets = torch.zeros(NUM_JOINTS, 3)
-        offsets[1:] = rest[1:] - rest[list(PARENTS[1:])]
+        offsets = bone_offsets(body.rest_joints(betas)[0].detach().cpu())
         segments = cls(
             torch.tensor([s.mass for s in inertias]),
             torch.tensor(np.stack([s.centre for s in inertias]), dtype=torch.float32),
@@ -88,8 +87,7 @@ class BodySegments:
         """
         shape = None if betas is None or not bool(betas.any()) else betas[None]
         shipped = cls.from_urdf(read_urdf())
-        rest = body.rest_joints(shape)[0]
-        same = torch.allclose(rest[1:] - rest[list(PARENTS[1:])], shipped.offsets[1:], atol=SAME_BODY_M)
+        same = torch.allclose(bone_offsets(body.rest_joints(shape)[0]), shipped.offsets, atol=SAME_BODY_M)
         return shipped if same else cls.from_body(body, shape)
 
     @classmethod

@@ -201,7 +201,7 @@ class Simulator:
 
 
 def targets_between(targets: torch.Tensor, dt_s: float, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Targets at the ends of ``steps`` steps a frame, turning evenly, from those at frames [B, T, 23, 3, 3].
+    """Targets at the ends of ``steps`` steps per frame, turning evenly, from those at frames [B, T, 23, 3, 3].
 
     Returns:
         Targets [B, T-1, steps, 23, 3, 3], and rates [B, T-1, 24, 3] rad/s in the parents' axes; none of the pelvis.

@@ -11,7 +11,7 @@ from diffmocap.types import Keypoints2D
 
 
 def columns_of(keypoints: Sequence[Keypoints2D]) -> dict[str, np.ndarray]:
-    """Arrays with a row an image, of any number of images.
+    """Arrays with a row per image, of any number of images.
 
     ``stamp_ns`` [N], ``points_px`` [N, 25, 2], ``confidence``, ``depth_m`` and ``depth_known`` [N, 25], and
     ``size`` [N, 2].

@@ -30,7 +30,7 @@ KNOT_S = 4 / 30
 def solver_of(name: str) -> Optimizer:
     """The optimizer that a setting names, see :data:`~diffmocap.refinement.diffphy.settings.SOLVERS`."""
     from diffmocap.optim.quasi_newton import Bfgs, Lbfgs
-    from diffmocap.refinement.stream.stream_optimus_weights import shipped_window_optimus
+    from diffmocap.refinement.stream.optimus.weights import shipped_window_optimus
     from diffmocap.refinement.stream.whole_windows import OptimusSteps
 
     return {"optimus": lambda: OptimusSteps(shipped_window_optimus()), "lbfgs": Lbfgs, "bfgs": Bfgs}[name]()

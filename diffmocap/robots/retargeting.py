@@ -1,4 +1,4 @@
-"""A robot's pose for a person's: inverse kinematics inside the robot's limits, a few steps a frame.
+"""A robot's pose for a person's: inverse kinematics inside the robot's limits, a few steps per frame.
 
 What is asked stands in :mod:`diffmocap.robots.scaling` and :mod:`diffmocap.robots.stance`; mink makes a quadratic
 program of it, and daqp solves that with capsules kept apart. First the pose that is asked for is found, inside the

@@ -18,7 +18,7 @@ class ClockSettings:
 
     max_gap_s: float = setting(
         0.5,
-        "Longer gaps start a new track, and silence for so long is told as LOST; of slow streams 2.5 images and more.",
+        "Longer gaps start a new track and are reported as LOST; for slow streams at least 2.5 images.",
         0.01,
         60.0,
         "s",

@@ -1,6 +1,6 @@
 """The body's skin for a browser that moves it by its bones.
 
-The page gets the mesh once and then 24 bone poses a frame, 3 kB, of which it makes the skin itself by linear blend
+The page gets the mesh once and then 24 bone poses per frame, 3 kB, of which it makes the skin itself by linear blend
 skinning. What SMPL adds to that, a shape that depends on the pose, the shipped body does not have; of a user's own SMPL
 it is not drawn. Of the joints that a vertex follows the four strongest count, as in every engine for the screen.
 """

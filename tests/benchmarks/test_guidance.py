@@ -50,7 +50,7 @@ def test_truth_is_without_error_and_a_folded_knee_beyond_its_limits(poses):
 def test_at_high_noise_guidance_at_every_step_leaves_the_keypoints(poses):
     """Why there is an interval: the first estimate fits, and weighing it against the mean pose spoils it."""
     sweep = Sweep(load_weights(), BodyModel.load(), poses, steps=6)
-    rows = sweep.noise_levels(2.0, lambda i: True)
+    rows = sweep.along_times(2.0, lambda i: True)
     assert [r["ratio"] for r in rows] == sorted((r["ratio"] for r in rows), reverse=True) and len(rows) == 6
     first = rows[0]
     assert first["ratio"] > GUIDANCE_INTERVAL[1]

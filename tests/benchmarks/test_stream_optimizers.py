@@ -21,8 +21,8 @@ from benchmarks.refinement.stream_optimizers import (
 )
 from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
+from diffmocap.refinement.stream.optimus.network import StreamOptimus
 from diffmocap.refinement.stream.settings import METRIC, OPTIMUS, LiveSettings
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus
 from training.motions.live_streams import live_stream
 
 STEPS = (1, LiveSettings().iterations)

@@ -16,7 +16,7 @@ from diffmocap.body.skeleton import KEYPOINT_NAMES
 from diffmocap.lifting.correction import gauss_newton
 from diffmocap.lifting.correction.error_covariance import KINDS, ErrorCovariances
 from diffmocap.lifting.correction.keypoint_jacobian import MID_HIP, keypoint_body, pose
-from diffmocap.lifting.correction.noise_level import CANDIDATES
+from diffmocap.lifting.correction.keypoint_noise import CANDIDATES
 from diffmocap.lifting.correction.observation import Observation, pack
 from diffmocap.lifting.correction.pose_correction import CorrectedPoses, PoseCorrection
 from diffmocap.lifting.correction.records import workspace

@@ -19,7 +19,7 @@ def noise() -> DetectorNoise:
 
 @pytest.fixture()
 def bank(tmp_path):
-    """One film of a turn on the spot, ten degrees a frame; the right wrist's error tells the direction."""
+    """One film of a turn on the spot, ten degrees per frame; the right wrist's error tells the direction."""
     yaw = np.deg2rad(np.arange(-175.0, 180.0, 10.0))
     offset, depth_error = np.zeros((36, 25, 2)), np.zeros((36, 25))
     offset[:, 4, 0], depth_error[:, 4] = 0.1 * yaw, 0.01 * np.arange(36)

@@ -9,12 +9,12 @@ import pytest
 import roma
 import torch
 
+from diffmocap.body.exponential import exponential
 from diffmocap.body.model import BodyModel
 from diffmocap.lifting.correction import keypoint_jacobian, observation
 from diffmocap.lifting.correction.keypoint_jacobian import keypoint_body
-from diffmocap.lifting.correction.noise_level import CANDIDATES
+from diffmocap.lifting.correction.keypoint_noise import CANDIDATES
 from diffmocap.lifting.correction.records import Workspace, workspace
-from diffmocap.lifting.correction.tangent import exponential
 
 
 @pytest.fixture(scope="module")

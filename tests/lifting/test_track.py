@@ -117,7 +117,7 @@ def test_better_evidence_is_followed_within_the_time_that_the_settings_say(body,
     m = advantage / settings.score_scale
     expected_s = settings.memory_s * math.log((m - settings.birth) / (m - settings.switch_margin))
     switched = int(np.flatnonzero(followed)[0]) - 60
-    # Two fresh samples an image miss the back in every fourth.
+    # Two fresh samples per image miss the back in every fourth.
     assert switched * FRAME_S <= expected_s + 5 * FRAME_S
     assert followed[60 + switched :].all()
 

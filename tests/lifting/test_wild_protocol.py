@@ -93,7 +93,7 @@ def test_noise_has_its_levels_and_confidence_follows_it(views):
     half = 0.5 * (high - torch.where(seen[..., None], views.true_rays, inf).amin(1)).amax(-1)
     error = (views.rays - views.true_rays).norm(dim=-1) / half[:, None]
     confidences = []
-    for level in WildConfig().noise_levels:
+    for level in WildConfig().keypoint_noise:
         rows = (views.noise - level).abs() < 1e-6
         # The radius of a 2D Gaussian has the median 1.18 sigma; that of the keypoints' factors is exp(-1/8).
         assert float(error[rows][seen[rows]].median()) == pytest.approx(1.18 * 0.88 * level, rel=0.12)
@@ -123,7 +123,7 @@ def test_a_perfect_sample_has_no_error(body, poses, views, monkeypatch):
     """The truth as the sample of a body of the mean shape, without noise: no distance, and no pixel is off."""
     from diffmocap.evaluation.wild_protocol import _compare
 
-    clean = WildConfig(beta_std=0.0, noise_levels=(0.0,), outlier_share=0.0)
+    clean = WildConfig(beta_std=0.0, keypoint_noise=(0.0,), outlier_share=0.0)
     view = wild_views(body, poses[:20], range(20), config=clean)
     found = view.rotations.repeat_interleave(2, 0)
     result = _compare(body, view, found, 2)

@@ -47,7 +47,7 @@ def test_steps_fall_until_poses_are_in_time_and_none_is_lost():
 
 
 def test_a_gross_overrun_is_answered_within_a_few_poses():
-    """At two seconds a pose nobody wants to wait for statistics."""
+    """At two seconds per pose nobody wants to wait for statistics."""
     machine, budget = Machine(per_step_ms=20.0), StepBudget()
     used = machine.run(budget, 10, requested=100)
     assert sum(steps > 5 for steps in used) <= 5

@@ -28,7 +28,7 @@ def test_hops_find_lower_minima_than_the_first(inner) -> None:
 
 def test_iterations_and_evaluations_are_summed_over_the_runs() -> None:
     result = BasinHopping(Momentum(1e-3), iterations=10).minimize(RASTRIGIN, STARTS, Budget(iterations=25))
-    assert result.evaluations.tolist() == [26] * 6  # the start's, and one an iteration; a move is an iteration
+    assert result.evaluations.tolist() == [26] * 6  # the start's, and one per iteration; a move is an iteration
     assert torch.equal(result.iterations[:, 0], torch.arange(26))
 
 

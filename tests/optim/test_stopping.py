@@ -111,5 +111,5 @@ def test_settings_are_checked(make, message) -> None:
 
 def test_a_loss_of_the_wrong_shape_is_named() -> None:
     task = FunctionTask(lambda x: x.square(), 2)
-    with pytest.raises(SettingsError, match="one number a problem"):
+    with pytest.raises(SettingsError, match="one number per problem"):
         Momentum().minimize(task, torch.zeros(3, 2), Budget(evaluations=2))

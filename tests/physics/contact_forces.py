@@ -83,10 +83,9 @@ class _Forces(torch.autograd.Function):
 def solve_all(wrench, arms, activity, axes, friction, iterations, forces):
     """Fills ``forces`` [N, 3, P] over the weight for wrenches [N, 6], arms [N, 3, P], activity [N, P] and the ground's
     axes [N, 3, 3]."""
-    left = np.empty(6)
     for n in range(len(wrench)):
-        contacts = _contacts(arms[n], activity[n], axes[n], friction)
-        solve_contacts(contacts, wrench[n], iterations, left)
+        contacts = _contacts(arms[n], activity[n], wrench[n], axes[n], friction)
+        solve_contacts(contacts, iterations)
         forces[n] = activity[n] * contacts.shares
 
 
@@ -94,14 +93,13 @@ def solve_all(wrench, arms, activity, axes, friction, iterations, forces):
 def solve_all_vjp(wrench, arms, activity, axes, friction, iterations, of_forces, of_wrench, of_arms, of_activity):
     """Fills the gradients of the first three of :func:`solve_all` for those of the forces. Solves anew, which costs a
     few microseconds a frame."""
-    left = np.empty(6)
     of_wrench[:] = 0.0
     for n in range(len(wrench)):
-        contacts = _contacts(arms[n], activity[n], axes[n], friction)
-        solve_contacts(contacts, wrench[n], iterations, left)
+        contacts = _contacts(arms[n], activity[n], wrench[n], axes[n], friction)
+        solve_contacts(contacts, iterations)
         contacts_vjp(contacts, of_forces[n], of_wrench[n], of_arms[n], of_activity[n])
 
 
 @compiled
-def _contacts(arms, activity, axes, friction):
-    return Contacts(arms, activity, axes, friction, np.empty(6), np.empty((6, 6)), np.empty_like(arms))
+def _contacts(arms, activity, wrench, axes, friction):
+    return Contacts(arms, activity, wrench, axes, friction, np.empty(6), np.empty((6, 6)), np.empty_like(arms))

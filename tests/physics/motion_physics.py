@@ -55,7 +55,7 @@ def motion_physics(
     levels: ContactLevels | None = None,
     friction: float = FRICTION,
 ) -> MotionPhysics:
-    """Physics of motions [..., T, 24, 3, 3] (local rotations) and [..., T, 3] (pelvis, m), ``dt_s`` seconds a frame.
+    """Physics of motions [..., T, 24, 3, 3] (local rotations) and [..., T, 3] (pelvis, m), ``dt_s`` seconds per frame.
 
     Accelerations are second differences, so noise of the poses comes through multiplied by 1 / dt_s^2: smooth first
     what a detector gave. Only points in contact take force (:func:`diffmocap.physics.contact_state.touching`).

@@ -11,7 +11,7 @@ import torch
 
 from diffmocap.compiler import array
 from diffmocap.errors import ModelFileError
-from diffmocap.physics.contact_forces import ground_axes
+from diffmocap.physics.contact_forces import MOMENT_ARM, ground_axes
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.kernels.records import Given
 from diffmocap.refinement.window.body_points import MASSES_PER_SEGMENT, BodyPoints
@@ -98,6 +98,12 @@ def forces_of(points: BodyPoints, rotations: torch.Tensor, pelvis: torch.Tensor,
     return forces_in(motion, points.constants, given, 30)
 
 
+def needed_of(found, points: BodyPoints) -> np.ndarray:
+    """[F, 6] N and N m about the centre of mass that the motion needs, of :class:`Forces`."""
+    weight = float(points.total_mass * GRAVITY.norm())
+    return found.contacts.wrench * weight * np.array([1.0] * 3 + [MOMENT_ARM] * 3)
+
+
 def test_dynamics_come_to_newton_euler_as_frames_get_denser(points, segments):
     """Two discretisations of one motion: their difference falls with the square of the time between frames."""
     segments, errors = segments.to(dtype=torch.float64), []
@@ -106,12 +112,11 @@ def test_dynamics_come_to_newton_euler_as_frames_get_denser(points, segments):
         motion = segment_motion(rotations, pelvis, dt, segments)
         found = forces_of(points, rotations, pelvis, dt, GRAVITY)
         needed = needed_wrench(motion, segments, GRAVITY[:, 0])
-        whole, centre = torch.from_numpy(found.whole), torch.from_numpy(found.centre)
-        torch.testing.assert_close(whole[:, :3], needed.force[0], rtol=1e-2, atol=0.1)
-        moment = whole[:, 3:] - torch.linalg.cross(centre, whole[:, :3])
+        whole, moment = torch.from_numpy(needed_of(found, points)).split(3, -1)
+        torch.testing.assert_close(whole, needed.force[0], rtol=1e-2, atol=0.1)
         force = torch.from_numpy(found.forces).mT
         assert float(force.norm(dim=-1).max()) > 50.0
-        at = torch.from_numpy(found.places).mT + pelvis[0, 1:-1, None]
+        at = torch.from_numpy(found.places).mT
         expected = joint_loads(motion, segments, GRAVITY[:, 0], force[None], at[None], points.contact_segment).torque
         torque = torch.from_numpy(found.torques).mT
         errors.append(
@@ -127,9 +132,7 @@ def test_contacts_and_what_they_leave_make_up_what_is_needed(points):
     found = forces_of(points, rotations, pelvis, 1 / 60, GRAVITY)
     arms = found.places - found.centre[..., None]
     made = found.forces.sum(-1), np.cross(arms, found.forces, axis=1).sum(-1)
-    moment = found.whole[:, 3:] - np.cross(found.centre, found.whole[:, :3])
-    np.testing.assert_allclose(made[0] + found.left[:, :3], found.whole[:, :3], atol=1e-6)
-    np.testing.assert_allclose(made[1] + found.left[:, 3:], moment, atol=1e-6)
+    np.testing.assert_allclose(np.concatenate(made, -1) + found.left, needed_of(found, points), atol=1e-6)
 
 
 def test_a_body_in_free_fall_needs_nothing(points):
@@ -138,7 +141,7 @@ def test_a_body_in_free_fall_needs_nothing(points):
     still = torch.eye(3, dtype=torch.float64).expand(1, 8, 24, 3, 3)
     pelvis = torch.stack([t, 3 * t - 0.5 * 9.80665 * t**2, 0 * t], -1)[None]
     found = forces_of(points, still, pelvis, dt, GRAVITY)
-    for part in (found.whole, found.load, found.forces, found.torques):
+    for part in (needed_of(found, points), found.load, found.forces, found.torques):
         assert part.shape[0] == 6 and np.abs(part).max() < 1e-7
 
 

@@ -156,7 +156,7 @@ def test_what_is_given_stands_in_the_order_of_its_names(noisy, points):
     frames, hypotheses, contacts = 14, 3, len(points.radius)
     shapes = {
         "up": (3,), "axes": (3, 3), "gravity": (3,), "camera": (3, 4), "observed": (frames, 2, 25),
-        "confidence": (frames, 25), "metres_a_pixel": (frames,), "target": (frames, hypotheses, 216),
+        "confidence": (frames, 25), "metres_per_pixel": (frames,), "target": (frames, hypotheses, 216),
         "constant": (frames,), "places": (frames, hypotheses, 3), "precision": (frames, 3, 3),
         "log_weights": (frames, hypotheses), "lifted": (frames,), "held": (frames, contacts),
         "held_steps": (frames - 1, contacts), "may_push": (frames - 2, contacts), "activity_rates": (2,),

@@ -87,7 +87,7 @@ def test_never_worse_by_its_loss_and_much_better_on_a_walk(walked):
 
 
 def test_steps_lower_the_loss_of_the_reference(points, stream):
-    """Without a step a window's solution is the smoothed input; one a frame, each from the last solution, does better.
+    """Without a step a window's solution is the smoothed input; one per frame, from the last solution, does better.
 
     Nothing is continued here, so the loss is that of the solution.
     """

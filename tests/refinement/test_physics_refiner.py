@@ -37,7 +37,7 @@ SETTINGS = PhysicsSettings(True, live=LiveSettings(window_frames=12, budget_ms=0
 
 @pytest.fixture(scope="module")
 def stream(walks, body):
-    """A walk before a level camera, with three noisy hypotheses a frame; and how high the camera is [m]."""
+    """A walk before a level camera, with three noisy hypotheses per frame; and how high the camera is [m]."""
     seen = observe(walks[0], 0.6, body, LENGTH)
     g = torch.Generator().manual_seed(0)
     frames = []

@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 from diffmocap.errors import ModelFileError, SettingsError
 from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.stream.fixed_lag import FixedLagRefiner
-from diffmocap.refinement.stream.optimus_steps import StreamMemory
+from diffmocap.refinement.stream.optimus.network import Encoded, StreamOptimus, StreamOptimusSettings, through_factors
+from diffmocap.refinement.stream.optimus.step import StreamMemory
+from diffmocap.refinement.stream.optimus.weights import load_stream_optimus, save_stream_optimus
 from diffmocap.refinement.stream.settings import LiveSettings
-from diffmocap.refinement.stream.stream_optimus import Encoded, StreamOptimus, StreamOptimusSettings, through_factors
-from diffmocap.refinement.stream.stream_optimus_weights import load_stream_optimus, save_stream_optimus
 from diffmocap.refinement.stream.task import LiveTask
 from training.motions.live_streams import UP, live_stream
 from training.stream.episodes import Episode

@@ -11,7 +11,7 @@ from diffmocap.errors import SettingsError
 from diffmocap.optim.functions import make_function
 from diffmocap.optim.quasi_newton import Lbfgs
 from diffmocap.optim.stopping import Budget
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus, StreamOptimusSettings
+from diffmocap.refinement.stream.optimus.network import StreamOptimus, StreamOptimusSettings
 from diffmocap.refinement.stream.whole_windows import PERIOD, MetricSteps, OptimusSteps
 from diffmocap.refinement.window.task import WindowTask
 from tests.refinement.windows import cut, seen

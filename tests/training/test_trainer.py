@@ -147,7 +147,7 @@ def test_command_writes_weights_config_and_resumes(mocap_dir, tmp_path, capsys):
 
 
 def test_throughput_follows_the_last_half_minute():
-    throughput = Throughput(samples_a_step=100, memory_s=30.0)
+    throughput = Throughput(samples_per_step=100, memory_s=30.0)
     throughput.add(10, 1.0)
     assert throughput.recent == throughput.overall == 1000
     for _ in range(120):

@@ -43,7 +43,7 @@ from diffmocap.resources import sha256_of, verified_model
 from training.commit import git_commit
 from training.held_out import HELD_OUT_CLIPS
 from training.lifting.loop import run
-from training.lifting.losses import NEAREST_M, Batch
+from training.lifting.losses import LEAST_PIXEL_DEPTH_M, Batch
 from training.lifting.recipe import Recipe, with_values
 from training.lifting.trainer import Trainer
 from training.motions.poses import every_nth_of_each_clip, load_frames
@@ -152,8 +152,8 @@ class Distiller(Trainer):
         poses = (root_from_network(matrix_from_6d(self.model.unstandardise(p)), R_camera_crop) for p in (found, end))
         # Both are poses; whose shape they are shown on is of no account.
         mine, truth = (self.body.keypoints(pose, pelvis) for pose in poses)
-        seen = truth[..., 2:] > NEAREST_M
-        a, b = (p[..., :2] / p[..., 2:].clamp_min(NEAREST_M) for p in (mine, truth))
+        seen = truth[..., 2:] > LEAST_PIXEL_DEPTH_M
+        a, b = (p[..., :2] / p[..., 2:].clamp_min(LEAST_PIXEL_DEPTH_M) for p in (mine, truth))
         pixel = ((a - b) * seen).abs().mean((1, 2)) / half_size
         terms = {
             "mse": (found - end).square().mean(), "keypoint_m": (mine - truth).norm(dim=-1).mean(),
@@ -213,7 +213,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's default)")
     p.add_argument("--batch", type=int, default=64, help="paths a step")
-    p.add_argument("--minutes", type=float, default=10.0, help="length of the run on the clock (0: --steps decide)")
+    p.add_argument("--minutes", type=float, default=10.0, help="wall-clock length of the run (0: --steps decide)")
     p.add_argument("--steps", type=int, default=100_000)
     p.add_argument("--learning-rate", type=float, default=5e-4)
     p.add_argument("--seed", type=int, default=0)

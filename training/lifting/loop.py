@@ -18,13 +18,13 @@ REPORT_STEPS = 20
 class Throughput:
     """Samples a second over all processes: of late, and over this call."""
 
-    def __init__(self, samples_a_step: int, memory_s: float = 30.0) -> None:
-        self.samples_a_step, self.memory_s = samples_a_step, memory_s
+    def __init__(self, samples_per_step: int, memory_s: float = 30.0) -> None:
+        self.samples_per_step, self.memory_s = samples_per_step, memory_s
         self.steps, self.seconds, self.recent = 0, 0.0, 0.0
 
     def add(self, steps: int, seconds: float) -> None:
         """Counts steps that took so long; the recent rate forgets what is older than ``memory_s`` or so."""
-        rate = steps * self.samples_a_step / max(seconds, 1e-9)
+        rate = steps * self.samples_per_step / max(seconds, 1e-9)
         weight = max(seconds / (seconds + self.memory_s), 0.0) if self.steps else 1.0
         self.recent += weight * (rate - self.recent)
         self.steps, self.seconds = self.steps + steps, self.seconds + seconds
@@ -32,7 +32,7 @@ class Throughput:
     @property
     def overall(self) -> float:
         """Samples a second since this call began, validation and checkpoints left out."""
-        return self.steps * self.samples_a_step / max(self.seconds, 1e-9)
+        return self.steps * self.samples_per_step / max(self.seconds, 1e-9)
 
 
 class Reporter:

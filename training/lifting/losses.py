@@ -15,8 +15,8 @@ from diffmocap.lifting.network.mlp_denoiser import MlpDenoiser
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from training.views.views import View
 
-#: Depth below which a point does not count for the projection [m].
-NEAREST_M = 0.3
+#: Keypoints nearer to the camera than this [m] are left out of the pixel terms, whose gradients would be large there.
+LEAST_PIXEL_DEPTH_M = 0.3
 #: Least sqrt(abar) at which a pose is read from a predicted epsilon or v; dividing by less blows up.
 LEAST_SIGNAL = 0.3
 
@@ -67,8 +67,8 @@ def losses(
     truth = body.keypoints(view.rotations, view.pelvis, view.betas)
     distance = (predicted - truth).norm(dim=-1).mean(1)
     terms["keypoint_m"] = (distance * weight).sum()
-    in_front = truth[..., 2:] > NEAREST_M
-    project = [p[..., :2] / p[..., 2:].clamp_min(NEAREST_M) for p in (predicted, truth)]
+    in_front = truth[..., 2:] > LEAST_PIXEL_DEPTH_M
+    project = [p[..., :2] / p[..., 2:].clamp_min(LEAST_PIXEL_DEPTH_M) for p in (predicted, truth)]
     pixel = ((project[0] - project[1]) * in_front).abs().mean((1, 2)) / view.condition.half_size
     terms["pixel"] = (pixel.clamp_max(2.0) * weight).sum()
     terms["total"] = mse + keypoint_loss * terms["keypoint_m"] + pixel_loss * terms["pixel"]

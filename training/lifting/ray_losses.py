@@ -11,7 +11,7 @@ from diffmocap.body.rotations import matrix_from_6d, sixd_from_matrix
 from diffmocap.lifting.network.condition import MID_HIP, root_from_network, root_to_network
 from diffmocap.lifting.network.ray_denoiser import RayDenoiser
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
-from training.lifting.losses import NEAREST_M
+from training.lifting.losses import LEAST_PIXEL_DEPTH_M
 from training.views.sequences import Example
 
 
@@ -75,8 +75,8 @@ def ray_losses(
     marks = torch.cat([joints, keypoints], 1)
     about = marks - keypoints[:, MID_HIP, None]
     distance = (about[:n] - about[n:]).norm(dim=-1)
-    in_front = keypoints[n:, :, 2:] > NEAREST_M
-    image = keypoints[..., :2] / keypoints[..., 2:].clamp_min(NEAREST_M)
+    in_front = keypoints[n:, :, 2:] > LEAST_PIXEL_DEPTH_M
+    image = keypoints[..., :2] / keypoints[..., 2:].clamp_min(LEAST_PIXEL_DEPTH_M)
     pixels = ((image[:n] - image[n:]) * in_front).abs().mean((1, 2)) / condition.half_size
     true = example.points @ R
     placed = (p.placed - p.placed[:, MID_HIP, None]) - (true - true[:, MID_HIP, None])

@@ -1,6 +1,6 @@
 """Windows of motion capture as the product meets them: a noisy detector's keypoints, lifted, before any refinement.
 
-    clip -> camera, noisy keypoints -> pose pipeline without its filter -> K hypotheses a frame -> windows
+    clip -> camera, noisy keypoints -> pose pipeline without its filter -> K hypotheses per frame -> windows
 
 Training and benchmarks of the refinement share this: what a window holds besides the truth is what a user's would.
 """

@@ -47,34 +47,47 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="NAME=VALUE",
         help="a setting of the network; beside --init, one that its weights fit",
     )
-    p.add_argument("--init", type=Path, help="start from these weights; their kind, and their settings but --set")
+    p.add_argument("--init", type=Path, help="start from these weights, with their kind and settings except for --set")
     p.add_argument("--problems", choices=("functions", *MOTION_PROBLEMS, "fits"), default="functions")
     p.add_argument("--data", type=Path, help="motion capture to train on, for windows, diffphy and fits")
-    p.add_argument("--views", type=int, default=2, help="cameras a walk is lifted from (default %(default)s)")
-    p.add_argument("--frames", type=int, default=0, help="of a window or a simulated stretch (0: about a second)")
+    p.add_argument(
+        "--views", type=int, default=2, help="number of cameras that a walk is lifted from (default %(default)s)"
+    )
+    p.add_argument(
+        "--frames", type=int, default=0, help="frames of a window or a simulated stretch (0: about a second)"
+    )
     p.add_argument(
         "--speeds",
         type=float,
         nargs="+",
         default=[1.0],
         metavar="FACTOR",
-        help="at which the clips of diffphy are played (default 1)",
+        help="speeds at which the clips of diffphy are played (default 1)",
     )
     p.add_argument("--functions", nargs="+", default=list(TRAINED), choices=list(FUNCTIONS), metavar="NAME")
     p.add_argument("--smallest", type=int, default=2, help="smallest dimension (default %(default)s)")
     p.add_argument("--largest", type=int, default=100, help="largest dimension (default %(default)s)")
-    p.add_argument("--batch", type=int, default=1, help="starts a function, motions, or fits (default %(default)s)")
+    p.add_argument(
+        "--batch",
+        type=int,
+        default=1,
+        help="starts of each function, or motions, or fits per batch (default %(default)s)",
+    )
     p.add_argument(
         "--turned",
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="of the problems with functions whose coordinates are turned at random, 0 to 1 (default %(default)s)",
+        help="share of the functions whose coordinates are turned at random, 0 to 1 (default %(default)s)",
     )
-    p.add_argument("--apart", action="store_true", help="one function a batch, instead of all of them in each")
+    p.add_argument("--apart", action="store_true", help="one function per batch instead of all of them")
     p.add_argument("--validation-dimensions", type=int, nargs=2, default=(150, 250), metavar=("FROM", "TO"))
-    p.add_argument("--validation-count", type=int, default=4, help="problems (default %(default)s)")
-    p.add_argument("--validation-iterations", type=int, default=100, help="of each (default %(default)s)")
+    p.add_argument(
+        "--validation-count", type=int, default=4, help="number of validation problems (default %(default)s)"
+    )
+    p.add_argument(
+        "--validation-iterations", type=int, default=100, help="iterations on each of them (default %(default)s)"
+    )
     p.add_argument("--device", default="cpu")
     p.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's default)")
     p.add_argument("--checkpoint-minutes", type=float, default=3.0)

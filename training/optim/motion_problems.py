@@ -59,7 +59,7 @@ def walks(path: str | Path, held_out: bool = False) -> list[MotionClip]:
 def lifted_walks(
     clips: list[MotionClip], views: int, seed: int, lifter: MotionLifter | None = None, frames: int = 112
 ) -> list[LiftedMotion]:
-    """Every clip from ``views`` random sides with random noise; a progress bar, as it takes 26 ms a frame."""
+    """Every clip from ``views`` random sides with random noise; a progress bar, as it takes 26 ms per frame."""
     lifter, generator = lifter or MotionLifter(), torch.Generator().manual_seed(seed)
     fitting = [retarget(clip, lifter.body) for clip in clips]
     jobs = [clip for _ in range(views) for clip in fitting]

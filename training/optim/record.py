@@ -10,10 +10,18 @@ import torch
 from training.manifest import without_folders
 
 
-def record_of(run: Path, best: bool = False) -> dict:
-    """How a run was trained: commands, recipe, length, validation at its end, or the ``best`` one."""
+def checkpoint_of(run: Path) -> dict:
+    """The last checkpoint of a run, on the CPU."""
+    return torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+
+
+def record_of(run: Path, best: bool = False, checkpoint: dict | None = None) -> dict:
+    """How a run was trained: commands, recipe, length, validation at its end, or the ``best`` one.
+
+    ``checkpoint`` is the run's, where it has been read already.
+    """
     starts = [json.loads(line) for line in (run / "starts.jsonl").read_text().splitlines()]
-    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    state = checkpoint_of(run) if checkpoint is None else checkpoint
     history = sorted(state["history"], key=lambda one: -one["validation"]) if best else state["history"]
     return {
         "recipe": json.loads((run / "recipe.json").read_text()),

@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("run", type=Path, help="folder that training.optim wrote")
     parser.add_argument("name", choices=list(SHIPPED), help="which of the shipped optimizers it becomes")
     parser.add_argument(
-        "--before", type=Path, nargs="+", default=[], metavar="RUN", help="runs that this one goes on from"
+        "--before", type=Path, nargs="+", default=[], metavar="RUN", help="runs that this one continues"
     )
     parser.add_argument("--best", action="store_true", help="the weights of least validation loss")
     parser.add_argument(

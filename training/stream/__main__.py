@@ -1,9 +1,9 @@
 """Trains the Optimus that refines streams: ``python -m training.stream --data TRAIN.npz --out runs/stream``.
 
 Walks of the training split are lifted as a webcam's frames would be, from several sides (once, kept in the folder of
-``--out``). Episodes then walk along them with a random number of steps a frame. What is minimised is the window's loss
-after each step and the error of the newest frame, which is what is published; the gradient goes through the steps of
-some frames. A run is resumed by giving the same ``--out`` again; Ctrl-C and SIGTERM save. Several processes:
+``--out``). Episodes then walk along them with a random number of steps per frame. What is minimised is the window's
+loss after each step and the error of the newest frame, which is what is published; the gradient goes through the steps
+of some frames. A run is resumed by giving the same ``--out`` again; Ctrl-C and SIGTERM save. Several processes:
 ``torchrun --nproc-per-node 2 -m training.stream ...``.
 
 ``--windows 32 60`` trains on whole windows of walks of so many frames instead, as files are refined: up to 64 steps
@@ -27,8 +27,8 @@ from diffmocap.body.urdf import read_urdf
 from diffmocap.errors import ModelFileError, MotionFileError, SettingsError
 from diffmocap.physics.contact_points import ContactPoints
 from diffmocap.physics.segments import BodySegments
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus, StreamOptimusSettings
-from diffmocap.refinement.stream.stream_optimus_weights import load_stream_optimus
+from diffmocap.refinement.stream.optimus.network import StreamOptimus, StreamOptimusSettings
+from diffmocap.refinement.stream.optimus.weights import load_stream_optimus
 from diffmocap.refinement.window.body_points import BodyPoints
 from training.commit import git_commit
 from training.motions.live_streams import LiveStream
@@ -47,8 +47,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--init", type=Path, help="start from these weights and their settings")
     p.add_argument("--windows", type=int, nargs="+", metavar="FRAMES", help="train on whole windows of these lengths")
     p.add_argument("--everything", action="store_true", help="every motion on flat ground from one side, too")
-    p.add_argument("--views", type=int, default=2, help="cameras a clip is lifted from (default %(default)s)")
-    p.add_argument("--frames", type=int, default=120, help="of a stream at the most (default %(default)s)")
+    p.add_argument(
+        "--views", type=int, default=2, help="number of cameras that a clip is lifted from (default %(default)s)"
+    )
+    p.add_argument("--frames", type=int, default=120, help="most frames of a stream (default %(default)s)")
     p.add_argument("--validation-streams", type=int, default=12, help="default %(default)s")
     p.add_argument("--checkpoint-minutes", type=float, default=3.0, help="default %(default)s")
     p.add_argument("--validate-minutes", type=float, default=10.0, help="default %(default)s")

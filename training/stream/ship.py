@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from diffmocap.refinement.stream.stream_optimus_weights import SHIPPED, SHIPPED_WINDOWS, load_stream_optimus
+from diffmocap.refinement.stream.optimus.weights import SHIPPED, SHIPPED_WINDOWS, load_stream_optimus
 from diffmocap.resources import sha256_of
 from training.manifest import ACKNOWLEDGEMENT, MODELS, without_folders, write_entry
 
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder that training.stream wrote")
     parser.add_argument(
-        "--before", type=Path, nargs="+", default=[], metavar="RUN", help="runs that this one goes on from"
+        "--before", type=Path, nargs="+", default=[], metavar="RUN", help="runs that this one continues"
     )
     parser.add_argument("--models", type=Path, default=MODELS, help="folder to ship to (default: models/)")
     args = parser.parse_args(arguments)

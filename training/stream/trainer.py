@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 from diffmocap.errors import SettingsError
+from diffmocap.refinement.stream.optimus.network import StreamOptimus, StreamOptimusSettings
+from diffmocap.refinement.stream.optimus.weights import save_stream_optimus
 from diffmocap.refinement.stream.settings import LiveSettings
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus, StreamOptimusSettings
-from diffmocap.refinement.stream.stream_optimus_weights import save_stream_optimus
 from diffmocap.refinement.window.body_points import BodyPoints
 from training.motions.live_streams import FPS, LiveStream
 from training.optim.descent import Descent

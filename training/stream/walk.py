@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 
-from diffmocap.refinement.stream.optimus_steps import StreamMemory, facts_of, places_of, step_of
+from diffmocap.refinement.stream.optimus.network import Encoded, StreamOptimus
+from diffmocap.refinement.stream.optimus.step import StreamMemory, facts_of, places_of, step_of
 from diffmocap.refinement.stream.sliding_unknowns import without_first_knot
-from diffmocap.refinement.stream.stream_optimus import Encoded, StreamOptimus
 from diffmocap.refinement.stream.task import LiveTask
 from training.stream.differentiable import LossAndGradient, Symmetric
 from training.stream.episodes import Episode

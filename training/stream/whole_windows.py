@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from diffmocap.optim.stopping import Budget
 from diffmocap.refinement.stream.metric_descent import MetricDescent
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus
+from diffmocap.refinement.stream.optimus.network import StreamOptimus
 from diffmocap.refinement.stream.whole_windows import PERIOD, MetricSteps, OptimusSteps
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.reference import reference_motion

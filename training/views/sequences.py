@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import roma
 import torch
 
-from diffmocap.body.kinematics import forward_kinematics
+from diffmocap.body.kinematics import bone_offsets, forward_kinematics
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import sixd_from_matrix
 from diffmocap.body.skeleton import JOINT_MIRROR, KEYPOINT_MIRROR, KEYPOINT_NAMES, NUM_JOINTS, NUM_KEYPOINTS, PARENTS
@@ -33,7 +33,7 @@ from diffmocap.lifting.network.condition import (
 from diffmocap.lifting.network.ray_head import CARRIERS
 from training.motions.poses import PoseSampler
 from training.views.detector_noise import DetectorNoise
-from training.views.simulated_detector import MEASURED_NOISE, MIN_CONFIDENCE, NEAREST_M, body_yaw
+from training.views.simulated_detector import MEASURED_NOISE, MIN_CONFIDENCE, NEAR_PLANE_M, body_yaw
 from training.views.views import ViewConfig, occlusion, pitch_roll, random_places, uniform
 
 #: The same lags in frames of 30 Hz.
@@ -62,7 +62,7 @@ class SequenceConfig:
         past_share: know some of the past; ``lag_share``: each lag of it.
         speed_m_s: standard deviation of the velocity at which a person moves through the scene, in each direction.
         up_share: know where up is, to ``up_error_deg``.
-        previous_share: know the pose a thirtieth of a second ago, to a level of noise up to ``previous_error`` rad;
+        previous_share: know the pose a thirtieth of a second ago, with rotation noise of up to ``previous_error`` rad;
             ``previous_wrong`` of them somebody else's.
         missing_share: miss each keypoint with a chance of ``missing_keypoints``, beside what is hidden or cut off.
         exchanged_share: of those with measured errors, in whose films the detector exchanges the sides for up to
@@ -168,8 +168,8 @@ class SequenceSampler:
         pelvis, border = self._places(n, paper)
         points = self._keypoints(rotations, self._before(pelvis), clean)
         now = points[:, 0]
-        in_front = now[..., 2] > NEAREST_M
-        rays = now[..., :2] / now[..., 2:].clamp_min(NEAREST_M)
+        in_front = now[..., 2] > NEAR_PLANE_M
+        rays = now[..., :2] / now[..., 2:].clamp_min(NEAR_PLANE_M)
         inside = (rays.abs() < border[:, None]).all(-1) & in_front
         seen = torch.where(paper[:, None], in_front, inside & ~occlusion(g, n, device))
         # A good part of the exact ones are whole: that is how they are judged.
@@ -271,7 +271,7 @@ class SequenceSampler:
         depth = self._guessed_depths(turned, depth_beyond_mid_hip(points, R[:, None]), guessed) + depth_error
         untold = self._chance(c.partial_share, n, 1) & self._chance(c.missing_depths, n, NUM_KEYPOINTS)
         depth = torch.where((with_depth[:, None] & ~untold)[:, None], depth, float("nan"))
-        plane = turned[..., :2] / turned[..., 2:].clamp_min(NEAREST_M) + offset * half[:, None, None, None]
+        plane = turned[..., :2] / turned[..., 2:].clamp_min(NEAR_PLANE_M) + offset * half[:, None, None, None]
         plane, depth, confidence = self._exchange(plane, depth, confidence, measured)
         back = torch.cat([plane, torch.ones_like(plane[..., :1])], -1) @ R.transpose(-1, -2)[:, None]
         back = back[..., :2] / back[..., 2:].clamp_min(1e-2)
@@ -367,9 +367,8 @@ _PART_OF = [_part_of(name) for name in KEYPOINT_NAMES]
 
 def _with_limbs(rest: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Rest joints [B, 24, 3] whose bone to each joint is ``scale`` [B, 24] times as long."""
-    parents = torch.tensor(PARENTS[1:], device=rest.device)
-    bones = (rest[:, 1:] - rest[:, parents]) * scale[:, 1:, None]
+    bones = bone_offsets(rest) * scale[..., None]
     out = [rest[:, 0]]
     for joint in range(1, NUM_JOINTS):
-        out.append(out[PARENTS[joint]] + bones[:, joint - 1])
+        out.append(out[PARENTS[joint]] + bones[:, joint])
     return torch.stack(out, 1)

@@ -20,8 +20,8 @@ from diffmocap.lifting.network.condition import (
 )
 from training.views.detector_noise import DetectorNoise, NoiseDraw
 
-#: Depth below which a point counts as behind the camera [m].
-NEAREST_M = 0.2
+#: Near plane of the simulated cameras [m]: what is nearer is not in the image.
+NEAR_PLANE_M = 0.2
 #: The noise that the model is told where MediaPipe's measured errors were used: about their median.
 MEASURED_NOISE = 0.03
 #: Measured keypoints less certain than this count as missing, as in the pipeline.
@@ -122,7 +122,7 @@ def _independent(
 
 def detect(points: torch.Tensor, seen: torch.Tensor, errors: Errors) -> Condition:
     """The condition that a detector with these errors makes of keypoints [B, 25, 3] m in the optical frame."""
-    rays = points[..., :2] / points[..., 2:].clamp_min(NEAREST_M)
+    rays = points[..., :2] / points[..., 2:].clamp_min(NEAR_PLANE_M)
     exact = condition_from_rays(rays, seen.to(rays.dtype))
     R = exact.R_camera_crop
     moved = exact.rays + errors.offset * exact.half_size[:, None, None]

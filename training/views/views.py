@@ -19,7 +19,7 @@ from diffmocap.body.skeleton import NUM_KEYPOINTS
 from diffmocap.evaluation.paper_protocol import paper_distance
 from diffmocap.lifting.network.condition import FACING, Condition
 from training.views.detector_noise import DetectorNoise
-from training.views.simulated_detector import NEAREST_M, ErrorConfig, body_yaw, detect, draw_errors
+from training.views.simulated_detector import NEAR_PLANE_M, ErrorConfig, body_yaw, detect, draw_errors
 
 #: Width over height of common images, webcams twice.
 ASPECTS = (4 / 3, 16 / 9, 16 / 9, 1.0, 3 / 4, 9 / 16)
@@ -120,8 +120,8 @@ def sample_views(
     pelvis = torch.where(wild[:, None], pelvis, fixed)
 
     points = body.keypoints(rotations, pelvis, betas)
-    in_front = points[..., 2] > NEAREST_M
-    rays = points[..., :2] / points[..., 2:].clamp_min(NEAREST_M)
+    in_front = points[..., 2] > NEAR_PLANE_M
+    rays = points[..., :2] / points[..., 2:].clamp_min(NEAR_PLANE_M)
     border = border[:, None]
     inside = (rays.abs() < border).all(-1) & in_front
     seen = torch.where(wild[:, None], inside & ~occlusion(g, n, device), in_front)

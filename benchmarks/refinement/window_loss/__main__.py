@@ -70,9 +70,9 @@ class Problem:
         from diffmocap.refinement.kernels.kinematics import decode, decode_vjp
 
         ((knots, unknowns),) = self.parameters.by_row(self.x)
-        rotations, pelvis, steps = decode(knots, unknowns)
+        rotations, pelvis, jacobians = decode(knots, unknowns)
         found = self.loss.evaluate(0, rotations, pelvis, with_gradient=True)
-        return self.loss.value_of(found), decode_vjp(found.of_turns, found.of_pelvis, unknowns, steps)
+        return self.loss.value_of(found), decode_vjp(found.of_turns, found.of_pelvis, unknowns, jacobians)
 
     def value(self) -> np.ndarray:
         """Terms [11] by the product."""

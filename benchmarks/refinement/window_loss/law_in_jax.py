@@ -53,7 +53,8 @@ def padded(body: Body, given: Given, unknowns: Unknowns, weights: Weights, frame
     rotations[..., :count] = unknowns.rotations.transpose(2, 3, 1, 0)
     target = given.target.reshape(count, -1, NUM_JOINTS, 3, 3).transpose(0, 1, 3, 4, 2)
     whole = {name: last(getattr(given, name), frames) for name in (
-        "observed", "confidence", "metres_a_pixel", "constant", "places", "precision", "log_weights", "lifted", "held",
+        "observed", "confidence", "metres_per_pixel", "constant", "places", "precision", "log_weights", "lifted",
+        "held",
     )}  # fmt: skip
     whole |= {"target": last(target, frames), "held_steps": last(given.held_steps, frames - 1),
               "may_push": last(given.may_push, frames - 2)}  # fmt: skip
@@ -115,7 +116,7 @@ def terms(rotations: jax.Array, pelvis: jax.Array, window: Window) -> tuple[jax.
 def _reprojection(points: jax.Array, given: Given, robust_m: jax.Array) -> jax.Array:
     camera = given.camera[:, :, None, None]
     pixels = sum(camera[:, i] * points[i] for i in range(3)) + camera[:, 3]
-    error = (pixels[:2] / jnp.maximum(pixels[2], NEAREST_M) - given.observed) * given.metres_a_pixel
+    error = (pixels[:2] / jnp.maximum(pixels[2], NEAREST_M) - given.observed) * given.metres_per_pixel
     seen = given.confidence * (pixels[2] > NEAREST_M)
     return robust_m**2 * (seen * jnp.log1p((error**2).sum(0) / robust_m**2)).sum()
 

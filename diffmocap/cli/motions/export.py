@@ -57,21 +57,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--for", choices=TOOLS, dest="tool", help="set the options that this tool expects")
     parser.add_argument("--up", choices=("y", "z"), help="axis that points up (default: y)")
-    parser.add_argument("--unit", choices=("m", "cm", "mm"), help="of lengths (default: m; trc: mm; fbx: cm)")
+    parser.add_argument("--unit", choices=("m", "cm", "mm"), help="unit of lengths (default: m; trc: mm; fbx: cm)")
     parser.add_argument(
-        "--skeleton", choices=("smpl", "mixamo", "metahuman", "vrm"), help="whose joint names (default: smpl)"
+        "--skeleton", choices=("smpl", "mixamo", "metahuman", "vrm"), help="naming of the joints (default: smpl)"
     )
     parser.add_argument(
         "--root-motion", choices=("hips", "bone"),
-        help="hips: the pelvis carries the way through the room; bone: a bone named root on the floor does "
+        help="what moves through the room; hips: the pelvis; bone: a bone named root on the floor "
         "(default: hips)",
     )  # fmt: skip
     parser.add_argument(
-        "--in-place", action="store_true", default=None, help="leave the horizontal way out; heights and turns stay"
+        "--in-place", action="store_true", default=None, help="leave out horizontal travel; heights and turns stay"
     )
     parser.add_argument("--fps", type=float, metavar="N", help="frames a second (default: the motion's)")
     parser.add_argument(
-        "--video", metavar="VIDEO", help="of a film: the video that the motion is of, to be shown beside it"
+        "--video", metavar="VIDEO", help="for a film: the video of the same motion, to be shown beside it"
     )
     add_motion_options(parser)
     parser.add_argument(

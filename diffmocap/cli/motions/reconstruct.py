@@ -79,14 +79,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--for", choices=TOOLS, dest="tool", help="set the options of exports that this tool expects")
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="videos at a time, each by a process (default: 1; with --ray: one a core)"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="videos at a time, each in a process of its own (default: 1; with --ray: one per core)",
     )
     parser.add_argument(
         "--ray", metavar="ADDRESS",
-        help="have a Ray cluster do it: the HOST:PORT of its head, or auto for the one that runs here; all machines "
-        "see videos and --out by the same paths (pip install ray)",
+        help="share the videos out over a Ray cluster: the HOST:PORT of its head, or auto for the one that runs here; "
+        "all machines see videos and --out by the same paths (pip install ray)",
     )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="also videos whose motion is there already")
+    parser.add_argument("--overwrite", action="store_true", help="process videos whose motion file exists, too")
     group = parser.add_argument_group("person and camera")
     for option in (HEIGHT, CAMERA_HEIGHT, CAMERA_PITCH, CAMERA_ROLL, MIRROR):
         option.add(group)

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("camera of a motion in its frame")
     for option in (CAMERA_HEIGHT, CAMERA_PITCH, CAMERA_ROLL):
         option.add(group)
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE where it is there already")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     add_motion_options(parser)
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout, all else on stderr")
 

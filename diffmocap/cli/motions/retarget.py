@@ -7,7 +7,7 @@ length of the legs says. Limits of position, velocity and acceleration hold in e
 --robot names a robot that ships, or the YAML file of your own: docs/robots.md shows how to write one. The robots'
 models come from packages of their own; the error of a model that is missing names the command that installs it.
 
-  .csv   a row a frame: time, root, each joint by its name
+  .csv   a row per frame: time, root, each joint by its name
   .npz   fps, root_pos, root_rot (x, y, z, w), dof_pos, dof_vel, dof_acc, joint_names
 
 --format gmr writes what GMR's files hold, with the joints in GMR's order, to an .npz without pickle; docs/robots.md

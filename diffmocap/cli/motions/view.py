@@ -35,7 +35,7 @@ PORT = SettingOption("--port", _SETTINGS, "port", "N", str(_SETTINGS.port))
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("motion", type=Path, metavar="MOTION.npz", help="motion file")
-    parser.add_argument("--video", metavar="VIDEO", help="the video that the motion is of")
+    parser.add_argument("--video", metavar="VIDEO", help="the video of the same motion")
     add_motion_options(parser)
     HOST.add(parser)
     PORT.add(parser)

@@ -84,7 +84,7 @@ def add_graph_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """How the graph runs and what is printed."""
     group = add_graph_arguments(parser)
-    group.add_argument("--verbose", action="store_true", help="show all that the nodes log, not their warnings alone")
+    group.add_argument("--verbose", action="store_true", help="show everything that the nodes log, not only warnings")
     group.add_argument("--json", action="store_true", help="end with one line of JSON on stdout, all else on stderr")
 
 

@@ -1,6 +1,6 @@
 """How far a network's poses are off, by kind of condition: what its weights bring along for the correction.
 
-Errors of a pose are the right tangent vectors delta of ``R_true = R_network exp(delta)``, one a joint, 72 numbers.
+Errors of a pose are the right tangent vectors delta of ``R_true = R_network exp(delta)``, one per joint, 72 numbers.
 """
 
 from __future__ import annotations

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import math
 
+from diffmocap.body.exponential import exponential
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.compiler import compiled, compiled_within
 from diffmocap.lifting.correction.cholesky import eliminate, is_number, solve_upper, whiten
 from diffmocap.lifting.correction.keypoint_jacobian import pose
-from diffmocap.lifting.correction.noise_level import add_noise, combine, weigh
+from diffmocap.lifting.correction.keypoint_noise import add_noise, combine, weigh
 from diffmocap.lifting.correction.observation import differentiate, gather, is_finite, pack, residual, step_moves
 from diffmocap.lifting.correction.outliers import wrong_probabilities
 from diffmocap.lifting.correction.prior import PLACE_M, spread, spread_shape
 from diffmocap.lifting.correction.records import STEP, TANGENT
-from diffmocap.lifting.correction.tangent import exponential
 
 #: No joint turns farther in one step [rad].
 LARGEST_TURN = 1.0

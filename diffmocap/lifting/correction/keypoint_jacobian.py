@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from diffmocap.body.kinematics import bone_offsets
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import KEYPOINT_NAMES, NUM_JOINTS, NUM_KEYPOINTS, PARENTS
 from diffmocap.compiler import array, compiled_within
@@ -26,7 +27,8 @@ def keypoint_body(body: BodyModel) -> KeypointBody:
     order = torch.argsort(parts.keypoint, stable=True)
     keypoint, joint = parts.keypoint[order].cpu().numpy(), parts.joint[order].cpu().numpy()
     rest = array(body.rest_joints())[0]
-    rest_dirs = array(body.rest_joints(torch.eye(SHAPES, device=body.device)).permute(1, 2, 0)) - rest[..., None]
+    by_shape = array(body.rest_joints(torch.eye(SHAPES, device=body.device))) - rest
+    rest_dirs = np.moveaxis(by_shape, 0, -1)
     raw = array(parts.template[order]) - rest[joint]
     pose_dirs = np.zeros((0, 3, 9 * (NUM_JOINTS - 1))) if parts.pose_dirs is None else array(parts.pose_dirs[order])
     still = (raw == 0.0).all(1)  # what lies in the joint itself is moved by those above
@@ -40,15 +42,12 @@ def keypoint_body(body: BodyModel) -> KeypointBody:
         found = {above for j in turned_by[(keypoint == k) | (keypoint == MID_HIP)] for above in _chain(int(j))}
         count[k] = len(found)  # depths are told beyond the mid-hip, which moves too
         movers[k, : count[k]] = sorted(found)
-    bone, bone_dirs = rest.copy(), rest_dirs.copy()
-    bone[1:] -= rest[_PARENTS[1:]]
-    bone_dirs[1:] -= rest_dirs[_PARENTS[1:]]
-    bone[0], bone_dirs[0] = 0.0, 0.0  # the pelvis is the origin
+    bone, bone_dirs = (bone_offsets(torch.from_numpy(x)).numpy() for x in (rest, by_shape))
     offset_dirs = array(parts.shape_dirs[order]) - rest_dirs[joint]
     return KeypointBody(
         np.searchsorted(keypoint, np.arange(NUM_KEYPOINTS + 1)).astype(np.int64), joint.astype(np.int64),
-        array(parts.weight[order]), np.ascontiguousarray(raw), turned_by.astype(np.int64), pose_dirs, bone, bone_dirs,
-        np.ascontiguousarray(offset_dirs), movers, count,
+        array(parts.weight[order]), np.ascontiguousarray(raw), turned_by.astype(np.int64), pose_dirs, bone,
+        np.ascontiguousarray(np.moveaxis(bone_dirs, 0, -1)), np.ascontiguousarray(offset_dirs), movers, count,
     )  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def observation_of(condition: Condition) -> Observation:
 def relative_noise(condition: Condition) -> np.ndarray:
     """[B, 25] how much noisier each keypoint is told to be than a row's seen ones in the mean; 1 where all are exact.
 
-    How noisy they are together is found from the image, see :mod:`diffmocap.lifting.correction.noise_level`.
+    How noisy they are together is found from the image, see :mod:`diffmocap.lifting.correction.keypoint_noise`.
     """
     noise, seen = array(condition.noise), array(condition.confidence) > 0
     mean = (noise * seen).sum(1, keepdims=True) / np.maximum(seen.sum(1, keepdims=True), 1)

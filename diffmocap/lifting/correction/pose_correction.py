@@ -15,7 +15,7 @@ import numpy as np
 from diffmocap.body.model import BodyModel
 from diffmocap.lifting.correction.gauss_newton import correct, correct_by_gain
 from diffmocap.lifting.correction.keypoint_jacobian import keypoint_body
-from diffmocap.lifting.correction.noise_level import CANDIDATES, candidates
+from diffmocap.lifting.correction.keypoint_noise import CANDIDATES, candidates
 from diffmocap.lifting.correction.observation import Observation
 from diffmocap.lifting.correction.records import Workspace, workspace
 

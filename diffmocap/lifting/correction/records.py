@@ -72,7 +72,7 @@ class Derivatives(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """Levels of noise that are weighed, see :mod:`diffmocap.lifting.correction.noise_level`.
+    """Candidates of the keypoint noise that are weighed, see :mod:`diffmocap.lifting.correction.keypoint_noise`.
 
     Attributes:
         detector: [75, 75] covariance of the detector's errors; variance: [75] its diagonal; floor: [75] beside it.

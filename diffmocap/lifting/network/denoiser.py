@@ -3,7 +3,7 @@
 Joint tokens with learned embeddings and keypoint tokens go through separate encoders; a decoder lets the joint
 tokens attend to each other and to the time and keypoint embeddings. The paper leaves widths, depths and the
 normalisation open; here: pre-norm layers, GELU, and one more condition token for the view (see ``condition.py``).
-The time embedding is added to the joint tokens as well, so that their encoder knows the noise level.
+The time embedding is added to the joint tokens as well, so that their encoder knows the diffusion time.
 
 Beyond the paper, a keypoint token may carry the detector's guess of its depth, and a joint token the joint's rotation
 a moment ago. Both enter through linear maps beside a flag that says whether they are there.

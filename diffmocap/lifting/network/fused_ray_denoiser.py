@@ -6,7 +6,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
+from diffmocap.body.kinematics import bone_offsets
+from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.lifting.network.condition import Condition
 from diffmocap.lifting.network.half_linear import half_linear
 from diffmocap.lifting.network.ray_denoiser import LOG_SPREAD, POSE_SIZE, RayCode, RayDenoiser
@@ -31,8 +32,7 @@ class FusedRayDenoiser:
         ]
         self._times: dict[int, torch.Tensor] = {}
         head = model.head
-        rest = head.rest_joints
-        bones = torch.cat([rest[:1], rest[1:] - rest[list(PARENTS[1:])]])
+        bones = bone_offsets(head.rest_joints)
         self._constants = tuple(
             x.detach().cpu().contiguous().numpy()
             for x in (

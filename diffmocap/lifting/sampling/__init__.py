@@ -1,4 +1,4 @@
-"""Noise schedule, samplers and guidance: one sampler a file, with its equations.
+"""Noise schedule, samplers and guidance: one sampler per file, with its equations.
 
 A sampler is a function over `denoise(x, t) -> (x0, epsilon)`. To add one, write its file, call it in
 `samplers.sample_along`, and name it in `lifting.settings.SAMPLERS`. *x* is the noisy pose,

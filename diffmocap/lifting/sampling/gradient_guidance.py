@@ -7,7 +7,7 @@ body and the camera, is known, but only for clean poses: ``p(y | x_t)`` has to b
 that an exact p(y | x) is zero almost everywhere. Keypoints are therefore given a normal error, and :data:`FORMS` are
 three approximations of the gradient:
 
-- ``noisy``: the paper's plain form, f at x_t itself (scaled back by a_t). At most noise levels that is no pose.
+- ``noisy``: the paper's plain form, f at x_t itself (scaled back by a_t). At most diffusion times that is no pose.
 - ``through``: f at the denoised estimate, differentiated through the network (DPS, Chung et al. 2023). By Tweedie's
   formula the network's Jacobian is (a_t / sigma_t^2) Cov[x0 | x_t]; a trained network's only roughly is.
 - ``estimate``: f at the denoised estimate, the Jacobian replaced by that of data of unit variance, so that

@@ -1,4 +1,4 @@
-"""Classifier-free guidance (Ho & Salimans 2022; the diffusion paper, section 3.5), within an interval of noise levels.
+"""Classifier-free guidance (Ho & Salimans 2022; the diffusion paper, section 3.5), within an interval of the diffusion.
 
 The paper guides at every step. With keypoints that say almost everything about the pose, this overshoots:
 
@@ -10,8 +10,8 @@ In between guidance does what the paper says: the more of it, the closer the key
 (Kynkaanniemi et al. 2024, "Applying guidance in a limited interval"); ``benchmarks/lifting/guidance.py`` has the
 measurements on the validation split. Steps outside the interval cost no null branch.
 
-A sampler of few steps crosses the interval in one. Its prediction moves x_t over a whole range of noise levels, so that
-the step gets the mean of w over that range: full guidance from one level inside the interval would guide far outside
+A sampler of few steps crosses the interval in one. Its prediction moves x_t over a whole range of these ratios, so that
+the step gets the mean of w over that range: full guidance from one ratio inside the interval would guide far outside
 it. The last step is not guided: its prediction is the sample, and no step comes after it that would mend what guidance
 overdid.
 """
@@ -36,9 +36,9 @@ def weights_along(
     schedule: NoiseSchedule, timesteps: Sequence[int], weight: float,
     interval: tuple[float, float] = GUIDANCE_INTERVAL,
 ) -> dict[int, float]:  # fmt: skip
-    """w of each step of a trajectory through ``timesteps`` and on to no noise: its mean over the ratios of noise to
-    signal that the step crosses, of ``weight`` within the interval and 0 outside; 0 for the last step. ``EVERYWHERE``
-    is the paper's guidance and makes no exception."""
+    """w of each step of a trajectory through ``timesteps`` and on to no noise: the mean, over the ratios of noise to
+    signal that the step crosses, of ``weight`` inside the interval and 0 outside. The last step has 0; with
+    ``EVERYWHERE``, the paper's guidance, all steps have ``weight``."""
     ratios = [float(schedule.sigma[t] / schedule.signal[t]) for t in timesteps] + [0.0]
     low, high = interval
     shares = (
@@ -64,7 +64,7 @@ def guided_denoiser(
     """``(w + 1) eps(x, t, y) - w eps(x, t)`` as a function of (x_t, t), both branches in one forward pass.
 
     ``weight``: w, a number, or one for each row [B, 1, 1].
-    The combination is affine, so that combining epsilon, x0 or v is the same; w = 0 and noise levels outside the
+    The combination is affine, so that combining epsilon, x0 or v is the same; w = 0 and diffusion times outside the
     ``interval`` skip the null branch. ``null``: the null condition's code for the same batch, if the caller has it.
     ``timesteps``: those that the sampler will ask for; the weight is then that of :func:`weights_along`. A network that
     is guided itself, as a student of guided paths, is told the weight and needs no null branch.

@@ -29,13 +29,17 @@ class LeapSettings:
         "nearly as well.",
     )
     distance_m: float = setting(
-        0.15, "Way of a joint about the pelvis that is a leap, at no time between two images.", 0.01, 10.0, "m"
+        0.15,
+        "Motion of a joint relative to the pelvis above which it is a leap; each second between two images adds 4 m.",
+        0.01,
+        10.0,
+        "m",
     )
-    speed_m_s: float = setting(4.0, "What is added to it for the time between them.", 0.0, 100.0, "m/s")
+    speed_m_s: float = setting(4.0, "What each second between two images adds to that distance.", 0.0, 100.0, "m/s")
     error_ratio: float = setting(
-        1.6, "Most that the continuing pose's reprojection error may be, beside that of the pose that leaps.", 1.0, 10.0
+        1.6, "Largest ratio of the continuing pose's reprojection error to that of the pose that leaps.", 1.0, 10.0
     )
-    patience_s: float = setting(0.5, "Time after which a leap that lasts is believed.", 0.0, 10.0, "s")
+    patience_s: float = setting(0.5, "Time after which a leap that lasts is accepted.", 0.0, 10.0, "s")
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -75,7 +75,7 @@ class TrackSettings:
     birth: float = setting(-6.0, "Log-probability of a pose that follows from none before.", -30.0, 0.0, "nat")
     fresh_share: float = setting(
         0.25,
-        "Share of several hypotheses that are drawn from the image alone, to find out of a wrong track.",
+        "Share of several hypotheses that are drawn from the image alone, to recover from a wrong track.",
         0.0,
         0.75,
     )

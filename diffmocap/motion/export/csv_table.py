@@ -1,4 +1,4 @@
-"""CSV: one row a frame, for spreadsheets and scripts.
+"""CSV: one row per frame, for spreadsheets and scripts.
 
 Columns: ``frame``, ``time_s``, ``tracked`` (1 where the person was seen, 0 where the motion is bridged); then for every
 joint its place ``<joint>_x_m``, ``_y_m``, ``_z_m`` (or the other unit) in the file's axes, and its turn relative to its

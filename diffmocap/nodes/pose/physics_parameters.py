@@ -11,8 +11,8 @@ from diffmocap.nodes.parameters import NodeParameter, from_settings, own
 from diffmocap.pipeline.settings import PipelineSettings
 from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.refinement.stream.known_ground import CameraPlacement
+from diffmocap.refinement.stream.optimus.weights import shipped_stream_optimus
 from diffmocap.refinement.stream.settings import METRIC, OPTIMUS, LiveSettings
-from diffmocap.refinement.stream.stream_optimus_weights import shipped_stream_optimus
 from diffmocap.refinement.window.weights import TERMS
 from diffmocap.settings import settings_of
 
@@ -42,7 +42,7 @@ PHYSICS = (
         DEFAULTS,
         _LIVE + "budget_ms",
         "refinement_budget_ms",
-        description="Time that the refinement may take of a frame, less where budget_ms leaves less; 0: all its "
+        description="Time per frame that the refinement may take, less if budget_ms leaves less; 0: all its "
         "iterations.",
     ),
     from_settings(DEFAULTS, _LIVE + "window_frames", "refinement_frames"),

@@ -32,14 +32,16 @@ class Contacts(NamedTuple):
     """Contacts of one frame, and what the solver fills in.
 
     Attributes:
-        arms: [3, P] from the centre of mass over the moments' arm. activity: [P]. axes: [3, 3] rows: the
-            ground's normal and two tangents. friction: coefficient.
+        arms: [3, P] from the centre of mass over the moments' arm. activity: [P].
+        wrench: w [6] that is needed, over the weight, moments also over their arm.
+        axes: [3, 3] rows: the ground's normal and two tangents. friction: coefficient.
         multiplier: z [6]. factor: [6, 6] Cholesky factor of H in its lower half. shares: [3, P] forces before the
             activity, p, over the weight; zero where there is no activity.
     """
 
     arms: np.ndarray
     activity: np.ndarray
+    wrench: np.ndarray
     axes: np.ndarray
     friction: float
     multiplier: np.ndarray
@@ -48,9 +50,9 @@ class Contacts(NamedTuple):
 
 
 @compiled_within
-def gradient_at(contacts, wrench, z, out):
+def gradient_at(contacts, z, out):
     """Gradient [6] of what z minimises, and its value; fills the shares."""
-    pull, square, linear = np.empty(3), 0.0, 0.0
+    wrench, force, square, linear = contacts.wrench, np.empty(3), 0.0, 0.0
     for r in range(6):
         out[r] = z[r] - wrench[r]
         linear += z[r] * (wrench[r] - 0.5 * z[r])
@@ -59,10 +61,9 @@ def gradient_at(contacts, wrench, z, out):
         share[:] = 0.0
         if contacts.activity[p] == 0.0:
             continue
-        _pulled(contacts, p, z, pull)
-        square += project(pull, contacts.axes, contacts.friction, share)
-        for c in range(3):
-            share[c] *= _DAMPING
+        _unprojected(contacts, p, z, force)
+        square += project(force, contacts.axes, contacts.friction, share)
+        share *= _DAMPING
         add_force(share, contacts.arms[:, p], contacts.activity[p], out)
     return square - 2.0 * REGULARISATION * linear
 
@@ -70,7 +71,7 @@ def gradient_at(contacts, wrench, z, out):
 @compiled_within
 def factorise_hessian(contacts, z, everywhere):
     """Fills the factor of H at z; ``everywhere``: J = 1, as if all forces were inside their cones."""
-    pull, jacobian, row, hessian = np.empty(3), np.zeros((3, 3)), np.empty((6, 3)), contacts.factor
+    force, jacobian, row, hessian = np.empty(3), np.zeros((3, 3)), np.empty((6, 3)), contacts.factor
     hessian[:] = 0.0
     for r in range(6):
         hessian[r, r] = 1.0
@@ -81,8 +82,8 @@ def factorise_hessian(contacts, z, everywhere):
         if everywhere:
             jacobian[0, 0] = jacobian[1, 1] = jacobian[2, 2] = 1.0
         else:
-            _pulled(contacts, p, z, pull)
-            derivative(pull, contacts.axes, contacts.friction, jacobian)
+            _unprojected(contacts, p, z, force)
+            derivative(force, contacts.axes, contacts.friction, jacobian)
         row[:] = 0.0
         for i in range(3):
             add_force(jacobian[i], arm, 1.0, row[:, i])
@@ -92,14 +93,13 @@ def factorise_hessian(contacts, z, everywhere):
 
 
 @compiled_within
-def solve_contacts(contacts, wrench, iterations, left):
-    """Fills the multiplier, factor and shares for a wrench [6] over the weight, and what they ``left`` [6] of it:
-    semismooth Newton with a line search, and one more step at the end."""
+def solve_contacts(contacts, iterations):
+    """Fills the multiplier, factor and shares: semismooth Newton with a line search, and one more step at the end."""
     z, step, slope, moved = contacts.multiplier, np.empty(6), np.empty(6), np.empty(6)
     factorise_hessian(contacts, z, True)
-    z[:] = wrench
+    z[:] = contacts.wrench
     solve(contacts.factor, z)
-    value = gradient_at(contacts, wrench, z, slope)
+    value = gradient_at(contacts, z, slope)
     for k in range(iterations + 1):
         factorise_hessian(contacts, z, False)
         step[:] = slope
@@ -108,33 +108,29 @@ def solve_contacts(contacts, wrench, iterations, left):
             break
         least, best = np.inf, 0
         for n in range(len(_LENGTHS)):
-            for r in range(6):
-                moved[r] = z[r] - _LENGTHS[n] * step[r]
-            after = gradient_at(contacts, wrench, moved, slope)
+            moved[:] = z - _LENGTHS[n] * step
+            after = gradient_at(contacts, moved, slope)
             if n == 0 and not after > value + ROUNDING:
                 break
             if after < least:
                 least, best = after, n
-        for r in range(6):
-            z[r] -= _LENGTHS[best] * step[r]
-        value = gradient_at(contacts, wrench, z, slope)
-    for r in range(6):
-        z[r] -= step[r]
-    gradient_at(contacts, wrench, z, slope)
-    for r in range(6):
-        left[r] = z[r] - slope[r]
+        z -= _LENGTHS[best] * step
+        value = gradient_at(contacts, z, slope)
+    z -= step
+    gradient_at(contacts, z, slope)
 
 
 @compiled_within
 def contacts_vjp(contacts, of_forces, of_wrench, of_arms, of_activity):
-    """Replaces the gradient of what is left [6] in ``of_wrench`` by that of the wrench, and fills those of arms [3, P]
-    and activity [P], for that of forces [3, P], which are activity times shares; zero where there is no activity."""
-    z, pull, push, slope, jacobian = contacts.multiplier, np.empty(3), np.empty(3), np.empty(3), np.empty((3, 3))
+    """Replaces ``of_wrench`` [6], the gradient of the multiplier (the wrench that no contact explains), by that of the
+    needed wrench. Fills the gradients of arms [3, P] and activity [P], zero where there is no activity, for the
+    gradient ``of_forces`` [3, P] of activity times shares."""
+    z, force, push, slope, jacobian = contacts.multiplier, np.empty(3), np.empty(3), np.empty(3), np.empty((3, 3))
     of_arms[:], of_activity[:] = 0.0, 0.0
     for p in range(len(of_activity)):
         a = contacts.activity[p]
         if a != 0.0:
-            _bent(contacts, p, of_forces[:, p], jacobian, slope)
+            _derivative_times(contacts, p, of_forces[:, p], jacobian, slope)
             add_force(slope, contacts.arms[:, p], a, of_wrench)
     solve(contacts.factor, of_wrench)
     for p in range(len(of_activity)):
@@ -143,26 +139,25 @@ def contacts_vjp(contacts, of_forces, of_wrench, of_arms, of_activity):
             continue
         push[:] = of_forces[:, p]
         add_velocity(of_wrench, arm, -1.0, push)
-        _bent(contacts, p, push, jacobian, slope)
-        pull[:] = 0.0
-        add_velocity(z, arm, 1.0, pull)
-        of_activity[p] = dot(slope, pull) + dot(share, push)
+        _derivative_times(contacts, p, push, jacobian, slope)
+        force[:] = 0.0
+        add_velocity(z, arm, 1.0, force)
+        of_activity[p] = dot(slope, force) + dot(share, push)
         add_cross(slope, z[3:], a, of_arms[:, p])
         add_cross(share, of_wrench[3:], -a, of_arms[:, p])
 
 
 @inlined
-def _pulled(contacts, p, z, out):
+def _unprojected(contacts, p, z, out):
     """y = a G^T z [3] of contact p."""
     out[:] = 0.0
     add_velocity(z, contacts.arms[:, p], contacts.activity[p], out)
 
 
 @inlined
-def _bent(contacts, p, vector, jacobian, out):
+def _derivative_times(contacts, p, vector, jacobian, out):
     """a J v / rho [3] of contact p for a vector v [3]; fills J."""
-    _pulled(contacts, p, contacts.multiplier, out)
+    _unprojected(contacts, p, contacts.multiplier, out)
     derivative(out, contacts.axes, contacts.friction, jacobian)
     times(jacobian, vector, out)
-    for c in range(3):
-        out[c] *= _DAMPING * contacts.activity[p]
+    out *= _DAMPING * contacts.activity[p]

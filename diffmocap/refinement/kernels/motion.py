@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from diffmocap.body.skeleton import NUM_JOINTS
-from diffmocap.compiler import compiled, compiled_within
+from diffmocap.compiler import compiled, compiled_within, inlined
 from diffmocap.physics.compiled.vectors import add, dot, turn_of
 from diffmocap.refinement.kernels.kinematics import place, place_vjp
 from diffmocap.refinement.kernels.records import Motion
@@ -14,12 +14,17 @@ from diffmocap.refinement.kernels.records import Motion
 @compiled
 def motion_of(rotations, pelvis, body, given):
     """:class:`Motion` of local rotations and pelvis."""
-    columns, relative = place(rotations, body.matrix)
-    absolute = relative + pelvis.reshape(len(pelvis), 3, 1)
+    columns, points = place(rotations, body.matrix)
+    points += pelvis.reshape(len(pelvis), 3, 1)
+    gap, steps = contact_motion(at_contacts(points, body), body.radius, given.up, given.height, given.dt_s)
+    return Motion(rotations, pelvis, columns, points, gap, steps)
+
+
+@inlined
+def at_contacts(points, body):
+    """Those of all points [..., N] that are contact points, as a view [..., P]."""
     first = NUM_JOINTS + len(body.mass)
-    centres = absolute[:, :, first : first + len(body.radius)]
-    gap, steps = contact_motion(centres, body.radius, given.up, given.height, given.dt_s)
-    return Motion(rotations, pelvis, columns, relative, absolute, gap, steps)
+    return points[..., first : first + len(body.radius)]
 
 
 @compiled_within
@@ -27,27 +32,20 @@ def no_slope(motion):
     """An adjoint of zeros."""
     return Motion(
         np.zeros_like(motion.rotations), np.zeros_like(motion.pelvis), np.zeros_like(motion.columns),
-        np.zeros_like(motion.relative), np.zeros_like(motion.absolute), np.zeros_like(motion.gap),
-        np.zeros_like(motion.steps),
+        np.zeros_like(motion.points), np.zeros_like(motion.gap), np.zeros_like(motion.steps),
     )  # fmt: skip
 
 
 @compiled_within
 def motion_vjp(motion, body, given, adjoint, of_turns):
     """From the adjoint of all that follows from a motion to that of its turns, [T, 24, 3], and of its pelvis."""
-    first, points = NUM_JOINTS + len(body.mass), body.matrix.shape[1]
-    of_centres = adjoint.absolute[:, :, first : first + len(body.radius)]
-    contact_motion_vjp(adjoint.gap, adjoint.steps, given.up, given.dt_s, of_centres)
+    contact_motion_vjp(adjoint.gap, adjoint.steps, given.up, given.dt_s, at_contacts(adjoint.points, body))
     for t in range(len(motion.pelvis)):
         for c in range(3):
-            total = 0.0
-            for n in range(points):
-                total += adjoint.absolute[t, c, n]
-                adjoint.relative[t, c, n] += adjoint.absolute[t, c, n]
-            adjoint.pelvis[t, c] += total
+            adjoint.pelvis[t, c] += adjoint.points[t, c].sum()
         for j in range(NUM_JOINTS):
             turn_of(motion.rotations[t, j], adjoint.rotations[t, j], 1.0, of_turns[t, j])
-    place_vjp(adjoint.relative, body.matrix, motion.columns, of_turns)
+    place_vjp(adjoint.points, body.matrix, motion.columns, of_turns)
 
 
 @compiled

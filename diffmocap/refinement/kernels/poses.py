@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from diffmocap.body.exponential import exponential
 from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.compiler import compiled
 from diffmocap.physics.compiled.cholesky import factorise, solve
 from diffmocap.physics.compiled.vectors import add_cross, product
-from diffmocap.refinement.kernels.kinematics import exponential, place
-from diffmocap.refinement.kernels.units import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT
+from diffmocap.refinement.kernels.kinematics import place
+from diffmocap.refinement.kernels.units import KNOT_SIZE, KNOT_UNITS, PELVIS_UNIT, ROTATION_UNIT
 
 _PARENTS = np.array(PARENTS)
 #: Matrices with a smaller determinant are left to a method without a division by it.
@@ -78,7 +79,8 @@ def hold_standing(rotations, pelvis, firm, still, creep, stiffness_m, across_m, 
             depth = along * along / ray
             off = (far - depth) / across_m**2 + depth / along_m**2
             weight[p] /= (1.0 + off) ** 2
-    pose, moved, turn, turned = rotations[0].copy(), pelvis[0].copy(), np.empty((3, 3)), np.empty((3, 3))
+    pose, moved = rotations[0].copy(), pelvis[0].copy()
+    turn, right, turned = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
     whole, held = np.empty((3 * NUM_JOINTS, KNOT_SIZE)), np.empty((3 * count, KNOT_SIZE))
     away, row, nothing = np.empty(3 * count), np.empty((3, KNOT_SIZE)), np.zeros(3)
     for number in range(steps):
@@ -105,12 +107,12 @@ def hold_standing(rotations, pelvis, firm, still, creep, stiffness_m, across_m, 
         step = np.dot(held.T, away)
         factorise(system)
         solve(system, step)
+        step *= KNOT_UNITS
         for j in range(NUM_JOINTS):
-            exponential(step[3 * j : 3 * j + 3], turn)
+            exponential(step[3 * j : 3 * j + 3], turn, right)
             product(pose[j], turn, turned)
             pose[j] = turned
-        for c in range(3):
-            moved[c] += PELVIS_UNIT * step[3 * NUM_JOINTS + c]
+        moved += step[3 * NUM_JOINTS :]
     return pose, moved
 
 

@@ -6,9 +6,12 @@ before points, as in :mod:`diffmocap.refinement.window.body_points`. An *adjoint
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from diffmocap.physics.compiled.contact_solver import Contacts
 
 
 class Body(NamedTuple):
@@ -42,7 +45,7 @@ class Given(NamedTuple):
         dt_s: time between frames. up: [3]; height: of the ground [m]; axes: [3, 3] its normal and two tangents.
         gravity: [3] m/s^2.
         camera: [3, 4] takes positions to homogeneous pixels times depth. observed: [T, 2, 25] px.
-        confidence: [T, 25], shares of the mean. metres_a_pixel: [T].
+        confidence: [T, 25], shares of the mean. metres_per_pixel: [T].
         target: [T, K, 216] rotations times their precisions. constant: [T]. places: [T, K, 3] m of the pelvis.
         precision: [T, 3, 3] 1/m^2. log_weights: [T, K] nats. lifted: [T] 1 / T where there is a hypothesis, else 0.
         held: [T, P] and held_steps: [T-1, P], shares of the mean over contacts. may_push: [T-2, P] bool.
@@ -57,7 +60,7 @@ class Given(NamedTuple):
     camera: np.ndarray
     observed: np.ndarray
     confidence: np.ndarray
-    metres_a_pixel: np.ndarray
+    metres_per_pixel: np.ndarray
     target: np.ndarray
     constant: np.ndarray
     places: np.ndarray
@@ -71,9 +74,13 @@ class Given(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """``terms`` [terms] in the order of :data:`diffmocap.refinement.window.weights.UNITS`, 0 leaves one out, and sizes
-    beyond which errors count less than their square: m, N/kg, N m/kg. ``iterations``: of the contact forces at most; 0:
-    no forces."""
+    """Weights of the terms.
+
+    Attributes:
+        terms: [terms] in the order of :data:`diffmocap.refinement.window.weights.UNITS`; 0 leaves one out.
+        robust_m, robust_force, robust_moment: sizes beyond which errors count less than their square [m, N/kg, N m/kg].
+        iterations: most Newton iterations for the contact forces; 0: no forces.
+    """
 
     terms: np.ndarray
     robust_m: float
@@ -96,15 +103,14 @@ class Motion(NamedTuple):
 
     Attributes:
         rotations: [T, 24, 3, 3] local. pelvis: [T, 3] m.
-        columns: [T, 3, 24, 3] global rotations, rows before joints. relative, absolute: [T, 3, N] m of the points.
+        columns: [T, 3, 24, 3] global rotations, rows before joints. points: [T, 3, N] m.
         gap: [T, P] m above the ground. steps: [T-1, 3, P] m/s along it.
     """
 
     rotations: np.ndarray
     pelvis: np.ndarray
     columns: np.ndarray
-    relative: np.ndarray
-    absolute: np.ndarray
+    points: np.ndarray
     gap: np.ndarray
     steps: np.ndarray
 
@@ -113,34 +119,32 @@ class Forces(NamedTuple):
     """What acts at the F = T - 2 inner frames.
 
     Attributes:
-        places: [F, 3, P] m, where contacts act, relative to the pelvis. activity: [F, P] of each.
-        mass_force: [F, 3, 96] N. centre: [F, 3] m of mass, relative to the pelvis.
-        whole: [F, 6] what the pelvis carries: force and moment about it. load: [F, 6, 24] of joints beside contacts.
-        arms: [F, 3, P], multiplier: [F, 6], factor: [F, 6, 6] and shares: [F, 3, P] of
-            :class:`diffmocap.physics.compiled.contact_solver.Contacts`.
-        forces: [F, 3, P] N on the body. left: [F, 6] N, N m of the wrench about the centre of mass.
+        mass_force: [F, 3, 96] N that accelerates the mass points. centre: [F, 3] m of mass.
+        load: [F, 6, 24] N, N m that joints carry beside contacts: the force and its moment about the origin.
+        places: [F, 3, P] m where contacts act. contacts: of all inner frames. forces: [F, 3, P] N on the body.
+        left: [F, 6] N, N m of the wrench about the centre of mass that no contact explains.
         torques: [F, 3, 23] N m of joints 1 to 23 on their children, in the frame's axes.
     """
 
-    places: np.ndarray
-    activity: np.ndarray
     mass_force: np.ndarray
     centre: np.ndarray
-    whole: np.ndarray
     load: np.ndarray
-    arms: np.ndarray
-    multiplier: np.ndarray
-    factor: np.ndarray
-    shares: np.ndarray
+    places: np.ndarray
+    contacts: Contacts
     forces: np.ndarray
     left: np.ndarray
     torques: np.ndarray
 
 
 class Evaluation(NamedTuple):
-    """Terms ``squares`` [terms] of a motion before they are weighed; the gradient of their weighted sum by the turn of
-    each local rotation in its parent's axes, ``of_turns`` [T, 24, 3], and by the pelvis, ``of_pelvis`` [T, 3], both
-    zero where none was asked for; the motion's ``gap`` and ``steps``, and its ``forces``, empty where none count."""
+    """What a motion comes to.
+
+    Attributes:
+        squares: [terms] before they are weighed.
+        of_turns: [T, 24, 3] gradient of their weighted sum by the turn of each local rotation in its parent's axes, and
+            of_pelvis: [T, 3] by the pelvis; only where a gradient was asked for.
+        gap, steps: of the motion. forces: at its inner frames, empty where none count.
+    """
 
     squares: np.ndarray
     of_turns: np.ndarray

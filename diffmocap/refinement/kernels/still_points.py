@@ -17,7 +17,7 @@ _LEFT, _UNSEEN = 2.5, 3
 
 @compiled
 def still_state(points, seen, metres, reach, spread_m, most_m, speed, memory):
-    """State [T, N] bool of points [T, N, 2] px, which change by ``metres`` [T] m a pixel at their person's distance.
+    """State [T, N] bool of points [T, N, 2] px, which change by ``metres`` [T] m per pixel at their person's distance.
 
     A point stands from when the last ``reach`` frames lie around their mean within what a still one is expected to
     scatter, and a line through them rises by less than ``speed`` [m] a frame, until it leaves the mean of its places

@@ -66,15 +66,15 @@ def reprojection(motion, given, robust_m, weight, adjoint):
     Pixels are turned into metres at the distance of the reference's pelvis. That is a constant, so that standing
     farther away makes no error smaller.
     """
-    first, camera, total = motion.absolute.shape[2] - NUM_KEYPOINTS, given.camera, 0.0
+    first, camera, total = motion.points.shape[2] - NUM_KEYPOINTS, given.camera, 0.0
     for t in range(len(motion.pelvis)):
-        scale = given.metres_a_pixel[t]
+        scale = given.metres_per_pixel[t]
         for k in range(NUM_KEYPOINTS):
             share = given.confidence[t, k]
             if share == 0.0:
                 continue
             n = first + k
-            x, y, z = motion.absolute[t, 0, n], motion.absolute[t, 1, n], motion.absolute[t, 2, n]
+            x, y, z = motion.points[t, 0, n], motion.points[t, 1, n], motion.points[t, 2, n]
             depth = camera[2, 0] * x + camera[2, 1] * y + camera[2, 2] * z + camera[2, 3]
             if not depth > NEAREST_M:
                 if depth != depth:
@@ -89,7 +89,7 @@ def reprojection(motion, given, robust_m, weight, adjoint):
             across, down = across * slope, down * slope
             along = -(across * u + down * v)
             for c in range(3):
-                adjoint.absolute[t, c, n] += camera[0, c] * across + camera[1, c] * down + camera[2, c] * along
+                adjoint.points[t, c, n] += camera[0, c] * across + camera[1, c] * down + camera[2, c] * along
     return robust_m * robust_m * total
 
 
@@ -105,7 +105,7 @@ def hypotheses(motion, given, weight, adjoint):
     target, log_weights = given.target, given.log_weights
     frames, count = target.shape[:2]
     rotations, of_rotations = motion.rotations.reshape(frames, -1), adjoint.rotations.reshape(frames, -1)
-    exponent, turned, weighed, away = np.empty(count), np.empty(count), np.empty((count, 3)), np.empty(3)
+    exponent, turned, weighed = np.empty(count), np.empty(count), np.empty((count, 3))
     total = 0.0
     for t in range(frames):
         if given.lifted[t] == 0.0:
@@ -116,8 +116,7 @@ def hypotheses(motion, given, weight, adjoint):
             if log_weights[t, k] == -np.inf:
                 continue
             turned[k] = given.constant[t] - np.dot(target[t, k], rotations[t])
-            for c in range(3):
-                away[c] = motion.pelvis[t, c] - given.places[t, k, c]
+            away = motion.pelvis[t] - given.places[t, k]
             times(given.precision[t], away, weighed[k])
             apart = dot(weighed[k], away)
             if turned[k] != turned[k] or apart != apart:
@@ -125,10 +124,8 @@ def hypotheses(motion, given, weight, adjoint):
             # Rounding may leave a little less than nothing of a difference of large numbers.
             exponent[k] = log_weights[t, k] - 0.5 * (max(turned[k], 0.0) + apart)
             largest = max(largest, exponent[k])
-        mass = 0.0
-        for k in range(count):
-            exponent[k] = math.exp(exponent[k] - largest)
-            mass += exponent[k]
+        exponent[:] = np.exp(exponent - largest)
+        mass = exponent.sum()
         total -= given.lifted[t] * (largest + math.log(mass))
         for k in range(count):
             share = weight * given.lifted[t] * exponent[k] / mass
@@ -136,8 +133,7 @@ def hypotheses(motion, given, weight, adjoint):
                 continue
             add(weighed[k], share, adjoint.pelvis[t])
             if turned[k] > 0.0:
-                for i in range(9 * NUM_JOINTS):
-                    of_rotations[t, i] -= 0.5 * share * target[t, k, i]
+                of_rotations[t] -= 0.5 * share * target[t, k]
     return total
 
 
@@ -185,7 +181,7 @@ def jerk(motion, given, weight, adjoint):
     """(m/s^3)^2 of the joints' positions; the mean over joints and over sets of four frames."""
     sets = max(len(motion.pelvis) - 3, 0)
     shares = np.full((sets, NUM_JOINTS), 1.0 / (sets * NUM_JOINTS * given.dt_s**6))
-    return squares_of(motion.absolute, (-1.0, 3.0, -3.0, 1.0), shares, weight, adjoint.absolute)
+    return squares_of(motion.points, (-1.0, 3.0, -3.0, 1.0), shares, weight, adjoint.points)
 
 
 @compiled_within
@@ -213,10 +209,7 @@ def residual(left, body, robust, weight, of_left):
     is small, twice ``robust`` times its root where it is large; the mean over inner frames."""
     total, inner, mass = 0.0, len(left), body.mass.sum()
     for t in range(inner):
-        square = 0.0
-        for c in range(3):
-            square += (left[t, c] / (mass * robust)) ** 2
-        root = math.sqrt(square + 1.0)
+        root = math.sqrt(dot(left[t], left[t]) / (mass * robust) ** 2 + 1.0)
         total += 2.0 * robust * robust * (root - 1.0) / inner
         add(left[t], weight * 2.0 / (inner * root * mass * mass), of_left[t])
     return total
@@ -225,8 +218,7 @@ def residual(left, body, robust, weight, of_left):
 @compiled_within
 def torque(forces, body, weight, of_torques):
     """Squares of joints' torques over what they can give; the mean over joints and inner frames."""
-    shares = strength_shares(body, len(forces.torques), 1.0)
-    return squares_of(forces.torques, (1.0,), shares, weight, of_torques)
+    return squares_of(forces.torques, (1.0,), strength_shares(body, len(forces.torques), 1.0), weight, of_torques)
 
 
 @compiled_within
@@ -240,9 +232,7 @@ def torque_rate(forces, body, given, weight, of_torques):
 def strength_shares(body, frames, dt_s):
     """[F, 23] of squares of torques' changes in ``dt_s``, over what joints can give, in the mean over all."""
     shares = np.empty((frames, NUM_JOINTS - 1))
-    for t in range(frames):
-        for j in range(NUM_JOINTS - 1):
-            shares[t, j] = 1.0 / (shares.size * (dt_s * body.strength[j]) ** 2)
+    shares[:] = 1.0 / (shares.size * (dt_s * body.strength) ** 2)
     return shares
 
 

@@ -8,10 +8,10 @@ from diffmocap.optim.optimizer import Optimizer, StepOptimizer
 from diffmocap.optim.stopping import Budget
 from diffmocap.refinement.kernels.units import KNOT_SIZE
 from diffmocap.refinement.stream.metric_descent import SHORT, MetricDescent
-from diffmocap.refinement.stream.optimus_descent import OptimusDescent
+from diffmocap.refinement.stream.optimus.descent import OptimusDescent
+from diffmocap.refinement.stream.optimus.network import StreamOptimus
+from diffmocap.refinement.stream.optimus.weights import shipped_stream_optimus
 from diffmocap.refinement.stream.settings import METRIC, OPTIMUS, LiveSettings
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus
-from diffmocap.refinement.stream.stream_optimus_weights import shipped_stream_optimus
 from diffmocap.refinement.stream.task import LiveTask
 from diffmocap.refinement.stream.time_budget import TimeBudget
 from diffmocap.refinement.window.body_points import BodyPoints

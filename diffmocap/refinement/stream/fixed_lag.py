@@ -1,4 +1,4 @@
-"""Refinement of a stream: the last frames as a window, a few steps a frame from the last solution, one pose out.
+"""Refinement of a stream: the last frames as a window, a few steps per frame from the last solution, one pose out.
 
     frame -> buffer -> window, smooth reference -> steps while there is time -> continuation of what was published
 

@@ -11,7 +11,7 @@ from diffmocap.settings import check_settings, setting
 
 if TYPE_CHECKING:
     from diffmocap.optim.optimizer import Optimizer
-    from diffmocap.refinement.stream.stream_optimus import StreamOptimus
+    from diffmocap.refinement.stream.optimus.network import StreamOptimus
 
 #: What takes the steps, by name: limited-memory BFGS on the window's metric, or the learned optimizer for streams.
 METRIC, OPTIMUS = "metric", "optimus"
@@ -40,9 +40,9 @@ class LiveSettings:
         MOST_FRAMES - 1,
     )
     budget_ms: float = setting(
-        12.0, "Time that the refinement may take of a frame; 0: all its iterations.", 0.0, MOST_BUDGET_MS, "ms"
+        12.0, "Time per frame that the refinement may take; 0: all its iterations.", 0.0, MOST_BUDGET_MS, "ms"
     )
-    iterations: int = setting(4, "Steps of the refinement a frame at most.", 0, 1000)
+    iterations: int = setting(4, "Largest number of steps of the refinement per frame.", 0, 1000)
     optimizer: Optimizer | StreamOptimus | str = setting(
         OPTIMUS,
         "What takes the steps: optimus, the learned optimizer for streams; metric, limited-memory BFGS on the "
@@ -88,7 +88,7 @@ class LiveSettings:
         if self.optimizer in (METRIC, OPTIMUS):
             return
         from diffmocap.optim.optimizer import Optimizer  # these need torch, the settings do not
-        from diffmocap.refinement.stream.stream_optimus import StreamOptimus
+        from diffmocap.refinement.stream.optimus.network import StreamOptimus
 
         if not isinstance(self.optimizer, Optimizer | StreamOptimus):
             raise SettingsError(

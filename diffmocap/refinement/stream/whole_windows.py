@@ -15,8 +15,8 @@ from diffmocap.errors import SettingsError
 from diffmocap.optim.optimizer import State, StepOptimizer
 from diffmocap.optim.task import Task
 from diffmocap.refinement.stream.metric_descent import MetricDescent
-from diffmocap.refinement.stream.optimus_descent import OptimusDescent
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus
+from diffmocap.refinement.stream.optimus.descent import OptimusDescent
+from diffmocap.refinement.stream.optimus.network import StreamOptimus
 from diffmocap.refinement.window.metric import WindowMetric
 from diffmocap.refinement.window.task import WindowTask
 

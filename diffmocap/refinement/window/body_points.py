@@ -17,6 +17,7 @@ from functools import cached_property
 
 import torch
 
+from diffmocap.body.kinematics import bone_offsets
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import (
     KEYPOINT_FROM_JOINT,
@@ -26,11 +27,12 @@ from diffmocap.body.skeleton import (
     NUM_KEYPOINTS,
     PARENTS,
 )
+from diffmocap.compiler import array
 from diffmocap.errors import ModelFileError
 from diffmocap.physics.contact_points import FOOT_POINTS, ContactPoints
 from diffmocap.physics.segments import BodySegments
 from diffmocap.refinement.kernels.records import Body
-from diffmocap.refinement.window.body_constants import body_constants
+from diffmocap.refinement.window.joint_constants import joint_constants
 
 #: Corners of a regular tetrahedron; the mean of v v^T is the identity, that of v is zero.
 _TETRAHEDRON = ((1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0))
@@ -74,9 +76,7 @@ class BodyPoints:
         device = body.device
         segments = segments.to(device, torch.float64)
         rest = body.rest_joints(betas)[0].detach().double()
-        bones = torch.zeros_like(segments.offsets)
-        bones[1:] = rest[1:] - rest[list(PARENTS[1:])]
-        if not torch.allclose(bones, segments.offsets, atol=2e-3):
+        if not torch.allclose(bone_offsets(rest), segments.offsets, atol=2e-3):
             raise ModelFileError("segments and body differ in their bones; make both of the same shape")
         eye = torch.eye(NUM_JOINTS, dtype=torch.float64, device=device)
 
@@ -114,7 +114,10 @@ class BodyPoints:
     @cached_property
     def constants(self) -> Body:
         """What the compiled loss takes of the body."""
-        return body_constants(self.matrix, self.mass, self.mass_segment, self.contact_segment, self.radius)
+        return Body(
+            array(self.matrix), array(self.mass), self.mass_segment.cpu().numpy(), self.contact_segment.cpu().numpy(),
+            array(self.radius), *joint_constants(),
+        )  # fmt: skip
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:

@@ -23,10 +23,10 @@ def contacts_of(
 ) -> torch.Tensor:  # fmt: skip
     """Contact states [B, T, P] bool of motions [B, T, 24, 3, 3] and [B, T, 3] m, with hysteresis both ways in time."""
     from diffmocap.refinement.kernels.kinematics import place
-    from diffmocap.refinement.kernels.motion import contact_motion
+    from diffmocap.refinement.kernels.motion import at_contacts, contact_motion
 
-    body, (first, count) = points.constants, (sum(points.sizes[:2]), points.sizes[2])
-    matrix = np.ascontiguousarray(body.matrix[:, first : first + count])
+    body = points.constants
+    matrix = np.ascontiguousarray(at_contacts(body.matrix, body))
     on = []
     for b, (turns, moves) in enumerate(zip(array(rotations), array(pelvis), strict=True)):
         _, places = place(turns, matrix)

@@ -50,7 +50,7 @@ class WindowDynamics:
     """Forces of a window's motion at its T - 2 inner frames.
 
     Attributes:
-        contacts: forces at the contact points and the residual wrench; positions are relative to the pelvis.
+        contacts: forces at the contact points and the residual wrench, in the motion's axes.
         torques: [B, T-2, 3, 23] of joints 1 to 23 on their children, in the frame's axes [N m].
     """
 
@@ -107,10 +107,10 @@ class WindowLoss:
 
         losses, gradients = [], []
         for row, (knots, unknowns) in enumerate(parameters.by_row(x)):
-            rotations, pelvis, steps = decode(knots, unknowns)
+            rotations, pelvis, jacobians = decode(knots, unknowns)
             found = self.evaluate(row, rotations, pelvis, with_gradient=True)
             losses.append(self.value_of(found))
-            gradients.append(decode_vjp(found.of_turns, found.of_pelvis, unknowns, steps))
+            gradients.append(decode_vjp(found.of_turns, found.of_pelvis, unknowns, jacobians))
         return torch.tensor(losses, dtype=torch.float64).to(x), torch.from_numpy(np.stack(gradients)).flatten(1).to(x)
 
     def report(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> dict[str, TermReport]:

@@ -104,7 +104,7 @@ class _Decoded(torch.autograd.Function):
         from diffmocap.refinement.kernels.kinematics import decode  # compiling may take a while
 
         found = [decode(knots, unknowns) for knots, unknowns in parameters.by_row(x)]
-        rotations, pelvis, ctx.steps = zip(*found, strict=True)
+        rotations, pelvis, ctx.jacobians = zip(*found, strict=True)
         rotations, pelvis = (torch.from_numpy(np.stack(part)).to(parameters.pelvis) for part in (rotations, pelvis))
         ctx.parameters, ctx.shape = parameters, x.shape
         ctx.save_for_backward(x, rotations)
@@ -118,8 +118,8 @@ class _Decoded(torch.autograd.Function):
         x, rotations = ctx.saved_tensors
         # Turning R in its parent's axes is worth the sum of R_c x G_c over its columns, G the gradient of its entries.
         turns = array(torch.linalg.cross(rotations, of_rotations, dim=-2).sum(-1))
-        rows = zip(turns, array(of_pelvis), ctx.parameters.by_row(x), ctx.steps, strict=True)
-        found = [decode_vjp(turn, move, unknowns, steps) for turn, move, (_, unknowns), steps in rows]
+        rows = zip(turns, array(of_pelvis), ctx.parameters.by_row(x), ctx.jacobians, strict=True)
+        found = [decode_vjp(turn, move, unknowns, jacobians) for turn, move, (_, unknowns), jacobians in rows]
         return torch.from_numpy(np.stack(found)).reshape(ctx.shape).to(x), None
 
 

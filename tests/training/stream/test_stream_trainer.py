@@ -15,9 +15,9 @@ from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.errors import MotionFileError, SettingsError
 from diffmocap.refinement.physics_refiner import points_of
+from diffmocap.refinement.stream.optimus.network import StreamOptimus, StreamOptimusSettings
+from diffmocap.refinement.stream.optimus.weights import load_stream_optimus
 from diffmocap.refinement.stream.settings import LiveSettings
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus, StreamOptimusSettings
-from diffmocap.refinement.stream.stream_optimus_weights import load_stream_optimus
 from training.motions.live_streams import live_stream
 from training.stream.differentiable import LossAndGradient, Symmetric, gradients_at, hessian_times
 from training.stream.episodes import Episode

@@ -9,8 +9,8 @@ import torch
 
 from diffmocap.optim.stopping import Budget
 from diffmocap.refinement.physics_refiner import points_of
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus, StreamOptimusSettings
-from diffmocap.refinement.stream.stream_optimus_weights import SHIPPED_WINDOWS
+from diffmocap.refinement.stream.optimus.network import StreamOptimus, StreamOptimusSettings
+from diffmocap.refinement.stream.optimus.weights import SHIPPED_WINDOWS
 from diffmocap.refinement.stream.whole_windows import PERIOD, OptimusSteps
 from diffmocap.refinement.window.task import WindowTask
 from tests.refinement.windows import cut, seen

@@ -1,6 +1,6 @@
 """Steps of Optimus in the live refinement: memory, pairs and step length carry over from frame to frame.
 
-The same step as :func:`diffmocap.refinement.stream.optimus_steps.step_of`, which trains the network, for one stream and
+The same step as :func:`diffmocap.refinement.stream.optimus.step.step_of`, which trains the network, for one stream and
 without autograd: the encoders run as tensors when the knots move on, the rest as arrays and machine code.
 """
 
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from diffmocap.refinement.stream.metric_descent import FULL, SHORT, MetricDescent, bounded
-from diffmocap.refinement.stream.optimus_steps import StreamMemory, facts_of, places_of
-from diffmocap.refinement.stream.stream_optimus import FEATURES, MOST_EXPONENT, Seen, StreamOptimus
+from diffmocap.refinement.stream.optimus.network import FEATURES, MOST_EXPONENT, Seen, StreamOptimus
+from diffmocap.refinement.stream.optimus.step import StreamMemory, facts_of, places_of
 from diffmocap.refinement.stream.task import LiveTask
 from diffmocap.refinement.window.metric import WindowMetric
 
@@ -117,7 +117,7 @@ class OptimusDescent(MetricDescent):
         self._factors, self._of_factors = self._memory.factors[0].numpy(), self._memory.weights[0].numpy()
 
     def _gates(self, vectors: np.ndarray, facts: np.ndarray) -> np.ndarray:
-        from diffmocap.refinement.stream.optimus_kernel import gates  # compiling may take a while
+        from diffmocap.refinement.stream.optimus.kernel import gates  # compiling may take a while
 
         w, c = self._weights, self._network.settings
         return gates(

@@ -35,7 +35,7 @@ from diffmocap.refinement.kernels.units import KNOT_SIZE
 TOKENS, SIZE = NUM_JOINTS + 1, 3
 #: Features of a parameter: gradient, metric step, quasi-Newton step, last step, way of the last frame, place.
 FEATURES = 6
-#: What holds for the whole window, see :func:`~diffmocap.refinement.stream.optimus_steps.facts_of`.
+#: What holds for the whole window, see :func:`~diffmocap.refinement.stream.optimus.step.facts_of`.
 FACTS = 7
 #: Of a knot: how far from the newest, how many frames it has, how much of the newest.
 PLACES = 3

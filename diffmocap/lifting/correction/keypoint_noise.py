@@ -1,4 +1,4 @@
-"""How exact the keypoints are, judged by their own image: the evidence of several levels of noise.
+"""How noisy the keypoints are, judged by their own image: the evidence of several candidates of the noise.
 
 Keypoints hang together: a head or a foot is rigid, limbs have lengths, and the network's errors have a measured
 covariance. So the residual that the network's pose leaves tells whether the keypoints are exact, noisy, or have the

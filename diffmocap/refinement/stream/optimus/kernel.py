@@ -1,7 +1,7 @@
 """The per-parameter network of a stream's Optimus as machine code: what :meth:`StreamOptimus.gates` computes.
 
-Some thirty small tensor operations a step would cost more than the window's loss itself. Loops run along the parameters
-last, so that they use vector instructions.
+Some thirty small tensor operations per step would cost more than the window's loss itself. Loops run along the
+parameters last, so that they use vector instructions.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def layer(inputs, weights, outputs, least, most):
 
 @compiled
 def gates(vectors, context, facts, of_vectors, hidden, hidden_bias, out, out_bias, lambda_a, lambda_b, most):
-    """s, 1 + gamma and delta [3, N], see :mod:`diffmocap.refinement.stream.stream_optimus`; float32 throughout.
+    """s, 1 + gamma and delta [3, N], see :mod:`diffmocap.refinement.stream.optimus.network`; float32 throughout.
 
     Args:
         vectors: [F, N] features. context: [H, N] of the encoders. facts: [H] what the facts add to every parameter's.

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from diffmocap.errors import ModelFileError
 from diffmocap.files.weights_file import WeightsFile
-from diffmocap.refinement.stream.stream_optimus import StreamOptimus, StreamOptimusSettings
+from diffmocap.refinement.stream.optimus.network import StreamOptimus, StreamOptimusSettings
 from diffmocap.resources import verified_model
 
 FORMAT = "diffmocap-stream-optimizer-1"

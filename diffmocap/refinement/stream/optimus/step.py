@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from diffmocap.refinement.stream.metric_descent import FULL, bounded
+from diffmocap.refinement.stream.optimus.network import Encoded, Seen, StreamOptimus, through_factors
 from diffmocap.refinement.stream.sliding_unknowns import without_first_knot
-from diffmocap.refinement.stream.stream_optimus import Encoded, Seen, StreamOptimus, through_factors
 from diffmocap.refinement.stream.task import LiveTask
 
 #: Times a symmetric matrix of each window: [B, N] to [B, N].
@@ -94,7 +94,7 @@ class StreamMemory:
 
 
 def facts_of(losses: list[float], tasks: list[LiveTask], lengths: list[float], steps: int) -> list[list[float]]:
-    """What a step is told of its windows beside vectors, five numbers each; see :class:`~.stream_optimus.Seen`, where
+    """What a step is told of its windows beside vectors, five numbers each; see :class:`~.network.Seen`, where
     two more follow from the vectors."""
     return [
         [

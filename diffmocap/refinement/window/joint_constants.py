@@ -1,6 +1,8 @@
-"""What the compiled loss takes of a body: points, masses, strength and joint limits, as arrays."""
+"""What the compiled loss takes of the joints: their strength and limits, as arrays."""
 
 from __future__ import annotations
+
+from functools import cache
 
 import numpy as np
 import torch
@@ -9,10 +11,6 @@ from diffmocap.body.joint_angles import AXES, JOINT_AXES, SMPL_FROM_URDF_AXIS, a
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.body.urdf import EFFORT
 from diffmocap.compiler import array
-from diffmocap.refinement.kernels.records import Body
-
-#: Strongest torque of joints 1 to 23 [N m], as in the URDF.
-STRENGTH = tuple(EFFORT[joint_kind(j)] for j in range(1, NUM_JOINTS))
 
 
 def _chain() -> tuple[np.ndarray, np.ndarray]:
@@ -26,14 +24,10 @@ def _chain() -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(np.transpose(places)), np.ascontiguousarray(np.transpose(signs))
 
 
-def body_constants(
-    matrix: torch.Tensor, mass: torch.Tensor, mass_segment: torch.Tensor, contact_segment: torch.Tensor,
-    radius: torch.Tensor,
-) -> Body:  # fmt: skip
-    """Of the fields of :class:`diffmocap.refinement.window.body_points.BodyPoints`."""
+@cache
+def joint_constants() -> tuple[np.ndarray, ...]:
+    """The last five fields of :class:`diffmocap.refinement.kernels.records.Body`, which all bodies share."""
     with torch.inference_mode(False):
         low, high = angle_limits().double().unflatten(0, (NUM_JOINTS - 1, 3)).permute(2, 1, 0)
-    return Body(
-        array(matrix), array(mass), mass_segment.cpu().numpy(), contact_segment.cpu().numpy(), array(radius),
-        np.array(STRENGTH), *_chain(), array(0.5 * (low + high)), array(0.5 * (high - low)),
-    )  # fmt: skip
+    strength = np.array([EFFORT[joint_kind(j)] for j in range(1, NUM_JOINTS)])
+    return strength, *_chain(), array(0.5 * (low + high)), array(0.5 * (high - low))
