@@ -248,6 +248,7 @@ def main() -> None:
     """Command line."""
     parser = benchmark_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="the bundled clip and one walk")
+    parser.add_argument("--name", default="simulated-motion", help="of the page, after the date (default: %(default)s)")
     shared_options(parser, "json", "no_page", "out")
     args = page_arguments(parser)
     torch.set_num_threads(1)
@@ -264,7 +265,7 @@ def main() -> None:
     mean = means(by_film)
     race = {name: race_figures(curves) for name, curves in races.items() if curves}
     if not args.no_page:
-        page = Page.of_today("simulated-motion-keypoints", args.out)
+        page = Page.of_today(args.name, args.out)
         data = "bundled clip, CMU motion capture (validation and test files)"
         lines = ["# Simulated motion", "", *provenance("benchmarks.simulated_motion", data), ""]
         lines += [*__doc__.split("\n\n", 1)[1].splitlines(), "", *table(by_film | {"mean of bundled and test": mean}),

@@ -15,9 +15,10 @@ from diffmocap.optim.stopping import Budget
 from diffmocap.physics.simulation import Simulator
 from diffmocap.reconstruct.physics.simulated_motion import FLOOR, SimulatedBody, controls_solver
 from diffmocap.reconstruct.reconstruction import ReconstructedMotion
-from diffmocap.refinement.diffphy.controls import JOINT_SETS, ControlTrajectory
-from diffmocap.refinement.diffphy.feedforward import first_knots, leading_turns
-from diffmocap.refinement.diffphy.horizon import state_at, window_frames
+from diffmocap.refinement.diffphy.feedforward import leading_turns
+from diffmocap.refinement.diffphy.first_windows import first_windows
+from diffmocap.refinement.diffphy.horizon import window_frames
+from diffmocap.refinement.diffphy.observed_motion import ObservedMotion
 from diffmocap.refinement.diffphy.settings import SimulationSettings
 from diffmocap.refinement.diffphy.task import DiffphyTask
 
@@ -37,24 +38,14 @@ def problems(
     whole, dt_s = SimulatedBody.of(body, motion.betas), 1.0 / motion.fps
     simulator = Simulator(whole.articulated, motion.floor.ground, contact=FLOOR)
     rotations, pelvis = motion.rotations.double(), motion.pelvis.double()
-    spacing, _, length = window_frames(settings, dt_s)
+    leading = leading_turns(
+        rotations, pelvis, dt_s, motion.floor.ground, motion.contacts, whole.points, simulator.drives
+    )  # fmt: skip
+    observed = ObservedMotion(rotations, pelvis, motion.contacts, leading, motion.seen)
+    _, _, length = window_frames(settings, dt_s)
     for number in range(STRETCHES):
         start = (len(pelvis) - length) * (2 * number + 1) // (2 * STRETCHES)
-        part = slice(start, start + length)
-        controls = ControlTrajectory.every(length, spacing, JOINT_SETS[settings.joints])
-        task = DiffphyTask(
-            simulator, rotations[None, part], pelvis[None, part], dt_s, controls,
-            start=state_at(rotations, pelvis, start, dt_s, simulator), touching=motion.contacts[None, part],
-            points=whole.points, seen=motion.seen.frames(part), self_contact=whole.self_contact,
-            free_start=settings.free_start,
-        )  # fmt: skip
-        leading = leading_turns(
-            rotations[part], pelvis[part], dt_s, motion.floor.ground, motion.contacts[part], whole.points,
-            simulator.drives,
-        )  # fmt: skip
-        x = task.init(1)
-        task.knots(x)[:] = first_knots(controls, leading, x.new_zeros(0, controls.shape[1]))
-        yield task, x
+        yield first_windows(simulator, observed, [start], dt_s, settings, whole.points, whole.self_contact)
 
 
 def raced(motion: ReconstructedMotion, body: BodyModel, settings: SimulationSettings) -> dict[str, torch.Tensor]:

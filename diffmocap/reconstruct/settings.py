@@ -25,8 +25,8 @@ class ReconstructSettings:
     sample_steps: int = setting(5, "Sampler steps of these.", 1, 1000)
     window_s: float = setting(2.0, "Length of the stretches that are refined together.", 0.5, 10.0, "s")
     overlap_s: float = setting(0.7, "How far these overlap.", 0.1, 5.0, "s")
-    solver: str = setting("lbfgs", "Solver of the windows; optimus is the learned one.", choices=SOLVERS)
-    evaluations: int = setting(30, "Evaluations of a window's loss in each round.", 1, 2000)
+    solver: str = setting("optimus", "Solver of the windows; optimus is the learned one.", choices=SOLVERS)
+    evaluations: int = setting(20, "Evaluations of a window's loss in each round.", 1, 2000)
     rounds: int = setting(2, "Rounds; in each but the first contacts are read anew.", 1, 10)
     longest_bridge_s: float = setting(
         1.0, "Longest time without a pose that is bridged; over a longer one a motion ends and another begins.",
@@ -53,11 +53,8 @@ class ReconstructSettings:
 
 
 _DEFAULTS = ReconstructSettings()
-#: What ``--quality`` stands for. L-BFGS is the fast one by the clock.
+#: What ``--quality`` stands for.
 QUALITIES = {
     "fast": _DEFAULTS,
-    # To the same loss it takes a third of the evaluations of L-BFGS, each of which costs ten times as much.
-    "best": replace(
-        _DEFAULTS, samples=6, solver="optimus", evaluations=60, rounds=3, simulation=SimulationSettings(evaluations=60)
-    ),
+    "best": replace(_DEFAULTS, samples=6, evaluations=60, rounds=3, simulation=SimulationSettings(evaluations=60)),
 }

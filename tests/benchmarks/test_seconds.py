@@ -13,6 +13,7 @@ from benchmarks.optimizers import seconds
 from benchmarks.optimizers.learned import PLAIN_STEP
 from benchmarks.optimizers.seconds import Clocked, Raced, compared, least_of, own_step_ms, page, race
 from benchmarks.refinement.scores import BFGS, Curves
+from benchmarks.refinement.settings import FULL, Settings
 from benchmarks.refinement.solvers import LBFGS, OPTIMUS, Solver, searching
 from diffmocap.optim.functions import make_function
 from diffmocap.optim.optimus import Optimus, OptimusSettings
@@ -109,3 +110,9 @@ def test_the_command_ends_with_its_figures(monkeypatch, capsys, tmp_path):
     assert set(figures["window"]["solvers"]) == {BFGS, LBFGS, PLAIN_STEP, OPTIMUS}
     (written,) = tmp_path.glob("*-seconds.md")
     assert "## Windows" in written.read_text() and "DiffPhy:" not in written.read_text()
+
+
+def test_windows_have_optimus_in_both_forms_and_their_metric():
+    names = [solver.name for solver in seconds.solvers_of("window", Settings(FULL))]
+    assert names == [BFGS, LBFGS, PLAIN_STEP, seconds.METRIC, seconds.PAPER_FORM, OPTIMUS]
+    assert OPTIMUS in {s.name for s in seconds.solvers_of("diffphy", Settings(FULL))}

@@ -144,6 +144,19 @@ def test_points_below_the_ground_cost_their_depth_summed(task):
     assert float(found.max()) > 1e-3
 
 
+def test_an_initial_state_in_the_ground_costs_its_depth_undivided_by_frames(task):
+    """A fifth of a window's frames that are as deep cost a fifth; where the state is given, nothing is to be found."""
+    lowest = (task.simulator.body.points.centres(task.turned, task.joints) @ UP + 0.9)[:, 0]
+    depth = (task.simulator.body.points.radius - lowest + 0.02).clamp_min(0.0)  # 2 cm lower than observed
+    moved = torch.zeros(FRAMES, 3).double()
+    moved[0] = -0.02 * UP
+    found = task.terms(task.init(2).double(), still(task, moved))["start_penetration"]
+    torch.testing.assert_close(found, depth.square().sum(1) / DiffphyWeights().penetration_m ** 2)
+    assert float(found.min()) > 0.5
+    given = task_without(task)
+    assert "start_penetration" not in given.terms(given.init(2).double(), still(task, moved))
+
+
 def test_a_folded_arm_costs_what_the_capsules_say(task):
     motion = still(task)
     turned = motion.rotations.clone()

@@ -1,8 +1,10 @@
 """Trains a learned optimizer: ``python -m training.optim --out runs/optimus``.
 
 It learns on the classical functions, or on the motion refinement: ``--problems windows`` (lifted walks and the physics
-loss) or ``--problems diffphy`` (controls of a simulated body), both of the walks of ``--data``. ``--problems fits`` are
-fits of the body to the keypoints of poses of ``--data``; there ``--method supervised`` trains on the error of the pose.
+loss) or ``--problems diffphy`` (controls of a simulated body), both of the walks of ``--data``. A ``--video-share`` of
+the latter are motions of all kinds as they are reconstructed from video, on the loss with keypoints. ``--problems
+fits`` are fits of the body to the keypoints of poses of ``--data``; there ``--method supervised`` trains on the error
+of the pose.
 
 The network is that of ``--kind`` and ``--set name=value`` for its settings (``--set norm=rms --set
 features.memory=true``); every number of the recipe is an option. A run is resumed by giving the same ``--out`` again.
@@ -64,6 +66,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="FACTOR",
         help="speeds at which the clips of diffphy are played (default 1)",
     )
+    p.add_argument(
+        "--video-share",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of diffphy's problems that are motions from video, on the whole loss, 0 to 1 (default %(default)s)",
+    )
     p.add_argument("--functions", nargs="+", default=list(TRAINED), choices=list(FUNCTIONS), metavar="NAME")
     p.add_argument("--smallest", type=int, default=2, help="smallest dimension (default %(default)s)")
     p.add_argument("--largest", type=int, default=100, help="largest dimension (default %(default)s)")
@@ -112,7 +121,9 @@ def problems_of(args: argparse.Namespace) -> tuple[Problems, Problems]:
             raise SystemExit(f"--problems {args.problems} wants --data, the motion capture of the training split")
         if args.problems == "fits":
             return fit_problems(args.data, args.batch)
-        return motion_problems(args.problems, args.data, args.batch, args.views, args.out, args.frames, args.speeds)
+        return motion_problems(
+            args.problems, args.data, args.batch, args.views, args.out, args.frames, args.speeds, args.video_share
+        )  # fmt: skip
     kind, (low, high) = FunctionProblems if args.apart else MixedProblems, args.validation_dimensions
     names = tuple(args.functions)
     try:

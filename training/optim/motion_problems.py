@@ -42,7 +42,8 @@ from training.motions.lifted_windows import (
     view_of,
     window_of,
 )
-from training.optim.problems import Problems
+from training.optim.problems import AboveMinima, Problems, TwoKinds
+from training.optim.video_problems import video_problems
 
 #: Windows' known minima are those of long runs, less this share: a loss is then never quite there.
 MARGIN = 0.05
@@ -64,21 +65,6 @@ def lifted_walks(
     fitting = [retarget(clip, lifter.body) for clip in clips]
     jobs = [clip for _ in range(views) for clip in fitting]
     return [lifter.lift(clip, frames=frames, **view_of(generator)) for clip in tqdm(jobs, desc="lifting", unit="clip")]
-
-
-class WindowsAboveMinima(WindowTask):
-    """Windows whose minima are about known: the loss is the excess over them."""
-
-    def __init__(self, *arguments, least: torch.Tensor, **named) -> None:
-        super().__init__(*arguments, **named)
-        self.least = least
-
-    def loss(self, x: torch.Tensor) -> torch.Tensor:
-        return super().loss(x) - self.least.to(x)
-
-    def loss_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        loss, gradient = super().loss_and_gradient(x)
-        return loss - self.least.to(x), gradient
 
 
 @dataclass
@@ -113,10 +99,10 @@ class WindowProblems:
             self.least[index] = (1 - MARGIN) * found.loss.to(self.least)
         return self.least
 
-    def task(self, index: torch.Tensor) -> WindowsAboveMinima:
+    def task(self, index: torch.Tensor) -> AboveMinima:
         """Windows by number [B]."""
         window = window_of([self.windows[i] for i in index.tolist()])
-        return WindowsAboveMinima(window, self.points, reference_motion(window, 0), least=self.least[index])
+        return AboveMinima(WindowTask(window, self.points, reference_motion(window, 0)), self.least[index])
 
     def __call__(self, generator: torch.Generator) -> tuple[Task, torch.Tensor]:
         index = torch.randperm(len(self.windows), generator=generator)[: self.batch]
@@ -162,6 +148,9 @@ class DiffphyProblems:
     frames: int = 31
     batch: int = 8
 
+    #: As a simulation is.
+    differentiable_once = True
+
     def __post_init__(self) -> None:
         self.clips = [clip for clip in self.clips if len(clip) >= self.frames]
         if not self.clips or self.batch < 1 or self.frames < 4:
@@ -200,14 +189,16 @@ def played(clip: MotionClip, speed: float) -> MotionClip:
 
 
 def motion_problems(
-    kind: str, data: Path, batch: int, views: int, folder: Path, frames: int = 0, speeds: Sequence[float] = (1.0,)
-) -> tuple[Problems, Problems]:
-    """Problems to train on, and those of the held-out subject's walks to validate on.
+    kind: str, data: Path, batch: int, views: int, folder: Path, frames: int = 0, speeds: Sequence[float] = (1.0,),
+    video_share: float = 0.0,
+) -> tuple[Problems, Problems]:  # fmt: skip
+    """Problems to train on, and those of the held-out subject's motions to validate on.
 
     ``frames``: of a window or a stretch, 0 for :data:`MOTION_PROBLEMS`. Windows to train on overlap by half.
-    ``speeds``: at which clips to train on are played, for DiffPhy.
+    ``speeds``: at which clips to train on are played, for DiffPhy. ``video_share``: of DiffPhy's problems that are
+    motions from video, see :mod:`training.optim.video_problems`.
 
-    Lifted walks and the windows' minima take minutes to make; they are kept in ``folder``.
+    Lifted walks, motions from video and the windows' minima take minutes to make; they are kept in ``folder``.
     """
     if kind not in MOTION_PROBLEMS:
         raise SettingsError(f"unknown problems {kind!r}; one of {', '.join(MOTION_PROBLEMS)}")
@@ -217,7 +208,11 @@ def motion_problems(
         body = simulated_body(model)
         parts = [[on_the_floor(retarget(c, model), body) for c in walks(data, held_out)] for held_out in (False, True)]
         parts[0] = [played(clip, speed) for speed in speeds for clip in parts[0]]
-        return DiffphyProblems(parts[0], body, frames, batch), DiffphyProblems(parts[1], body, frames, batch)
+        made = [DiffphyProblems(part, body, frames, batch) for part in parts]
+        if video_share:
+            from_video = video_problems(data, batch, folder)
+            made = [TwoKinds(poses, video, video_share) for poses, video in zip(made, from_video, strict=True)]
+        return made[0], made[1]
     lifter, made = MotionLifter(), []
     for name, held_out in (("train", False), ("held_out", True)):
         path = folder / f"lifted_{name}.safetensors"

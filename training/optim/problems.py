@@ -120,3 +120,53 @@ class TaskProblems:
 
     def __call__(self, generator: torch.Generator) -> tuple[Task, torch.Tensor]:
         return self.task, self.task.init(self.batch, generator)
+
+
+class AboveMinima(Task):
+    """A task whose B problems' minima are about known: the loss is the excess over them.
+
+    Args:
+        least: [B] minima.
+    """
+
+    def __init__(self, task: Task, least: torch.Tensor) -> None:
+        self.task, self.least = task, least
+        self.shape, self.minimum, self.scale = task.shape, task.minimum, task.scale
+
+    def init(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
+        return self.task.init(count, generator)
+
+    def loss(self, x: torch.Tensor) -> torch.Tensor:
+        return self.task.loss(x) - self.least.to(x)
+
+    def loss_and_gradient(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, gradient = self.task.loss_and_gradient(x)
+        return loss - self.least.to(loss), gradient
+
+    def row(self, index: int) -> Task:
+        return AboveMinima(self.task.row(index), self.least[index : index + 1])
+
+
+@dataclass(frozen=True)
+class TwoKinds:
+    """Problems of one kind or of another.
+
+    Attributes:
+        share: of problems that are of the ``second`` kind, 0 to 1.
+    """
+
+    first: Problems
+    second: Problems
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise SettingsError(f"a share of problems is 0 to 1, got {self.share}")
+
+    def __call__(self, generator: torch.Generator) -> tuple[Task, torch.Tensor]:
+        return (self.second if _uniform(generator) < self.share else self.first)(generator)
+
+    @property
+    def differentiable_once(self) -> bool:
+        """Whether a loss of either cannot be differentiated twice."""
+        return any(getattr(kind, "differentiable_once", False) for kind in (self.first, self.second))

@@ -81,7 +81,7 @@ class MetaTrainer:
     def __init__(
         self, recipe: MetaRecipe, optimizer: LearnedOptimizer, problems: Problems, out: Path, ranks: Ranks | None = None
     ) -> None:
-        if getattr(problems, "together", None) and recipe.truncation > 1 and recipe.second_order:
+        if getattr(problems, "differentiable_once", False) and recipe.truncation > 1 and recipe.second_order:
             raise SettingsError("a simulation is differentiable once: pieces of several steps want second_order=False")
         if recipe.method == "supervised" and not getattr(problems, "truth_known", False):
             raise SettingsError("supervised training wants problems whose truth is known: fits")

@@ -45,7 +45,9 @@ class DiffphyWeights:
             confidence; Cauchy's robust square beyond ``keypoint_saturation_m``.
         slip_m_s: for the speed along the ground of contact points that touch in the observed motion, which is what foot
             skate is; ``saturation_m_s`` holds for its root mean square over all such.
-        penetration_m: for the depth of contact points below the ground, summed over them.
+        penetration_m: for the depth of contact points below the ground, summed over them; that of the first frame
+            counts once more, undivided by the number of frames, where the initial state is free: no floor pushes
+            before the simulation begins, which else could begin with feet deep in the ground and be thrown out of it.
         self_contact_m: for how far capsules of the body overlap, summed over pairs.
         start_turn_rad, start_rate_rad_s: for how far a joint's rotation and rate differ at the first frame from the
             observed ones; start_pelvis_m, start_velocity_m_s: for the pelvis. All count where they are free.
@@ -199,13 +201,15 @@ class DiffphyTask(Task):
             squares = self.self_contact.squares(motion.rotations, motion.joints)
             terms["self_contact"] = squares / w.self_contact_m**2
         if self.free_start:
-            terms |= self._start_terms(self.change(x))
+            terms |= self._start_terms(self.change(x), motion.positions[:, 0, NUM_JOINTS:])
         return terms
 
-    def _start_terms(self, change: StateChange) -> dict[str, torch.Tensor]:
-        """What differing from the observed state costs [B]."""
-        w = self.weights
+    def _start_terms(self, change: StateChange, placed: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What differing from the observed state costs [B], and contact points ``placed`` [B, P, 3] m in the ground."""
+        w, simulator = self.weights, self.simulator
+        depth = simulator.height + simulator.body.points.radius - placed @ simulator.up
         return {
+            "start_penetration": depth.clamp_min(0.0).square().sum(1) / w.penetration_m**2,
             "start_turn": change.turns.square().sum(-1).mean(1) / w.start_turn_rad**2,
             "start_rate": change.rates.square().sum(-1).mean(1) / w.start_rate_rad_s**2,
             "start_pelvis": change.pelvis.square().sum(1) / w.start_pelvis_m**2,
