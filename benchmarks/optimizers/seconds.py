@@ -261,6 +261,7 @@ def main(arguments: list[str] | None = None) -> None:
     p.add_argument("--clips", type=int, default=4, metavar="COUNT", help="of DiffPhy (default %(default)s)")
     p.add_argument("--evaluations", type=int, default=100, metavar="COUNT", help="of a run (default %(default)s)")
     p.add_argument("--rounds", type=int, default=3, metavar="COUNT", help="of each problem (default %(default)s)")
+    p.add_argument("--name", default="seconds", help="of the page, behind its date (default %(default)s)")
     shared_options(p, "json", "no_page", "out")
     args = page_arguments(p, arguments)
     torch.set_num_threads(1)
@@ -278,7 +279,7 @@ def main(arguments: list[str] | None = None) -> None:
     data = "; ".join(f"{TITLES[loss]}: {', '.join(part['clips'])}" for loss, part in found.items())
     lines = page(found, provenance("benchmarks.seconds", data))
     if not args.no_page:
-        print(Page.of_today("seconds", args.out).write(lines))
+        print(Page.of_today(args.name, args.out).write(lines))
     end_with_json(args, found)
 
 
