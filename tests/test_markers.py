@@ -22,9 +22,6 @@ def test_the_marker_ros_follows_from_the_fixture(request):
 
 
 def test_single_nodes_run_beside_whole_graphs_and_neither_beside_its_own_kind(request):
-    plugins = request.config.pluginmanager
-    if not plugins.hasplugin("xdist"):
-        pytest.skip("tests are not grouped")
     tests = [lambda graph: None, lambda by_another: None, lambda tmp_path: None]
     items = [
         pytest.Function.from_parent(request.node.parent, name=f"{test.__name__}{i}", callobj=test)

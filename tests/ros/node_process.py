@@ -7,7 +7,6 @@ That takes a node up to four seconds of processor time, and there are dozens of 
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,9 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-#: Its first process imports in the environment that it is started in: that of the tests, with ROS's.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.ros.preloaded"])
+from tests.forked import forking_with
 
 
 class NodeProcess:
@@ -29,7 +26,8 @@ class NodeProcess:
     """
 
     def __init__(self, name: str, arguments: Sequence[str], environment: dict[str, str], log_path: Path) -> None:
-        self._process = CONTEXT.Process(
+        # What is imported ahead is so in the environment of the first node: that of the tests, with ROS's.
+        self._process = forking_with("tests.ros.preloaded").Process(
             target=_run, args=(name, list(arguments), environment, str(log_path)), name=name, daemon=False
         )
         log_path.touch()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import socket
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.forked import forking_with
 from tests.training import two_ranks
 from training.lifting.__main__ import main
 from training.lifting.trainer import Trainer
@@ -21,9 +21,6 @@ from training.motions.poses import load_rotations
 #: What two processes wrote is asked by several tests: one worker runs them all, so that it is written once.
 pytestmark = pytest.mark.xdist_group("ranks")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-#: Forked from a process that has imported torch, which takes each of them seconds.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.training.two_ranks"])
 
 
 def torchrun(*arguments: str, root: Path) -> subprocess.CompletedProcess:
@@ -50,7 +47,8 @@ def both(alone, tmp_path_factory):
     torch.save({"frames": frames, "batch": batch}, out / "data.pt")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    processes = [CONTEXT.Process(target=two_ranks.as_rank, args=(i, port, out / "data.pt", out)) for i in range(2)]
+    context = forking_with("tests.training.two_ranks")
+    processes = [context.Process(target=two_ranks.as_rank, args=(i, port, out / "data.pt", out)) for i in range(2)]
     for process in processes:
         process.start()
     for process in processes:

@@ -13,13 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.body.urdf import read_urdf
-from diffmocap.errors import MotionFileError
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.physics.contact_points import ContactPoints
@@ -34,6 +31,7 @@ from diffmocap.refinement.filter.settings import FilterSettings
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.window import Window
 from training.lifting.noisy_keypoints import CAMERA, FRAME_S, NOISE, Observed, observe
+from training.motions.kept_records import load_records, save_records
 
 #: Hypotheses a frame and sampler steps of offline lifting.
 HYPOTHESES, STEPS = 4, 5
@@ -163,10 +161,7 @@ def cut(motion: LiftedMotion, frames: int = 32, stride: int | None = None) -> li
 
 def save_motions(motions: list[LiftedMotion], path: Path) -> None:
     """Writes motions as safetensors."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {f"{i}.{f.name}": getattr(m, f.name).clone() for i, m in enumerate(motions) for f in fields(m)}, path
-    )  # fmt: skip
+    save_records(motions, path)
 
 
 def load_motions(path: Path) -> list[LiftedMotion]:
@@ -175,13 +170,7 @@ def load_motions(path: Path) -> list[LiftedMotion]:
     Raises:
         MotionFileError: the file is missing or holds something else.
     """
-    try:
-        tensors = load_file(path)
-        count = 1 + max(int(name.split(".")[0]) for name in tensors)
-        return [LiftedMotion(**{f.name: tensors[f"{i}.{f.name}"] for f in fields(LiftedMotion)}) for i in range(count)]
-    except (SafetensorError, OSError, ValueError, KeyError) as e:
-        again = "make them again with python -m training.optim"
-        raise MotionFileError(f"{path} holds no lifted motions: {e}; {again}") from e
+    return load_records(LiftedMotion, path, "lifted motions")
 
 
 def view_of(generator: torch.Generator) -> dict:

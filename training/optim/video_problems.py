@@ -8,18 +8,17 @@ So the motion that the loss follows is off by what a user's would be, and its ke
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from diffmocap.body.mocap import load_split, retarget
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
-from diffmocap.errors import MotionFileError, SettingsError
+from diffmocap.errors import SettingsError
 from diffmocap.optim.optimizer import StepOptimizer
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.task import Task
@@ -37,6 +36,7 @@ from diffmocap.refinement.diffphy.task import DiffphyTask
 from diffmocap.refinement.stream.known_ground import KnownGround
 from training.held_out import HELD_OUT_CLIPS, HELD_OUT_SUBJECT, UNEVEN_SUBJECTS
 from training.lifting.noisy_keypoints import CAMERA, FRAME_S, observe
+from training.motions.kept_records import load_records, save_records
 from training.motions.lifted_windows import UP, view_of
 from training.optim.problems import AboveMinima, Problems
 
@@ -119,11 +119,7 @@ def reconstructed_clips(clips: Sequence[MotionClip], count: int, seed: int, leas
 
 def save_video_motions(motions: Sequence[VideoMotion], path: Path) -> None:
     """Writes motions as safetensors."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {f"{i}.{f.name}": getattr(m, f.name).contiguous().clone() for i, m in enumerate(motions) for f in fields(m)},
-        path,
-    )  # fmt: skip
+    save_records(motions, path)
 
 
 def load_video_motions(path: Path) -> list[VideoMotion]:
@@ -132,13 +128,7 @@ def load_video_motions(path: Path) -> list[VideoMotion]:
     Raises:
         MotionFileError: the file is missing or holds something else.
     """
-    try:
-        tensors = load_file(path)
-        count = 1 + max(int(name.split(".")[0]) for name in tensors)
-        return [VideoMotion(**{f.name: tensors[f"{i}.{f.name}"] for f in fields(VideoMotion)}) for i in range(count)]
-    except (SafetensorError, OSError, ValueError, KeyError) as e:
-        again = "make them again with python -m training.optim"
-        raise MotionFileError(f"{path} holds no motions from video: {e}; {again}") from e
+    return load_records(VideoMotion, path, "motions from video")
 
 
 @dataclass

@@ -134,9 +134,8 @@ class LiveDescent:
 
 
 def metric_of(task: LiveTask, points: BodyPoints, spacing: int) -> WindowMetric:
-    """The metric of a problem, a mean over every other knot's pose."""
-    some = slice(None, None, 2 * spacing)
-    poses = task.motion[0][0, some], task.motion[1][0, some]
-    return WindowMetric.of(
-        task.window, points, poses, task.physics.touching[0], task.physics.weights, task.parameters.spline
+    """The metric of a problem along the motion of the last solution."""
+    motion, physics = (task.motion[0][0], task.motion[1][0]), task.physics
+    return WindowMetric.along(
+        task.window, points, motion, physics.touching[0], physics.weights, task.parameters.spline, spacing
     )  # fmt: skip

@@ -70,6 +70,16 @@ class WindowMetric:
         factors = torch.linalg.cholesky_ex((matrices + torch.diag_embed(ridge)).double())[0]
         return cls(basis.numpy(), torch.cholesky_inverse(factors).numpy())
 
+    @classmethod
+    def along(
+        cls, window: Window, points: BodyPoints, motion: tuple[torch.Tensor, torch.Tensor], touching: torch.Tensor,
+        weights: RefinementWeights, spline: torch.Tensor, spacing: int,
+    ) -> WindowMetric:  # fmt: skip
+        """:meth:`of` a motion, rotations [T, 24, 3, 3] and pelvis [T, 3] m with a knot every ``spacing`` frames: a mean
+        over the poses of every other knot."""
+        some = slice(None, None, 2 * spacing)
+        return cls.of(window, points, (motion[0][some], motion[1][some]), touching, weights, spline)
+
     @cached_property
     def spread(self) -> np.ndarray:
         """[N] root of the diagonal of H^-1: what each unknown moves by where this curvature alone holds it."""

@@ -75,11 +75,13 @@ class WindowTask(Task):
         return self._at(self.window.pelvis)[1]
 
     def metric(self, row: int) -> WindowMetric:
-        """The curvature of the loss of one window, roughly: a mean over every other knot's pose of the reference."""
-        window, physics, some = self.window.row(row), self.physics, slice(None, None, 2 * self.spacing)
-        poses = tuple(part[row, some].to(window.pelvis) for part in self.reference)
-        spline = self.parameters.spline.to(window.pelvis)
-        return WindowMetric.of(window, physics.points, poses, physics.touching[row], physics.weights, spline)
+        """The curvature of the loss of one window along the reference, roughly."""
+        window, physics = self.window.row(row), self.physics
+        motion = self.reference[0][row].to(window.pelvis), self.reference[1][row].to(window.pelvis)
+        return WindowMetric.along(
+            window, physics.points, motion, physics.touching[row], physics.weights,
+            self.parameters.spline.to(window.pelvis), self.spacing,
+        )  # fmt: skip
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         parameters, loss = self._at(x)
