@@ -67,6 +67,17 @@ def lifted_walks(
     return [lifter.lift(clip, frames=frames, **view_of(generator)) for clip in tqdm(jobs, desc="lifting", unit="clip")]
 
 
+def kept_walks(
+    folder: Path, data: Sequence[Path], held_out: bool, views: int, lifter: MotionLifter | None = None
+) -> list[LiftedMotion]:
+    """Lifted walks of splits, to train on or of the held-out subject; made once, then read from ``folder``."""
+    path = folder / f"lifted_{'held_out' if held_out else 'train'}.safetensors"
+    if not path.is_file():
+        clips = [clip for file in data for clip in walks(file, held_out)]
+        save_motions(lifted_walks(clips, 1 if held_out else views, int(held_out), lifter), path)
+    return load_motions(path)
+
+
 @dataclass
 class WindowProblems:
     """Random windows, ``batch`` a problem, from the smoothed followed hypothesis.
@@ -215,11 +226,9 @@ def motion_problems(
         return made[0], made[1]
     lifter, made = MotionLifter(), []
     for name, held_out in (("train", False), ("held_out", True)):
-        path = folder / f"lifted_{name}.safetensors"
-        if not path.is_file():
-            save_motions(lifted_walks(walks(data, held_out), 1 if held_out else views, int(held_out), lifter), path)
         stride = frames if held_out else frames // 2
-        windows = [part for motion in load_motions(path) for part in cut(motion, frames, stride)]
+        motions = kept_walks(folder, [data], held_out, views, lifter)
+        windows = [part for motion in motions for part in cut(motion, frames, stride)]
         problems, minima = WindowProblems(windows, lifter.points, batch), folder / f"minima_{name}.safetensors"
         if minima.is_file():
             problems.least = load_file(minima)["least"]

@@ -15,8 +15,8 @@ from diffmocap.refinement.stream.whole_windows import PERIOD, MetricSteps, Optim
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.reference import reference_motion
 from diffmocap.refinement.window.task import WindowTask
-from training.motions.lifted_windows import LiftedMotion, MotionLifter, cut, load_motions, save_motions, window_of
-from training.optim.motion_problems import lifted_walks, walks
+from training.motions.lifted_windows import LiftedMotion, MotionLifter, cut, window_of
+from training.optim.motion_problems import kept_walks
 from training.ranks import Ranks
 from training.stream.trainer import StreamRecipe, StreamTrainer
 from training.stream.walk import Walk
@@ -132,13 +132,10 @@ def kept_windows(
 ) -> dict[int, list[WindowProblem]]:
     """Windows of lifted walks by their length, those to train on overlapping by half; the lifted walks are kept in
     ``folder``. ``most``: of a length, spread over all; 0: all."""
-    lifter, path = MotionLifter(), folder / f"lifted_{'held_out' if held_out else 'train'}.safetensors"
-    if not path.is_file():
-        clips = [clip for file in data for clip in walks(file, held_out)]
-        save_motions(lifted_walks(clips, 1 if held_out else views, int(held_out), lifter), path)
-    found = {}
+    lifter, found = MotionLifter(), {}
+    motions = kept_walks(folder, data, held_out, views, lifter)
     for frames in lengths:
-        parts = [p for m in load_motions(path) for p in cut(m, frames, frames if held_out else frames // 2)]
+        parts = [p for m in motions for p in cut(m, frames, frames if held_out else frames // 2)]
         if most and len(parts) > most:
             parts = [parts[round(i * (len(parts) - 1) / max(most - 1, 1))] for i in range(most)]
         found[frames] = [WindowProblem(p, lifter.points) for p in tqdm(parts, desc=f"{frames} frames", unit="window")]
