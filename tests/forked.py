@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import socket
+from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
+from typing import Any
 
 
 def forking_with(module: str) -> ForkServerContext:
@@ -15,3 +19,23 @@ def forking_with(module: str) -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([module])
     return context
+
+
+def run_ranks(target: Callable[..., None], *arguments: Any, world: int = 2) -> None:
+    """Calls ``target(*arguments)`` in ``world`` processes, whose environment is as ``torchrun`` would make it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    context = forking_with(target.__module__)
+    processes = [
+        context.Process(target=_as_rank, args=(rank, world, port, target, *arguments)) for rank in range(world)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120.0)
+    assert [process.exitcode for process in processes] == [0] * world
+
+
+def _as_rank(rank: int, world: int, port: int, target: Callable[..., None], *arguments: Any) -> None:
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    target(*arguments)

@@ -47,11 +47,12 @@ def results(tmp_path, monkeypatch):
     monkeypatch.setattr(optimizers, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(optimizers, "REMARKS", folder / "remarks.md")
     monkeypatch.setattr(optimizers, "FULL_RUN", folder / "full.json")
-    # A quarter of the iterations: a solver that has ended stays where it is.
+    # An eighth of the iterations: a solver that has ended stays where it is.
     for module in (optimizer_baselines, optimizer_learned):
-        monkeypatch.setattr(module, "in_chunks", partial(optimizer_baselines.in_chunks, iterations=60))
-    drawn = optimizers.trajectories
+        monkeypatch.setattr(module, "in_chunks", partial(optimizer_baselines.in_chunks, iterations=30))
+    drawn, turned = optimizers.trajectories, optimizers.directions
     monkeypatch.setattr(optimizers, "trajectories", lambda chosen: drawn(chosen, dimensions=(2,), iterations=10))
+    monkeypatch.setattr(optimizers, "directions", lambda chosen: turned(chosen, starts=8, iterations=10))
     monkeypatch.setattr("benchmarks.optimizers.costs.memory", lambda solver, begun: {
         "peak_mb": 150.0, "n": 10_000, "steps": 200, "begun": begun,
     })  # fmt: skip
@@ -62,7 +63,7 @@ def results(tmp_path, monkeypatch):
 def run(monkeypatch, capsys, tmp_path):
     """Runs the command here with small networks; returns the figures of its last line, and all it printed."""
     torch.manual_seed(0)
-    settings = OptimusSettings(width=16, heads=2, feedforward=16, mlp_width=16, mlp_layers=2)
+    settings = OptimusSettings(encoders=1, width=16, heads=2, feedforward=16, mlp_width=16, mlp_layers=2)
     weights = []
     for flag, optimizer in (
         ("--optimus", Optimus(settings)), ("--adafactor-mlp", AdafactorMlp(AdafactorMlpSettings(width=8))),

@@ -30,11 +30,11 @@ def test_the_function_has_its_known_maxima():
 def trained() -> tuple[torch.nn.Module, NoiseSchedule]:
     torch.manual_seed(0)
     schedule = NoiseSchedule("cosine", 1000)
-    return train(branin.LevelSetModel(width=96), branin.draw, schedule, 800, batch=256), schedule
+    return train(branin.LevelSetModel(width=96), branin.draw, schedule, 500, batch=256), schedule
 
 
 def test_samples_lie_nearer_to_the_level_set_than_the_priors(trained):
-    errors = branin.level_errors(*trained, count=300, seed=0)
+    errors = branin.level_errors(*trained, count=150, seed=0)
     mean = {name: float(error.mean()) for name, error in errors.items()}
     assert len(mean) == 6 and all(3 * mean[f"w = {w}"] < mean["unconditional"] for w in branin.WEIGHTS), mean
 

@@ -97,8 +97,8 @@ def test_guidance_raises_accuracy_and_costs_diversity(bundled):
         pick = torch.randint(len(bundled.train_labels), (batch,))
         return bundled.train_images[pick], bundled.train_labels[pick]
 
-    model = train(digits.DigitModel(16), draw, schedule, 250, batch=64)
-    found = digits.sweep(model, schedule, bundled, per_class=12, seed=0, steps=20)
+    model = train(digits.DigitModel(16), draw, schedule, 150, batch=64)
+    found = digits.sweep(model, schedule, bundled, per_class=12, seed=0, steps=10)
     accuracy, diversity = ({key: value[i] for key, value in found.items()} for i in (1, 2))
     assert accuracy[None] < 0.3 < accuracy[0.0]
     assert accuracy[2.0] > accuracy[0.0] + 0.05

@@ -76,12 +76,12 @@ def _failed(error: Exception) -> Future[Outcome]:
 
 @pytest.fixture(scope="module")
 def videos(demo_clip, tmp_path_factory) -> Path:
-    """A folder of three videos of 24 images, and a file that is none."""
+    """A folder of three videos of 16 images, and a file that is none."""
     folder = tmp_path_factory.mktemp("videos")
     source = cv2.VideoCapture(str(demo_clip))
     for name in ("one", "two", "three"):
         writer = cv2.VideoWriter(str(folder / f"{name}.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 30.0, (640, 480))
-        for _ in range(24):
+        for _ in range(16):
             writer.write(source.read()[1])
         writer.release()
     (folder / "notes.txt").write_text("no video")

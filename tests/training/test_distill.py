@@ -105,7 +105,7 @@ def test_the_student_comes_to_agree_with_itself_along_paths(frames, teacher, tmp
 
     before = disagreement()
     first = [run.train_step()["total"].item() for _ in range(10)]
-    for _ in range(80):
+    for _ in range(30):
         run.train_step()
     last = [run.train_step()["total"].item() for _ in range(10)]
     assert sum(last) < 0.9 * sum(first) and disagreement() < 0.8 * before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.forked import forking_with
+from tests.forked import run_ranks
 from tests.training import two_ranks
 from training.lifting.__main__ import main
 from training.lifting.trainer import Trainer
@@ -45,15 +44,7 @@ def both(alone, tmp_path_factory):
     frames, batch, _ = alone
     out = tmp_path_factory.mktemp("both")
     torch.save({"frames": frames, "batch": batch}, out / "data.pt")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    context = forking_with("tests.training.two_ranks")
-    processes = [context.Process(target=two_ranks.as_rank, args=(i, port, out / "data.pt", out)) for i in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120.0)
-    assert [process.exitcode for process in processes] == [0, 0]
+    run_ranks(two_ranks.as_rank, out / "data.pt", out)
     return [torch.load(out / f"rank{i}.pt", weights_only=True) for i in range(2)]
 
 

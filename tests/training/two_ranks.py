@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -38,12 +37,11 @@ def first_gradient(trainer: Trainer, batch: Batch) -> torch.Tensor:
     return flat(p.grad for p in trainer.model.parameters())
 
 
-def as_rank(rank: int, port: int, data: Path, out: Path) -> None:
-    """Joins the run as ``torchrun`` tells its processes to, and writes ``rank<i>.pt``.
+def as_rank(data: Path, out: Path) -> None:
+    """Joins the run and writes ``rank<i>.pt``.
 
     ``data`` holds the training frames and one batch, of which each process takes its part.
     """
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
     ranks = Ranks.join("cpu")
     stored = torch.load(data, weights_only=False)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -21,13 +16,14 @@ from diffmocap.optim.functions import FUNCTIONS, make_function
 from diffmocap.optim.optimus import Optimus, OptimusSettings
 from diffmocap.optim.turned import Turned
 from diffmocap.optim.weights import load_optimizer
+from tests.forked import run_ranks
 from tests.optim.function_task import FunctionTask
+from tests.training.optim import two_processes
 from training.optim.__main__ import main, parse, problems_of
 from training.optim.episodes import Episode, PieceByPiece, advance, backpropagated, bounded, followed, meta_loss
 from training.optim.problems import TRAINED, FunctionProblems, MixedProblems, TaskProblems
 from training.optim.trainer import MetaRecipe, MetaTrainer, flat_gradient
 
-HERE = Path(__file__).parent
 RECIPE = MetaRecipe(method="pes", steps=20, pairs=2, truncation=2, shortest=4, longest=6, sigma=0.02)
 PROBLEMS = FunctionProblems(("Sphere", "Rosenbrock"), 2, 6, batch=2)
 SMALL = OptimusSettings(width=8, heads=2, feedforward=8, mlp_width=8, mlp_layers=1)
@@ -264,26 +260,12 @@ def test_gradients_are_clipped_and_rates_decay(tmp_path) -> None:
     assert rates[:6] == [1e-3] * 6 and rates[10] == 0 and rates[5:] == sorted(rates[5:], reverse=True)
 
 
-@pytest.fixture(scope="module")
-def program():
-    spec = importlib.util.spec_from_file_location("two_processes", HERE / "two_processes.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_two_processes_take_the_gradient_of_one(program, repo_root, tmp_path) -> None:
-    whole = program.MetaTrainer(program.RECIPE, program.network(), program.PROBLEMS, tmp_path)
-    program.share(whole, whole, slice(0, program.RECIPE.pairs))
+def test_two_processes_take_the_gradient_of_one(tmp_path) -> None:
+    whole = MetaTrainer(two_processes.RECIPE, two_processes.network(), two_processes.PROBLEMS, tmp_path)
+    two_processes.share(whole, whole, slice(0, two_processes.RECIPE.pairs))
     whole.train_step()
     expected = flat_gradient(whole.optimizer)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "PYTHONPATH": str(repo_root), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, str(HERE / "two_processes.py"), str(tmp_path)], env=environment, cwd=repo_root, capture_output=True,
-        text=True, timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_ranks(two_processes.as_rank, tmp_path)
     a, b = (torch.load(tmp_path / f"process{i}.pt", weights_only=True) for i in range(2))
     for result in (a, b):
         assert torch.allclose(result["gradient"], expected, rtol=1e-4, atol=1e-6)

@@ -1,8 +1,7 @@
-"""Program for test_meta_trainer.py, run by torchrun: ``two_processes.py OUT``; each process writes what it came to."""
+"""What each of two processes of a run does for test_meta_trainer.py, which then reads what they came to."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import torch
@@ -35,7 +34,9 @@ def thread_names() -> list[str]:
     return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
 
 
-def main(out: Path) -> None:
+def as_rank(out: Path) -> None:
+    """Joins the run and writes ``process<i>.pt``."""
+    torch.set_num_threads(1)
     ranks = Ranks.join("cpu")
     whole = MetaTrainer(RECIPE, network(), PROBLEMS, out)  # the same on every process
     half = RECIPE.pairs // ranks.world
@@ -51,7 +52,3 @@ def main(out: Path) -> None:
     ranks.leave()
     result["threads_left"] = [name for name in thread_names() if "gloo" in name]
     torch.save(result, out / f"process{ranks.rank}.pt")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
