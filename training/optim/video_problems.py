@@ -186,24 +186,35 @@ class VideoProblems:
         :data:`MARGIN`."""
         generator, windows, least = torch.Generator().manual_seed(seed), [], []
         for number in tqdm(range(len(self.motions)), desc="minima", unit="motion"):
-            starts = self._starts(number, a_motion, generator)
+            starts = self.starts(number, a_motion, generator)
             task, x = self.task(number, starts)
             least.append((1 - MARGIN) * optimizer.minimize(task, x, Budget(evaluations=evaluations)).loss)
             windows += [[number, start] for start in starts]
         self.windows, self.least = torch.tensor(windows), torch.cat(least).float()
 
-    def _starts(self, motion: int, count: int, generator: torch.Generator) -> list[int]:
+    def starts(self, motion: int, count: int, generator: torch.Generator) -> list[int]:
+        """Random first frames of so many windows of a motion."""
         room = len(self.motions[motion].pelvis) - self._length + 1
         return torch.randint(room, (count,), generator=generator).tolist()
 
     def __call__(self, generator: torch.Generator) -> tuple[Task, torch.Tensor]:
         number = int(torch.randint(len(self.motions), (), generator=generator))
         if not len(self.least):
-            return self.task(number, self._starts(number, self.batch, generator))
+            return self.task(number, self.starts(number, self.batch, generator))
         own = (self.windows[:, 0] == number).nonzero()[:, 0]
         own = own[torch.randperm(len(own), generator=generator)[: self.batch]]
         task, x = self.task(number, self.windows[own, 1].tolist())
         return AboveMinima(task, self.least[own]), x
+
+
+def kept_video_motions(data: Path, folder: Path, held_out: bool = False) -> list[VideoMotion]:
+    """Motions of a split, made where ``folder`` does not hold them yet, which takes a minute or two."""
+    path = folder / f"video_{'held_out' if held_out else 'train'}.safetensors"
+    if not path.is_file():
+        least_frames = window_frames(SimulationSettings(), FRAME_S)[2]
+        made = reconstructed_clips(clips_of(data, held_out), STRETCHES[held_out], int(held_out), least_frames)
+        save_video_motions(made, path)
+    return load_video_motions(path)
 
 
 def video_problems(data: Path, batch: int, folder: Path) -> tuple[Problems, Problems]:
@@ -213,13 +224,9 @@ def video_problems(data: Path, batch: int, folder: Path) -> tuple[Problems, Prob
     ``folder``.
     """
     settings, made = SimulationSettings(), []
-    least_frames = window_frames(settings, FRAME_S)[2]
     for name, held_out in (("train", False), ("held_out", True)):
-        path, minima = folder / f"video_{name}.safetensors", folder / f"video_minima_{name}.safetensors"
-        if not path.is_file():
-            clips, count = clips_of(data, held_out), STRETCHES[held_out]
-            save_video_motions(reconstructed_clips(clips, count, int(held_out), least_frames), path)
-        problems = VideoProblems(load_video_motions(path), batch, settings)
+        minima = folder / f"video_minima_{name}.safetensors"
+        problems = VideoProblems(kept_video_motions(data, folder, held_out), batch, settings)
         if minima.is_file():
             kept = load_file(minima)
             problems.windows, problems.least = kept["windows"], kept["least"]
