@@ -1,4 +1,5 @@
-"""Seconds of reconstructed motions as problems for optimizers: Optimus against BFGS on DiffPhy's whole loss.
+"""Seconds of reconstructed motions as problems for optimizers: Optimus against BFGS on DiffPhy's whole loss, and
+what of it is the metric's (:mod:`diffmocap.refinement.diffphy.control_metric`).
 
 Part of :mod:`benchmarks.simulated_motion`.
 """
@@ -11,6 +12,7 @@ import torch
 
 from benchmarks.refinement.scores import Curves, evaluations_to, padded, targets
 from diffmocap.body.model import BodyModel
+from diffmocap.optim.quasi_newton import Bfgs, Lbfgs
 from diffmocap.optim.stopping import Budget
 from diffmocap.physics.simulation import Simulator
 from diffmocap.reconstruct.physics.simulated_motion import FLOOR, SimulatedBody, controls_solver
@@ -28,7 +30,10 @@ EVALUATIONS = 80
 STRETCHES = 2
 #: A loss counts as BFGS's where it is at most this share above it.
 WITHIN = 0.02
-SOLVERS = ("bfgs", "lbfgs", "optimus")
+SOLVERS = {
+    "BFGS": Bfgs, "L-BFGS": Lbfgs, "BFGS in the metric": lambda: controls_solver("bfgs"),
+    "L-BFGS in the metric": lambda: controls_solver("lbfgs"), "Optimus": lambda: controls_solver("optimus"),
+}  # fmt: skip
 
 
 def problems(
@@ -52,8 +57,8 @@ def raced(motion: ReconstructedMotion, body: BodyModel, settings: SimulationSett
     """Least loss [EVALUATIONS, STRETCHES] so far, by solver."""
     curves = {name: [] for name in SOLVERS}
     for task, x in problems(motion, body, settings):
-        for name in SOLVERS:
-            result = controls_solver(name).minimize(task, x, Budget(evaluations=EVALUATIONS))
+        for name, solver in SOLVERS.items():
+            result = solver().minimize(task, x, Budget(evaluations=EVALUATIONS))
             curves[name].append(padded(result.best_so_far().double(), EVALUATIONS))
     return {name: torch.cat(parts, 1) for name, parts in curves.items()}
 
@@ -61,7 +66,7 @@ def raced(motion: ReconstructedMotion, body: BodyModel, settings: SimulationSett
 def race_figures(curves: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
     """By solver: mean loss in the end and after half of the evaluations, over BFGS's in the end, too; and the share of
     BFGS's evaluations, median over problems, after which the loss is within 2 % of BFGS's in the end."""
-    bfgs = Curves(curves["bfgs"])
+    bfgs = Curves(curves["BFGS"])
     target = targets(bfgs, EVALUATIONS, WITHIN)
     own, _ = evaluations_to(bfgs.best, target, EVALUATIONS)
     found = {}

@@ -97,6 +97,21 @@ STEPS = (
             "-m training.stream.ship {out}/optimus_whole_windows",
         ),
     ),
+    Step(
+        "control_metric", "curvature of DiffPhy's loss", 14,
+        ("-m training.optim.control_metric --data {data} --out {out}/control_metric --threads 1 --ship",),
+    ),
+    Step(
+        "optimus_controls", "Optimus on DiffPhy's controls", 70,
+        (
+            "-m training.optim --problems diffphy --video-share 1 --data {data} --out {out}/optimus_controls --pairs 6 "
+            "--batch 2 --shortest 8 --longest 60 --minutes 60 --decay-share 0.5 --learning-rate 1e-3 --threads 1 "
+            "--validation-count 4 --validation-iterations 40 --set encoders=1 --set width=32 --set attention_width=16 "
+            "--set feedforward=64 --set mlp_width=32 --set mlp_layers=2 --set features.memory=true "
+            "--set features.pairs=60",
+            "-m training.optim.ship {out}/optimus_controls optimus_controls",
+        ),
+    ),
     Step("lifting_page", "page: lifting", 60, ("-m benchmarks.lifting",), page=True),
     Step("live_sampling_page", "page: samplers of live lifting", 20, ("-m benchmarks.live_sampling",), page=True),
     Step("tracking_page", "page: tracked hypotheses", 20, ("-m benchmarks.tracking",), page=True),

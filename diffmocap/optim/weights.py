@@ -24,6 +24,7 @@ SHIPPED = {
     "optimus": "optimus.safetensors", "optimus_rosenbrock": "optimus_rosenbrock.safetensors",
     "adafactor_mlp_128x4": "adafactor_mlp_128x4.safetensors", "adafactor_mlp_512x4": "adafactor_mlp_512x4.safetensors",
     "optimus_window": "optimus_window.safetensors", "optimus_diffphy": "optimus_diffphy.safetensors",
+    "optimus_controls": "optimus_controls.safetensors",
     "adafactor_mlp_window": "adafactor_mlp_window.safetensors",
     "adafactor_mlp_diffphy": "adafactor_mlp_diffphy.safetensors",
     "learned_gradient_descent": "learned_gradient_descent.safetensors",

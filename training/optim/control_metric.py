@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", type=Path, required=True, help="motion capture of the training split")
     p.add_argument("--out", type=Path, required=True, help="folder of the run; an existing run is gone on with")
-    p.add_argument("--windows", type=int, default=40, help="windows, one of a motion (default %(default)s)")
+    p.add_argument("--windows", type=int, default=24, help="windows, one of a motion (default %(default)s)")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's default)")
     p.add_argument("--ship", action="store_true", help="put the result into --models and its manifest")

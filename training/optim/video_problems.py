@@ -19,13 +19,15 @@ from diffmocap.body.mocap import load_split, retarget
 from diffmocap.body.model import BodyModel
 from diffmocap.body.motion_clip import MotionClip
 from diffmocap.errors import SettingsError
-from diffmocap.optim.optimizer import StepOptimizer
+from diffmocap.optim.in_metric import InMetric
+from diffmocap.optim.optimizer import Optimizer
+from diffmocap.optim.quasi_newton import Bfgs
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.task import Task
-from diffmocap.optim.weights import load_shipped
 from diffmocap.physics.ground import Ground, find_ground
 from diffmocap.physics.simulation import Simulator
 from diffmocap.physics.tree import global_poses
+from diffmocap.refinement.diffphy.control_metric import in_control_metric
 from diffmocap.refinement.diffphy.feedforward import leading_turns
 from diffmocap.refinement.diffphy.first_windows import first_windows
 from diffmocap.refinement.diffphy.horizon import window_frames
@@ -44,8 +46,8 @@ from training.optim.problems import AboveMinima, Problems
 FRAMES = 120
 #: Stretches that are reconstructed, to train on and to validate on, and windows of each whose minima are looked for.
 STRETCHES, WINDOWS = (50, 4), 2
-#: A window's known minimum is where a run of 30 evaluations ends, less this share: long ones end a fifth lower.
-MARGIN = 0.3
+#: A window's known minimum is where a run of 60 evaluations ends, less this share: the least of many runs is lower.
+MARGIN = 0.15
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,8 @@ def load_video_motions(path: Path) -> list[VideoMotion]:
 
 @dataclass
 class VideoProblems:
-    """Random windows, ``batch`` of one motion a problem, from the first guess of the simulation.
+    """Random windows, ``batch`` of one motion a problem, from the first guess of the simulation, in the coordinates
+    that the simulation's optimizers see (:func:`~diffmocap.refinement.diffphy.control_metric.in_control_metric`).
 
     The loss of a motion that is off, beside keypoints that are off, ends far above 0, and late steps gain hundredths of
     it, so training wants the excess over the minimum: :meth:`find_minima` looks for some once, and only windows whose
@@ -181,14 +184,15 @@ class VideoProblems:
         seen = SeenKeypoints.of_one(motion.points_px, motion.confidence, motion.K)
         return simulator, ObservedMotion(rotations, pelvis, motion.contacts, leading, seen)
 
-    def find_minima(self, optimizer: StepOptimizer, a_motion: int, seed: int = 0, evaluations: int = 30) -> None:
+    def find_minima(self, optimizer: Optimizer, a_motion: int, seed: int = 0, evaluations: int = 60) -> None:
         """Draws windows, so many of each motion, and sets ``least`` to what a run of an optimizer comes to, less
-        :data:`MARGIN`."""
+        :data:`MARGIN`; half a minute of one core for ten windows."""
         generator, windows, least = torch.Generator().manual_seed(seed), [], []
         for number in tqdm(range(len(self.motions)), desc="minima", unit="motion"):
             starts = self.starts(number, a_motion, generator)
-            task, x = self.task(number, starts)
-            least.append((1 - MARGIN) * optimizer.minimize(task, x, Budget(evaluations=evaluations)).loss)
+            task = in_control_metric(*self.task(number, starts))
+            found = optimizer.minimize(task, task.init(a_motion), Budget(evaluations=evaluations)).loss
+            least.append((1 - MARGIN) * found)
             windows += [[number, start] for start in starts]
         self.windows, self.least = torch.tensor(windows), torch.cat(least).float()
 
@@ -200,11 +204,16 @@ class VideoProblems:
     def __call__(self, generator: torch.Generator) -> tuple[Task, torch.Tensor]:
         number = int(torch.randint(len(self.motions), (), generator=generator))
         if not len(self.least):
-            return self.task(number, self.starts(number, self.batch, generator))
+            return _from_zero(*self.task(number, self.starts(number, self.batch, generator)))
         own = (self.windows[:, 0] == number).nonzero()[:, 0]
         own = own[torch.randperm(len(own), generator=generator)[: self.batch]]
-        task, x = self.task(number, self.windows[own, 1].tolist())
-        return AboveMinima(task, self.least[own]), x
+        task, start = _from_zero(*self.task(number, self.windows[own, 1].tolist()))
+        return AboveMinima(task, self.least[own]), start
+
+
+def _from_zero(task: DiffphyTask, x: torch.Tensor) -> tuple[InMetric, torch.Tensor]:
+    scaled = in_control_metric(task, x)
+    return scaled, scaled.init(len(x)).float()
 
 
 def kept_video_motions(data: Path, folder: Path, held_out: bool = False) -> list[VideoMotion]:
@@ -220,7 +229,7 @@ def kept_video_motions(data: Path, folder: Path, held_out: bool = False) -> list
 def video_problems(data: Path, batch: int, folder: Path) -> tuple[Problems, Problems]:
     """Problems of a split's motions to train on, and of the held-out subject's to validate on.
 
-    Motions and minima, which the shipped optimizer looks for, take a quarter of an hour to make, and are kept in
+    Motions and minima, which BFGS looks for, take a quarter of an hour to make, and are kept in
     ``folder``.
     """
     settings, made = SimulationSettings(), []
@@ -231,7 +240,7 @@ def video_problems(data: Path, batch: int, folder: Path) -> tuple[Problems, Prob
             kept = load_file(minima)
             problems.windows, problems.least = kept["windows"], kept["least"]
         else:
-            problems.find_minima(load_shipped("optimus_diffphy"), WINDOWS)
+            problems.find_minima(Bfgs(), WINDOWS)
             save_file({"windows": problems.windows, "least": problems.least}, minima)
         made.append(problems)
     return made[0], made[1]

@@ -25,6 +25,7 @@ from diffmocap.physics.ground_contact import GroundContact
 from diffmocap.physics.segments import BodySegments
 from diffmocap.physics.self_contact import SelfContact
 from diffmocap.physics.simulation import Simulator
+from diffmocap.refinement.diffphy.control_metric import InControlMetric
 from diffmocap.refinement.diffphy.horizon import HorizonSimulator, Progress, SimulatedStretch
 from diffmocap.refinement.diffphy.observation import SeenKeypoints
 from diffmocap.refinement.diffphy.settings import SimulationSettings
@@ -40,11 +41,12 @@ TOUCH_N = 5.0
 
 
 def controls_solver(name: str) -> Optimizer:
-    """The optimizer that a setting names, see :data:`~diffmocap.refinement.diffphy.settings.SOLVERS`."""
+    """The optimizer that a setting names, see :data:`~diffmocap.refinement.diffphy.settings.SOLVERS`; each begins with
+    the inverse of the controls' metric."""
     from diffmocap.optim.quasi_newton import Bfgs, Lbfgs
     from diffmocap.optim.weights import load_shipped
 
-    return {"optimus": lambda: load_shipped("optimus_diffphy"), "lbfgs": Lbfgs, "bfgs": Bfgs}[name]()
+    return InControlMetric({"optimus": lambda: load_shipped("optimus_controls"), "lbfgs": Lbfgs, "bfgs": Bfgs}[name]())
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ One radian at a hip early in a window moves the whole body for a second, one at 
 curvatures span six orders of magnitude, and most of an optimizer's evaluations went into finding out which parameters
 are stiff. How the parameters act is much the same in every window, so the mean of the Hessians of many, whose
 eigenvalues are taken as positive (negative ones say as well how fast the loss curves: Dauphin et al. 2014),
-is a metric to begin with: :class:`~diffmocap.optim.in_metric.InMetric`. It was measured once, by
+is a metric to begin with (:class:`InControlMetric`). It was measured once, by
 ``python -m training.optim.control_metric``, for the knots of a window of a second and all 23 joints; parts of it serve
 fewer joints, and windows that begin with knots that are known.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import torch
@@ -20,6 +20,10 @@ from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.errors import ModelFileError
 from diffmocap.files.weights_file import WeightsFile
 from diffmocap.optim.in_metric import InMetric
+from diffmocap.optim.optimizer import Optimizer, StoppingCriterion
+from diffmocap.optim.result import Result
+from diffmocap.optim.stopping import Budget
+from diffmocap.optim.task import Task
 from diffmocap.refinement.diffphy.initial_state import SIZE
 from diffmocap.refinement.diffphy.task import DiffphyTask
 from diffmocap.resources import verified_model
@@ -88,6 +92,22 @@ class ControlMetric:
         part = self.curvature[places][:, places] * (places >= 0) * (places >= 0)[:, None]
         values, vectors = torch.linalg.eigh(part)
         return (vectors * (values.clamp_min(0.0) + _LEAST).rsqrt()) @ vectors.mT
+
+
+class InControlMetric(Optimizer):
+    """An optimizer of DiffPhy's controls that begins with the inverse of the metric.
+
+    Args:
+        solver: sees a :class:`DiffphyTask` in the coordinates of :func:`in_control_metric`.
+    """
+
+    def __init__(self, solver: Optimizer) -> None:
+        self.solver = solver
+
+    def minimize(self, task: Task, x: torch.Tensor, budget: Budget, stop: StoppingCriterion | None = None) -> Result:
+        scaled = in_control_metric(task, x)
+        result = self.solver.minimize(scaled, scaled.init(len(x)).to(x), budget, stop)
+        return replace(result, x=scaled.point(result.x), last=scaled.point(result.last))
 
 
 def in_control_metric(task: DiffphyTask, x: torch.Tensor) -> InMetric:

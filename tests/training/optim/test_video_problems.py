@@ -10,6 +10,7 @@ import torch
 from diffmocap.body.mocap import load_split
 from diffmocap.errors import MotionFileError, SettingsError
 from diffmocap.optim.adafactor_mlp import AdafactorMlp
+from diffmocap.optim.in_metric import InMetric
 from diffmocap.optim.quasi_newton import Lbfgs
 from diffmocap.optim.stopping import Budget
 from diffmocap.refinement.diffphy.horizon import HorizonSimulator
@@ -46,9 +47,11 @@ def problems(motions) -> VideoProblems:
 
 
 def test_the_loss_is_the_whole_one_and_the_initial_state_is_unknown(problems, motions) -> None:
-    task, x = problems(torch.Generator().manual_seed(0))
+    scaled, y = problems(torch.Generator().manual_seed(0))
+    assert isinstance(scaled, InMetric) and len(y) == 2 and y.dtype == torch.float32 and not y.any()
+    task, x = scaled.task, scaled.point(y)
     terms = task.terms(x)
-    assert terms.keys() >= WHOLE and len(x) == 2 and x.dtype == torch.float32
+    assert terms.keys() >= WHOLE and torch.equal(sum(terms.values()), scaled.loss(y.double()))
     assert task.dimension == task.knots(x).shape[1] + 192  # 150 numbers of a state fill four rows of 48
     assert float(terms["reprojection"].min()) > 0.1, "keypoints are noisy, and so is the motion"
     assert len({float(motion.height) for motion in motions}) == 1 and motions[0].ground.up.tolist() == list(UP)
