@@ -91,6 +91,8 @@ def main(arguments: list[str] | None = None) -> None:
     if path.is_file():
         kept = load_file(path)
         sums, done = kept["sum"], int(kept["done"])
+        if done > len(motions):
+            raise SystemExit(f"{args.out} holds {done} windows; give --windows {done} or more, or another folder")
     for number in tqdm(range(done, len(motions)), initial=done, total=len(motions), desc="Hessians", unit="window"):
         measured = measure(problems, number, args.seed)
         sums = measured if sums is None else sums + measured
