@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,14 +15,6 @@ from training.motions.poses import load_rotations
 
 #: What two processes wrote is asked by several tests: one worker runs them all, so that it is written once.
 pytestmark = pytest.mark.xdist_group("ranks")
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-
-
-def torchrun(*arguments: str, root: Path) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*TORCHRUN, *arguments], env=environment, cwd=root, capture_output=True, text=True, timeout=240
-    )
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +54,16 @@ def test_a_resumed_run_of_two_is_the_uninterrupted_one(both):
         assert torch.equal(result["resumed"], result["ema"])
 
 
-def test_the_command_goes_on_under_torchrun_where_one_process_was(mocap_dir, repo_root, tmp_path):
+def test_the_command_goes_on_in_two_processes_where_one_was(mocap_dir, tmp_path):
     data = str(mocap_dir / "cmu_smpl30_val.npz")
     options = ["--data", data, "--val", data, "--out", str(tmp_path), "--batch", "4", "--validation-frames", "2"]
     options += ["--device", "cpu", "--architecture", "mlp"]
     main([*options, "--steps", "2"])
-    done = torchrun("-m", "training.lifting", *options, "--steps", "3", root=repo_root)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "resumed at step 2" in done.stdout and done.stdout.count("parameters") == 1  # the first process alone prints
-    figures = json.loads(done.stdout.strip().splitlines()[-1])
+    run_ranks(two_ranks.command, [*options, "--steps", "3"], tmp_path)
+    printed = [(tmp_path / f"printed{i}.txt").read_text() for i in range(2)]
+    assert "resumed at step 2" in printed[0] and "parameters" in printed[0]
+    assert not printed[1], "the first process alone prints"
+    figures = json.loads(printed[0].strip().splitlines()[-1])
     assert figures["step"] == 3 and figures["samples_per_second"] > 0
     record = json.loads((tmp_path / "config.json").read_text())
     assert [(s["step"], s["processes"]) for s in record["starts"]] == [(0, 1), (2, 2)]

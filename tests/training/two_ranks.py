@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import torch
 
 from diffmocap.lifting.network.condition import Condition
 from diffmocap.lifting.network.mlp_denoiser import MlpConfig
+from training.lifting.__main__ import main
 from training.lifting.losses import Batch
 from training.lifting.recipe import Recipe
 from training.lifting.trainer import Trainer
@@ -70,3 +73,10 @@ def as_rank(data: Path, out: Path) -> None:
     result["clock"] = ranks.clock()
     torch.save(result, out / f"rank{ranks.rank}.pt")
     ranks.leave()
+
+
+def command(arguments: list[str], out: Path) -> None:
+    """Runs ``training.lifting`` as one process of ``torchrun``, and keeps what it prints in ``printed<i>.txt``."""
+    torch.set_num_threads(1)
+    with (out / f"printed{os.environ['RANK']}.txt").open("w") as file, redirect_stdout(file):
+        main(arguments)

@@ -21,7 +21,7 @@ from diffmocap.body.motion_clip import MotionClip
 from diffmocap.errors import SettingsError
 from diffmocap.optim.in_metric import InMetric
 from diffmocap.optim.optimizer import Optimizer
-from diffmocap.optim.quasi_newton import Bfgs
+from diffmocap.optim.quasi_newton import Lbfgs
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.task import Task
 from diffmocap.physics.ground import Ground, find_ground
@@ -186,7 +186,7 @@ class VideoProblems:
 
     def find_minima(self, optimizer: Optimizer, a_motion: int, seed: int = 0, evaluations: int = 60) -> None:
         """Draws windows, so many of each motion, and sets ``least`` to what a run of an optimizer comes to, less
-        :data:`MARGIN`; half a minute of one core for ten windows."""
+        :data:`MARGIN`; a quarter of a minute of one core for ten windows."""
         generator, windows, least = torch.Generator().manual_seed(seed), [], []
         for number in tqdm(range(len(self.motions)), desc="minima", unit="motion"):
             starts = self.starts(number, a_motion, generator)
@@ -229,7 +229,7 @@ def kept_video_motions(data: Path, folder: Path, held_out: bool = False) -> list
 def video_problems(data: Path, batch: int, folder: Path) -> tuple[Problems, Problems]:
     """Problems of a split's motions to train on, and of the held-out subject's to validate on.
 
-    Motions and minima, which BFGS looks for, take a quarter of an hour to make, and are kept in
+    Motions and minima, which L-BFGS looks for, take a quarter of an hour to make, and are kept in
     ``folder``.
     """
     settings, made = SimulationSettings(), []
@@ -240,7 +240,7 @@ def video_problems(data: Path, batch: int, folder: Path) -> tuple[Problems, Prob
             kept = load_file(minima)
             problems.windows, problems.least = kept["windows"], kept["least"]
         else:
-            problems.find_minima(Bfgs(), WINDOWS)
+            problems.find_minima(Lbfgs(), WINDOWS)
             save_file({"windows": problems.windows, "least": problems.least}, minima)
         made.append(problems)
     return made[0], made[1]
