@@ -17,7 +17,9 @@ keypoints in the image from the true ones [px]. *Skate*: foot skate of DiffPhy
 windows. *Loss*: of DiffPhy, the mean over windows. *Seam*: acceleration within a frame of where windows of the
 simulation meet, over that elsewhere. *CPU minutes* of a minute of motion, of the simulation alone, on one thread.
 
-The second table races solvers on seconds of these motions, as runs of the simulation begin with them.
+The second table races solvers on seconds of these motions, as runs of the simulation begin with them. BFGS and L-BFGS
+run in the problem's own coordinates, and *in the metric* as ``--solver`` has them, beginning with the inverse of the
+loss's mean curvature as Optimus does (:mod:`diffmocap.refinement.diffphy.control_metric`).
 """
 
 from __future__ import annotations
