@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+import time
 from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 from typing import Any
@@ -22,18 +23,28 @@ def forking_with(module: str) -> ForkServerContext:
 
 
 def run_ranks(target: Callable[..., None], *arguments: Any, world: int = 2) -> None:
-    """Calls ``target(*arguments)`` in ``world`` processes, whose environment is as ``torchrun`` would make it."""
+    """Calls ``target(*arguments)`` in ``world`` processes, whose environment is as ``torchrun`` would make it.
+
+    Where one fails the others, which wait for it, are ended after two minutes.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     context = forking_with(target.__module__)
     processes = [
-        context.Process(target=_as_rank, args=(rank, world, port, target, *arguments)) for rank in range(world)
+        context.Process(target=_as_rank, args=(rank, world, port, target, *arguments), daemon=True)
+        for rank in range(world)
     ]
     for process in processes:
         process.start()
-    for process in processes:
-        process.join(120.0)
-    assert [process.exitcode for process in processes] == [0] * world
+    deadline = time.monotonic() + 120.0
+    try:
+        for process in processes:
+            process.join(max(deadline - time.monotonic(), 0.0))
+        assert [process.exitcode for process in processes] == [0] * world
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
 
 
 def _as_rank(rank: int, world: int, port: int, target: Callable[..., None], *arguments: Any) -> None:

@@ -19,7 +19,10 @@ class InMetric(Task):
 
     Args:
         origin: [B, N] where y is zero, which is where runs begin. root: M^(-1/2) [N, N], symmetric; the same for all
-            problems of the task.
+            problems of the task. Both on one device.
+
+    Points of the task are in the dtype of ``root``; losses and gradients in that of y. The unit of first steps
+    (``scale``) stays the task's, a cautious one: the natural first step is as long as the gradient.
 
     Raises:
         SettingsError: a matrix of another size, or one that is not symmetric.
@@ -32,7 +35,7 @@ class InMetric(Task):
                 f"{n} parameters want a matrix [{n}, {n}] and an origin [B, {n}]; got {list(root.shape)} and "
                 f"{list(origin.shape)}"
             )
-        if (root - root.mT).abs().max() > 1e-6 * root.abs().max():
+        if not bool((root - root.mT).abs().max() <= 1e-6 * root.abs().max()):
             raise SettingsError("the inverse square root of a metric must be symmetric")
         self.task, self.origin, self.root = task, origin.to(root), root
         self.shape, self.minimum, self.scale = task.shape, task.minimum, task.scale

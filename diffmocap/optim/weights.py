@@ -20,6 +20,8 @@ from diffmocap.resources import verified_model
 
 FORMAT = "diffmocap-optimizer-1"
 #: Trained optimizers of the package: what :func:`load_shipped` calls them, and their files in ``models/``.
+#: ``optimus_controls`` knows DiffPhy in the metric of its controls alone: it belongs into an
+#: :class:`~diffmocap.refinement.diffphy.control_metric.InControlMetric`.
 SHIPPED = {
     "optimus": "optimus.safetensors", "optimus_rosenbrock": "optimus_rosenbrock.safetensors",
     "adafactor_mlp_128x4": "adafactor_mlp_128x4.safetensors", "adafactor_mlp_512x4": "adafactor_mlp_512x4.safetensors",

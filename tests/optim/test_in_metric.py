@@ -66,6 +66,13 @@ def test_losses_and_gradients_are_those_of_the_task(root):
     torch.testing.assert_close(scaled.row(1).loss(y[1:2]), loss[1:2])
 
 
+def test_what_describes_a_problem_is_that_of_its_point(bowl, root):
+    bowl.context = lambda x: 2.0 * x
+    scaled = InMetric(bowl, torch.ones(2, N, dtype=torch.float64), root)
+    y = torch.full((2, N), 0.5, dtype=torch.float64)
+    torch.testing.assert_close(scaled.context(y), 2.0 * scaled.point(y))
+
+
 def test_a_gradient_step_is_newtons_and_bfgs_begins_with_it(bowl, root):
     origin = torch.ones(2, N, dtype=torch.float64)
     scaled = InMetric(bowl, origin, root)
@@ -91,7 +98,8 @@ def test_what_does_not_fit_is_refused(bowl, root):
         InMetric(bowl, origin, root[:4, :4])
     with pytest.raises(SettingsError, match="want a matrix"):
         InMetric(bowl, origin[:, :4], root)
-    with pytest.raises(SettingsError, match="symmetric"):
-        InMetric(bowl, origin, root.triu())
+    for wrong in (root.triu(), root * float("nan")):
+        with pytest.raises(SettingsError, match="symmetric"):
+            InMetric(bowl, origin, wrong)
     with pytest.raises(SettingsError, match="holds 2 origins"):
         InMetric(bowl, origin, root).init(3)

@@ -15,9 +15,11 @@ import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from tqdm import tqdm
 
+from diffmocap.files.whole_file import whole_file
 from diffmocap.optim.quasi_newton import Bfgs
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.task import Task
@@ -71,6 +73,25 @@ def measure(problems: VideoProblems, motion: int, seed: int) -> torch.Tensor:
     return as_positive(hessian(problems.task(motion, start * _AT_ONCE)[0], found, knots * columns + SIZE))
 
 
+def mean_of_windows(problems: VideoProblems, path: Path, seed: int) -> torch.Tensor:
+    """The mean of |H| [N, N] over one window of each motion. What is done so far is kept in ``path``."""
+    count, made_by = len(problems.motions), f"seed {seed}, {EVALUATIONS} evaluations, step {STEP}"
+    total, done = None, 0
+    if path.is_file():
+        with safe_open(path, "pt") as file:
+            kept_by, total, done = file.metadata()["made_by"], file.get_tensor("sum"), int(file.get_tensor("done"))
+        if kept_by != made_by or done > count:
+            raise SystemExit(
+                f"{path} holds {done} windows of {kept_by}; this run wants {count} of {made_by}: give another --out"
+            )
+    for number in tqdm(range(done, count), initial=done, total=count, desc="Hessians", unit="window"):
+        measured = measure(problems, number, seed)
+        total = measured if total is None else total + measured
+        with whole_file(path) as partial:
+            save_file({"sum": total, "done": torch.tensor(number + 1)}, partial, {"made_by": made_by})
+    return total / count
+
+
 def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -85,25 +106,19 @@ def main(arguments: list[str] | None = None) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    motions = kept_video_motions(args.data, args.out)[: args.windows]
-    problems = VideoProblems(motions, 1, SimulationSettings(joints="all"))
-    path, sums, done = args.out / "sums.safetensors", None, 0
-    if path.is_file():
-        kept = load_file(path)
-        sums, done = kept["sum"], int(kept["done"])
-        if done > len(motions):
-            raise SystemExit(f"{args.out} holds {done} windows; give --windows {done} or more, or another folder")
-    for number in tqdm(range(done, len(motions)), initial=done, total=len(motions), desc="Hessians", unit="window"):
-        measured = measure(problems, number, args.seed)
-        sums = measured if sums is None else sums + measured
-        save_file({"sum": sums, "done": torch.tensor(number + 1)}, path)
+    motions = kept_video_motions(args.data, args.out)
+    if not 1 <= args.windows <= len(motions):
+        raise SystemExit(f"--windows is 1 to {len(motions)}, one of each motion that was made; got {args.windows}")
+    problems = VideoProblems(motions[: args.windows], 1, SimulationSettings(joints="all"))
+    mean = mean_of_windows(problems, args.out / "sums.safetensors", args.seed)
     result = args.out / FILE
-    save_file({"curvature": (sums / len(motions)).float()}, result, {"format": FORMAT})
-    print(f"{result}: the mean of {len(motions)} windows")
+    with whole_file(result) as partial:
+        save_file({"curvature": mean.float()}, partial, {"format": FORMAT})
+    print(f"{result}: the mean of {args.windows} windows")
     if args.ship:
         shutil.copyfile(result, args.models / FILE)
         write_entry(args.models, FILE, {
-            "kind": "curvature of DiffPhy's loss in its parameters", "licence": "Apache-2.0", "windows": len(motions),
+            "kind": "curvature of DiffPhy's loss in its parameters", "licence": "Apache-2.0", "windows": args.windows,
             "commands": [without_folders("python -m training.optim.control_metric " + " ".join(arguments))],
             "commit": git_commit(), "data": {"clips": [args.data.name], "acknowledgement": ACKNOWLEDGEMENT},
         })  # fmt: skip

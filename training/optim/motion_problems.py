@@ -43,7 +43,7 @@ from training.motions.lifted_windows import (
     window_of,
 )
 from training.optim.problems import AboveMinima, Problems, TwoKinds
-from training.optim.video_problems import video_problems
+from training.optim.video_problems import InControlMetricProblems, video_problems
 
 #: Windows' known minima are those of long runs, less this share: a loss is then never quite there.
 MARGIN = 0.05
@@ -207,7 +207,7 @@ def motion_problems(
 
     ``frames``: of a window or a stretch, 0 for :data:`MOTION_PROBLEMS`. Windows to train on overlap by half.
     ``speeds``: at which clips to train on are played, for DiffPhy. ``video_share``: of DiffPhy's problems that are
-    motions from video, see :mod:`training.optim.video_problems`.
+    motions from video, see :mod:`training.optim.video_problems`; above 0 all of them are in the metric of the controls.
 
     Lifted walks, motions from video and the windows' minima take minutes to make; they are kept in ``folder``.
     """
@@ -222,7 +222,8 @@ def motion_problems(
         made = [DiffphyProblems(part, body, frames, batch) for part in parts]
         if video_share:
             from_video = video_problems(data, batch, folder)
-            made = [TwoKinds(poses, video, video_share) for poses, video in zip(made, from_video, strict=True)]
+            made = [TwoKinds(InControlMetricProblems(poses), video, video_share)
+                    for poses, video in zip(made, from_video, strict=True)]  # fmt: skip
         return made[0], made[1]
     lifter, made = MotionLifter(), []
     for name, held_out in (("train", False), ("held_out", True)):

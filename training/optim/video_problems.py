@@ -211,6 +211,19 @@ class VideoProblems:
         return AboveMinima(task, self.least[own]), start
 
 
+@dataclass(frozen=True)
+class InControlMetricProblems:
+    """Problems of controls in the coordinates that those of :class:`VideoProblems` are in, to train on both."""
+
+    problems: Problems
+
+    #: As those of :class:`VideoProblems`.
+    differentiable_once = True
+
+    def __call__(self, generator: torch.Generator) -> tuple[Task, torch.Tensor]:
+        return _from_zero(*self.problems(generator))
+
+
 def _from_zero(task: DiffphyTask, x: torch.Tensor) -> tuple[InMetric, torch.Tensor]:
     scaled = in_control_metric(task, x)
     return scaled, scaled.init(len(x)).float()
@@ -229,8 +242,7 @@ def kept_video_motions(data: Path, folder: Path, held_out: bool = False) -> list
 def video_problems(data: Path, batch: int, folder: Path) -> tuple[Problems, Problems]:
     """Problems of a split's motions to train on, and of the held-out subject's to validate on.
 
-    Motions and minima, which L-BFGS looks for, take a quarter of an hour to make, and are kept in
-    ``folder``.
+    Motions and minima, which L-BFGS looks for, take some minutes to make, and are kept in ``folder``.
     """
     settings, made = SimulationSettings(), []
     for name, held_out in (("train", False), ("held_out", True)):

@@ -1,18 +1,19 @@
 """The curvature of DiffPhy's loss in its parameters, as far as windows have it in common.
 
 One radian at a hip early in a window moves the whole body for a second, one at an elbow near its end hardly anything:
-curvatures span six orders of magnitude, and most of an optimizer's evaluations went into finding out which parameters
-are stiff. How the parameters act is much the same in every window, so the mean of the Hessians of many, whose
-eigenvalues are taken as positive (negative ones say as well how fast the loss curves: Dauphin et al. 2014),
-is a metric to begin with (:class:`InControlMetric`). It was measured once, by
-``python -m training.optim.control_metric``, for the knots of a window of a second and all 23 joints; parts of it serve
-fewer joints, and windows that begin with knots that are known.
+eigenvalues of the Hessian span six orders of magnitude and more, and an optimizer that begins with the identity spends
+most of its evaluations on finding out which directions are stiff. How the parameters act is much the same in every
+window. So the mean of the Hessians of many, whose eigenvalues are taken as positive (negative ones say as well how fast
+the loss curves: Dauphin et al. 2014), is a metric to begin with (:class:`InControlMetric`). It was measured once, by
+``python -m training.optim.control_metric``, for the 13 knots of a window of a second and all 23 joints; parts of it
+serve fewer joints, shorter windows, and windows whose first knots are known.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 
 import torch
 
@@ -20,7 +21,7 @@ from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.errors import ModelFileError
 from diffmocap.files.weights_file import WeightsFile
 from diffmocap.optim.in_metric import InMetric
-from diffmocap.optim.optimizer import Optimizer, StoppingCriterion
+from diffmocap.optim.optimizer import Optimizer, StoppingCriterion, check_starts
 from diffmocap.optim.result import Result
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.task import Task
@@ -30,9 +31,11 @@ from diffmocap.resources import verified_model
 
 FORMAT = "diffmocap-control-metric-1"
 FILE = "control_metric.safetensors"
-#: The least curvature: that of parameters which have no effect, or next to none.
+#: The least curvature: that of parameters which have no effect, or next to none. Half of what most Hessians have in
+#: the median, where only the terms that keep controls small count.
 _LEAST = 0.05
 _COLUMNS = 3 * (NUM_JOINTS - 1)
+_log = logging.getLogger(__name__)
 _ADVICE = "reinstall diffmocap, or make it anew: python -m training.optim.control_metric"
 
 
@@ -57,7 +60,8 @@ class ControlMetric:
         """
         file = WeightsFile.read(verified_model(FILE), FORMAT, "curvature of controls", _ADVICE)
         curvature = file.tensors.get("curvature", torch.zeros(0))
-        if curvature.dim() != 2 or curvature.shape[0] != curvature.shape[1] or (len(curvature) - SIZE) % _COLUMNS:
+        size = len(curvature) if curvature.dim() else 0
+        if curvature.shape != (size, size) or size <= SIZE or (size - SIZE) % _COLUMNS:
             raise ModelFileError(f"{file.path} holds a curvature {list(curvature.shape)} of no set of knots; {_ADVICE}")
         return cls(curvature.double())
 
@@ -97,6 +101,9 @@ class ControlMetric:
 class InControlMetric(Optimizer):
     """An optimizer of DiffPhy's controls that begins with the inverse of the metric.
 
+    Points in its results are float64. Windows with more knots than the metric knows are solved without it, which the
+    log says once.
+
     Args:
         solver: sees a :class:`DiffphyTask` in the coordinates of :func:`in_control_metric`.
     """
@@ -105,6 +112,7 @@ class InControlMetric(Optimizer):
         self.solver = solver
 
     def minimize(self, task: Task, x: torch.Tensor, budget: Budget, stop: StoppingCriterion | None = None) -> Result:
+        check_starts(task, x)
         scaled = in_control_metric(task, x)
         result = self.solver.minimize(scaled, scaled.init(len(x)).to(x), budget, stop)
         return replace(result, x=scaled.point(result.x), last=scaled.point(result.last))
@@ -114,4 +122,15 @@ def in_control_metric(task: DiffphyTask, x: torch.Tensor) -> InMetric:
     """The task in coordinates in which the metric is the identity, zero at ``x`` [B, N]; in its own coordinates, but
     from there, where the metric has nothing to say of its parameters."""
     root = ControlMetric.load().root(task)
-    return InMetric(task, x, torch.eye(task.dimension, dtype=torch.float64) if root is None else root)
+    if root is None:
+        _say_unknown(task.controls.weights.shape[1])
+        root = torch.eye(task.dimension, dtype=torch.float64)
+    return InMetric(task, x, root.to(x.device))
+
+
+@cache
+def _say_unknown(knots: int) -> None:
+    _log.warning(
+        "controls with %d knots have more than the curvature that was measured knows: optimizers begin without it, and "
+        "need more evaluations; windows of at most a second have it", knots,
+    )  # fmt: skip

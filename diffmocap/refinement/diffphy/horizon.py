@@ -14,6 +14,7 @@ which is smooth, within ``blend_s``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 
@@ -254,8 +255,12 @@ class HorizonSimulator:
 
 
 def window_frames(settings: SimulationSettings, dt_s: float) -> tuple[int, int, int]:
-    """Frames between knots, from one window to the next, and of a window, its first and last included."""
-    spacing = max(round(1.0 / (KNOT_RATE_HZ * dt_s)), 1)
+    """Frames between knots, from one window to the next, and of a window, its first and last included.
+
+    Knots are never closer than at :data:`KNOT_RATE_HZ`, so that a second has no more than the measured metric knows
+    (:mod:`diffmocap.refinement.diffphy.control_metric`), whatever the rate of frames.
+    """
+    spacing = math.ceil(1.0 / (KNOT_RATE_HZ * dt_s) - 0.01)
     hop = max(round((settings.window_s - settings.overlap_s) / (dt_s * spacing)), 1) * spacing
     return spacing, hop, hop + max(round(settings.overlap_s / dt_s), 1) + 1
 
