@@ -7,6 +7,8 @@ ARGS ?=
 # What a sourced ROS 2, or a venv that is active in this shell, would leak into .venv.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONHOME PYTHONPATH
 unexport RMW_IMPLEMENTATION ROS_DISTRO ROS_PYTHON_VERSION ROS_VERSION
+# With it every process, node and test run compiles all of its Python files again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help python setup setup-test demo test clean
