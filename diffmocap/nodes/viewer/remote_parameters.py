@@ -53,6 +53,7 @@ class RemoteParameters:
         self._events = node.create_subscription(ParameterEvent, "/parameter_events", self._event, 50)
         self._lock = threading.Lock()
         self._wanted: dict[str, Any] = {}
+        self._asked: dict[str, Any] = {}
         self._values: dict[str, Any] = {}
         self._descriptors: list[ParameterDescriptor] = []
         self._request: Future | None = None
@@ -78,13 +79,12 @@ class RemoteParameters:
                 request, self._request = self._request, None
                 if request.exception() is None:
                     self._then(request.result())
+                else:
+                    self._give_up()
             elif now_s - self._asked_s > PATIENCE_S:
                 self._request.cancel()
                 self._request = None
-                with self._lock:
-                    unanswered, self._wanted = list(self._wanted), {}
-                for name in unanswered:
-                    self._refused(name, f"{self._target} does not answer")
+                self._give_up()
             return
         with self._lock:
             wanted, self._wanted = self._wanted, {}
@@ -96,9 +96,17 @@ class RemoteParameters:
                 parameters=[Parameter(name, value=self._typed(name, value)).to_parameter_msg()
                             for name, value in wanted.items()]
             )  # fmt: skip
-            self._ask("set", request, lambda answer: self._set_done(wanted, answer))
+            self._asked = wanted
+            self._ask("set", request, self._set_done)
         elif not self._values and self._clients["get"].service_is_ready():
             self._ask("list", ListParameters.Request(), self._listed)
+
+    def _give_up(self) -> None:
+        """Says of all values that were sent or were to be sent that nobody took them."""
+        with self._lock:
+            unanswered, self._asked, self._wanted = self._asked | self._wanted, {}, {}
+        for name in unanswered:
+            self._refused(name, f"{self._target} does not answer")
 
     def _ask(self, service: str, request: Any, then: Callable[[Any], None]) -> None:
         self._request, self._then, self._asked_s = self._clients[service].call_async(request), then, time.monotonic()
@@ -116,16 +124,21 @@ class RemoteParameters:
         self._values = {found.name: value for found, value in zip(self._descriptors, values)}
         self._found([_control(found, self._values[found.name]) for found in self._descriptors])
 
-    def _set_done(self, wanted: dict[str, Any], answer: SetParameters.Response) -> None:
-        told = {}
+    def _set_done(self, answer: SetParameters.Response) -> None:
+        told: dict[str, Any] = {}
+        wanted, self._asked = self._asked, {}
         for (name, value), result in zip(wanted.items(), answer.results):
             if result.successful:
                 self._values[name] = self._typed(name, value)
             else:
                 self._refused(name, result.reason or "no reason was given")
             told[name] = self._values.get(name)
-        with self._lock:  # what the user moves on meanwhile is not set back
-            told = {name: value for name, value in told.items() if name not in self._wanted and value is not None}
+        self._tell({name: value for name, value in told.items() if value is not None})
+
+    def _tell(self, values: dict[str, Any]) -> None:
+        """Tells of values, but of none that the user has moved on from: an old one would set the control back."""
+        with self._lock:
+            told = {name: value for name, value in values.items() if name not in self._wanted | self._asked}
         self._changed(told)
 
     def _typed(self, name: str, value: Any) -> Any:
@@ -141,7 +154,7 @@ class RemoteParameters:
         changed = {p.name: parameter_value_to_python(p.value) for p in event.changed_parameters}
         if known := {name: value for name, value in changed.items() if name in self._values}:
             self._values |= known
-            self._changed(known)
+            self._tell(known)
 
 
 def _control(found: ParameterDescriptor, value: Any) -> Control:
