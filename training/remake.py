@@ -102,10 +102,10 @@ STEPS = (
         ("-m training.optim.control_metric --data {data} --out {out}/control_metric --threads 1 --ship",),
     ),
     Step(
-        "optimus_controls", "Optimus on DiffPhy's controls", 70,
+        "optimus_controls", "Optimus on DiffPhy's controls", 35,
         (
             "-m training.optim --problems diffphy --video-share 1 --data {data} --out {out}/optimus_controls --pairs 6 "
-            "--batch 2 --shortest 8 --longest 60 --minutes 60 --decay-share 0.5 --learning-rate 1e-3 --threads 1 "
+            "--batch 2 --shortest 8 --longest 60 --minutes 30 --decay-share 0.5 --learning-rate 1e-3 --threads 1 "
             "--validation-count 4 --validation-iterations 40 --set encoders=1 --set width=32 --set attention_width=16 "
             "--set feedforward=64 --set mlp_width=32 --set mlp_layers=2 --set features.memory=true "
             "--set features.pairs=60",
