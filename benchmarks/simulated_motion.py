@@ -5,10 +5,10 @@ a level camera of known height sees with a noisy detector (:mod:`training.liftin
 validation split, on which window, overlap and evaluations of the simulation were chosen, and of the test split.
 *Before* is the likeliest path through the lifted poses, *windows* what ``diffmocap reconstruct`` makes of them with the
 quality ``fast``, *poses alone* a simulation that follows only these (no keypoints, slip, penetration or self-contact in
-the loss, the initial state given, the observed poses as first targets), *simulated* what ``--diffphy`` makes of them,
-*longer* the same with the evaluations of ``best``, and *L-BFGS* with ``--solver lbfgs`` and as many evaluations as
-*simulated*; on validation clips, for the choice of defaults, *all joints* with all 23 joints' targets free, and *given
-start* with the motion's own initial state.
+the loss, the initial state given, the observed poses as first targets, and a network that was trained on such
+problems), *simulated* what ``--diffphy`` makes of them, *longer* the same with the evaluations of ``best``, and
+*L-BFGS* with ``--solver lbfgs`` and as many evaluations as *simulated*; on validation clips, for the choice of
+defaults, *all joints* with all 23 joints' targets free, and *given start* with the motion's own initial state.
 
 MPJPE-G, MPJPE and PA-MPJPE [mm] and *TV ratio* as in :mod:`benchmarks.reconstruct`. *2d*: mean distance of the 25
 keypoints in the image from the true ones [px]. *Skate*: foot skate of DiffPhy
@@ -42,11 +42,12 @@ from diffmocap.camera.projection import project
 from diffmocap.evaluation.joint_errors import keypoint_error_px
 from diffmocap.evaluation.motion_metrics import excess_foot_skate_percent
 from diffmocap.lifting.lifter import Lifter
+from diffmocap.optim.weights import load_shipped
 from diffmocap.physics.ground import find_ground
 from diffmocap.physics.simulation import Simulator
 from diffmocap.physics.tree import global_poses
 from diffmocap.reconstruct.lifted import combined, lift_frames, likeliest_path
-from diffmocap.reconstruct.physics.simulated_motion import FLOOR, SimulatedBody, controls_solver, dynamics_of
+from diffmocap.reconstruct.physics.simulated_motion import FLOOR, SimulatedBody, dynamics_of
 from diffmocap.reconstruct.reconstruction import ReconstructedMotion, reconstruct, simulated
 from diffmocap.reconstruct.settings import QUALITIES, ReconstructSettings
 from diffmocap.reconstruct.stretches import bridged
@@ -203,7 +204,8 @@ def poses_alone(
     """The motion as a simulation that sees nothing but its poses follows it, and the seconds that this took."""
     begin = time.thread_time()
     simulator = Simulator(SimulatedBody.of(body, motion.betas).articulated, motion.floor.ground, contact=FLOOR)
-    horizon = HorizonSimulator(simulator, controls_solver(settings.solver), replace(settings, free_start=False))
+    # The metric of the controls is that of the whole loss: on this one optimizers are better off without it.
+    horizon = HorizonSimulator(simulator, load_shipped("optimus_diffphy"), replace(settings, free_start=False))
     found = horizon.simulate(motion.rotations, motion.pelvis, motion.contacts, 1.0 / motion.fps)
     rotations, pelvis, losses = found.rotations.float(), found.pelvis.float(), found.losses
     followed = replace(

@@ -6,10 +6,6 @@ millisecond, and controls of DiffPhy that follow a second of motion capture, whe
 subjects, each problem alone, all solvers in turns from the same start, up to 100 evaluations. Seconds are processor
 seconds of one thread: other work on the machine does not count; of several rounds each evaluation has its least.
 
-BFGS, L-BFGS and the step of which nothing is learned run on DiffPhy a second time in the metric of the controls
-(:mod:`diffmocap.refinement.diffphy.control_metric`), which Optimus begins with as it does when it simulates files. Its
-network was trained on another loss, of motions from video with keypoints and an unknown initial state.
-
 The target is 1.02 times the loss at which BFGS ends. A problem on which a solver does not get there counts with the
 time of its whole run. The loss at equal time is looked up when L-BFGS has spent its evaluations.
 """
@@ -21,7 +17,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,18 +33,13 @@ from benchmarks.refinement.solvers import LBFGS, OPTIMUS, Solver, progress, sear
 from diffmocap.optim.cpu import layers
 from diffmocap.optim.stopping import Budget
 from diffmocap.optim.task import Task
-from diffmocap.optim.weights import SHIPPED
-from diffmocap.refinement.diffphy.control_metric import InControlMetric
 from diffmocap.refinement.stream.optimus.weights import shipped_window_optimus
 from diffmocap.refinement.stream.whole_windows import MetricSteps, OptimusSteps
-from diffmocap.resources import verified_model
 
 #: The target over the loss at which BFGS ends, and what is asked of Optimus's seconds beside L-BFGS's.
 WITHIN, ASKED = 1.02, 0.7
-#: Of windows: their metric with nothing learned. Of both losses: a network that knows no metric, as the paper's.
+#: Of windows: their metric with nothing learned, and a network that knows none, as the paper's.
 METRIC, PAPER_FORM = "metric's step, nothing learned", "Optimus in the paper's form"
-#: Behind the names of solvers that begin with the inverse of the metric of DiffPhy's controls.
-IN_METRIC = ", in the metric"
 TITLES = {"window": "Windows", "diffphy": "DiffPhy"}
 
 
@@ -197,12 +188,7 @@ def solvers_of(loss: str, settings: Settings) -> list[Solver]:
     path = settings.weights_of(OPTIMUS, loss)
     plain = [*searching(), Solver.plain_step(PAIRS[loss])]
     if loss == "diffphy":
-        scaled = [replace(solver, name=solver.name + IN_METRIC, optimizer=InControlMetric(solver.optimizer))
-                  for solver in plain]  # fmt: skip
-        ours = Solver.learned(OPTIMUS, verified_model(SHIPPED["optimus_controls"]))
-        return [
-            *plain, *scaled, Solver.learned(PAPER_FORM, path), replace(ours, optimizer=InControlMetric(ours.optimizer)),
-        ]  # fmt: skip
+        return [*plain, Solver.learned(OPTIMUS, path)]
     network = shipped_window_optimus()
     count = sum(p.numel() for p in network.parameters())
     return [
@@ -213,7 +199,7 @@ def solvers_of(loss: str, settings: Settings) -> list[Solver]:
 
 def _of_paper(solvers: Sequence[Solver]) -> Solver:
     """Optimus with the encoders of the paper, which take most of its step."""
-    return next(solver for solver in solvers if solver.name == PAPER_FORM)
+    return next(solver for solver in solvers if solver.name in (PAPER_FORM, OPTIMUS))
 
 
 def problems_of(loss: str, bench: Bench, count: int) -> tuple[list[Task], list[str]]:
@@ -241,11 +227,6 @@ def page(found: Mapping[str, dict], head: Sequence[str]) -> list[str]:
             f"{ours['seconds_ratio']:.2f} ({low:.2f} to {high:.2f}), reached on {100 * ours['reached']:.0f} % | "
             f"{'met' if ours['seconds_ratio'] <= ASKED else '**missed**'} |"
         )
-        if (same := part["solvers"].get(LBFGS + IN_METRIC)) is not None:
-            lines.append(
-                f"| {TITLES[loss]}: the same over the seconds of L-BFGS in the same metric | | "
-                f"{ours['seconds'] / same['seconds']:.2f} | |"
-            )
         lines.append(
             f"| {TITLES[loss]}: loss over L-BFGS's after equal seconds | lower | {ours['loss_at_equal_seconds']:.3f} | "
             f"{'met' if ours['loss_at_equal_seconds'] < 1 else '**missed**'} |"

@@ -18,10 +18,8 @@ from benchmarks.refinement.solvers import LBFGS, OPTIMUS, Solver, searching
 from diffmocap.optim.functions import make_function
 from diffmocap.optim.optimus import Optimus, OptimusSettings
 from diffmocap.optim.stopping import Budget
-from diffmocap.refinement.diffphy.control_metric import InControlMetric
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-FORMS = (seconds.PAPER_FORM, OPTIMUS)
 
 
 def falling(rates: list[float], ms: list[float], count: int = 100) -> Raced:
@@ -104,14 +102,12 @@ def test_the_command_ends_with_its_figures(monkeypatch, capsys, tmp_path):
     x = task.init(1, torch.Generator().manual_seed(0)).double()
     task.init = lambda count, generator=None: x
     monkeypatch.setattr(seconds, "problems_of", lambda loss, bench, count: ([task] * count, ["walk"] * count))
-    # The task is no window and no controls: it has no metric.
-    network = Optimus(OptimusSettings(encoders=1, width=8, heads=2, feedforward=8, mlp_width=8, mlp_layers=1))
-    solvers = [*searching(), *(Solver(name, network.requires_grad_(False), True, "") for name in FORMS)]
-    monkeypatch.setattr(seconds, "solvers_of", lambda loss, settings: solvers)
+    solvers = seconds.solvers_of
+    monkeypatch.setattr(seconds, "solvers_of", lambda loss, settings: solvers("diffphy", settings))  # it has no metric
     seconds.main(["--losses", "window", "--windows", "1", "--evaluations", "5", "--rounds", "1", "--json",
                   "--out", str(tmp_path)])  # fmt: skip
     figures = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    assert set(figures["window"]["solvers"]) == {BFGS, LBFGS, *FORMS}
+    assert set(figures["window"]["solvers"]) == {BFGS, LBFGS, PLAIN_STEP, OPTIMUS}
     (written,) = tmp_path.glob("*-seconds.md")
     assert "## Windows" in written.read_text() and "DiffPhy:" not in written.read_text()
 
@@ -119,11 +115,4 @@ def test_the_command_ends_with_its_figures(monkeypatch, capsys, tmp_path):
 def test_windows_have_optimus_in_both_forms_and_their_metric():
     names = [solver.name for solver in seconds.solvers_of("window", Settings(FULL))]
     assert names == [BFGS, LBFGS, PLAIN_STEP, seconds.METRIC, seconds.PAPER_FORM, OPTIMUS]
-
-
-def test_solvers_of_diffphy_run_with_and_without_the_metric():
-    solvers = {solver.name: solver.optimizer for solver in seconds.solvers_of("diffphy", Settings(FULL))}
-    plain = [BFGS, LBFGS, PLAIN_STEP]
-    assert list(solvers) == [*plain, *(n + seconds.IN_METRIC for n in plain), seconds.PAPER_FORM, OPTIMUS]
-    for name, optimizer in solvers.items():
-        assert isinstance(optimizer, InControlMetric) == (name == OPTIMUS or name.endswith(seconds.IN_METRIC))
+    assert OPTIMUS in {s.name for s in seconds.solvers_of("diffphy", Settings(FULL))}
