@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
+from benchmarks.page.command import benchmark_parser, end_with_json, name_option, shared_options
 from benchmarks.page.report import Page, page_arguments, provenance
 
 #: Of a run: title, key of ``diffmocap demo --json``, decimals and what the value is multiplied by.
@@ -82,7 +82,7 @@ def table(runs: list[dict[str, Any]]) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     parser = benchmark_parser(__doc__)
     parser.add_argument("--runs", type=int, default=5, help="in a row (default %(default)s)")
-    parser.add_argument("--name", default="demo-runs", help="of the page, behind its date (default %(default)s)")
+    name_option(parser, "demo-runs")
     parser.add_argument("--note", default="", help="what the page says of the circumstances of the runs")
     parser.add_argument(
         "--demo", default="", metavar="OPTIONS", help="further options of diffmocap demo, such as '--hypotheses 1'"

@@ -32,7 +32,7 @@ import numpy as np
 import roma
 import torch
 
-from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
+from benchmarks.page.command import benchmark_parser, end_with_json, name_option, shared_options
 from benchmarks.page.report import Page, mocap_file, page_arguments, provenance
 from benchmarks.reconstruct import DEMO, TOES, Source, bundled, figures_of, true_up
 from benchmarks.simulated_stretches import race_figures, race_table, raced
@@ -252,7 +252,7 @@ def main() -> None:
     """Command line."""
     parser = benchmark_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="the bundled clip and one walk")
-    parser.add_argument("--name", default="simulated-motion", help="of the page, after the date (default: %(default)s)")
+    name_option(parser, "simulated-motion")
     shared_options(parser, "json", "no_page", "out")
     args = page_arguments(parser)
     torch.set_num_threads(1)

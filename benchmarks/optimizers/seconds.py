@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
+from benchmarks.page.command import benchmark_parser, end_with_json, name_option, shared_options
 from benchmarks.page.report import Page, page_arguments, provenance
 from benchmarks.refinement.cache import Cache
 from benchmarks.refinement.parts import FRAMES, Bench, spread
@@ -261,7 +261,7 @@ def main(arguments: list[str] | None = None) -> None:
     p.add_argument("--clips", type=int, default=4, metavar="COUNT", help="of DiffPhy (default %(default)s)")
     p.add_argument("--evaluations", type=int, default=100, metavar="COUNT", help="of a run (default %(default)s)")
     p.add_argument("--rounds", type=int, default=3, metavar="COUNT", help="of each problem (default %(default)s)")
-    p.add_argument("--name", default="seconds", help="of the page, behind its date (default %(default)s)")
+    name_option(p, "seconds")
     shared_options(p, "json", "no_page", "out")
     args = page_arguments(p, arguments)
     torch.set_num_threads(1)

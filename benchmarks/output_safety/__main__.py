@@ -34,7 +34,7 @@ from benchmarks.output_safety.page import page, stream_table
 from benchmarks.output_safety.profiles import PROFILES
 from benchmarks.output_safety.runs import ALONE, FROZEN, measure
 from benchmarks.output_safety.summary import all_errors, paired, stream_figures, summary
-from benchmarks.page.command import benchmark_parser, clips_option, end_with_json, shared_options
+from benchmarks.page.command import benchmark_parser, clips_option, end_with_json, name_option, shared_options
 from benchmarks.page.report import REPOSITORY, Page, mocap_file, page_arguments, provenance
 from benchmarks.protocols.footage import footage_folder
 from benchmarks.protocols.real_clip import CACHE as LANDMARKS
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of what was measured (default: %(default)s)")
     parser.add_argument("--errors", type=Path, metavar="FILE", help="npz to write the errors of each image to")
     parser.add_argument("--against", type=Path, metavar="FILE", help="npz of the errors of another state, to pair with")
-    parser.add_argument("--name", default="output-safety", help="of the page, after the date (default: %(default)s)")
+    name_option(parser, "output-safety")
     parser.add_argument("--note", default="", help="what the page says of the circumstances of the run")
     shared_options(parser, "json", "no_page", "out")
     args = page_arguments(parser, arguments, writes=lambda a: not a.only)

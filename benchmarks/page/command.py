@@ -43,6 +43,11 @@ def clips_option(parser: argparse.ArgumentParser, split: str, option: str = "--d
     parser.add_argument(option, help=f"{what} (default: the {SPLITS[split]} split; see benchmarks/README.md)")
 
 
+def name_option(parser: argparse.ArgumentParser, default: str) -> None:
+    """What :meth:`benchmarks.page.report.Page.of_today` calls the page."""
+    parser.add_argument("--name", default=default, help="of the page, after its date (default: %(default)s)")
+
+
 def shared_options(parser: argparse.ArgumentParser, *names: str) -> None:
     """Options of these names, ``_`` standing for ``-``; see the top of this file."""
     for name in names:

@@ -138,8 +138,8 @@ class RemoteParameters:
     def _tell(self, values: dict[str, Any]) -> None:
         """Tells of values, but of none that the user has moved on from: an old one would set the control back."""
         with self._lock:
-            told = {name: value for name, value in values.items() if name not in self._wanted | self._asked}
-        self._changed(told)
+            moved_on = self._wanted | self._asked
+        self._changed({name: value for name, value in values.items() if name not in moved_on})
 
     def _typed(self, name: str, value: Any) -> Any:
         """As the node's own type: a browser's whole number may be a decimal."""

@@ -15,8 +15,8 @@ is too cautious where that is soft, and optimizers need more evaluations with it
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cache
 
 import torch
 
@@ -52,9 +52,11 @@ class ControlMetric:
     """
 
     curvature: torch.Tensor
+    #: M^(-1/2) by what they were made for: a motion's windows ask for the same one or two.
+    _roots: dict[tuple, torch.Tensor | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
-    @lru_cache(maxsize=1)
+    @cache
     def load(cls) -> ControlMetric:
         """The shipped one.
 
@@ -67,11 +69,6 @@ class ControlMetric:
         if curvature.shape != (size, size) or size <= SIZE or (size - SIZE) % _COLUMNS:
             raise ModelFileError(f"{file.path} holds a curvature {list(curvature.shape)} of no set of knots; {_ADVICE}")
         return cls(curvature.double())
-
-    @cached_property
-    def _roots(self) -> dict[tuple, torch.Tensor]:
-        """M^(-1/2) by what they were made for: a motion's windows ask for the same one or two."""
-        return {}
 
     def root(self, task: DiffphyTask) -> torch.Tensor | None:
         """M^(-1/2) [N, N] of the task's parameters; None where a window has more knots than were measured."""
