@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import subprocess
@@ -11,6 +12,9 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are shared among the workers already
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read once, by NumPy, when it is imported
+
 import cv2
 import numpy as np
 import pytest
@@ -18,9 +22,11 @@ import pytest
 from tests.demo_frames import EXCERPT_FRAMES, PERSON_FRAME, frames_of
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
+#: Tests with one of these fixtures run in one process, one after the other: the group of the first that a test uses.
+GROUPS = {"graph": "nodes", "ros_env": "graphs", "diffusers": "diffusers"}
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are shared among the workers already
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Looking for cycles among the million objects of imported libraries, every 700 new ones, would take a twentieth of all.
+gc.set_threshold(20_000)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -42,7 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Where tests run in several processes (`pytest -n`), the tests of a file stay in one, so that its fixtures are made
     once. So do those of single nodes (fixture ``graph``), and those of whole graphs, so that at most two of them take
-    the processor from each other.
+    the processor from each other; and those that import diffusers, which takes three seconds.
     """
     parallel = config.pluginmanager.hasplugin("xdist")
     for item in items:
@@ -50,7 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if "ros_env" in fixtures:
             item.add_marker(pytest.mark.ros)
         if parallel:
-            group = "nodes" if "graph" in fixtures else "graphs" if "ros_env" in fixtures else None
+            group = next((group for fixture, group in GROUPS.items() if fixture in fixtures), None)
             item.add_marker(pytest.mark.xdist_group(group or item.nodeid.partition("::")[0]))
 
 

@@ -39,9 +39,9 @@ def test_figures_tell_the_truth_from_what_came_and_what_went(measured):
     assert truth["mpjpe"] == truth["mpjpe_g"] == truth["excess"] == 0.0 and truth["tv"] < came["tv"]
     assert went["tv"] < 0.5 * came["tv"] and late["tv"] < 0.5 * went["tv"]
     assert late["mpjpe_g"] < 1.5 * came["mpjpe_g"]  # of the frames that it belongs to, which lie 14 cm apart in lag
-    assert 0.0 < went["ms_least"] <= went["ms"]
     still = found["0 steps, lag 0"]  # the window's share without the loss
-    assert still["tv"] < 0.5 * came["tv"] and still["tv"] != went["tv"] and still["ms"] < went["ms"]
+    assert still["tv"] < 0.5 * came["tv"] and still["tv"] != went["tv"]
+    assert all(0.0 < row["ms_least"] <= row["ms"] for row in (still, went, late))
     same = found["one-euro, jitter of lag 0"]
     assert same["tv"] == pytest.approx(went["tv"], rel=0.05)
     moved = stream.rotations[WARM_UP - 4 :], stream.pelvis[WARM_UP - 4 :] + torch.tensor([0.1, 0.0, 0.0])

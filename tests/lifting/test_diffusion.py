@@ -10,7 +10,6 @@ from diffmocap.lifting.sampling.ddim import ddim_sample, ddim_timesteps
 from diffmocap.lifting.sampling.ddpm import ddpm_sample
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 
-diffusers = pytest.importorskip("diffusers")
 BETAS = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 
 
@@ -27,7 +26,7 @@ def denoiser(schedule: NoiseSchedule):
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine"])
-def test_schedule_agrees_with_diffusers(kind):
+def test_schedule_agrees_with_diffusers(kind, diffusers):
     reference = diffusers.DDPMScheduler(1000, beta_schedule=BETAS[kind], beta_start=1e-4, beta_end=2e-2)
     ours = NoiseSchedule(kind, 1000)
     assert torch.allclose(ours.alphas_bar.float(), reference.alphas_cumprod, rtol=1e-3, atol=1e-7)
@@ -37,7 +36,7 @@ def test_schedule_agrees_with_diffusers(kind):
 
 
 @pytest.mark.parametrize("steps", [1, 5, 50])
-def test_ddim_agrees_with_diffusers(steps):
+def test_ddim_agrees_with_diffusers(steps, diffusers):
     reference = diffusers.DDIMScheduler(
         1000, beta_schedule="squaredcos_cap_v2", clip_sample=False, set_alpha_to_one=True, timestep_spacing="trailing"
     )
@@ -54,7 +53,7 @@ def test_ddim_agrees_with_diffusers(steps):
     assert torch.allclose(ours, x, rtol=5e-3, atol=5e-3 * float(x.abs().max()))
 
 
-def test_ddpm_has_the_posterior_mean_and_variance_of_diffusers():
+def test_ddpm_has_the_posterior_mean_and_variance_of_diffusers(diffusers):
     reference = diffusers.DDPMScheduler(
         1000, beta_schedule="linear", beta_start=1e-4, beta_end=2e-2, clip_sample=False, variance_type="fixed_small"
     )

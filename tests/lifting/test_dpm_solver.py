@@ -9,7 +9,6 @@ from diffmocap.lifting.sampling.ddim import ddim_sample, ddim_timesteps
 from diffmocap.lifting.sampling.dpm_solver import dpm_sample
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 
-diffusers = pytest.importorskip("diffusers")
 #: Our schedules as diffusers names them.
 OPTIONS = {
     "linear": {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 2e-2},
@@ -34,7 +33,7 @@ def recorder(schedule: NoiseSchedule, states: list[torch.Tensor], x0_of=toy_x0):
 
 
 @pytest.mark.parametrize("kind", OPTIONS)
-def test_betas_and_their_products_are_those_of_diffusers(kind):
+def test_betas_and_their_products_are_those_of_diffusers(kind, diffusers):
     ours = NoiseSchedule(kind, 1000)
     for scheduler in (diffusers.DDPMScheduler, diffusers.DDIMScheduler, diffusers.DPMSolverMultistepScheduler):
         reference = scheduler(1000, **OPTIONS[kind])
@@ -45,7 +44,7 @@ def test_betas_and_their_products_are_those_of_diffusers(kind):
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("kind", OPTIONS)
-def test_each_ddim_step_is_that_of_diffusers(kind, eta):
+def test_each_ddim_step_is_that_of_diffusers(kind, eta, diffusers):
     reference = diffusers.DDIMScheduler(
         1000, clip_sample=False, set_alpha_to_one=True, timestep_spacing="trailing", prediction_type="sample",
         **OPTIONS[kind],
@@ -65,7 +64,7 @@ def test_each_ddim_step_is_that_of_diffusers(kind, eta):
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 8, 20])
 @pytest.mark.parametrize("kind", OPTIONS)
-def test_each_dpm_solver_step_is_that_of_diffusers(kind, steps):
+def test_each_dpm_solver_step_is_that_of_diffusers(kind, steps, diffusers):
     reference = diffusers.DPMSolverMultistepScheduler(
         1000, algorithm_type="dpmsolver++", solver_order=2, solver_type="midpoint", final_sigmas_type="zero",
         timestep_spacing="trailing", prediction_type="sample", **OPTIONS[kind],
