@@ -152,22 +152,22 @@ def compared(raced: Mapping[str, Raced], clips: Sequence[str], cap: int) -> dict
 
 
 @contextmanager
-def pytorch_layers() -> Iterator[None]:
-    """Networks as they were before :mod:`~diffmocap.optim.cpu.layers`."""
-    here, layers.has_onednn = layers.has_onednn, lambda: False
+def layers_through(onednn: bool) -> Iterator[None]:
+    """Networks whose layers go through oneDNN or through PyTorch's own, whatever suits the processor."""
+    here, layers.uses_onednn = layers.uses_onednn, lambda: onednn
     try:
         yield
     finally:
-        layers.has_onednn = here
+        layers.uses_onednn = here
 
 
 def own_step_ms(solver: Solver, task: Task, steps: int, rounds: int) -> dict[str, float]:
     """Processor milliseconds of a step without the loss, through PyTorch's layers and through oneDNN's, in turns."""
     found: dict[str, list[float]] = {"pytorch": [], "onednn": []}
     for _ in range(rounds):
-        with pytorch_layers():
-            found["pytorch"] += _steps(solver, task, steps)
-        found["onednn"] += _steps(solver, task, steps)
+        for name, onednn in (("pytorch", False), ("onednn", True)):
+            with layers_through(onednn):
+                found[name] += _steps(solver, task, steps)
     return {key: float(np.median(taken)) for key, taken in found.items()}
 
 
@@ -245,11 +245,11 @@ def page(found: Mapping[str, dict], head: Sequence[str]) -> list[str]:
                 f"{of['seconds_ratio']:.2f} ({low:.2f} to {high:.2f}) | {of['loss_at_equal_seconds']:.3f} | "
                 f"{of['final_loss']:.4f} | {of['own_ms']:.2f} | {of['loss_ms']:.2f} |"
             )
-        before, after = part["step_ms"]["pytorch"], part["step_ms"]["onednn"]
+        own, onednn = part["step_ms"]["pytorch"], part["step_ms"]["onednn"]
+        here = "oneDNN" if layers.uses_onednn() else "PyTorch's own layers"
         lines += [
             "", "A step of Optimus in the paper's form without the loss, in turns: "
-            f"{before:.1f} ms through PyTorch's own layers, {after:.1f} ms through oneDNN's "
-            f"({before / after:.2f} times faster).", "",
+            f"{own:.1f} ms through PyTorch's own layers, {onednn:.1f} ms through oneDNN's. This processor: {here}.", "",
         ]  # fmt: skip
     return lines
 

@@ -31,6 +31,7 @@ def calls(monkeypatch) -> list:
             return onednn(x, *arguments)
 
     monkeypatch.setattr(layers.torch.ops, "mkldnn", Recording, raising=False)
+    monkeypatch.setattr(layers, "uses_onednn", lambda: True)
     return seen
 
 
@@ -81,8 +82,22 @@ def test_optimus_takes_the_same_steps_with_either(monkeypatch) -> None:
     optimus: Optimus = load_shipped("optimus")
     task = make_function("Rosenbrock", LEAST_TOKENS)
     x, budget = task.init(1, torch.Generator().manual_seed(0)).double(), Budget(evaluations=12)
+    monkeypatch.setattr(layers, "uses_onednn", lambda: True)
     fast = optimus.minimize(task, x, budget)
-    monkeypatch.setattr(layers, "has_onednn", lambda: False)
+    monkeypatch.setattr(layers, "uses_onednn", lambda: False)
     plain = optimus.minimize(task, x, budget)
     assert torch.allclose(fast.losses, plain.losses, rtol=1e-3) and not torch.equal(fast.losses, plain.losses)
     assert fast.losses[-1] < 0.1 * fast.losses[0]
+
+
+@pytest.mark.parametrize("vendor, mkl, wanted", [
+    ("GenuineIntel", True, False), ("AuthenticAMD", True, True), ("GenuineIntel", False, True), (None, True, True),
+])  # fmt: skip
+def test_intels_processors_have_mkl(vendor, mkl, wanted, tmp_path, monkeypatch) -> None:
+    if vendor:
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nvendor_id\t: {vendor}\n")
+    monkeypatch.setattr(layers, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: mkl)
+    monkeypatch.setattr(layers, "has_onednn", lambda: True)
+    monkeypatch.setattr(layers, "mkl_knows_the_processor", layers.mkl_knows_the_processor.__wrapped__)  # not cached
+    assert layers.uses_onednn() is wanted

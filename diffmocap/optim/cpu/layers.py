@@ -2,13 +2,16 @@
 
 PyTorch's own products of matrices in single precision are MKL's, which leaves half of the arithmetic units of an AMD
 processor unused. oneDNN, which comes with PyTorch too, makes its kernels for the processor at hand, with biases and
-activations in them. Its operator is one that PyTorch's compiler calls, not an interface that is promised to stay; where
-it is missing, and wherever a gradient is wanted, PyTorch's ordinary layers do the work.
+activations in them. On Intel's processors it is the other way round: a step of Optimus takes 20 ms by MKL and 34 by
+oneDNN (Xeon with AMX, one core, 816 unknowns). oneDNN's operator is one that PyTorch's compiler calls, not an interface
+that is promised to stay; where it is missing, and wherever a gradient is wanted, PyTorch's ordinary layers do the work.
 """
 
 from __future__ import annotations
 
 import math
+from functools import cache
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -18,6 +21,8 @@ from torch.nn import functional as F
 LEAST_ROWS = 64
 #: Attention in blocks is faster from so many tokens on. The scores of a block stay in the processor's cache.
 LEAST_TOKENS, BLOCK = 250, 256
+#: Where Linux tells whose processor it is.
+CPUINFO = Path("/proc/cpuinfo")
 _ACTIVATIONS = {"none": lambda y: y, "relu": torch.relu, "gelu": F.gelu}
 #: What oneDNN's GELU computes: the exact one, as PyTorch's does.
 _ALGORITHMS = {"none": "", "relu": "", "gelu": "none"}
@@ -28,9 +33,23 @@ def has_onednn() -> bool:
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
+@cache
+def mkl_knows_the_processor() -> bool:
+    """Whether PyTorch multiplies matrices by MKL on a processor of Intel's."""
+    try:
+        return torch.backends.mkl.is_available() and "GenuineIntel" in CPUINFO.read_text()
+    except OSError:
+        return False
+
+
+def uses_onednn() -> bool:
+    """Whether layers without a gradient go through oneDNN on this machine."""
+    return has_onednn() and not mkl_knows_the_processor()
+
+
 def _fits(x: torch.Tensor, rows: int) -> bool:
-    trained = torch.is_grad_enabled()
-    return not trained and x.device.type == "cpu" and x.dtype == torch.float32 and rows >= LEAST_ROWS and has_onednn()
+    fit = x.device.type == "cpu" and x.dtype == torch.float32 and rows >= LEAST_ROWS
+    return fit and not torch.is_grad_enabled() and uses_onednn()
 
 
 def linear(layer: nn.Linear, x: torch.Tensor, activation: str = "none") -> torch.Tensor:
