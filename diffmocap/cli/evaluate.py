@@ -21,7 +21,8 @@ A system's own predictions, with no lifting here:
 
 compares motions of the same frames by the metrics of the Optimus paper (MPJPE, MPJPE-G, MPJPE-PA, MPJPE-2d, TV, foot
 skate) with bootstrap intervals over seconds. A file has SMPL's parameters ('poses', 'trans', 'betas' of the body in
-use, see --body-model) or 'joints' [T, J, 3] in metres, pelvis first; two folders pair files of the same name.
+use, see --body-model) or 'joints' [T, J, 3] in metres, pelvis first; two folders pair files of the same name, and
+truths without a prediction are named. With --json each metric is [mean, low, high] of its 95 % interval.
 """
 
 from __future__ import annotations
@@ -111,11 +112,19 @@ def run_predictions(args: argparse.Namespace) -> int:
     read = [tuple(motion_scores.read_tracked(path, body) for path in pair) for pair in pairs]
     scores = motion_scores.score(read, body, K)
     frames = sum(len(prediction.joints) for prediction, _ in read)
+    missing = motion_scores.unpredicted(args.predictions, args.truth)
+    two_frames = any(not prediction.same_frame(truth) for prediction, truth in read)
     if args.json:
-        print(json.dumps({"files": len(read), "frames": frames, **scores}))
+        told = {"files": len(read), "frames": frames, "without_prediction": missing, "two_frames": two_frames}
+        print(json.dumps(told | scores))
     else:
         what = f"{args.predictions} against {args.truth}: {frames} frames of {len(read)} files"
-        print(motion_scores.table(scores, what))
+        if missing:
+            what += (
+                f"\n{len(missing)} of {len(read) + len(missing)} truths have no prediction and are not in the figures: "
+                + ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            )  # fmt: skip
+        print(motion_scores.table(scores, what, two_frames))
     return 0
 
 

@@ -61,6 +61,10 @@ class Tracked3D:
     motion: Motion | None
     K: np.ndarray | None = None
 
+    def same_frame(self, other: Tracked3D) -> bool:
+        """Whether places of the two can be compared: not where one is the camera's and the other stands on a floor."""
+        return None in (self.frame, other.frame) or (self.frame == "optical") == (other.frame == "optical")
+
     def in_frame(self, frame: str | None) -> np.ndarray:
         """The joints in another frame; as they are where either is unknown."""
         if frame is None or self.frame is None:
@@ -204,8 +208,8 @@ def _floor(motion: Motion, body: BodyModel) -> float:
     return ground_height(motion.clip(body), sole_points(body, motion.betas[None]))
 
 
-def table(scores: dict[str, list[float] | None], what: str) -> str:
-    """The scores as text."""
+def table(scores: dict[str, list[float] | None], what: str, two_frames: bool = False) -> str:
+    """The scores as text; ``two_frames``: predictions and truths are given in different ones."""
     width = max(map(len, SCORES.values()))
     lines = [what, "", f"{'':<{width}}{'mean':>10}   95 % interval"]
     for name, title in SCORES.items():
@@ -216,9 +220,29 @@ def table(scores: dict[str, list[float] | None], what: str) -> str:
             lines.append(f"{title:<{width}}{mean:>10.2f}   {low:.2f} to {high:.2f}")
     if scores["foot_skate_pct"] is None:
         lines += ["", "Foot skate needs SMPL's parameters of the body in use on both sides."]
+    if two_frames:
+        lines += [
+            "", "Predictions and truths are in different frames, the camera's and one with a floor. Axes were turned,",
+            "but where the floor is and how the camera leans is not known: MPJPE-G and MPJPE hold that, too.",
+            "`diffmocap reconstruct --frame camera` writes motions in the camera's frame.",
+        ]  # fmt: skip
     if scores["mpjpe_2d_px"] is None:
         lines += ["", "MPJPE-2d needs --camera, and motions in the camera's frame."]
     return "\n".join(lines)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The ``.npz`` files below a folder, but for hidden ones, such as what `reconstruct` keeps of unfinished videos."""
+    found = sorted(folder.rglob("*.npz"))
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+def unpredicted(predictions: Path, truths: Path) -> list[str]:
+    """Truths in a folder that have no prediction: videos on which a system failed are not to go unnoticed."""
+    if not predictions.is_dir():
+        return []
+    names = [path.relative_to(truths) for path in _files(truths)]
+    return [str(name) for name in names if not (predictions / name).is_file()]
 
 
 def paired(predictions: Path, truths: Path) -> list[tuple[Path, Path]]:
@@ -234,7 +258,7 @@ def paired(predictions: Path, truths: Path) -> list[tuple[Path, Path]]:
         raise MotionFileError(f"{predictions} and {truths}: give two files, or two folders")
     if not predictions.is_dir():
         return [(predictions, truths)]
-    found = sorted(predictions.rglob("*.npz"))
+    found = _files(predictions)
     if not found:
         raise MotionFileError(f"there is no prediction (*.npz) below {predictions}")
     pairs = [(path, truths / path.relative_to(predictions)) for path in found]

@@ -34,6 +34,7 @@ class Motion:
         start_s: when its first frame is, in the video that it is of [s].
         K: [3, 3] float32 matrix of the pinhole camera that the keypoints are of [px], in whose frame the motion is.
         recipe: what the settings that it was made with are known by; empty where that is not known.
+        video: name and size of the video that it is of; empty where that is not known.
         dynamics: torques and forces of a simulation, None where the motion was not simulated.
 
     Raises:
@@ -53,6 +54,7 @@ class Motion:
     start_s: float = 0.0
     K: torch.Tensor | None = None
     recipe: str = ""
+    video: str = ""
     dynamics: MotionDynamics | None = None
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ in its camera's frame, ``tracked`` [T] and ``contacts`` [T, P]. A simulated moti
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +66,9 @@ def write_motion(path: str | Path, motion: Motion, body: BodyModel) -> None:
     }
     if motion.K is not None:
         arrays["K"] = motion.K.numpy()
-    if motion.recipe:
-        arrays["recipe"] = np.array(motion.recipe)
+    for key in ("recipe", "video"):
+        if value := getattr(motion, key):
+            arrays[key] = np.array(value)
     if motion.keypoints is not None:
         arrays["keypoints2d"] = motion.keypoints[..., :2].numpy()
         arrays["keypoint_confidence"] = motion.keypoints[..., 2].numpy()
@@ -107,6 +108,8 @@ def read_motion(path: str | Path, body: BodyModel, clip: str | None = None) -> M
         own = "frame" in data
     fits = own or (not collection and len(body.template) == SMPL_VERTICES)
     # Without a body the reader gives the skeleton that the motion came with.
+    if clip is not None and not collection:
+        raise MotionFileError(f"{path} is one motion, no collection of clips: there is no {clip!r} to name in it")
     clips = load_clips(path, None, body if fits else None)
     chosen = _chosen(clips, clip, path) if collection else clips[0]
     if not fits:
@@ -116,14 +119,25 @@ def read_motion(path: str | Path, body: BodyModel, clip: str | None = None) -> M
         return _with_the_rest(motion, data) if own else motion.in_frame("world")
 
 
-def stored_recipe(path: str | Path) -> tuple[str, bool]:
-    """What a motion file's settings are known by, empty where it does not say, and whether it was to be simulated.
+@dataclass(frozen=True)
+class Provenance:
+    """How a motion file was made: what its settings are known by and the video, empty where it does not say, and
+    whether it was to be simulated."""
+
+    recipe: str
+    video: str
+    simulated: bool
+
+
+def stored_provenance(path: str | Path) -> Provenance:
+    """Reads it, and nothing else of the file.
 
     Raises:
         MotionFileError: the file is missing or damaged.
     """
     with ArrayArchive(path, MotionFileError, _ADVICE) as data:
-        return data.text("recipe") if "recipe" in data else "", "simulated" in data
+        recipe, video = (data.text(key) if key in data else "" for key in ("recipe", "video"))
+        return Provenance(recipe, video, "simulated" in data)
 
 
 def _chosen(clips: list[MotionClip], name: str | None, path: Path) -> MotionClip:
@@ -147,6 +161,8 @@ def _betas(data: ArrayArchive) -> torch.Tensor:
     if "betas" in data:
         stored = torch.from_numpy(data.array("betas", (None,)).astype(np.float32))[:NUM_BETAS]
         betas[: len(stored)] = stored
+        if not bool(torch.isfinite(betas).all()):
+            raise data.refused("has 'betas' that are no numbers")
     return betas
 
 
@@ -163,7 +179,7 @@ def _with_the_rest(motion: Motion, data: ArrayArchive) -> Motion:
     for key, shape in {"tracked": (frames,), "contacts": (frames, None)}.items():
         if key in data:
             changes[key] = torch.from_numpy(data.array(key, shape, "whole numbers") != 0)
-    for key in ("name", "subject", "recipe"):
+    for key in ("name", "subject", "recipe", "video"):
         if key in data:
             changes[key] = data.text(key)
     frame = data.text("frame")

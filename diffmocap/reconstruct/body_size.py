@@ -6,9 +6,8 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.lifting.translation import solve_translation
-from diffmocap.settings import Setting
+from diffmocap.reconstruct.settings import HEIGHT
 
-HEIGHT = Setting("The person's height, which makes distances true.", 1.0, 2.3, "m")
 #: Frames with fewer keypoints say nothing about size; SMPL's ankles and feet.
 MIN_KEYPOINTS = 8
 FEET = [7, 8, 10, 11]

@@ -11,6 +11,12 @@ from pathlib import Path
 from diffmocap.reconstruct.settings import ReconstructSettings
 
 
+def identity_of(video: str) -> str:
+    """Name and size of a video, by which a motion file tells whose it is; a folder's name alone."""
+    path = Path(video)
+    return f"{path.name}, {path.stat().st_size} bytes" if path.is_file() else path.name
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How videos become files.
@@ -60,12 +66,19 @@ class Recipe:
         """File of the progress of a motion's simulation, which is there while that is not finished."""
         return self.out / f".{name}.simulation{number + 1}.npz"
 
+    def begun(self, name: str) -> Path:
+        """File of the keypoints of a video's first images, which is there while not all have been looked at."""
+        return self.out / f".{name}.keypoints.begun.npz"
+
     def written(self, name: str) -> list[Path]:
         """Files of a video whose motions are all there; none where it was interrupted."""
         single = self.out / f"{name}.npz"
         part = re.compile(re.escape(name) + r"_part[0-9]+")
         files = sorted(self.out.glob(f"{glob.escape(name)}_part*.npz")) if self.out.is_dir() else []
         several = [file for file in files if part.fullmatch(file.stem)]
-        if self.found(name).exists():
+        try:
+            if self.found(name).exists():
+                return []
+            return [single] if single.is_file() else several
+        except OSError:  # a name that is too long for a file's; it is told where the file is to be written
             return []
-        return [single] if single.is_file() else several

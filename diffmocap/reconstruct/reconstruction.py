@@ -12,7 +12,7 @@ import torch
 
 from diffmocap.body.feet import TOES
 from diffmocap.body.model import BodyModel
-from diffmocap.errors import DiffmocapError
+from diffmocap.errors import CameraError, DiffmocapError
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.motion.dynamics import MotionDynamics
 from diffmocap.physics.tree import global_poses
@@ -84,8 +84,13 @@ def reconstruct(
             its progress.
 
     Raises:
-        NobodySeenError: there is no motion.
+        NobodySeenError: there is no motion. CameraError: the footage is too short for one.
     """
+    if len(footage) < MIN_FRAMES:
+        raise CameraError(
+            f"{len(footage)} frames at {footage.fps:g} Hz are no motion; at least {MIN_FRAMES} are needed: give a "
+            "longer video, or a higher rate"
+        )
     seen = footage.as_lifted(settings.lifting.min_confidence, settings.sides)
     frames, dt_s = len(seen), 1.0 / footage.fps
     lifted = lift_frames(

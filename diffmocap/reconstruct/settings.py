@@ -10,7 +10,9 @@ from diffmocap.lifting.settings import POSTERIOR_MEAN, LiftingSettings
 from diffmocap.output.gate_settings import GateSettings
 from diffmocap.refinement.diffphy.settings import SOLVERS, SimulationSettings
 from diffmocap.refinement.stream.known_ground import KnownGround
-from diffmocap.settings import check_settings, setting
+from diffmocap.settings import Setting, check_settings, setting
+
+HEIGHT = Setting("The person's height, which makes distances true.", 1.0, 2.3, "m")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class ReconstructSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.height_m:
+            HEIGHT.check("height_m", self.height_m)
         if not self.overlap_s < self.window_s:
             raise SettingsError(f"overlap_s must be below window_s, {self.window_s} s; got {self.overlap_s} s")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from diffmocap.camera.calibration.calibration_file import load_calibration
 from diffmocap.camera.capture import Capture
 from diffmocap.camera.devices import parse_source
 from diffmocap.camera.focal_length import estimated_intrinsics, focal_length_35mm
+from diffmocap.camera.image_files import is_image_pattern
 from diffmocap.camera.intrinsics import fitted
 from diffmocap.camera.mirror import mirrored
 from diffmocap.camera.settings import CaptureSettings
@@ -23,27 +26,51 @@ from diffmocap.keypoints.settings import DetectorSettings
 from diffmocap.reconstruct.keypoint_columns import columns_of, keypoints_of
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
+#: Time between two savings of what was found so far [s], and at least so many times what the last one took.
+SAVE_EVERY_S, SAVE_SHARE = 10.0, 20.0
+
 
 def detected(
     source: str, capture: CaptureSettings, detector: DetectorSettings,
-    told: Callable[[int, int], None] = lambda done, count: None, topic: str = "",
+    told: Callable[[int, int], None] = lambda done, count: None, topic: str = "", begun: Sequence[Keypoints2D] = (),
+    save: Callable[[list[Keypoints2D]], None] = lambda so_far: None,
 ) -> list[Keypoints2D]:  # fmt: skip
     """Keypoints of every image of a file or bag, in its order; all missing where nobody is seen.
 
-    ``told`` hears how many images there were so far, and how many there will be, 0 where that is not known. ``topic``
-    names a bag's images.
+    Args:
+        told: hears how many images there were so far, and how many there will be, 0 where that is not known.
+        topic: names a bag's images.
+        begun: keypoints of the first images, from a run that was interrupted; the detector, which follows a person from
+            image to image, begins anew behind them.
+        save: is given what was found so far, every :data:`SAVE_EVERY_S` and when the work is interrupted.
 
     Raises:
         CameraError: the source is no video or image files, or has fewer than two images.
     """
     from diffmocap.keypoints.mediapipe_detector import Detector
 
-    keypoints = []
+    keypoints: list[Keypoints2D] = []
     with _video(source, capture, topic) as video, Detector(detector) as detect:
         count = video.count if isinstance(video, BagVideo) else video.mode.frames
-        for frame in video:
-            keypoints.append(detect.detect(frame))
-            told(len(keypoints), count)
+        saved_s, pause_s = time.monotonic(), SAVE_EVERY_S
+        try:
+            for frame in video:
+                before = begun[len(keypoints)] if len(keypoints) < len(begun) else None
+                first_ns = keypoints[0].stamp_ns if keypoints else frame.stamp_ns
+                # Stamps count from when the file was opened.
+                if before and before.stamp_ns - begun[0].stamp_ns == frame.stamp_ns - first_ns:
+                    keypoints.append(replace(before, stamp_ns=frame.stamp_ns))
+                else:
+                    keypoints.append(detect.detect(frame))
+                told(len(keypoints), count)
+                if (now_s := time.monotonic()) - saved_s > pause_s:
+                    save(keypoints)
+                    saved_s = time.monotonic()
+                    pause_s = max(SAVE_EVERY_S, SAVE_SHARE * (saved_s - now_s))
+        except BaseException:
+            if keypoints:
+                save(keypoints)
+            raise
     if len(keypoints) < 2:
         raise CameraError(f"{source} has {len(keypoints)} image; a motion needs at least 2")
     return keypoints
@@ -52,6 +79,8 @@ def detected(
 def _video(source: str, capture: CaptureSettings, topic: str) -> Capture | BagVideo:
     if bag_at(Path(source)):
         return BagVideo(Path(source), topic, capture.mirror)
+    if "://" not in source and not Path(source).exists() and not is_image_pattern(source):
+        raise CameraError(f"there is no file '{source}' (looked in {Path.cwd()}); check the path")
     video = Capture(source, capture, realtime=False)
     if video.live:
         video.close()

@@ -18,11 +18,11 @@ from diffmocap.motion.export.fbx import blender_command
 from diffmocap.motion.export.formats import FORMATS, export_motion, options_for
 from diffmocap.motion.export.options import PRESETS
 from diffmocap.motion.motion import Motion
-from diffmocap.motion.motion_npz import write_motion
+from diffmocap.motion.motion_npz import read_motion, write_motion
 from diffmocap.reconstruct.floor import world_from_optical
 from diffmocap.reconstruct.footage import Footage
 from diffmocap.reconstruct.ground_forces import ground_forces
-from diffmocap.reconstruct.recipe import Recipe
+from diffmocap.reconstruct.recipe import Recipe, identity_of
 from diffmocap.reconstruct.reconstruction import ReconstructedMotion, reconstruct
 from diffmocap.reconstruct.session import MOTION, is_session, session_footage, write_live_motion
 from diffmocap.reconstruct.watching import camera_of, detected, keep, kept, origin_of
@@ -73,22 +73,27 @@ class Reconstructor:
             if not (Path(video) / MOTION).is_file():  # it was killed
                 write_live_motion(Path(video), self.body)
             footage = session_footage(Path(video), self.settings.fps)
-            return self._write(name, footage, told)
+            return self._write(name, identity_of(video), footage, told)
         found, recipe = self.recipe.found(name), self.recipe
         origin = origin_of(video, recipe.mirror, recipe.task_file, recipe.topic)
         keypoints = self._kept(found, origin)
         if keypoints is None:
+            begun = recipe.begun(name)
             keypoints = detected(
-                video, self._capture, self._detector, lambda done, count: told("detecting", done, count), recipe.topic
-            )
+                video, self._capture, self._detector, lambda done, count: told("detecting", done, count), recipe.topic,
+                self._kept(begun, origin) or (), lambda so_far: keep(begun, so_far, origin),
+            )  # fmt: skip
             keep(found, keypoints, origin)
+            begun.unlink(missing_ok=True)
         size = keypoints[0].width, keypoints[0].height
         intrinsics = camera_of(video, size, recipe.calibration, recipe.vertical_fov_deg, recipe.mirror, recipe.topic)
-        files = self._write(name, Footage.even(keypoints, intrinsics, self.settings.fps), told)
+        files = self._write(name, identity_of(video), Footage.even(keypoints, intrinsics, self.settings.fps), told)
         found.unlink(missing_ok=True)
         return files
 
-    def _write(self, name: str, footage: Footage, told: Told) -> list[tuple[Path, ReconstructedMotion]]:
+    def _write(
+        self, name: str, video: str, footage: Footage, told: Told
+    ) -> list[tuple[Path, ReconstructedMotion]]:  # fmt: skip
         torch.set_num_threads(1)  # small tensors: threads cost more than they bring
         motions = reconstruct(
             footage, self.lifter, self.body, self.settings, lambda stage, share: told(stage, share, 1.0),
@@ -97,18 +102,42 @@ class Reconstructor:
         files, written = [], []
         for number, motion in enumerate(motions, start=1):
             path = self.recipe.out / (f"{name}_part{number}.npz" if len(motions) > 1 else f"{name}.npz")
-            written.append(replace(as_motion(motion, path.stem, self.recipe.world), recipe=self.recipe.key))
+            made = as_motion(motion, path.stem, self.recipe.world)
+            written.append(replace(made, recipe=self.recipe.key, video=video))
             write_motion(path, written[-1], self.body)
             files.append((path, motion))
         self.not_exported = []
         for (path, _), kept_motion in zip(files, written, strict=True):
-            for (kind, options), other in zip(self._formats.items(), self.exports(path), strict=True):
-                told("exporting", 0.0, 1.0)
-                try:
-                    export_motion(kept_motion, self.body, other, kind, options, forces=ground_forces)
-                except DiffmocapError as error:
-                    self.not_exported.append(f"{other.name} was not made: {error}")
+            self.not_exported += self._export(path, kept_motion, lambda: told("exporting", 0.0, 1.0))
         return files
+
+    def export_missing(self, paths: list[Path]) -> tuple[list[Path], list[str]]:
+        """Exports motion files that are there to the formats of which they have no file: those made, and why not.
+
+        Raises:
+            MotionFileError: a motion file is damaged.
+        """
+        missing = {other for path in paths for other in self.exports(path) if not other.exists()}
+        reasons = []
+        for path in paths:
+            if missing.intersection(self.exports(path)):
+                reasons += self._export(path, read_motion(path, self.body), wanted=missing)
+        return sorted(other for other in missing if other.is_file()), reasons
+
+    def _export(
+        self, path: Path, motion: Motion, told: Callable[[], None] = lambda: None, wanted: set[Path] | None = None
+    ) -> list[str]:  # fmt: skip
+        """Files of other formats, those ``wanted`` or all; returns why some were not made."""
+        reasons = []
+        for (kind, options), other in zip(self._formats.items(), self.exports(path), strict=True):
+            if wanted is not None and other not in wanted:
+                continue
+            told()
+            try:
+                export_motion(motion, self.body, other, kind, options, forces=ground_forces)
+            except DiffmocapError as error:
+                reasons.append(f"{other.name} was not made: {error}")
+        return reasons
 
     def exports(self, path: Path) -> list[Path]:
         """Files of other formats that lie beside a motion's."""

@@ -73,6 +73,31 @@ def test_joints_of_another_system_in_two_folders(truth, tmp_path, capsys) -> Non
     assert found["foot_skate_pct"] is None and found["mpjpe_2d_px"] is None and found["files"] == 2
 
 
+def test_what_has_no_prediction_is_named_and_hidden_files_are_none(truth, tmp_path, capsys) -> None:
+    joints = truth[0].joints(BODY).numpy()
+    for folder, names in (("p", ("easy",)), ("t", ("easy", "hard", "sub/harder"))):
+        for name in names:
+            path = tmp_path / folder / f"{name}.npz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, joints=joints, fps=30.0)
+    (tmp_path / "p" / ".nobody.keypoints.npz").write_bytes(b"of an unfinished video")
+    both = ["--predictions", tmp_path / "p", "--truth", tmp_path / "t"]
+    found = scores(capsys, *both)
+    assert found["files"] == 1 and found["without_prediction"] == ["hard.npz", "sub/harder.npz"]
+    assert main(["evaluate", *map(str, both)]) == 0
+    assert "2 of 3 truths have no prediction and are not in the figures: hard.npz" in capsys.readouterr().out
+
+
+def test_motions_of_a_camera_and_on_a_floor_are_told_apart(truth, tmp_path, capsys) -> None:
+    motion, path = truth
+    notes = {}
+    for frame in ("optical", "world"):
+        write_motion(tmp_path / "p.npz", motion.in_frame(frame), BODY)
+        assert main(["evaluate", "--predictions", str(tmp_path / "p.npz"), "--truth", str(path)]) == 0
+        notes[frame] = "are in different frames" in capsys.readouterr().out
+    assert notes == {"optical": False, "world": True}
+
+
 def test_frames_are_brought_together(truth, tmp_path, capsys) -> None:
     motion, path = truth
     write_motion(tmp_path / "p.npz", motion.in_frame("world"), BODY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from diffmocap.body.mocap import load_split
 from diffmocap.body.model import BodyModel
 from diffmocap.cli.main import main
 from diffmocap.cli.motions import export
@@ -37,8 +38,33 @@ def test_out_names_a_file_or_a_folder(walk, tmp_path) -> None:
     assert "pelvis_x_cm" in header
 
 
+def test_names_of_any_script_and_motions_of_one_frame_are_exported(tmp_path) -> None:
+    path = tmp_path / "wälk 日本.npz"
+    write_motion(path, lively_motion(1), BodyModel.load())
+    names = ("bvh", "glb", "csv", "trc", "mot")
+    assert main(["export", str(path), "--format", *names]) == 0
+    assert all(path.with_suffix(f".{name}").stat().st_size > 100 for name in names)
+
+
+def test_clips_of_a_collection_become_files_of_their_own(mocap_dir, tmp_path) -> None:
+    source, out = mocap_dir / "cmu_smpl30_val.npz", tmp_path / "out"
+    clips = [clip.name for clip in load_split(source)][:2]
+    for clip in clips:
+        assert main(["export", str(source), "--clip", clip, "--format", "csv", "--out", str(out)]) == 0
+    assert {path.name for path in out.iterdir()} == {f"{source.stem}_{clip}.csv" for clip in clips}
+
+
+def test_a_format_that_cannot_be_made_leaves_the_others(walk, monkeypatch, capsys) -> None:
+    assert main(["export", str(walk), "--format", "bvh", "grf", "csv"]) == 1
+    told = capsys.readouterr()
+    assert "walk.bvh" in told.out and "walk.csv" in told.out and "walk.grf" not in told.out
+    assert "was not made" in told.err and walk.with_suffix(".csv").is_file()
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["--format", "obj"], "--format obj is unknown; expected one or more of bvh, glb"),
+    (["--format", "npz"], "the motion file itself is the .npz"),
+    (["--format", "bvh", "--clip", "x"], "is one motion, no collection of clips: there is no 'x'"),
     (["--format", "glb", "--up", "z"], "glb always has up y, and not z"),
     (["--format", "bvh", "csv", "--out", "a.bvh"], "names one file, and 2 formats are asked for"),
     (["--format", "bvh", "--out", "a.fbx"], "ends in .fbx, and the format's files end in .bvh"),

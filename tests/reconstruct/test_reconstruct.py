@@ -12,17 +12,20 @@ import torch
 
 from diffmocap.body.model import BodyModel
 from diffmocap.cli.main import main
+from diffmocap.errors import CameraError
 from diffmocap.evaluation.joint_errors import mpjpe_mm
 from diffmocap.lifting.lifter import Lifter
-from diffmocap.motion.motion_npz import read_motion
+from diffmocap.motion.motion_npz import read_motion, write_motion
 from diffmocap.output.gate_settings import GateSettings
 from diffmocap.reconstruct import watching
 from diffmocap.reconstruct.body_size import betas_of_height
 from diffmocap.reconstruct.footage import Footage
+from diffmocap.reconstruct.recipe import identity_of
 from diffmocap.reconstruct.reconstruction import NobodySeenError, reconstruct
 from diffmocap.reconstruct.settings import QUALITIES, ReconstructSettings
 from diffmocap.refinement.stream.known_ground import KnownGround
 from tests.demo_frames import beginning
+from tests.motion.motions import lively_motion
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +123,11 @@ def test_nobody_in_view_is_told_with_what_to_do(body, lifter, demo_keypoints, de
         reconstruct(Footage.even(blank, demo_camera), lifter, body)
 
 
+def test_a_few_frames_are_told_to_be_too_few(body, lifter, demo_keypoints, demo_camera):
+    with pytest.raises(CameraError, match="7 frames at 30 Hz are no motion; at least 8 are needed"):
+        reconstruct(Footage.even(demo_keypoints[:7], demo_camera), lifter, body)
+
+
 def test_what_leaps_away_and_back_is_not_the_person(body, lifter, demo_keypoints, demo_camera):
     keypoints = list(demo_keypoints[:60])
     for i in (30, 31):  # somebody small in the corner
@@ -179,6 +187,80 @@ def test_the_command_writes_a_motion_skips_it_next_time_and_goes_on_where_it_was
 
     assert main(command) == 0
     assert json.loads(capsys.readouterr().out)["results"][0]["skipped"] is True
+    assert main([*command, "--format", "csv", "trc"]) == 0  # a format that is not there yet
+    streams = capsys.readouterr()
+    assert "walk.trc" in streams.err and "walk.csv" not in streams.err and "skipped" in streams.err
+    assert (out / "walk.trc").is_file()
+
+
+def test_the_motion_of_another_video_is_not_taken_for_ones_own(video, tmp_path, body, capsys):
+    other = tmp_path / "other" / "walk.mp4"
+    other.parent.mkdir()
+    other.write_bytes(b"another take, that is not looked at")
+    for name in ("walk", "gap_part1"):
+        write_motion(tmp_path / f"{name}.npz", replace(lively_motion(9), video=identity_of(str(video))), body)
+    part = tmp_path / "gap_part1.mp4"
+    part.write_bytes(b"yet another")
+    before = (tmp_path / "walk.npz").read_bytes()
+    assert main(["reconstruct", str(other), str(part), "--out", str(tmp_path), "--json"]) == 1
+    streams = capsys.readouterr()
+    assert streams.err.count(f"is the motion of another video ({identity_of(str(video))})") == 2
+    assert "--overwrite" in streams.err and json.loads(streams.out)["failed"] == 2
+    assert (tmp_path / "walk.npz").read_bytes() == before
+    assert main(["reconstruct", str(video), "--out", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["results"][0]["skipped"] is True
+
+
+def test_what_was_seen_before_an_interruption_is_not_looked_at_again(video, tmp_path, monkeypatch):
+    class Detector:
+        looked, last = [], None
+
+        def __init__(self, settings):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def detect(self, frame):
+            if len(self.looked) == self.last:
+                raise KeyboardInterrupt
+            self.looked.append(frame.stamp_ns)
+            return watching.Keypoints2D(
+                np.full((25, 2), len(self.looked), np.float32), np.ones(25, np.float32), 640, 480, frame.stamp_ns
+            )
+
+    monkeypatch.setattr("diffmocap.keypoints.mediapipe_detector.Detector", Detector)
+    saved = []
+    arguments = str(video), watching.CaptureSettings(), watching.DetectorSettings()
+    Detector.last = 20
+    with pytest.raises(KeyboardInterrupt):
+        watching.detected(*arguments, save=lambda so_far: saved.append(list(so_far)))
+    assert len(saved[-1]) == 20 and len(Detector.looked) == 20
+    Detector.last = None
+    rest = watching.detected(*arguments, begun=saved[-1])
+    assert len(rest) == len(Detector.looked) == 45
+    assert [k.points_px[0, 0] for k in rest] == list(range(1, 46))
+    steps = np.diff([k.stamp_ns for k in rest])
+    assert np.ptp(steps) < 1e6 and steps.min() > 3e7
+    # Of another rate: nothing but the first is taken.
+    shifted = [replace(k, stamp_ns=k.stamp_ns + 10**6 * i) for i, k in enumerate(saved[-1])]
+    Detector.looked.clear()
+    assert len(watching.detected(*arguments, begun=shifted)) == 45 == 1 + len(Detector.looked)
+
+
+def test_detections_are_saved_as_they_go_and_gone_at_the_end(video, tmp_path, monkeypatch):
+    monkeypatch.setattr(watching, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(watching, "SAVE_SHARE", 0.0)
+    kept, keep = [], watching.keep
+    monkeypatch.setattr(
+        "diffmocap.reconstruct.work.keep", lambda path, *more: kept.append(path.name) or keep(path, *more)
+    )
+    assert main(["reconstruct", str(video), "--out", str(tmp_path), "--no-physics", "--fov", "50"]) == 0
+    assert kept.count(".walk.keypoints.begun.npz") > 10 and kept[-1] == ".walk.keypoints.npz"
+    assert [p.name for p in tmp_path.iterdir()] == ["walk.npz"]
 
 
 def test_one_bad_video_does_not_keep_others_from_being_done(video, tmp_path, capsys, body):
@@ -205,6 +287,12 @@ def test_videos_of_one_name_and_missing_files_are_refused_before_anything_is_don
     assert "given as --calibration" in capsys.readouterr().err
     assert main(["reconstruct", str(video), "--height", "3"]) == 1
     assert "--height" in capsys.readouterr().err
+    assert main(["reconstruct", str(video), "--height", "0.5"]) == 1
+    assert "must lie in [1, 2.3] m, got 0.5" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    for taken in ("file", "file/below"):
+        assert main(["reconstruct", str(video), "--out", str(tmp_path / taken)]) == 1
+        assert "must be a folder, and it cannot be made: a file is in the way" in capsys.readouterr().err
     assert main(["reconstruct", str(video), "--format", "obj"]) == 1
     assert "--format obj is unknown" in capsys.readouterr().err
 

@@ -12,11 +12,11 @@ import torch
 from diffmocap.body.mocap import load_split, retarget
 from diffmocap.body.model import BodyModel
 from diffmocap.cli.main import main
-from diffmocap.cli.motions.reconstruct import UNSIMULATED, how_made
+from diffmocap.cli.motions.reconstruct import UNSIMULATED, how_made, provenances
 from diffmocap.motion.dynamics import MotionDynamics
 from diffmocap.motion.export.prepare import prepared
 from diffmocap.motion.motion import Motion
-from diffmocap.motion.motion_npz import read_motion, stored_recipe, write_motion
+from diffmocap.motion.motion_npz import read_motion, stored_provenance, write_motion
 from diffmocap.physics.segments import BodySegments
 from diffmocap.physics.wrench import STANDARD_GRAVITY
 from diffmocap.reconstruct.ground_forces import ground_forces
@@ -172,8 +172,8 @@ def test_the_command_simulates_a_video_goes_on_where_it_was_and_tells_both_apart
     floor = ["--camera-height", "1.45", "--camera-pitch", "0.175"]
     assert main([*plain, *floor]) == 0
     assert "simulated" not in json.loads(capsys.readouterr().out)["results"][0]["motions"][0]
-    first = stored_recipe(tmp_path / "walk.npz")
-    assert first[0] and not first[1]
+    first = stored_provenance(tmp_path / "walk.npz")
+    assert first.recipe and not first.simulated and first.video == f"walk.mp4, {video.stat().st_size} bytes"
 
     from diffmocap.refinement.diffphy.horizon import HorizonSimulator
 
@@ -189,7 +189,7 @@ def test_the_command_simulates_a_video_goes_on_where_it_was_and_tells_both_apart
         stop.setattr(HorizonSimulator, "_tried", second_stops)
         assert main([*plain, *floor, "--diffphy"]) == 130
     assert sorted(p.name for p in tmp_path.iterdir()) == [".walk.keypoints.npz", ".walk.simulation1.npz", "walk.npz"]
-    assert stored_recipe(tmp_path / "walk.npz") == first  # what was there is there still
+    assert stored_provenance(tmp_path / "walk.npz") == first  # what was there is there still
     again = []
     monkeypatch.setattr(
         HorizonSimulator, "_tried", lambda self, *args: again.append(len(args[0])) or tried(self, *args)
@@ -203,8 +203,8 @@ def test_the_command_simulates_a_video_goes_on_where_it_was_and_tells_both_apart
     found = read_motion(tmp_path / "walk.npz", body)
     assert found.frame == "world" and found.dynamics.simulated.any()
     assert float(found.dynamics.contact_forces.sum(1)[..., 2].max()) > 300.0
-    key, simulated = stored_recipe(tmp_path / "walk.npz")
-    assert simulated and key != first[0]
+    last = stored_provenance(tmp_path / "walk.npz")
+    assert last.simulated and last.recipe != first.recipe and last.video == first.video
 
     assert main([*plain, *floor]) == 0
     streams = capsys.readouterr()
@@ -225,11 +225,11 @@ def test_motions_tell_by_which_settings_they_were_made(walk, body, tmp_path):
     }.items():  # fmt: skip
         files[name] = [tmp_path / f"{name}.npz"]
         write_motion(files[name][0], motion, body)
-    assert {name: how_made(paths, recipe) for name, paths in files.items()} == {
+    assert {name: how_made(provenances(paths), recipe) for name, paths in files.items()} == {
         "unknown": "", "same": "", "other": ", made with other settings", "simulated": ", simulated",
     }  # fmt: skip
-    assert {name: how_made(paths, simulated) for name, paths in files.items()} == {
+    assert {name: how_made(provenances(paths), simulated) for name, paths in files.items()} == {
         "unknown": UNSIMULATED, "same": UNSIMULATED, "other": UNSIMULATED, "simulated": "",
     }  # fmt: skip
     (tmp_path / "damaged.npz").write_bytes(b"nothing")
-    assert how_made([tmp_path / "damaged.npz"], recipe) == ""
+    assert how_made(provenances([tmp_path / "damaged.npz"]), recipe) == ""

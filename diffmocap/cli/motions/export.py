@@ -1,7 +1,7 @@
 """Converts a motion into files that other tools open.
 
 MOTION.npz is a file that this package wrote, an AMASS file, or a clip collection (--clip names one of its clips). Each
-format becomes a file beside it, of the same name, unless --out says otherwise:
+format becomes a file beside it, of the same name (NAME_CLIP with --clip), unless --out says otherwise:
 
   bvh   skeleton and angles as text         every animation tool
   glb   skinned body, glTF                  Blender, Unity, Godot, three.js, web pages
@@ -32,8 +32,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from diffmocap.cli.motions.motion_file import add_motion_options, require_motion_file
-from diffmocap.errors import SettingsError
+from diffmocap.cli.motions.motion_file import add_motion_options, called, require_motion_file
+from diffmocap.errors import DiffmocapError, SettingsError
 
 SUMMARY = "a motion as BVH, glTF, FBX, USD, CSV or OpenSim's files"
 #: A film that browsers play; the command line draws it, all other formats are written by diffmocap.motion.export.
@@ -102,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
     # All that can be wrong with the options is said before a file is written.
     options = {name: formats.options_for(name, preset, asked) for name in names}
     suffixes = {name: formats.FORMATS[name].suffix for name in names} | ({FILM: FILM_SUFFIX} if FILM in chosen else {})
-    paths = {name: path_of(args.motion, args.out, suffix, len(chosen)) for name, suffix in suffixes.items()}
+    source = called(args.motion, args.clip)
+    paths = {name: path_of(source, args.out, suffix, len(chosen)) for name, suffix in suffixes.items()}
     if "fbx" in names:
         blender_command(args.blender)
     body = BodyModel.load(args.body_model)
@@ -111,21 +112,35 @@ def run(args: argparse.Namespace) -> int:
         f"{args.motion}: {len(motion)} frames at {motion.fps:g} a second, {motion.duration_s:.1f} s, "
         f"frame {motion.frame}", file=sys.stderr,
     )  # fmt: skip
+    failed: dict[str, DiffmocapError] = {}
     with tqdm(total=len(names), unit="file", file=sys.stderr, disable=len(names) <= 1, dynamic_ncols=True) as bar:
         for name in names:
             bar.set_description(name)
-            formats.export_motion(motion, body, paths[name], name, options[name], args.blender, ground_forces)
+            try:
+                formats.export_motion(motion, body, paths[name], name, options[name], args.blender, ground_forces)
+            except DiffmocapError as error:
+                if len(chosen) == 1:
+                    raise
+                failed[name] = error
             bar.update()
     if FILM in chosen:
         from diffmocap.cli.drawing.motion_film import write_motion_film
         from diffmocap.cli.motions.view import pictures_of
 
-        pictures = None if args.video is None else pictures_of(args.video, motion)
-        write_motion_film(paths[FILM], motion, body, pictures)
-        print(f"{paths[FILM]}  {paths[FILM].stat().st_size / 1e6:.2f} MB")
+        try:
+            pictures = None if args.video is None else pictures_of(args.video, motion)
+            write_motion_film(paths[FILM], motion, body, pictures)
+            print(f"{paths[FILM]}  {paths[FILM].stat().st_size / 1e6:.2f} MB")
+        except DiffmocapError as error:
+            if len(chosen) == 1:
+                raise
+            failed[FILM] = error
     for name in names:
-        print(f"{paths[name]}  {paths[name].stat().st_size / 1e6:.2f} MB  {described(name, options[name])}")
-    return 0
+        if name not in failed:
+            print(f"{paths[name]}  {paths[name].stat().st_size / 1e6:.2f} MB  {described(name, options[name])}")
+    for name, error in failed.items():
+        print(f"diffmocap export: error: {paths[name]} was not made: {error}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def chosen_formats(words: list[str], known: tuple[str, ...] = FORMATS) -> list[str]:
@@ -136,6 +151,8 @@ def chosen_formats(words: list[str], known: tuple[str, ...] = FORMATS) -> list[s
     """
     names = [name for word in words for name in word.lower().replace(",", " ").split()]
     if unknown := [name for name in names if name not in known]:
+        if unknown[0] == "npz":
+            raise SettingsError("--format npz is not needed: the motion file itself is the .npz")
         raise SettingsError(f"--format {unknown[0]} is unknown; expected one or more of {', '.join(known)}")
     return list(dict.fromkeys(names))
 

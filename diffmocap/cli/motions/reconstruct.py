@@ -7,7 +7,8 @@ holds it up, and the file has the joint torques and contact forces that bring th
 
 Each video becomes DIR/NAME.npz with AMASS's keys, several files where the person was out of sight for longer than
 --bridge, and one file more for each --format. A video whose motion is there is skipped, and one that was interrupted
-goes on with the keypoints that were found, and with the simulation where it was. No ROS is needed.
+goes on with the keypoints that were found, and with the simulation where it was. A motion that is there gets the files
+of formats that it lacks. No ROS is needed.
 
 examples:
   diffmocap reconstruct walk.mp4 --out motions --format glb
@@ -31,10 +32,11 @@ from diffmocap.cli.motions.export import FORMATS, TOOLS, chosen_formats
 from diffmocap.cli.options.pose_options import CAMERA_HEIGHT, CAMERA_PITCH, CAMERA_ROLL, MIRROR, TASK_FILE
 from diffmocap.cli.options.setting_option import SettingOption
 from diffmocap.errors import SettingsError
-from diffmocap.reconstruct.recipe import Recipe
+from diffmocap.reconstruct.recipe import Recipe, identity_of
 from diffmocap.reconstruct.settings import QUALITIES, ReconstructSettings
 
 if TYPE_CHECKING:
+    from diffmocap.motion.motion_npz import Provenance
     from diffmocap.reconstruct.outcome import Outcome
 
 SUMMARY = "the motion in a video, as files that other tools open"
@@ -66,7 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--quality", choices=QUALITIES, default="fast",
-        help="fast: L-BFGS refines; best: poses are sampled, too, and Optimus refines, longer (default: %(default)s)",
+        help="best: poses are sampled, too, and Optimus refines them longer; takes nearly twice as long (default: "
+        "%(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--frame", choices=FRAMES, default="world",
@@ -120,27 +123,47 @@ def run(args: argparse.Namespace) -> int:
             raise SettingsError(f"there is no file '{path}', given as {option}")
     from diffmocap.reconstruct.outcome import line, size
 
+    _folder(args.out)
     recipe = Recipe(
         settings, args.out, weights=args.weights,
         calibration=args.calibration, vertical_fov_deg=args.fov, world=args.frame == "world",
         mirror=bool(MIRROR.value(args)), task_file=TASK_FILE.value(args) or "", topic=args.topic or "",
         formats=tuple(formats), tool=args.tool,
     )  # fmt: skip
+    exporter = None
     if formats:  # what they need is said before a video is looked at
         from diffmocap.reconstruct.work import Reconstructor
 
-        Reconstructor(recipe)
+        exporter = Reconstructor(recipe)
     results: list[dict[str, Any]] = []
-    todo = []
+    todo, failed = [], 0
     for video, name in zip(videos, names, strict=True):
         there = recipe.written(name)
-        how = how_made(there, recipe) if there else ""
-        if there and not args.overwrite and not (settings.diffphy and how == UNSIMULATED):
+        made = provenances(there)
+        how = how_made(made, recipe)
+        if not there or args.overwrite:
+            todo.append((video, name))
+        elif other := next((one.video for one in made if one.video not in ("", identity_of(video))), None):
+            error = (
+                f"{there[0]} is the motion of another video ({other}); name another folder with --out, or give "
+                "--overwrite to replace it"
+            )
+            print(f"diffmocap reconstruct: error: {video}: {error}", file=sys.stderr)
+            results.append({"video": video, "files": [], "error": error})
+            failed += 1
+        elif settings.diffphy and how == UNSIMULATED:
+            todo.append((video, name))
+        else:
             print(f"{video}: skipped, {there[0]} is there already{how} (--overwrite does it again)", file=sys.stderr)
             results.append({"video": video, "files": [str(p) for p in there], "skipped": True})
-        else:
-            todo.append((video, name))
-    failed = 0
+            exported, reasons = exporter.export_missing(there) if exporter else ([], [])
+            for path in exported:
+                print(size(str(path)), file=sys.stderr)
+            for reason in reasons:
+                print(f"diffmocap reconstruct: error: {video}: {reason}", file=sys.stderr)
+            if reasons:
+                results[-1]["not_exported"] = reasons
+                failed += 1
     for outcome in _outcomes(recipe, todo, args):
         results.append(outcome.as_json())
         failed += bool(outcome.error or outcome.not_exported)
@@ -160,20 +183,39 @@ def run(args: argparse.Namespace) -> int:
 UNSIMULATED = ", without simulation"
 
 
-def how_made(files: list[Path], recipe: Recipe) -> str:
-    """How a video's motions differ from those that the recipe makes, in words; empty where they do not, or where they
-    do not say."""
+def provenances(files: list[Path]) -> list[Provenance]:
+    """How a video's motion files were made; none where one of them is damaged."""
     from diffmocap.errors import MotionFileError
-    from diffmocap.motion.motion_npz import stored_recipe
+    from diffmocap.motion.motion_npz import stored_provenance
 
     try:
-        made = [stored_recipe(file) for file in files]
+        return [stored_provenance(file) for file in files]
     except MotionFileError:
+        return []
+
+
+def how_made(made: list[Provenance], recipe: Recipe) -> str:
+    """How a video's motions differ from those that the recipe makes, in words; empty where they do not, or where they
+    do not say."""
+    if not made:
         return ""
-    simulated = all(simulated for _, simulated in made)
+    simulated = all(one.simulated for one in made)
     if simulated != recipe.settings.diffphy:
         return ", simulated" if simulated else UNSIMULATED
-    return ", made with other settings" if any(key not in ("", recipe.key) for key, _ in made) else ""
+    return ", made with other settings" if any(one.recipe not in ("", recipe.key) for one in made) else ""
+
+
+def _folder(out: Path) -> None:
+    """Makes the folder of the motions.
+
+    Raises:
+        SettingsError: it cannot be made; said before a video is looked at.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "a file is in the way" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror
+        raise SettingsError(f"--out {out} must be a folder, and it cannot be made: {reason}") from None
 
 
 def _outcomes(recipe: Recipe, todo: list[tuple[str, str]], args: argparse.Namespace) -> Iterator[Outcome]:

@@ -25,7 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from diffmocap.cli.motions.bars import Bars
-from diffmocap.cli.motions.motion_file import add_motion_options, require_motion_file
+from diffmocap.cli.motions.motion_file import add_motion_options, called, require_motion_file
 from diffmocap.cli.motions.reconstruct import (
     DIFFPHY,
     EVALUATIONS,
@@ -49,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--quality", choices=QUALITIES, default="fast",
-        help="fast: L-BFGS refines; best: Optimus refines, longer, and simulates longer (default: %(default)s)",
+        help="best refines with three times the evaluations in three rounds instead of two, and simulates longer "
+        "(default: %(default)s)",
     )  # fmt: skip
     for option in (SOLVER, EVALUATIONS, LOCK_FEET, DIFFPHY):
         option.add(parser)
@@ -64,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Reads the motion, refines it, writes the file; tells the losses before and after."""
     require_motion_file(args.motion)
-    out = args.out or args.motion.with_name(f"{args.motion.stem}_refined.npz")
+    out = args.out or args.motion.with_name(f"{called(args.motion, args.clip).stem}_refined.npz")
     if out.suffix != ".npz":
         raise SettingsError(f"--out {out} ends in {out.suffix or 'nothing'}; a motion file ends in .npz")
     if out.exists() and not args.overwrite:
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     told = {
         "file": str(out), "frames": len(motion), "fps": motion.fps, "refining_loss": [before, after],
-        "floor": floor.ground.source, "floor_trusted": floor.trusted,
+        "floor": floor.ground.source if floor.trusted else "", "floor_trusted": floor.trusted,
     }  # fmt: skip
     if dynamics is not None:
         from diffmocap.reconstruct.outcome import simulation_told

@@ -108,7 +108,7 @@ def continuous_quaternions(rotations: np.ndarray) -> np.ndarray:
     """[T, J, 4] unit quaternions (x, y, z, w) of [T, J, 3, 3]: of the two that are one turn, the one near the last."""
     quaternions = roma.rotmat_to_unitquat(torch.from_numpy(rotations)).numpy()
     against = (quaternions[1:] * quaternions[:-1]).sum(-1, keepdims=True) < 0
-    flipped = np.cumsum(np.concatenate([np.zeros_like(against[:1]), against]), 0) % 2 == 1
+    flipped = np.cumsum(np.pad(against, [(1, 0), (0, 0), (0, 0)]), 0) % 2 == 1
     return np.where(flipped, -quaternions, quaternions)
 
 

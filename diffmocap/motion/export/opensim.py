@@ -53,7 +53,7 @@ def write_trc(path: Path, motion: Motion, body: BodyModel, unit: str, scale: flo
         "",
     ]
     table = np.column_stack([np.arange(1, frames + 1), np.arange(frames) / motion.fps, points])
-    with open(path, "w", encoding="ascii", newline="\n") as f:
+    with open(path, "w", encoding="utf-8", newline="\n") as f:
         f.write("\n".join(lines) + "\n")
         np.savetxt(f, table, fmt=["%d", "%.6f"] + ["%.6f"] * points.shape[1], delimiter="\t")
 
