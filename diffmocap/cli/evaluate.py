@@ -102,6 +102,8 @@ def run_predictions(args: argparse.Namespace) -> int:
     """Compares the motions of any system with the truth."""
     if args.motions is not None or not (args.predictions and args.truth):
         args.wrong_usage("--predictions P.npz and --truth T.npz belong together, without MOTIONS.npz")
+    if args.by_action or args.frames:
+        args.wrong_usage("--by-action and --frames are for lifting MOTIONS.npz; all frames of predictions are compared")
     from diffmocap.body.model import BodyModel
     from diffmocap.camera.calibration.calibration_file import load_calibration
     from diffmocap.evaluation import motion_scores

@@ -38,6 +38,8 @@ SCORES = {
 }
 #: Stored joints that lie further than this from those of the parameters are of another body [m].
 _SAME_BODY_M = 1e-3
+#: Joints that lie further than this from the first one, in the median, are given in another unit [m].
+_FARTHEST_M = 5.0
 _ADVICE = "see docs/files.md for what a motion file holds"
 
 
@@ -86,6 +88,9 @@ def read_tracked(path: str | Path, body: BodyModel) -> Tracked3D:
         own, stored = "frame" in data, None
         if "joints" in data:
             stored = data.array("joints", (None, None, 3)).astype(float)
+            away = float(np.median(np.linalg.norm(stored - stored[:, :1], axis=-1))) if stored.size else 0.0
+            if away > _FARTHEST_M:
+                raise data.refused(f"has 'joints' that lie {away:.0f} m from the first one; places are in metres")
         rate = next((key for key in ("mocap_framerate", "mocap_frame_rate", "fps") if key in data), None)
         fps = data.number(rate) if rate else None
         K = data.array("K", (3, 3)).astype(float) if "K" in data else None

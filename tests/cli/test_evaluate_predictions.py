@@ -129,6 +129,7 @@ def test_a_skating_prediction_is_found(truth, tmp_path, capsys) -> None:
     (["--predictions", "{short}", "--truth", "{truth}"], "has 5 frames of 24 joints, .* 90 of 24"),
     (["--predictions", "{smpl}", "--truth", "{truth}"], "give --body-model SMPL.npz, or store 'joints'"),
     (["--predictions", "{rate}", "--truth", "{truth}"], "60 frames a second"),
+    (["--predictions", "{millimetres}", "--truth", "{truth}"], r"lie \d{3} m from the first one; .* metres"),
 ])  # fmt: skip
 def test_what_cannot_be_compared_says_why(arguments, words, truth, tmp_path, capsys) -> None:
     motion, path = truth
@@ -138,6 +139,8 @@ def test_what_cannot_be_compared_says_why(arguments, words, truth, tmp_path, cap
         write_motion(files[name], value, BODY)
     files["smpl"] = tmp_path / "smpl.npz"
     np.savez(files["smpl"], poses=np.zeros((90, 72)), trans=np.zeros((90, 3)), mocap_framerate=30.0)
+    files["millimetres"] = tmp_path / "millimetres.npz"
+    np.savez(files["millimetres"], joints=1e3 * motion.joints(BODY).numpy(), fps=30.0)
     assert main(["evaluate", *(argument.format(**files) for argument in arguments)]) == 1
     assert re.search(words, capsys.readouterr().err)
 
@@ -145,6 +148,7 @@ def test_what_cannot_be_compared_says_why(arguments, words, truth, tmp_path, cap
 @pytest.mark.parametrize("arguments, words", [
     ([], "name motions to lift"), (["--predictions", "p.npz"], "belong together"),
     (["m.npz", "--predictions", "p.npz", "--truth", "t.npz"], "belong together, without MOTIONS.npz"),
+    (["--predictions", "p.npz", "--truth", "t.npz", "--frames", "5"], "--by-action and --frames are for lifting"),
 ])  # fmt: skip
 def test_a_wrong_command_line_is_told_with_the_usage(arguments, words, capsys) -> None:
     with pytest.raises(SystemExit) as end:

@@ -38,6 +38,7 @@ from diffmocap.reconstruct.settings import QUALITIES, ReconstructSettings
 if TYPE_CHECKING:
     from diffmocap.motion.motion_npz import Provenance
     from diffmocap.reconstruct.outcome import Outcome
+    from diffmocap.reconstruct.work import Reconstructor
 
 SUMMARY = "the motion in a video, as files that other tools open"
 _DEFAULTS = ReconstructSettings()
@@ -135,35 +136,8 @@ def run(args: argparse.Namespace) -> int:
         from diffmocap.reconstruct.work import Reconstructor
 
         exporter = Reconstructor(recipe)
-    results: list[dict[str, Any]] = []
-    todo, failed = [], 0
-    for video, name in zip(videos, names, strict=True):
-        there = recipe.written(name)
-        made = provenances(there)
-        how = how_made(made, recipe)
-        if not there or args.overwrite:
-            todo.append((video, name))
-        elif other := next((one.video for one in made if one.video not in ("", identity_of(video))), None):
-            error = (
-                f"{there[0]} is the motion of another video ({other}); name another folder with --out, or give "
-                "--overwrite to replace it"
-            )
-            print(f"diffmocap reconstruct: error: {video}: {error}", file=sys.stderr)
-            results.append({"video": video, "files": [], "error": error})
-            failed += 1
-        elif settings.diffphy and how == UNSIMULATED:
-            todo.append((video, name))
-        else:
-            print(f"{video}: skipped, {there[0]} is there already{how} (--overwrite does it again)", file=sys.stderr)
-            results.append({"video": video, "files": [str(p) for p in there], "skipped": True})
-            exported, reasons = exporter.export_missing(there) if exporter else ([], [])
-            for path in exported:
-                print(size(str(path)), file=sys.stderr)
-            for reason in reasons:
-                print(f"diffmocap reconstruct: error: {video}: {reason}", file=sys.stderr)
-            if reasons:
-                results[-1]["not_exported"] = reasons
-                failed += 1
+    todo, results = _planned(list(zip(videos, names, strict=True)), recipe, args.overwrite, exporter)
+    failed = sum("error" in told or "not_exported" in told for told in results)
     for outcome in _outcomes(recipe, todo, args):
         results.append(outcome.as_json())
         failed += bool(outcome.error or outcome.not_exported)
@@ -181,6 +155,42 @@ def run(args: argparse.Namespace) -> int:
 
 #: What a motion that was made without simulation is told by.
 UNSIMULATED = ", without simulation"
+
+
+def _planned(
+    videos: list[tuple[str, str]], recipe: Recipe, overwrite: bool, exporter: Reconstructor | None
+) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
+    """Which videos, each with its name, are to be processed, and what became of the others, which is said, too.
+
+    A motion file that is there is the video's own, or an error; one's own gets the files of formats that it lacks.
+    """
+    from diffmocap.reconstruct.outcome import size
+
+    todo, results = [], []
+    for video, name in videos:
+        there = recipe.written(name)
+        made = provenances(there)
+        how = how_made(made, recipe)
+        other = next((one.video for one in made if one.video not in ("", identity_of(video))), None)
+        if not there or overwrite or (other is None and recipe.settings.diffphy and how == UNSIMULATED):
+            todo.append((video, name))
+            continue
+        if other is not None:
+            errors = [
+                f"{there[0]} is the motion of another video ({other}); name another folder with --out, or give "
+                "--overwrite to replace it"
+            ]
+            results.append({"video": video, "files": [], "error": errors[0]})
+        else:
+            print(f"{video}: skipped, {there[0]} is there already{how} (--overwrite does it again)", file=sys.stderr)
+            exported, errors = exporter.export_missing(there) if exporter else ([], [])
+            for path in exported:
+                print(size(str(path)), file=sys.stderr)
+            results.append({"video": video, "files": [str(p) for p in there], "skipped": True})
+            results[-1] |= {"not_exported": errors} if errors else {}
+        for error in errors:
+            print(f"diffmocap reconstruct: error: {video}: {error}", file=sys.stderr)
+    return todo, results
 
 
 def provenances(files: list[Path]) -> list[Provenance]:
