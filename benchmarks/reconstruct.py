@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from benchmarks.detector.video_landmarks import video_landmarks
-from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
+from benchmarks.page.command import benchmark_parser, end_with_json, name_option, shared_options
 from benchmarks.page.report import REPOSITORY, Page, page_arguments, provenance
 from benchmarks.protocols.clip_poses import clip_pipeline
 from benchmarks.protocols.real_clip import CACHE, Clip, clip_folder
@@ -251,6 +251,7 @@ def main() -> None:
     """Command line."""
     parser = benchmark_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="without the row best")
+    name_option(parser, "reconstruct")
     shared_options(parser, "json", "no_page", "out")
     args = page_arguments(parser)
     torch.set_num_threads(1)
@@ -258,7 +259,7 @@ def main() -> None:
     figures = measure(rows, lambda text: print(text, file=sys.stderr, flush=True))
     figures["minutes_per_minute"] = minutes_a_minute(Lifter.load()) if not args.quick else {}
     if not args.no_page:
-        page = Page.of_today("reconstruct", args.out)
+        page = Page.of_today(args.name, args.out)
         lines = ["# Offline reconstruction", "", *provenance("benchmarks.reconstruct", "bundled clip, shared/real"), ""]
         lines += [*__doc__.split("\n\n", 1)[1].splitlines(), "", *table(figures["by_source"]), ""]
         lines += [
