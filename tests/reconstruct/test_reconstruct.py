@@ -187,8 +187,10 @@ def test_the_command_writes_a_motion_skips_it_next_time_and_goes_on_where_it_was
 
     assert main(command) == 0
     assert json.loads(capsys.readouterr().out)["results"][0]["skipped"] is True
+    written_ns = (out / "walk.csv").stat().st_mtime_ns
     assert main([*command, "--format", "csv", "trc"]) == 0  # a format that is not there yet
     streams = capsys.readouterr()
+    assert (out / "walk.csv").stat().st_mtime_ns == written_ns
     assert "walk.trc" in streams.err and "walk.csv" not in streams.err and "skipped" in streams.err
     assert (out / "walk.trc").is_file()
 
