@@ -1,7 +1,8 @@
 """Offline reconstruction beside live poses of the same weights and keypoints: ``python -m benchmarks.reconstruct``.
 
-Clips with 3D truth: the bundled one, rendered from motion capture, and the real one of ``../shared/real`` (four views,
-60 Hz). *live* is the pose node's pipeline with its defaults and no time limit; *fast* and *best* are the qualities of
+Clips with 3D truth: the bundled one, rendered from motion capture, and the real one of
+:mod:`benchmarks.protocols.real_clip` (four views, 60 Hz). *live* is the pose node's pipeline with its defaults and no
+time limit; *fast* and *best* are the qualities of
 ``diffmocap reconstruct``; *free* is *fast* without locked feet, *smooth* also without physics. Nothing is
 given about gravity and floor.
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
@@ -25,6 +24,7 @@ from benchmarks.protocols.inverse_kinematics import InverseKinematics
 from benchmarks.protocols.real_clip import CACHE, Clip, View, clip_folder
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import KEYPOINT_NAMES
+from diffmocap.camera.lens import distort
 from diffmocap.fitting.pose_prior import PosePrior
 from diffmocap.keypoints.confidence import as_lifted
 from diffmocap.lifting.lifter import Lifter
@@ -51,8 +51,7 @@ def exact(seen: Keypoints2D, places: np.ndarray, camera: CameraIntrinsics) -> Ke
     there = np.ones(len(places), bool)
     there[SMALL_TOES] = False
     points, depth = np.zeros((25, 2), np.float32), np.full(25, np.nan, np.float32)
-    still, lens = np.zeros(3), np.array(camera.distortion or (0.0,) * 5)
-    points[there] = cv2.projectPoints(places[there], still, still, np.array(camera.matrix), lens)[0][:, 0]
+    points[there] = distort(places[there, :2] / places[there, 2:], camera)
     # Along the ray through the mid-hip, which runs through the person's box.
     ahead = places[MID_HIP] / np.linalg.norm(places[MID_HIP])
     depth[there] = (places[there] - places[MID_HIP]) @ ahead

@@ -15,7 +15,6 @@ from diffmocap.camera.calibration.calibration_file import load_calibration
 from diffmocap.camera.capture import Capture
 from diffmocap.camera.devices import parse_source
 from diffmocap.camera.focal_length import estimated_intrinsics, focal_length_35mm
-from diffmocap.camera.image_files import is_image_pattern
 from diffmocap.camera.intrinsics import fitted
 from diffmocap.camera.mirror import mirrored
 from diffmocap.camera.settings import CaptureSettings
@@ -79,8 +78,6 @@ def detected(
 def _video(source: str, capture: CaptureSettings, topic: str) -> Capture | BagVideo:
     if bag_at(Path(source)):
         return BagVideo(Path(source), topic, capture.mirror)
-    if "://" not in source and not Path(source).exists() and not is_image_pattern(source):
-        raise CameraError(f"there is no file '{source}' (looked in {Path.cwd()}); check the path")
     video = Capture(source, capture, realtime=False)
     if video.live:
         video.close()

@@ -108,7 +108,9 @@ class Reconstructor:
             files.append((path, motion))
         self.not_exported = []
         for (path, _), kept_motion in zip(files, written, strict=True):
-            self.not_exported += self._export(path, kept_motion, lambda: told("exporting", 0.0, 1.0))
+            self.not_exported += self._export(
+                path, kept_motion, self.exports(path), lambda: told("exporting", 0.0, 1.0)
+            )
         return files
 
     def export_missing(self, paths: list[Path]) -> tuple[list[Path], list[str]]:
@@ -117,20 +119,21 @@ class Reconstructor:
         Raises:
             MotionFileError: a motion file is damaged.
         """
-        missing = {other for path in paths for other in self.exports(path) if not other.exists()}
-        reasons = []
+        made, reasons = [], []
         for path in paths:
-            if missing.intersection(self.exports(path)):
-                reasons += self._export(path, read_motion(path, self.body), wanted=missing)
-        return sorted(other for other in missing if other.is_file()), reasons
+            missing = [other for other in self.exports(path) if not other.exists()]
+            if missing:
+                reasons += self._export(path, read_motion(path, self.body), missing)
+            made += [other for other in missing if other.is_file()]
+        return made, reasons
 
     def _export(
-        self, path: Path, motion: Motion, told: Callable[[], None] = lambda: None, wanted: set[Path] | None = None
+        self, path: Path, motion: Motion, wanted: list[Path], told: Callable[[], None] = lambda: None
     ) -> list[str]:  # fmt: skip
-        """Files of other formats, those ``wanted`` or all; returns why some were not made."""
+        """Makes those of :meth:`exports` that are ``wanted``; returns why some were not made."""
         reasons = []
         for (kind, options), other in zip(self._formats.items(), self.exports(path), strict=True):
-            if wanted is not None and other not in wanted:
+            if other not in wanted:
                 continue
             told()
             try:

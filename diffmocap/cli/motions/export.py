@@ -30,6 +30,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from diffmocap.cli.motions.motion_file import add_motion_options, called, require_motion_file
@@ -116,31 +118,34 @@ def run(args: argparse.Namespace) -> int:
     with tqdm(total=len(names), unit="file", file=sys.stderr, disable=len(names) <= 1, dynamic_ncols=True) as bar:
         for name in names:
             bar.set_description(name)
-            try:
+            with _collected(failed, name, alone=len(chosen) == 1):
                 formats.export_motion(motion, body, paths[name], name, options[name], args.blender, ground_forces)
-            except DiffmocapError as error:
-                if len(chosen) == 1:
-                    raise
-                failed[name] = error
             bar.update()
     if FILM in chosen:
         from diffmocap.cli.drawing.motion_film import write_motion_film
         from diffmocap.cli.motions.view import pictures_of
 
-        try:
+        with _collected(failed, FILM, alone=len(chosen) == 1):
             pictures = None if args.video is None else pictures_of(args.video, motion)
             write_motion_film(paths[FILM], motion, body, pictures)
             print(f"{paths[FILM]}  {paths[FILM].stat().st_size / 1e6:.2f} MB")
-        except DiffmocapError as error:
-            if len(chosen) == 1:
-                raise
-            failed[FILM] = error
     for name in names:
         if name not in failed:
             print(f"{paths[name]}  {paths[name].stat().st_size / 1e6:.2f} MB  {described(name, options[name])}")
     for name, error in failed.items():
         print(f"diffmocap export: error: {paths[name]} was not made: {error}", file=sys.stderr)
     return 1 if failed else 0
+
+
+@contextmanager
+def _collected(failed: dict[str, DiffmocapError], name: str, alone: bool) -> Iterator[None]:
+    """Keeps why a format was not made, so that the others are; of one that is asked for alone it is the command's."""
+    try:
+        yield
+    except DiffmocapError as error:
+        if alone:
+            raise
+        failed[name] = error
 
 
 def chosen_formats(words: list[str], known: tuple[str, ...] = FORMATS) -> list[str]:
