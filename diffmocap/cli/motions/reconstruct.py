@@ -44,7 +44,7 @@ SUMMARY = "the motion in a video, as files that other tools open"
 _DEFAULTS = ReconstructSettings()
 OF_QUALITY = "by the quality"
 FPS = SettingOption("--fps", _DEFAULTS, "fps", "HZ", "the video's")
-SOLVER = SettingOption("--solver", _DEFAULTS, "solver", default=OF_QUALITY)
+SOLVER = SettingOption("--solver", _DEFAULTS, "solver", default=_DEFAULTS.solver)
 EVALUATIONS = SettingOption("--evaluations", _DEFAULTS, "evaluations", "N", OF_QUALITY)
 SAMPLES = SettingOption("--samples", _DEFAULTS, "samples", "N", OF_QUALITY)
 HEIGHT = SettingOption("--height", _DEFAULTS, "height_m", "M", "the mean body's")

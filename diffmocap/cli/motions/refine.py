@@ -13,7 +13,7 @@ keypoints in such a file count as well. Nothing is simulated where the floor is 
 examples:
   diffmocap refine walk.npz
   diffmocap refine walk.npz --diffphy --out walk_simulated.npz
-  diffmocap refine AMASS/CMU/01/01_01_poses.npz --quality best --solver optimus
+  diffmocap refine AMASS/CMU/01/01_01_poses.npz --quality best
 """
 
 from __future__ import annotations
