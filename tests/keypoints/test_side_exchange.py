@@ -15,6 +15,7 @@ from diffmocap.types import Keypoints2D
 
 FRAME_NS = 33_333_333
 MIRROR = np.array(KEYPOINT_MIRROR)
+LEGS = np.array([name[1:] in ("Hip", "Knee", "Ankle", "BigToe", "SmallToe", "Heel") for name in KEYPOINT_NAMES])
 SETTINGS = SideSettings(enabled=True)
 
 
@@ -43,11 +44,10 @@ def test_a_moments_exchange_is_undone():
 
 
 def test_parts_of_the_body_are_exchanged_on_their_own():
-    legs = np.array([name[1:] in ("Hip", "Knee", "Ankle", "BigToe", "SmallToe", "Heel") for name in KEYPOINT_NAMES])
     keeper = SideKeeper()
     for frame in range(10):
         seen = somebody(frame)
-        given = reordered(seen, np.where(legs, MIRROR, np.arange(25))) if frame == 9 else seen
+        given = reordered(seen, np.where(LEGS, MIRROR, np.arange(25))) if frame == 9 else seen
         kept = keeper.keep(given, SETTINGS)
     assert np.allclose(kept.points_px, seen.points_px)
 
@@ -88,27 +88,82 @@ def test_what_the_detector_said_for_longer_is_believed():
 
 def test_what_is_not_seen_agrees_with_nothing():
     """Legs that come into view exchanged are put right as soon as the detector has said otherwise for as long."""
-    legs = np.array([name[1:] in ("Hip", "Knee", "Ankle", "BigToe", "SmallToe", "Heel") for name in KEYPOINT_NAMES])
     keeper = SideKeeper()
     for frame in range(100):
         seen = given = somebody(frame)
         if frame < 60:
-            given = replace(seen, confidence=np.where(legs, 0.0, seen.confidence).astype(np.float32))
+            given = replace(seen, confidence=np.where(LEGS, 0.0, seen.confidence).astype(np.float32))
         elif frame < 66:
-            given = reordered(seen, np.where(legs, MIRROR, np.arange(25)))
+            given = reordered(seen, np.where(LEGS, MIRROR, np.arange(25)))
         kept = keeper.keep(given, SETTINGS)
         if frame >= 75:
             assert np.allclose(kept.points_px, seen.points_px), frame
 
 
+def torn(seen: Keypoints2D, share: float) -> Keypoints2D:
+    """Keypoints a ``share`` of the way to their counterparts."""
+    points = (1 - share) * seen.points_px + share * seen.points_px[MIRROR]
+    return replace(seen, points_px=points.astype(np.float32))
+
+
+def test_parts_between_both_sides_stay_where_they_were_until_the_detector_has_decided():
+    """As it does at 60 Hz before a man who is seen from the front."""
+    keeper = SideKeeper()
+    shares = [0.0] * 20 + [0.5, 0.3, 1.0, 0.6, 0.4, 1.0, 0.7, 1.0, 0.5, 0.0, 0.35, 0.0]
+    for frame, share in enumerate(shares):
+        seen = replace(somebody(frame), depth_m=np.ones(25, np.float32), stamp_ns=frame * FRAME_NS // 2)
+        kept = keeper.keep(torn(seen, share), SETTINGS)
+        assert np.allclose(kept.points_px, seen.points_px, atol=15.0), frame  # of 240 px from wrist to wrist
+        between = 0.0 < share < 1.0
+        assert (kept.confidence[LEGS] == (0.45 if between else 0.9)).all() or share == 1.0
+        assert np.isnan(kept.depth_m[LEGS]).all() == (share > 0.0)
+
+
+def test_images_between_both_sides_speak_for_neither():
+    keeper = SideKeeper()
+    for frame in range(10):
+        keeper.keep(somebody(frame), SETTINGS)
+    for frame in range(10, 16):
+        keeper.keep(torn(somebody(frame), 0.5), SETTINGS)
+    kept = []
+    for frame in range(16, 40):
+        given = torn(somebody(frame), 1.0)
+        kept.append(keeper.keep(given, SETTINGS) is not given)
+    assert 8 <= kept.index(False) <= 10  # as long as the detector had said otherwise
+
+
+def test_another_person_is_believed_at_once():
+    """The middle between both sides has moved, too."""
+    keeper = SideKeeper()
+    for frame in range(10):
+        keeper.keep(somebody(frame), SETTINGS)
+    other = somebody(10, turn_rad=0.9)
+    other = replace(other, points_px=other.points_px + np.float32([150.0, 0.0]))
+    assert keeper.keep(other, SETTINGS) is other
+
+
+def test_the_detector_is_believed_of_arms_and_legs_at_once():
+    """Though the legs came into view later."""
+    keeper = SideKeeper()
+    both = []
+    for frame in range(120):
+        seen = somebody(frame)
+        if frame < 30:
+            seen = replace(seen, confidence=np.where(LEGS, 0.0, seen.confidence).astype(np.float32))
+        given = reordered(seen, MIRROR) if frame >= 40 else seen
+        kept = keeper.keep(given, SETTINGS)
+        swapped = ~np.isclose(kept.points_px, given.points_px).all(1)
+        both.append(bool(swapped[LEGS].all()) == bool(swapped[KEYPOINT_NAMES.index("LWrist")]))
+    assert all(both) and not swapped.any()
+
+
 def test_depths_of_other_parts_stay_where_one_part_is_exchanged():
-    legs = np.array([name[1:] in ("Hip", "Knee", "Ankle", "BigToe", "SmallToe", "Heel") for name in KEYPOINT_NAMES])
     keeper = SideKeeper()
     for frame in range(6):
         keeper.keep(somebody(frame), SETTINGS)
-    given = replace(reordered(somebody(6), np.where(legs, MIRROR, np.arange(25))), depth_m=np.ones(25, np.float32))
+    given = replace(reordered(somebody(6), np.where(LEGS, MIRROR, np.arange(25))), depth_m=np.ones(25, np.float32))
     kept = keeper.keep(given, SETTINGS)
-    assert np.isnan(kept.depth_m[legs]).all() and (kept.depth_m[~legs] == 1).all()
+    assert np.isnan(kept.depth_m[LEGS]).all() and (kept.depth_m[~LEGS] == 1).all()
 
 
 def test_confidences_go_with_their_keypoints_and_depths_are_dropped():
