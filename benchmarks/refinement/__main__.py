@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> dict:
     bench = Bench.of(settings, Cache.of_this_code(args.keep or not subset["quick"], args.cache))
     details: dict = {}
     work = [("window", lambda: window_part(bench)), ("diffphy", lambda: diffphy_part(bench)),
-            ("ablations", lambda: {loss: ablation_part(bench, loss, args.ablation_weights or args.weights)
+            ("ablations", lambda: {loss: ablation_part(bench, loss, args.ablation_weights or [args.weights])
                                    for loss in LOSSES})]  # fmt: skip
     for name, measure in tqdm([w for w in work if w[0] in args.parts], desc="parts", file=sys.stderr):
         begin = time.perf_counter()
@@ -170,8 +170,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--evaluations", type=int, default=0, help="cap of every run (default: the subset's)")
     p.add_argument("--weights", type=Path, default=REPOSITORY / "models", metavar="FOLDER",
                    help="of learned optimizers (default: models)")  # fmt: skip
-    p.add_argument("--ablation-weights", type=Path, metavar="FOLDER",
-                   help="of table 4's variants, trained for equally many steps (default: as --weights)")  # fmt: skip
+    p.add_argument("--ablation-weights", type=Path, nargs="+", metavar="FOLDER",
+                   help="of table 4's variants, trained for equally many steps, a folder a seed (default: as "
+                        "--weights)")  # fmt: skip
     p.add_argument("--data", type=Path, metavar="FOLDER",
                    help="of cmu_smpl30_{train,val,test}.npz (default: DIFFMOCAP_DATA)")  # fmt: skip
     p.add_argument("--seed", type=int, default=0, help="of motions, cameras and noise (default %(default)s)")

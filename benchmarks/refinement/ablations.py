@@ -1,6 +1,7 @@
 """The paper's table 4 on our losses: variants of Optimus under its stopping criterion, and its modes at test time.
 
-Top: networks trained with equal numbers of steps, each run until the criterion ends it. Bottom: Optimus so, for 50
+Top: networks trained with equal numbers of steps, each run until the criterion ends it; trained with several seeds, a
+row is their mean. Bottom: Optimus so, for 50
 evaluations without the criterion, and with basin hopping: random moves between runs of a fixed number of iterations,
 about 82 evaluations in all. Where weights are missing a row says so.
 """
@@ -47,8 +48,9 @@ Errors = Callable[[Sequence[torch.Tensor]], np.ndarray]
 Tasks = tuple[list[Task], list[int]]
 
 
-def ablation_part(bench: Bench, loss: str, folder: Path) -> dict:
-    """The rows of the table, in its order: the top half with weights from ``folder``, the bottom half with the best."""
+def ablation_part(bench: Bench, loss: str, folders: Sequence[Path]) -> dict:
+    """The rows of the table, in its order: the top half with weights from ``folders``, each of which holds the networks
+    of one seed, the bottom half with the best."""
     amounts = bench.settings.amounts[loss]
     cuts = [c for c in bench.cuts(loss, FRAMES[loss], amounts.a_take, (amounts.cuts[0], 0)) if c.in_domain]
     held = bench.held_out(loss, FRAMES[loss], amounts.held_out)
@@ -59,35 +61,49 @@ def ablation_part(bench: Bench, loss: str, folder: Path) -> dict:
     each: dict[str, np.ndarray] = {}
     clips = [name.split("@")[0] for name in names]
 
-    def row(label: str, solver: Solver, limit: int, stop: RelativeDecrease | None, **more) -> None:
-        kept = bench.cache.get(lambda: solve(solver, *tasks, limit, stop).kept(), what="ablation", loss=loss, row=label,
-                               key=solver.key, cuts=names, cap=limit, stop=repr(stop), more=more)  # fmt: skip
-        found = Solved.from_kept(kept)
-        each[label] = errors(found.x)
+    def row(label: str, solvers: Sequence[Solver], limit: int, stop: RelativeDecrease | None, **more) -> None:
+        found = [
+            Solved.from_kept(bench.cache.get(
+                lambda solver=solver: solve(solver, *tasks, limit, stop).kept(), what="ablation", loss=loss, row=label,
+                key=solver.key, cuts=names, cap=limit, stop=repr(stop), more=more,
+            )) for solver in solvers
+        ]  # fmt: skip
+        of_seeds = np.stack([errors(solved.x) for solved in found])
+        each[label] = of_seeds.mean(0)
         rows[label] = {
-            "mpjpe_g_mm": [round(v, 3) for v in interval([each[label]], clips)],
-            "loss": [round(v, 4) for v in interval([found.loss.numpy()], clips)],
-            "evaluations": round(float(found.evaluations.double().mean()), 1), "weights": solver.parameters,
-            "step_ms": round(step_ms(solver, tasks[0][0].row(0)) or 0.0, 2) if not more else None, **more,
+            **over_seeds(of_seeds, found, clips), "weights": solvers[0].parameters,
+            "step_ms": round(step_ms(solvers[0], tasks[0][0].row(0)) or 0.0, 2) if not more else None, **more,
         }  # fmt: skip
 
     for label, file in ABLATIONS.items():
-        path = folder / file.format(loss=loss)
-        if path.is_file():
-            row(label, Solver.learned(label, path), cap, CRITERION)
+        paths = [folder / file.format(loss=loss) for folder in folders]
+        if all(path.is_file() for path in paths):
+            row(label, [Solver.learned(label, path) for path in paths], cap, CRITERION)
     path = bench.settings.weights / ABLATIONS[OPTIMUS].format(loss=loss)
     if path.is_file():
         optimus = Solver.learned(OPTIMUS, path)
-        if folder != bench.settings.weights:
-            row(SHIPPED, optimus, cap, CRITERION)
-        row("Optimus, 50 evaluations", optimus, cap, None)
+        if list(folders) != [bench.settings.weights]:
+            row(SHIPPED, [optimus], cap, CRITERION)
+        row("Optimus, 50 evaluations", [optimus], cap, None)
         moves = {step: moved(optimus, tuning, step, cap) for step in MOVES[loss]}
         step = min(moves, key=moves.get)
-        row("Optimus + basin hopping", hopping(optimus, step, cap), hopping_evaluations(cap), None, step=step)
+        row("Optimus + basin hopping", [hopping(optimus, step, cap)], hopping_evaluations(cap), None, step=step)
     found = order(rows, ORDERED_BY[loss])
     ratios = {f"{a} < {b}": change(each[b], each[a], clips) for a, b in neighbours(rows)}
     return {"rows": rows, "missing": [x for x in ABLATIONS if x not in rows], "order": found, "cuts": len(names),
             "ordered_by": ORDERED_BY[loss], "ratios": ratios}  # fmt: skip
+
+
+def over_seeds(errors: np.ndarray, found: Sequence[Solved], clips: Sequence[str]) -> dict:
+    """Figures of a row from MPJPE-G [S, B] mm and results of S seeds on B motions: means over the seeds, with intervals
+    over the ``clips`` that the motions are of, and each seed's own mean MPJPE-G."""
+    losses, evaluations = (np.stack([getattr(x, k).numpy() for x in found]) for k in ("loss", "evaluations"))
+    return {
+        "mpjpe_g_mm": [round(v, 3) for v in interval([errors.mean(0)], clips)],
+        "of_seeds_mm": [round(float(v), 2) for v in errors.mean(1)],
+        "loss": [round(v, 4) for v in interval([losses.mean(0)], clips)],
+        "evaluations": round(float(evaluations.mean()), 1),
+    }
 
 
 def prepared(bench: Bench, loss: str, cuts: Sequence) -> tuple[Tasks, Errors, list[str]]:

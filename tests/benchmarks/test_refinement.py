@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from benchmarks.optimizers.learned import PLAIN_STEP
 from benchmarks.refinement import __main__ as refinement
 from benchmarks.refinement.__main__ import headline, parser, part_figures
-from benchmarks.refinement.ablations import ABLATIONS, hopping, order
+from benchmarks.refinement.ablations import ABLATIONS, hopping, order, over_seeds
 from benchmarks.refinement.cache import Cache, code_version
 from benchmarks.refinement.clips import Cut, cuts_of, domains, spread
 from benchmarks.refinement.diffphy import DiffphyBench
@@ -173,6 +174,18 @@ def test_the_papers_order_is_compared_by_neighbours():
     for name in ("Optimus, 50 evaluations", "Optimus"):  # the criterion ended none
         rows[name] = {by: [29.0, 0, 0], "loss": [1.0, 0, 0], "evaluations": 50.0}
     assert "Optimus, 50 evaluations < Optimus" not in order(rows, by)
+
+
+def test_a_network_trained_with_several_seeds_counts_with_their_mean():
+    errors = np.array([[10.0, 20.0, 30.0], [14.0, 24.0, 34.0]])
+    found = [
+        SimpleNamespace(loss=torch.tensor([1.0, 2.0, 3.0]), evaluations=torch.tensor([50, 50, 20])),
+        SimpleNamespace(loss=torch.tensor([3.0, 4.0, 5.0]), evaluations=torch.tensor([50, 30, 40])),
+    ]
+    row = over_seeds(errors, found, ["a", "a", "b"])
+    assert row["mpjpe_g_mm"][0] == 22.0 and row["of_seeds_mm"] == [20.0, 24.0]
+    assert row["mpjpe_g_mm"][1] == 17.0 and row["mpjpe_g_mm"][2] == 32.0  # one clip or the other
+    assert row["loss"][0] == 3.0 and row["evaluations"] == 40.0
 
 
 def made_up() -> dict:
