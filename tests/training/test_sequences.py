@@ -13,7 +13,7 @@ from diffmocap.body.skeleton import KEYPOINT_MIRROR
 from diffmocap.lifting.network.condition import PAST_LAGS_S, root_from_network, root_to_network
 from training.motions.poses import PoseSampler, load_frames
 from training.views.detector_noise import DetectorNoise
-from training.views.sequences import PAST_LAGS, SequenceConfig, SequenceSampler
+from training.views.sequences import NARROW_M2, PAST_LAGS, SequenceConfig, SequenceSampler, across_trunk
 from training.views.simulated_detector import MEASURED_NOISE
 
 EXACT = SequenceConfig(
@@ -108,7 +108,8 @@ def detector_without_errors(detector: DetectorNoise) -> DetectorNoise:
 
 MEASURED = replace(
     EXACT, exact_share=0.0, measured_share=1.0, measured_depth_share=1.0, exchanged_share=0.0, limb_std=0.0,
-    offset_std=0.0, view=replace(EXACT.view, beta_std=0.0), depth_shrink=0.0, depth_tilt=0.0, other_noise_share=0.0,
+    offset_std=0.0, view=replace(EXACT.view, beta_std=0.0), depth_shrink=0.0, turn_shrink=0.0, depth_tilt=0.0,
+    other_noise_share=0.0,
 )  # fmt: skip
 
 
@@ -129,6 +130,26 @@ def test_guessed_depths_are_shrunk_and_tilted_as_the_configuration_says(body, ca
     assert found[:, 0].max() < 1e-3 and found[:, 0].min() > -shrink - 1e-3
     assert float(found[:, 0].mean()) == pytest.approx(-shrink / 2, abs=0.03)
     assert float(found[:, 1:].std()) == pytest.approx(tilt, abs=0.03)
+
+
+def test_guessed_depths_are_turned_to_the_camera(body, captured):
+    config = replace(MEASURED, turn_shrink=0.8)
+    example = sampler(body, captured, config, detector=detector_without_errors(DetectorNoise.load()))(256)
+    c = example.condition
+    crop = example.points @ c.R_camera_crop
+    about = crop - crop[:, 8, None]
+    usable = (c.depth_known > 0) & (crop[..., 2] > 0.5)
+    rows = usable.all(1)
+    error = (c.depth - about[..., 2])[rows]
+    across = across_trunk(about[..., :2])[rows]
+    # One slope across the trunk explains each image's errors, and it is opposed to that of the true depths.
+    slope = (error * across).sum(1) / across.square().sum(1)
+    assert (error - slope[:, None] * across).abs().max() < 2e-3
+    true = (about[rows][..., 2] * across).sum(1) / (across.square().sum(1) + NARROW_M2)
+    share = -slope / true
+    clear = true.abs() > 0.1
+    assert share[clear].min() > -1e-2 and share[clear].max() < 0.8 + 1e-2
+    assert float(share[clear].mean()) == pytest.approx(0.4, abs=0.05)
 
 
 def test_some_are_told_depths_of_a_part_of_their_keypoints(body, captured):

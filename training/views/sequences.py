@@ -36,12 +36,15 @@ from training.views.detector_noise import DetectorNoise
 from training.views.simulated_detector import MEASURED_NOISE, MIN_CONFIDENCE, NEAR_PLANE_M, body_yaw
 from training.views.views import ViewConfig, occlusion, pitch_roll, random_places, uniform
 
+NECK = KEYPOINT_NAMES.index("Neck")
 #: The same lags in frames of 30 Hz.
 PAST_LAGS = tuple(round(30 * lag) for lag in PAST_LAGS_S)
 #: Noise that is told at least where the body is another one.
 MISMATCH_NOISE = 0.01
 #: Depth noise [m] over the keypoints' noise over the half-size: 2 % go with 50 mm.
 DEPTH_NOISE_M = 2.5
+#: Sum of squares [m²] of the keypoints' places across the trunk below which they tell no slope of the depths.
+NARROW_M2 = 0.15
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,10 @@ class SequenceConfig:
         depth_share: have depths, other than in the paper's framing. partial_share: of these lack each depth with a
             chance of ``missing_depths``.
         depth_shrink: a detector's guesses are nearer to the mid-hip than the truth by up to this share, as the best
-            guess of whoever is in doubt is; where errors are measured. depth_tilt: standard deviation of the slope by
-            which the whole body leans in them, in x and y. Both are a person's, and stay over the past.
+            guess of whoever is in doubt is; where errors are measured. turn_shrink: the slope of the depths across the
+            trunk is smaller than the true one by up to this share beside, as if people faced the camera more than they
+            do. depth_tilt: standard deviation of the slope by which the whole body leans in them, in x and y. All are a
+            person's, and stay over the past.
         other_noise_share: of those with measured errors, told another noise than the usual, by a factor whose
             logarithm has a standard deviation of ``other_noise``.
         made_share: poses that no one was captured in. turned_share: whole bodies turned by any rotation.
@@ -82,7 +87,8 @@ class SequenceConfig:
     measured_depth_share: float = 0.9
     partial_share: float = 0.1
     missing_depths: float = 0.3
-    depth_shrink: float = 0.45
+    depth_shrink: float = 0.35
+    turn_shrink: float = 0.8
     depth_tilt: float = 0.1
     other_noise_share: float = 0.2
     other_noise: float = 0.5
@@ -130,6 +136,14 @@ class Example:
     points: torch.Tensor
     previous: torch.Tensor
     condition: Condition
+
+
+def across_trunk(beside: torch.Tensor) -> torch.Tensor:
+    """Places [..., 25] m across the trunk of keypoints ``beside`` [..., 25, 2] m the mid-hip, in the image plane."""
+    trunk = beside[..., NECK, :]
+    x, y = trunk.unbind(-1)
+    normal = torch.stack([-y, x], -1) / trunk.norm(dim=-1, keepdim=True).clamp_min(1e-3)
+    return (beside * normal[..., None, :]).sum(-1)
 
 
 class SequenceSampler:
@@ -287,13 +301,17 @@ class SequenceSampler:
         return MEASURED_NOISE * (c.other_noise * self._normal(n, 1) * self._chance(c.other_noise_share, n, 1)).exp()
 
     def _guessed_depths(self, points: torch.Tensor, depth: torch.Tensor, guessed: torch.Tensor) -> torch.Tensor:
-        """Depths [B, 1 + L, 25] m of points [B, 1 + L, 25, 3] in the crop frame, shrunk and tilted where they are
-        ``guessed`` [B] as measured detectors do."""
+        """Depths [B, 1 + L, 25] m of points [B, 1 + L, 25, 3] in the crop frame, shrunk, facing the camera and tilted
+        where they are ``guessed`` [B] as measured detectors do."""
         c, n = self.config, len(points)
         share = uniform(self.generator, (n, 1, 1), 0.0, c.depth_shrink, self.device)
+        turned = uniform(self.generator, (n, 1, 1), 0.0, c.turn_shrink, self.device)
         slope = c.depth_tilt * self._normal(n, 1, 1, 2)
         beside = points[..., :2] - points[..., MID_HIP, None, :2]
-        return torch.where(guessed[:, None, None], (1 - share) * depth + (slope * beside).sum(-1), depth)
+        across = across_trunk(beside)
+        facing = (across * depth).sum(-1, keepdim=True) / (across.square().sum(-1, keepdim=True) + NARROW_M2)
+        guess = (1 - share) * (depth - turned * facing * across) + (slope * beside).sum(-1)
+        return torch.where(guessed[:, None, None], guess, depth)
 
     def _independent(self, n: int, times: int, seen: torch.Tensor, clean: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Normal noise, correlated over time: offset [n, T, 25, 2], confidence [n, T, 25], depth error [n, T, 25] m and
