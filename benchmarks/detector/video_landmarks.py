@@ -75,7 +75,7 @@ def landmarks_of(frames: Iterable[Frame]) -> dict[str, np.ndarray]:
 
 def video_landmarks(video: Path, cache: Path) -> VideoLandmarks:
     """Every image of a video file, read as the product reads it; kept in ``cache`` by the video and the detector."""
-    path = cache / f"{video.stem}-{sha256_of(video)[:16]}-{_detector()}.npz"
+    path = cache / f"{video.stem}-{sha256_of(video)[:16]}-{detector_key()}.npz"
     if not path.is_file():
         record = _detect(video)
         cache.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def video_landmarks(video: Path, cache: Path) -> VideoLandmarks:
         return VideoLandmarks(**{field.name: data[field.name] for field in fields(VideoLandmarks)})
 
 
-def _detector() -> str:
+def detector_key() -> str:
     """Tells apart detectors of different versions, networks and settings."""
     bundle = sha256_of(share_path("models", SHIPPED_BUNDLE))
     words = f"{version('mediapipe')} {bundle} {DetectorSettings()} {RECORD}"

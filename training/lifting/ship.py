@@ -1,4 +1,4 @@
-"""Puts a run's weights into ``models/`` and its record into the manifest: ``python -m training.lifting.ship runs/lifting``."""
+"""Puts a run's weights and record into ``models/``: ``python -m training.lifting.ship runs/lifting``."""
 
 from __future__ import annotations
 
