@@ -25,12 +25,12 @@ _VELOCITY_TIME_S, _FORGET_S = 0.1, 0.25
 #: [3, 25] bool: of what is exchanged together, the keypoints that nobody moves suddenly.
 _STEADY = _GROUPS & np.array([name[1:] in ("Eye", "Ear", "Shoulder", "Hip") for name in KEYPOINT_NAMES])
 #: A part is between both sides if its steady keypoints, or all of them, are farther than this from where either was
-#: expected, in half-sizes, and this much more for each second since the last image; of what is older than that image a
-#: share counts. At 30 Hz that is 0.08 and 0.22, where one in a thousand is farther than 0.04 and 0.16 on real films
-#: without exchanges. Chosen on a film with exchanges, as it is and mirrored, turned and made smaller.
-_BETWEEN, _BETWEEN_A_SECOND, _AGE_SHARE = np.array([0.02, 0.07]), np.array([1.8, 4.5]), 0.6
-#: Where the middle between both sides is farther than this from where it was expected [half-sizes], the person or the
-#: camera has moved.
+#: expected, but for what both have moved alike, in half-sizes; and this much more for each second since the last image.
+#: Of what is older than that image a share counts. At 30 Hz that is 0.07 and 0.18, where one in a thousand is farther
+#: than 0.04 and 0.16 on real films without exchanges. Chosen on a film with exchanges, as it is and mirrored, turned and
+#: made smaller; a third more or less changes little.
+_BETWEEN, _BETWEEN_A_SECOND, _AGE_SHARE = np.array([0.02, 0.06]), np.array([1.4, 3.6]), 0.6
+#: Where both have moved alike by more than this [half-sizes], it is another person, or a cut.
 _HERE = 0.2
 
 
@@ -82,9 +82,10 @@ class SideKeeper:
             self.reset()
             return keypoints
         expected, known = self._expected(keypoints)
-        as_is, mirrored, middle = self._distances(keypoints, expected, known)
+        off = _ways(keypoints, expected, known)
+        as_is, mirrored = (np.linalg.norm(way, axis=1) for way in off)
         self._fade(keypoints.stamp_ns, settings.hold_s)
-        between = _between(as_is, mirrored, middle, self._dt_s, (keypoints.stamp_ns - self._seen_ns) * 1e-9)
+        between = _between(off, self._dt_s, (keypoints.stamp_ns - self._seen_ns) * 1e-9)
         nearer = _nearer_parts(as_is, mirrored, settings.gain) & ~between
         compared = np.array([known[members].any() for members in _GROUPS])
         nearer = self._disbelieved(nearer, compared & ~between)
@@ -128,16 +129,6 @@ class SideKeeper:
         goes_on_s = _VELOCITY_TIME_S * (1.0 - np.exp(-np.where(known, age_s, 0.0) / _VELOCITY_TIME_S))
         return self._points + self._velocity * goes_on_s[:, None], known
 
-    def _distances(self, keypoints: Keypoints2D, expected: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
-        """Of each keypoint, of its counterpart and of the point midway between both, from where they were expected:
-        [25] half-sizes each, NaN unknown."""
-        if not known.any():
-            return [np.full(25, np.nan)] * 3
-        off = keypoints.points_px - expected
-        ways = off, keypoints.points_px[_MIRROR] - expected, 0.5 * (off + off[_MIRROR])
-        half_size = _half_size(keypoints)
-        return [np.where(known, np.linalg.norm(way, axis=1) / half_size, np.nan) for way in ways]
-
     def _remember(self, keypoints: Keypoints2D) -> None:
         seen = keypoints.confidence > 0
         dt_s = (keypoints.stamp_ns - self._seen_ns) * 1e-9
@@ -168,15 +159,25 @@ def _at(keypoints: Keypoints2D, places: np.ndarray, which: np.ndarray) -> Keypoi
     )
 
 
-def _between(as_is: np.ndarray, mirrored: np.ndarray, middle: np.ndarray, dt_s: float, age_s: np.ndarray) -> np.ndarray:
+def _ways(keypoints: Keypoints2D, expected: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """From where each keypoint was expected to it, and to its counterpart: [25, 2] half-sizes each, NaN unknown."""
+    if not known.any():
+        return np.full((25, 2), np.nan), np.full((25, 2), np.nan)
+    half_size = _half_size(keypoints)
+    points = np.where(known[:, None], keypoints.points_px, np.nan)
+    return (points - expected) / half_size, (points[_MIRROR] - expected) / half_size
+
+
+def _between(off: tuple[np.ndarray, np.ndarray], dt_s: float, age_s: np.ndarray) -> np.ndarray:
     """Which parts [3] are near neither side, though their middle is where it was expected.
 
     Args:
-        as_is, mirrored, middle: distances [25] of each keypoint, its counterpart and the point midway between both from
-            where they were expected, half-sizes. dt_s: since the last image. age_s: [25] since one in which a keypoint
-            was believed.
+        off: as :func:`_ways` gives them. dt_s: since the last image. age_s: [25] since one in which a keypoint was
+            believed.
     """
-    known = np.isfinite(as_is)
+    moved = 0.5 * (off[0] + off[0][_MIRROR])  # of both sides alike, as when the person or the camera moves
+    as_is, mirrored = (np.linalg.norm(way - moved, axis=1) for way in off)
+    middle, known = np.linalg.norm(moved, axis=1), np.isfinite(as_is)
     far = np.zeros(len(_GROUPS), bool)
     for of_parts, most, a_second in zip((_STEADY, _GROUPS), _BETWEEN, _BETWEEN_A_SECOND, strict=True):
         for part, members in enumerate(of_parts & known):

@@ -132,6 +132,14 @@ def test_images_between_both_sides_speak_for_neither():
     assert 6 <= kept.index(False) <= 7  # as long as the detector had said otherwise
 
 
+def test_a_camera_that_shakes_puts_nothing_between_the_sides():
+    keeper = SideKeeper()
+    for frame in range(20):
+        seen = somebody(frame)
+        seen = replace(seen, points_px=seen.points_px + np.float32([0.0, 35.0 * (frame % 2)]))
+        assert keeper.keep(seen, SETTINGS) is seen, frame
+
+
 def test_another_person_is_believed_at_once():
     """The middle between both sides has moved, too."""
     keeper = SideKeeper()
