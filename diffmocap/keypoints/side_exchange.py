@@ -26,10 +26,12 @@ _VELOCITY_TIME_S, _FORGET_S = 0.1, 0.25
 _STEADY = _GROUPS & np.array([name[1:] in ("Eye", "Ear", "Shoulder", "Hip") for name in KEYPOINT_NAMES])
 #: A part is between both sides if its steady keypoints, or all of them, are farther than this from where either was
 #: expected, but for what both have moved alike, in half-sizes; and this much more for each second since the last image.
-#: Of what is older than that image a share counts. At 30 Hz that is 0.07 and 0.18, where one in a thousand is farther
-#: than 0.04 and 0.16 on real films without exchanges. Chosen on a film with exchanges, as it is and mirrored, turned and
+#: Of what is older than that image a share counts. At 30 Hz that is 0.08 and 0.22, where one in a thousand is farther
+#: than 0.04 and 0.16 on real films without exchanges. Chosen on a film with exchanges, as it is, mirrored, turned and
 #: made smaller; a third more or less changes little.
-_BETWEEN, _BETWEEN_A_SECOND, _AGE_SHARE = np.array([0.02, 0.06]), np.array([1.4, 3.6]), 0.6
+_BETWEEN, _BETWEEN_A_SECOND, _AGE_SHARE = np.array([0.02, 0.07]), np.array([1.8, 4.5]), 0.6
+#: Of a detector in small images; as much more is allowed [px].
+_NOISE_PX = 2.0
 #: Where both have moved alike by more than this [half-sizes], it is another person, or a cut.
 _HERE = 0.2
 
@@ -85,7 +87,7 @@ class SideKeeper:
         off = _ways(keypoints, expected, known)
         as_is, mirrored = (np.linalg.norm(way, axis=1) for way in off)
         self._fade(keypoints.stamp_ns, settings.hold_s)
-        between = _between(off, self._dt_s, (keypoints.stamp_ns - self._seen_ns) * 1e-9)
+        between = _between(off, self._dt_s, (keypoints.stamp_ns - self._seen_ns) * 1e-9, _half_size(keypoints))
         nearer = _nearer_parts(as_is, mirrored, settings.gain) & ~between
         compared = np.array([known[members].any() for members in _GROUPS])
         nearer = self._disbelieved(nearer, compared & ~between)
@@ -144,8 +146,9 @@ class SideKeeper:
 
 
 def _half_size(keypoints: Keypoints2D) -> float:
-    """Half of the longer side of the seen keypoints' box, px."""
-    return max(0.5 * float(np.ptp(keypoints.points_px[keypoints.confidence > 0], axis=0).max()), 1.0)
+    """Half of the longer side of the seen keypoints' box, at least 1 px."""
+    seen = keypoints.points_px[keypoints.confidence > 0]
+    return max(0.5 * float(np.ptp(seen, axis=0).max()), 1.0) if len(seen) else 1.0
 
 
 def _at(keypoints: Keypoints2D, places: np.ndarray, which: np.ndarray) -> Keypoints2D:
@@ -168,7 +171,7 @@ def _ways(keypoints: Keypoints2D, expected: np.ndarray, known: np.ndarray) -> tu
     return (points - expected) / half_size, (points[_MIRROR] - expected) / half_size
 
 
-def _between(off: tuple[np.ndarray, np.ndarray], dt_s: float, age_s: np.ndarray) -> np.ndarray:
+def _between(off: tuple[np.ndarray, np.ndarray], dt_s: float, age_s: np.ndarray, half_size_px: float) -> np.ndarray:
     """Which parts [3] are near neither side, though their middle is where it was expected.
 
     Args:
@@ -178,12 +181,12 @@ def _between(off: tuple[np.ndarray, np.ndarray], dt_s: float, age_s: np.ndarray)
     moved = 0.5 * (off[0] + off[0][_MIRROR])  # of both sides alike, as when the person or the camera moves
     as_is, mirrored = (np.linalg.norm(way - moved, axis=1) for way in off)
     middle, known = np.linalg.norm(moved, axis=1), np.isfinite(as_is)
-    far = np.zeros(len(_GROUPS), bool)
+    far, noise = np.zeros(len(_GROUPS), bool), _NOISE_PX / half_size_px
     for of_parts, most, a_second in zip((_STEADY, _GROUPS), _BETWEEN, _BETWEEN_A_SECOND, strict=True):
         for part, members in enumerate(of_parts & known):
             if members.any():
                 since_s = dt_s + _AGE_SHARE * (age_s[members].max() - dt_s)
-                near = min(as_is[members].mean(), mirrored[members].mean()) <= most + a_second * since_s
+                near = min(as_is[members].mean(), mirrored[members].mean()) <= most + a_second * since_s + noise
                 far[part] |= not near and middle[members].mean() <= _HERE
     return far
 

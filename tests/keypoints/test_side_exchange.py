@@ -113,7 +113,7 @@ def test_parts_between_both_sides_stay_where_they_were_until_the_detector_has_de
     for frame, share in enumerate(shares):
         seen = replace(somebody(frame), depth_m=np.ones(25, np.float32), stamp_ns=frame * FRAME_NS // 2)
         kept = keeper.keep(torn(seen, share), SETTINGS)
-        assert np.allclose(kept.points_px, seen.points_px, atol=15.0), frame  # of 240 px from wrist to wrist
+        assert np.allclose(kept.points_px, seen.points_px, atol=20.0), frame  # of 190 px from wrist to wrist
         between = 0.0 < share < 1.0
         assert (kept.confidence[LEGS] == (0.45 if between else 0.9)).all() or share == 1.0
         assert np.isnan(kept.depth_m[LEGS]).all() == (share > 0.0)
