@@ -142,7 +142,8 @@ class PoseNode(ManagedNode):
             self.create_subscription(CameraInfo, f"{topic}/camera_info", self._calibration.receive_of_keypoints, 10),
             self.create_subscription(TFMessage, "/tf_static", self._ground.frames.receive, STATIC_FRAMES),
         ]
-        self._track_report, self._motion_report = TrackReport(self._diagnostics), MotionReport(self._diagnostics)
+        self._track_report = TrackReport(self._diagnostics, self.get_logger().warning)
+        self._motion_report = MotionReport(self._diagnostics)
         self._arrivals = Arrivals(self, self._diagnostics, "keypoints")
         start = "start keypoint_node in this namespace, and see what it says of its images"
         words = Words("keypoints", start, self._busy)
