@@ -70,7 +70,7 @@ class TrackReport:
         self._diagnostics.count(f"withheld_{reason}")
         if reason == "calibration":
             text = (
-                f"poses are withheld: the calibration has {absurd_calibration(intrinsics)}; correct K and the image "
+                f"poses are withheld: the calibration has {absurd_calibration(intrinsics)}; correct K, D and the image "
                 "size of camera_info, or leave camera_info out to use vertical_fov_deg"
             )
             self._diagnostics.problem("gate", text, ERROR)
