@@ -275,7 +275,9 @@ class PoseNode(ManagedNode):
 
     def _tell_track(self, watch: TrackWatch, result: PoseResult, frame: str, stamp_ns: int, received_s: float) -> None:
         """What an image leads to where no pose of it is published."""
-        if result.outcome not in (Outcome.STALE, Outcome.DELAYED):
+        if result.outcome is Outcome.DELAYED:
+            watch.used()
+        elif result.outcome is not Outcome.STALE:
             self._frame = frame
             watch.worked(result.track, result.state is not None, stamp_ns, received_s)
 

@@ -118,6 +118,7 @@ class PosePipeline:
         """Forget the track, and with ``camera_moved`` what was found about the ground."""
         with self._lock:
             self._reset(camera_moved)
+            self._clock = TrackClock()
 
     def lose(self) -> TrackStatus | None:
         """Nothing comes any more: the track ends now, which the status tells, and what was seen of it is forgotten.
