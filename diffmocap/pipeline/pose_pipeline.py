@@ -153,7 +153,6 @@ class PosePipeline:
                 Keypoints2D(points[0].numpy(), np.ones(25, np.float32), 640, 480, stamp_ns=i * 33_000_000), intrinsics
             )
         self.settings = wanted
-        self._clock = TrackClock()
         self._person = PersonTrack(self.body)
         self.reset(camera_moved=True)
 
