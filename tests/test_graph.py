@@ -209,11 +209,24 @@ def test_a_bag_brings_its_own_clock_and_a_video_does_not():
         ("view", {"static_transforms": "true", "camera_roll": "left"}, "camera_roll"),
         ("replay", {}, "video:= or bag:="),
         ("replay", {"video": "v", "bag": "b"}, "video:= or bag:="),
+        ("view", {"namespace": "bad name"}, "namespace': 'bad name' is no namespace of ROS"),
+        ("webcam", {"namespace": "usb-cam"}, "'usb-cam' is no namespace"),
+        ("webcam", {"namespace": "alice/2"}, "'alice/2' is no namespace"),
+        ("webcam", {"image_topic": "/usb-cam/image_raw"}, "image_topic': '/usb-cam/image_raw' is no topic of ROS"),
+        ("webcam", {"camera_info_topic": "cam/"}, "'cam/' is no topic"),
+        ("webcam", {"retarget_joint_states": "/7dof/joint_states"}, "'/7dof/joint_states' is no topic"),
     ],
 )
 def test_bad_arguments_are_named(name, given, reason):
     with pytest.raises(SettingsError, match=reason):
         GRAPHS[name]().resolve(given)
+
+
+@pytest.mark.parametrize("namespace", ["", "/", "alice", "/alice", "/house/alice_2/", "_a"])
+@pytest.mark.parametrize("topic", ["", "image", "/usb_cam/image_raw", "~/image", "{ns}/image", "_a/_b"])
+def test_names_that_ros_takes_are_taken(namespace, topic):
+    values = description.webcam().values({"namespace": namespace, "image_topic": topic})
+    assert (values["namespace"], values["image_topic"]) == (namespace, topic)
 
 
 def test_conditions_and_defaults_of_a_small_graph():

@@ -22,6 +22,7 @@ import sys
 
 from diffmocap.cli.options.pose_options import add_graph_arguments
 from diffmocap.graph.description import NAMESPACE
+from diffmocap.graph.names import check_name
 
 SUMMARY = "tell a robot that follows to engage, release or stop"
 #: Those of :class:`diffmocap.robots.live.engagement.Request`, and looking.
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.sonic and args.action not in OF_SONIC:
         raise DiffmocapError(f"sonic_node knows {' and '.join(OF_SONIC)} alone, got {args.action}")
+    check_name("--namespace", "namespace", args.namespace)
     require_ros()
     if args.domain_id is not None:
         os.environ["ROS_DOMAIN_ID"] = str(args.domain_id)

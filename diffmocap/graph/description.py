@@ -173,6 +173,7 @@ def _viewing_arguments(beside_pose_node: bool) -> tuple[Argument, ...]:
             "namespace",
             NAMESPACE,
             "Namespace of all nodes and topics, so that those of a robot in the same domain are left alone; /: none.",
+            names="namespace",
         ),
         Argument(
             "frame_prefix",
@@ -255,8 +256,11 @@ def _common_arguments() -> tuple[Argument, ...]:
             "",
             "Topic of the images, where another driver or a bag names it differently; relative to the namespace, if "
             "it does not begin with /.",
+            names="topic",
         ),
-        Argument("camera_info_topic", "", "Topic of the calibration; empty: camera_info beside the images."),
+        Argument(
+            "camera_info_topic", "", "Topic of the calibration; empty: camera_info beside the images.", names="topic"
+        ),
         Argument(
             "mirror",
             "",
@@ -305,17 +309,21 @@ def _robot_arguments() -> tuple[Argument, ...]:
             "Start retarget_node for this robot: the short name of one whose description ships, such as g1, or the "
             "path of a YAML file; empty: none.",
         ),
-        Argument("retarget_joint_states", "", "Topic of the robot's joint states; empty: /joint_states."),
+        Argument(
+            "retarget_joint_states", "", "Topic of the robot's joint states; empty: /joint_states.", names="topic"
+        ),
         Argument(
             "retarget_joint_command",
             "",
             "Topic of the commands as JointState; empty: robot/joint_command in the namespace.",
+            names="topic",
         ),
         Argument(
             "retarget_joint_trajectory",
             "",
             "Topic of the commands as JointTrajectory, such as /joint_trajectory_controller/joint_trajectory; empty: "
             "robot/joint_trajectory in the namespace.",
+            names="topic",
         ),
     )
 

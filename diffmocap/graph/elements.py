@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from diffmocap.errors import SettingsError
+from diffmocap.graph.names import check_name
 from diffmocap.graph.params_file import parameter_in_file
 
 PACKAGE = "diffmocap"
@@ -32,6 +33,7 @@ class Argument:
         default_with: (condition, text): the default where that condition on another argument holds.
         in_file: the parameter that holds the value where the argument is left empty, so that all processes that need it
             agree with the node that reads it from its parameter file.
+        names: "namespace" or "topic" where the value is the name of one.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Argument:
     choices: tuple[str, ...] = ()
     default_with: tuple[When, str] | None = None
     in_file: InFile | None = None
+    names: str = ""
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,8 @@ class Graph:
         """All argument values as text, defaults filled in.
 
         Raises:
-            SettingsError: an unknown argument, a value outside its choices, none or both of two alternatives.
+            SettingsError: an unknown argument, a value outside its choices or that is no name, none or both of two
+                alternatives.
         """
         values = {argument.name: argument.default for argument in self.arguments}
         for name, value in (given or {}).items():
@@ -231,6 +235,8 @@ class Graph:
                     f"argument '{argument.name}': expected one of {', '.join(filter(None, argument.choices))}, "
                     f"got '{values[argument.name]}'"
                 )
+            if argument.names:
+                check_name(f"argument '{argument.name}'", argument.names, values[argument.name])
         if self.exactly_one_of and sum(bool(values[name]) for name in self.exactly_one_of) != 1:
             raise SettingsError(f"give one of the arguments {' or '.join(f'{n}:=' for n in self.exactly_one_of)}")
         switches, why = self.at_most_one_true

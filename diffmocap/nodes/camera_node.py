@@ -252,8 +252,11 @@ class CameraNode(ManagedNode):
         response.success, response.status_message = self._calibration.set(request.camera_info, *size)
         self._intrinsics = self._calibration.intrinsics(*size)
         self._diagnostics.set("calibration", self._calibration.origin)
-        say = self.get_logger().info if response.success else self.get_logger().error
-        say(f"set_camera_info: {response.status_message}")
+        text, log = f"set_camera_info: {response.status_message}", self.get_logger()
+        if response.success:  # rclpy raises an error where one line logs with two severities
+            log.info(text)
+        else:
+            log.error(text)
         return response
 
     def _wait_for_subscribers(self, stop: threading.Event) -> None:

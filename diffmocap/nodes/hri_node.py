@@ -62,8 +62,7 @@ class HriNode(PlainNode):
         try:
             frame = person_frame(message, np.eye(4))
         except RobotError as error:
-            self._diagnostics.count("bad_poses")
-            self._diagnostics.problem("bad_poses", f"a pose was left out: {error}", ERROR)
+            self._refuse(error)
             return
         if self._body is None or message.track_id != self._track_id:
             self._forget()
@@ -71,11 +70,19 @@ class HriNode(PlainNode):
             self._body = TrackedBody(self, body_id(self._seed, message.track_id), frame)
             self._diagnostics.count("bodies")
             self._tell()
+        try:
+            transform = self._body.pose(frame, message.header)
+        except RobotError as error:
+            self._refuse(error)
+            return
         self._pose_s, self._confidence = time.monotonic(), message.confidence
         self._diagnostics.count("poses")
-        transform = self._body.pose(frame, message.header)
         if self.parameters["publish_tf"]:
             self._tf.publish(TFMessage(transforms=[transform]))
+
+    def _refuse(self, error: RobotError) -> None:
+        self._diagnostics.count("bad_poses")
+        self._diagnostics.problem("bad_poses", f"a pose was left out: {error}", ERROR)
 
     def _receive_keypoints(self, message: Keypoints2DMsg) -> None:
         if self._body is None:

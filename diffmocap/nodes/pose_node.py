@@ -35,6 +35,7 @@ from diffmocap.nodes.messages import keypoints_from_message, stamp_from_ns
 from diffmocap.nodes.parameters import Parameters
 from diffmocap.nodes.pose.affordable import at_level, given_up, levels_of, refined_ms, spare_ms
 from diffmocap.nodes.pose.ground_frame import GroundFrame
+from diffmocap.nodes.pose.image_frame_watch import ImageFrameWatch
 from diffmocap.nodes.pose.link_frames import LinkFrames
 from diffmocap.nodes.pose.motion_report import MotionReport
 from diffmocap.nodes.pose.pose_markers import pose_markers
@@ -128,6 +129,7 @@ class PoseNode(ManagedNode):
         self._pipeline.reset(camera_moved=True)
         self._budget, self._refinement = StepBudget(), RefinementReport(self._diagnostics)
         self._ground = GroundFrame()
+        self._image_frame = ImageFrameWatch(self._diagnostics, self.get_logger().warning, self._ground.frames)
         self._dropped = 0
         self._diagnostics.solved("calibration")
         topic = self.resolve_topic_name("keypoints")
@@ -142,7 +144,8 @@ class PoseNode(ManagedNode):
             self.create_subscription(CameraInfo, f"{topic}/camera_info", self._calibration.receive_of_keypoints, 10),
             self.create_subscription(TFMessage, "/tf_static", self._ground.frames.receive, STATIC_FRAMES),
         ]
-        self._track_report, self._motion_report = TrackReport(self._diagnostics), MotionReport(self._diagnostics)
+        self._track_report = TrackReport(self._diagnostics, self.get_logger().warning)
+        self._motion_report = MotionReport(self._diagnostics)
         self._arrivals = Arrivals(self, self._diagnostics, "keypoints")
         start = "start keypoint_node in this namespace, and see what it says of its images"
         words = Words("keypoints", start, self._busy)
@@ -220,6 +223,7 @@ class PoseNode(ManagedNode):
                 header = Header(stamp=stamp_from_ns(result.stamp_ns), frame_id=frame)
                 self._publish(result, header)
                 self._motion_report.tell(result, p["profile"])
+                self._image_frame.tell(frame, p["ground_frame"])
                 if not result.motion.predicted:
                     self._measure(result, keypoints.stamp_ns, arrival.steady_s, started_s)
             self._tell_track(watch, result, frame, keypoints.stamp_ns, arrival.steady_s)
@@ -274,7 +278,9 @@ class PoseNode(ManagedNode):
 
     def _tell_track(self, watch: TrackWatch, result: PoseResult, frame: str, stamp_ns: int, received_s: float) -> None:
         """What an image leads to where no pose of it is published."""
-        if result.outcome not in (Outcome.STALE, Outcome.DELAYED):
+        if result.outcome is Outcome.DELAYED:
+            watch.used()
+        elif result.outcome is not Outcome.STALE:
             self._frame = frame
             watch.worked(result.track, result.state is not None, stamp_ns, received_s)
 

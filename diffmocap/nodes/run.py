@@ -15,13 +15,18 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
+from rclpy.timer import Timer
 
 from diffmocap.errors import DiffmocapError, SettingsError
 from diffmocap.middleware.ros_environment import prepare_process
 from diffmocap.middleware.shared_memory import make_private
 from diffmocap.nodes.interruption import take_signals
 from diffmocap.nodes.launch.parameter_names import refuse_unknown_parameters
+from diffmocap.nodes.node_clock import steady_timer
 from diffmocap.nodes.parameters import NodeParameter, Parameters
+
+#: A node that nobody has asked to be configured for so long says how that is done [s].
+UNTOUCHED_S = 10.0
 
 
 class ManagedNode(LifecycleNode):
@@ -48,6 +53,7 @@ class ManagedNode(LifecycleNode):
             validate=self.validate,
             changed=self.parameters_changed,
         )
+        self._untouched: Timer | None = steady_timer(self, UNTOUCHED_S, self._say_how_to_begin)
 
     def validate(self, values: dict[str, Any]) -> None:
         """Refuses combinations of parameters by raising a DiffmocapError; also runs at the start."""
@@ -77,6 +83,7 @@ class ManagedNode(LifecycleNode):
         self._release(deactivate=self.active, cleanup=self.configured)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._forget_untouched()
         if not self._attempt("configure", self.configure):
             self._release(deactivate=False, cleanup=True)
             return TransitionCallbackReturn.FAILURE
@@ -111,6 +118,20 @@ class ManagedNode(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._release(deactivate=self.active, cleanup=self.configured)
         return TransitionCallbackReturn.SUCCESS
+
+    def _say_how_to_begin(self) -> None:
+        """Who starts a node by hand sees nothing happen."""
+        self._forget_untouched()
+        name = self.get_fully_qualified_name()
+        self.get_logger().info(
+            f"nobody has configured this node: run `ros2 lifecycle set {name} configure`, then the same with activate, "
+            "or start the graph with a launch file, which does that"
+        )
+
+    def _forget_untouched(self) -> None:
+        if self._untouched is not None:
+            self.destroy_timer(self._untouched)
+            self._untouched = None
 
     def _release(self, deactivate: bool, cleanup: bool) -> None:
         if deactivate:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from diffmocap.middleware.heaps import limit_heaps
 from diffmocap.middleware.shared_memory import close_inherited_locks, remove_owned
+from diffmocap.nodes.command_line import answer
 from diffmocap.nodes.interruption import take_signals
 
 NODES = ("camera_node", "hri_node", "keypoint_node", "pose_node", "retarget_node", "sonic_node", "viewer_node")
@@ -55,6 +56,11 @@ def viewer_node() -> int:
 def start(name: str, args: Sequence[str] | None = None) -> int:
     """Runs a node of this package and ends the process; ``args`` as for ``rclpy.init``."""
     take_signals()
+    told = answer(name, (sys.argv if args is None else args)[1:])
+    if told is not None:
+        code, text = told
+        print(text, file=sys.stderr if code else sys.stdout)
+        return code
     close_inherited_locks()
     limit_heaps()
     os.umask(0o077)  # what a camera sees concerns its user alone: log files, and files in shared memory

@@ -28,6 +28,14 @@ class StaticFrames:
                 self._parents[child] = (parent, matrix)
         self.version += 1
 
+    def places(self, frame: str) -> bool:
+        """Whether a transform leads from another frame to this one."""
+        return frame.lstrip("/") in self._parents
+
+    def knows(self, frame: str) -> bool:
+        """Whether the frame is in the tree, be it as its root."""
+        return self.places(frame) or any(parent == frame.lstrip("/") for parent, _ in list(self._parents.values()))
+
     def transform(self, target: str, source: str) -> np.ndarray | None:
         """``T_target_source`` [4, 4], which takes points of the source frame into the target's; None: no connection."""
         above_source, above_target = self._to_root(source.lstrip("/")), self._to_root(target.lstrip("/"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
+import numpy as np
+
 from diffmocap.types import VERTICAL_FOV, CameraIntrinsics
 
 #: Focal lengths of the two axes differ by no more than this factor, pixels being square or nearly so (anamorphic 1.78).
@@ -13,6 +15,8 @@ _MOST_ASPECT = 2.0
 _OUTSIDE = 0.5
 #: A picture as wide as a fisheye lens's needs its own model; a pinhole's, however distorted, stays below [degrees].
 _MOST_PINHOLE_DEG = 170.0
+#: Share of the image of which the distortion gives no direction; the widest fisheye lenses lose half of it.
+_MOST_LOST = 0.8
 
 
 @lru_cache(maxsize=8)
@@ -29,4 +33,15 @@ def absurd_calibration(intrinsics: CameraIntrinsics) -> str:
     for name, centre, size in (("cx", c.cx, c.width), ("cy", c.cy, c.height)):
         if not -_OUTSIDE * size <= centre <= (1.0 + _OUTSIDE) * size:
             return f"a principal point far outside of the image ({name} {centre:.4g} of {size} pixels)"
+    if c.distortion and (lost := _lost_share(c)) > _MOST_LOST:
+        coefficients = ", ".join(f"{coefficient:.3g}" for coefficient in c.distortion)
+        return f"distortion coefficients ({coefficients}) by which {100.0 * lost:.0f} % of the image shows nothing"
     return ""
+
+
+def _lost_share(intrinsics: CameraIntrinsics) -> float:
+    """Share of the pixels that no direction belongs to, 0 to 1."""
+    from diffmocap.camera.lens import undistort  # needs OpenCV, the rest here does not
+
+    u, v = np.meshgrid(*(np.linspace(0.0, size, 9) for size in (intrinsics.width, intrinsics.height)))
+    return float(np.isnan(undistort(np.stack([u, v], -1).reshape(-1, 2), intrinsics)).any(-1).mean())

@@ -118,6 +118,7 @@ class PosePipeline:
         """Forget the track, and with ``camera_moved`` what was found about the ground."""
         with self._lock:
             self._reset(camera_moved)
+            self._clock = TrackClock()
 
     def lose(self) -> TrackStatus | None:
         """Nothing comes any more: the track ends now, which the status tells, and what was seen of it is forgotten.
@@ -152,7 +153,6 @@ class PosePipeline:
                 Keypoints2D(points[0].numpy(), np.ones(25, np.float32), 640, 480, stamp_ns=i * 33_000_000), intrinsics
             )
         self.settings = wanted
-        self._clock = TrackClock()
         self._person = PersonTrack(self.body)
         self.reset(camera_moved=True)
 

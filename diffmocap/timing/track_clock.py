@@ -47,6 +47,7 @@ class TrackClock:
     Time counts from the last image that brought a pose, in whatever order images without one came. The law, for a stamp
     ``dt`` after that image:
 
+    * the stamp of the last image once more: the image is a repeated one, and is to be skipped, also where no track is;
     * ``dt > gap``: the track has ended, where the gap is ``max_gap_s``, or longer where images come so seldom that each
       would be a track of its own (:meth:`~diffmocap.timing.stream_rate.StreamRate.gap_s`);
     * ``dt < -max_gap_s``: the source began anew (a looped recording, a reset clock), and the track has ended. The rate
@@ -61,12 +62,14 @@ class TrackClock:
         self._pose_ns: int | None = None
 
     def reset(self) -> None:
-        """End the track. The rate of the stream is still known."""
+        """End the track. The rate of the stream and its last image are still known."""
         self._pose_ns = None
 
     def tick(self, stamp_ns: int, settings: ClockSettings) -> Tick | None:
         """The step to an image with this stamp; None where it is to be skipped. Call it for every image."""
         self._rate.observe(stamp_ns)
+        if stamp_ns == self._image_ns:
+            return None
         if self._pose_ns is not None:
             dt_s = (stamp_ns - self._pose_ns) * 1e-9
             if dt_s > self._rate.gap_s(settings.max_gap_s) or dt_s < -settings.max_gap_s:

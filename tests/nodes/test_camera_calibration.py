@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-pytest.importorskip("sensor_msgs", reason="needs ROS 2")
+pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from rclpy.logging import get_logger  # noqa: E402
 from sensor_msgs.msg import CameraInfo  # noqa: E402
 
 from diffmocap.camera.calibration import saved_calibration
@@ -118,3 +119,13 @@ def test_another_aspect_ratio_is_told_once():
     for _ in range(3):
         calibration.intrinsics(1280, 720)
     assert len(said) == 1
+
+
+def test_an_estimate_and_then_a_warning_can_be_logged(monkeypatch):
+    """rclpy raises an error where one line of code logs with two severities, and the node would die of it."""
+    log = get_logger("lens")
+    monkeypatch.setattr(camera_calibration, "focal_length_35mm", lambda source: 26.0)
+    calibration = CameraCalibration("", 0.0, False, DEVICE, log.info, log.warning)
+    assert not calibration.intrinsics(640, 480).is_default
+    calibration.set(SENT, 640, 480)
+    assert calibration.intrinsics(1280, 720).fx == 1000

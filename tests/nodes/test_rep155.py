@@ -10,6 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from diffmocap.body.skeleton import JOINT_NAMES
+from diffmocap.errors import RobotError
 from diffmocap.nodes.hri.rep155 import SMPL_FROM_LINK, BodyAngles, Proportions, body_id, human_urdf, joint_names
 from tests.robots.standing_person import Person
 
@@ -104,3 +105,17 @@ def test_straight_limbs_keep_their_plane() -> None:
     for _ in range(20):
         frame = PERSON.frame({"left_elbow": tuple(g.normal(0.0, 0.02, 3))})
         assert abs(angles.of(frame.positions, frame.rotations)[r] - before[r]) < 1e-9
+
+
+def test_thighs_that_are_none_are_refused() -> None:
+    frame = PERSON.frame()
+    with pytest.raises(RobotError, match="the left hip and knee lie in one point"):
+        BodyAngles().of(np.zeros_like(frame.positions), frame.rotations)
+    rotations = frame.rotations.copy()
+    hip = JOINT_NAMES.index("left_hip")
+    rotations[hip] = rotations[hip] @ Rotation.from_euler("z", 0.5 * np.pi).as_matrix()
+    thigh = frame.positions[JOINT_NAMES.index("left_knee")] - frame.positions[hip]
+    positions = frame.positions.copy()
+    positions[JOINT_NAMES.index("left_knee")] = positions[hip] + np.linalg.norm(thigh) * rotations[hip][:, 0]
+    with pytest.raises(RobotError, match="rotation of the left thigh"):
+        BodyAngles().of(positions, rotations)

@@ -66,3 +66,25 @@ raise SystemExit(module.run(Waiting, []))
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (result.returncode, result.stdout, result.stderr) == (3, "1\n", "")
+
+
+@pytest.mark.parametrize("configured", [False, True])
+def test_a_node_that_nobody_configures_says_how_that_is_done(ros_env, configured):
+    program = f"""
+from diffmocap.nodes import run as module
+from diffmocap.nodes.node_clock import steady_timer
+
+module.UNTOUCHED_S = 0.1
+
+class Alone(module.ManagedNode):
+    def __init__(self):
+        super().__init__("alone", [])
+        if {configured}:
+            self.trigger_configure()
+        steady_timer(self, 0.5, self.request_exit)
+
+raise SystemExit(module.run(Alone, ["alone", "--ros-args", "-r", "__ns:=/human"]))
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0
+    assert result.stderr.count("`ros2 lifecycle set /human/alone configure`") == (0 if configured else 1)

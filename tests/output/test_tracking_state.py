@@ -54,7 +54,10 @@ def test_joints_are_observed_where_keypoints_say_where_they_are():
     "change, said",
     [({}, ""), ({"fx": 90.0, "fy": 90.0}, ""), ({"fx": 20.0, "fy": 20.0}, "field of view"),
      ({"fx": 1e6, "fy": 1e6}, "field of view"), ({"fx": 600.0, "fy": 200.0}, "square"),
-     ({"cx": 5000.0}, "cx 5000 of 640"), ({"cy": -400.0}, "cy -400 of 480")],
+     ({"cx": 5000.0}, "cx 5000 of 640"), ({"cy": -400.0}, "cy -400 of 480"),
+     ({"distortion": (-0.35, 0.13, 0.0, 0.0)}, ""),
+     ({"distortion": (1e6, 0.0, 0.0, 0.0)}, "99 % of the image shows nothing"),
+     ({"distortion": (0.02, 0.0, 0.0, 0.0), "fisheye": True, "fx": 166.0, "fy": 166.0}, "")],
 )  # fmt: skip
 def test_calibrations_that_no_camera_has_are_told(change, said):
     values = {"width": 640, "height": 480, "fx": 500.0, "fy": 500.0, "cx": 320.0, "cy": 240.0}

@@ -125,3 +125,29 @@ def test_a_refusal_ends_it_or_waits_for_the_user(stage) -> None:
     stage.spin(patient.advance, lambda: patient.complete)
     assert stage.log[1:] == [("camera", "configure"), ("camera", "activate")] and len(warnings) == 1
     patient.close()
+
+
+def test_nodes_of_another_graph_are_left_alone_and_named(stage) -> None:
+    from diffmocap.errors import GraphError
+    from diffmocap.nodes.launch.bring_up import BringUp, TransitionRefused
+
+    stage.start("pose")
+    first = BringUp(stage.node, ["pose"])
+    stage.spin(first.advance, lambda: first.complete)
+    first.close()
+    stage.log.clear()
+    second = BringUp(stage.node, ["pose"])
+    with pytest.raises(GraphError, match="/pose runs already and is active: end the other graph"):
+        stage.spin(second.advance, lambda: second.complete)
+    second.close()
+    assert stage.log == []
+
+    stage.refusing = {"lens"}
+    stage.start("lens")
+    stage.participants["other lens"] = stage.participants.pop("lens")
+    stage.start("lens")
+    both = BringUp(stage.node, ["lens"])
+    stage.spin(lambda: None, lambda: stage.node.get_node_names().count("lens") == 2)
+    with pytest.raises(TransitionRefused, match=r"lens did not configure \(2 nodes have this name: "):
+        stage.spin(both.advance, lambda: False)
+    both.close()

@@ -197,6 +197,9 @@ def test_a_calibrator_and_small_bags_find_a_driver_by_the_book(graph, tmp_path):
     answer = graph.call(SetCameraInfo, "set_camera_info", SetCameraInfo.Request(camera_info=sent))
     assert answer.success and str(calibration) in answer.status_message, answer
     graph.spin_until(lambda: infos[-1].k[0] == 60, 60.0, "the new calibration")
+    bad = CameraInfo(width=64, height=48, k=np.full(9, np.nan))
+    refused = graph.call(SetCameraInfo, "set_camera_info", SetCameraInfo.Request(camera_info=bad))
+    assert not refused.success and "must be finite" in refused.status_message
     assert list(infos[-1].k) == list(sent.k) and list(infos[-1].d) == list(sent.d)
     from diffmocap.camera.calibration.calibration_file import load_calibration
 

@@ -107,6 +107,7 @@ class InputWatch:
         self._node, self._diagnostics, self._words = node, diagnostics, words
         self._receive, self._source, self._subscribe = receive, source, subscribe
         self._told = ""
+        self._found, self._found_s = "", 0.0  # why nothing comes, as found at the last look, and since when
         self._sources_told = ""
         self._several_since_s: float | None = None
         self._share = Share()
@@ -202,9 +203,12 @@ class InputWatch:
         )
 
     def _tell_silence(self, silent_s: float, publishers: Sequence[Publisher]) -> None:
-        reason = self._reason(publishers)
+        reason, now_s = self._reason(publishers), time.monotonic()
         self._diagnostics.problem("input", f"no {self._words.what} for {silent_s:.0f} s: {reason}", ERROR)
-        if reason != self._told:  # the same again tells nobody anything
+        if reason != self._found:
+            self._found, self._found_s = reason, now_s
+        # The same again tells nobody anything, and a publisher that was found just now is about to send.
+        if reason != self._told and now_s - self._found_s >= QUIET_S:
             self._told = reason
             self._node.get_logger().warning(f"no {self._words.what} on {self.topic} for {silent_s:.0f} s: {reason}")
 
@@ -271,6 +275,11 @@ class Share:
     def dropped(self, now_s: float, count: int) -> None:
         """So many were dropped."""
         self._dropped.extend([now_s] * count)
+
+    @property
+    def count(self) -> int:
+        """How many were dropped, as :meth:`of_all` last saw them."""
+        return len(self._dropped)
 
     def of_all(self, now_s: float) -> float:
         """0 to 1; 0 without messages."""

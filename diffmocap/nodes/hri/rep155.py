@@ -15,6 +15,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from diffmocap.body.skeleton import JOINT_NAMES
+from diffmocap.errors import RobotError
 
 _JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
 #: Columns are axes of the standard's links (x forward, y left, z up) in SMPL's body frame (x left, y up, z forward).
@@ -22,6 +23,10 @@ SMPL_FROM_LINK = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
 _SIDES = (("l", "left", 1.0), ("r", "right", -1.0))
 #: A limb that is nearer to straight, or an upper arm to hanging, has no plane: it keeps that of the frame before [rad].
 _STRAIGHT = 0.2
+#: Sine of the angle between a thigh and the axis that is to lie across it, below which they are one.
+_CONSISTENT = 1e-6
+#: A shorter limb has no direction: joints that somebody left zero [m].
+_SHORTEST = 1e-3
 #: Radius of limbs, for looks alone [m].
 _RADIUS = 0.03
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -94,6 +99,9 @@ class BodyAngles:
 
         Args:
             positions: [24, 3] m; rotations: [24, 3, 3] global, of SMPL's joints, in any one frame.
+
+        Raises:
+            RobotError: a thigh without length, or a rotation that is not that of its joints.
         """
         body = rotations[0] @ SMPL_FROM_LINK
         at = (positions - _middle(positions, "hip")) @ body  # in the axes of the root link
@@ -130,8 +138,13 @@ class BodyAngles:
 def _leg(at: np.ndarray, thigh: np.ndarray, name: str, sign: float) -> list[float]:
     """Rz(-y) Rx(s p) Ry(-r) is the turn of the thigh, whose direction the joints say; the knee bends about -y."""
     hip, knee, ankle = (at[_JOINT[f"{name}_{part}"]] for part in ("hip", "knee", "ankle"))
+    if np.linalg.norm(hip - knee) < _SHORTEST:
+        raise RobotError(f"the {name} hip and knee lie in one point")
     up, lower = _unit(hip - knee), _unit(ankle - knee)
-    left = _unit(thigh[:, 1] - (thigh[:, 1] @ up) * up)
+    left = thigh[:, 1] - (thigh[:, 1] @ up) * up
+    if np.linalg.norm(left) < _CONSISTENT:
+        raise RobotError(f"the rotation of the {name} thigh is not that of its joints")
+    left = _unit(left)
     turn = Rotation.from_matrix(np.column_stack([np.cross(left, up), left, up]))
     yaw, roll, pitch = turn.as_euler("ZXY")
     lower = turn.inv().apply(lower)

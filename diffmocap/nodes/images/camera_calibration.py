@@ -65,8 +65,9 @@ class CameraCalibration:
         """Of published pictures of this size [px]."""
         if (known := self._known) is not None:
             self.origin = "calibration"
-            if warning := crop_warning((known.width, known.height), (width, height)):
-                self._tell(self._warn, f"calibration_file: {warning}")
+            warning = crop_warning((known.width, known.height), (width, height))
+            if warning and self._is_new(warning):
+                self._warn(f"calibration_file: {warning}")
             made = fitted(known, width, height)
         elif self._fov_deg:
             self.origin = "vertical_fov_deg"
@@ -74,11 +75,12 @@ class CameraCalibration:
         elif self._focal_mm:
             self.origin = f"focal length of {self._focal_mm:.4g} mm that the file tells, an estimate"
             made = estimated_intrinsics(self._focal_mm, width, height)
-            self._tell(
-                self._inform,
+            text = (
                 f"camera_info is estimated from the focal length in the file, {self._focal_mm:.4g} mm as on 35 mm film:"
-                f" fx = {made.fx:.0f} px. Distances depend on it; a calibration_file is better",
+                f" fx = {made.fx:.0f} px. Distances depend on it; a calibration_file is better"
             )
+            if self._is_new(text):
+                self._inform(text)
         else:
             self.origin = "none"
             made = CameraIntrinsics.from_fov(width, height)
@@ -123,7 +125,7 @@ class CameraCalibration:
         self._inform(f"camera_info is from '{path}'{instead}, the calibration saved for this camera")
         return known
 
-    def _tell(self, say: Callable[[str], None], text: str) -> None:
-        if self._told != text:
-            self._told = text
-            say(text)
+    def _is_new(self, text: str) -> bool:
+        """Whether this was not the last to be told; each severity needs a call of its own, or rclpy raises an error."""
+        is_new, self._told = self._told != text, text
+        return is_new

@@ -24,6 +24,7 @@ LOST_AFTER_S = 3.0
 #: So often in a row a node is started again without becoming active in between.
 MAX_STARTS = 3
 UNCONFIGURED, INACTIVE, ACTIVE = "unconfigured", "inactive", "active"
+_END_THE_OTHER = "end the other graph, or start this one in another namespace (namespace:=, --namespace)"
 _TRANSITIONS = {
     UNCONFIGURED: (Transition.TRANSITION_CONFIGURE, "configure"),
     INACTIVE: (Transition.TRANSITION_ACTIVATE, "activate"),
@@ -31,10 +32,14 @@ _TRANSITIONS = {
 
 
 class TransitionRefused(GraphError):
-    """A node answered that it could not be configured or activated: its name, and ``configure`` or ``activate``."""
+    """A node answered that it could not be configured or activated: its name, and ``configure`` or ``activate``.
 
-    def __init__(self, node: str, transition: str) -> None:
-        super().__init__(f"{node} did not {transition}")
+    ``namesakes``: how many nodes have that name, if another one may have answered.
+    """
+
+    def __init__(self, node: str, transition: str, namesakes: int = 1) -> None:
+        also = f" ({namesakes} nodes have this name: {_END_THE_OTHER})" if namesakes > 1 else ""
+        super().__init__(f"{node} did not {transition}{also}")
         self.node, self.transition = node, transition
 
 
@@ -60,13 +65,14 @@ class LifecycleSteering:
         self._question: Future | None = None
         self._request: Future | None = None
         self._asked_s = self._requested_s = -math.inf
-        self._requested_in = ""
+        self._requested_in = ""  # the state in which it was asked for a transition; empty: it never was
 
     def advance(self, goal: str) -> bool:
         """Does what can be done now to reach ``goal``, inactive or active; whether it is reached.
 
         Raises:
             TransitionRefused: once for each transition that the node refused.
+            GraphError: a node of this name belongs to another graph.
         """
         self._take_answers()
         if self.state == ACTIVE or self.state == goal:
@@ -84,7 +90,7 @@ class LifecycleSteering:
         _drop(self._states, self._question)
         _drop(self._changes, self._request)
         self._question = self._request = None
-        self.state, self.refused = "", False
+        self.state, self._requested_in, self.refused = "", "", False
         self._asked_s = -math.inf
 
     def close(self) -> None:
@@ -109,13 +115,24 @@ class LifecycleSteering:
                 self.state = INACTIVE if self._requested_in == UNCONFIGURED else ACTIVE
             else:
                 self.refused = True
-                raise TransitionRefused(self.name, _TRANSITIONS[self._requested_in][1])
+                raise TransitionRefused(self.name, _TRANSITIONS[self._requested_in][1], self._namesakes())
         if self._question is not None and self._question.done():
             self.state, self._question = self._question.result().current_state.label, None
+            if self.state != UNCONFIGURED and not self._requested_in:
+                # Services of one name are asked together, so that this graph would steer the other one's node.
+                raise GraphError(f"{self._full_name} runs already and is {self.state}: {_END_THE_OTHER}")
             self.refused = self.refused and self.state == UNCONFIGURED
             if self.state == self._requested_in and self._asked_s - self._requested_s > LOST_AFTER_S:
                 _drop(self._changes, self._request)
                 self._request = None
+
+    @property
+    def _full_name(self) -> str:
+        return self.name if self.name.startswith("/") else f"{self._node.get_namespace().rstrip('/')}/{self.name}"
+
+    def _namesakes(self) -> int:
+        known = self._node.get_node_names_and_namespaces()
+        return sum(f"{namespace.rstrip('/')}/{name}" == self._full_name for name, namespace in known)
 
 
 def _drop(client: Client, pending: Future | None) -> None:
@@ -180,6 +197,7 @@ class BringUp:
 
         Raises:
             TransitionRefused: a node that the graph does not wait for could not be configured or activated.
+            GraphError: a node of another graph has the name of one of this graph's.
         """
         may_activate = True
         for name in self.behind:

@@ -155,6 +155,8 @@ class Supervision:
             return
         except TransitionRefused as refusal:
             reason = f"{refusal}, its error stands above"
+        except GraphError as error:
+            reason = str(error)
         except Exception as error:
             reason = f"the launch file cannot look after its nodes: {error!r}"
         context.emit_event_sync(GraphFailed(reason))

@@ -1,10 +1,12 @@
-"""What the diagnostics say of images that brought no pose: nobody in view, or what was withheld and why."""
+"""What is said of images without a pose: nobody in view, what was withheld and why, stamps that do not advance."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
-from diffmocap.nodes.health.diagnostics import ERROR, OK, Diagnostics
+from diffmocap.nodes.health.diagnostics import ERROR, OK, WARN, Diagnostics
+from diffmocap.nodes.health.input_watch import REMIND_S, WINDOW_S, Share
 from diffmocap.output.camera_check import absurd_calibration
 from diffmocap.output.gate import REASONS
 from diffmocap.pipeline.result import Outcome, PoseResult
@@ -16,6 +18,8 @@ _WITHOUT_POSE = {
 }  # fmt: skip
 #: Nobody seen for so long is worth a word [s].
 UNSEEN_S = 2.0
+#: So many images that are no newer than earlier ones, and this share of the last ones, are no accident of a network.
+STALE_COUNT, STALE_SHARE = 3, 0.2
 #: Why a pose was withheld, in words.
 _WORDS = {
     "evidence": "what is seen does not look like a person",
@@ -30,11 +34,18 @@ _WORDS = {
 
 
 class TrackReport:
-    """Problems ``view`` and ``gate``, values ``tracking_state``, ``track_id`` and ``confidence``, and counters."""
+    """Problems ``view``, ``gate``, ``stamps``; values ``tracking_state``, ``track_id``, ``confidence``; and counters.
 
-    def __init__(self, diagnostics: Diagnostics) -> None:
-        self._diagnostics = diagnostics
+    Args:
+        diagnostics: where to tell.
+        warn: gets what is worth a line in the log.
+    """
+
+    def __init__(self, diagnostics: Diagnostics, warn: Callable[[str], None]) -> None:
+        self._diagnostics, self._warn = diagnostics, warn
         self._unseen_since_s: float | None = None
+        self._stale = Share()
+        self._stale_told_s: float | None = None
         for counter in ("without_person", "delayed", "stale", "withheld", *(f"withheld_{r}" for r in REASONS)):
             diagnostics.count(counter, 0)
 
@@ -52,13 +63,14 @@ class TrackReport:
         elif result.state is not None:
             d.solved("gate")
         self._tell_view(result.outcome)
+        self._tell_stamps(result.outcome is Outcome.STALE)
 
     def _tell_withheld(self, reason: str, intrinsics: CameraIntrinsics) -> None:
         """Nobody to publish is no fault; a calibration that is none is."""
         self._diagnostics.count(f"withheld_{reason}")
         if reason == "calibration":
             text = (
-                f"poses are withheld: the calibration has {absurd_calibration(intrinsics)}; correct K and the image "
+                f"poses are withheld: the calibration has {absurd_calibration(intrinsics)}; correct K, D and the image "
                 "size of camera_info, or leave camera_info out to use vertical_fov_deg"
             )
             self._diagnostics.problem("gate", text, ERROR)
@@ -76,3 +88,22 @@ class TrackReport:
         self._unseen_since_s = self._unseen_since_s or now_s
         if (unseen_s := now_s - self._unseen_since_s) >= UNSEEN_S:
             self._diagnostics.problem("view", f"nobody in view for {unseen_s:.0f} s", OK)
+
+    def _tell_stamps(self, stale: bool) -> None:
+        """Single repeated or late images are no fault; a driver whose stamps stand still or take turns is one."""
+        now_s = time.monotonic()
+        self._stale.received(now_s)
+        self._stale.dropped(now_s, int(stale))
+        share = self._stale.of_all(now_s)
+        if share <= STALE_SHARE or self._stale.count < STALE_COUNT:
+            self._diagnostics.solved("stamps")
+            return
+        text = (
+            f"{100.0 * share:.0f} % of the images of the last {WINDOW_S:g} s are left out, since their stamps are not "
+            "newer than earlier ones: let the driver stamp each image when it is taken, or leave the stamps zero; end "
+            "one of two sources whose clocks differ"
+        )
+        self._diagnostics.problem("stamps", text, WARN)
+        if self._stale_told_s is None or now_s - self._stale_told_s > REMIND_S:
+            self._stale_told_s = now_s
+            self._warn(text)

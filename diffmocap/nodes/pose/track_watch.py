@@ -24,6 +24,8 @@ _WITH_POSE = (TrackingState.TRACKED, TrackingState.PREDICTED)
 class TrackWatch:
     """Looks after one node's keypoints by a clock that nobody sets, from any thread; problem ``stale`` (ERROR).
 
+    Keypoints that are refused, or whose stamps do not advance, are as good as none: the track ends without news.
+
     Args:
         node, diagnostics: where to run and to tell.
         lose: ends the track and says what became of it; None: not now, an image is being worked on.
@@ -46,7 +48,7 @@ class TrackWatch:
         self._lose, self._publish, self._longest_s = lose, publish, longest_s
         self._lock = threading.Lock()
         self._rate = StreamRate()
-        self._received_s: float | None = None
+        self._used_s: float | None = None  # when keypoints could be used the last time
         self._stamp_ns: int | None = None  # of the newest image that was worked on, which came at:
         self._stamped_s = 0.0
         self._status = TrackStatus()
@@ -62,14 +64,18 @@ class TrackWatch:
 
     def received(self) -> None:
         """Keypoints came."""
-        now_s = time.monotonic()
         with self._lock:
-            self._rate.observe(round(now_s * 1e9))
-            self._received_s, self._silent = now_s, False
+            self._rate.observe(round(time.monotonic() * 1e9))
+
+    def used(self) -> None:
+        """Keypoints were what a pose can be made of, now or later."""
+        with self._lock:
+            self._used_s, self._silent = time.monotonic(), False
         self._diagnostics.solved("stale")
 
     def worked(self, track: TrackStatus, with_pose: bool, stamp_ns: int, received_s: float) -> None:
         """An image was worked on, which came at ``received_s`` of the monotonic clock; its pose is out."""
+        self.used()
         with self._lock:
             self._stamp_ns, self._stamped_s = stamp_ns, received_s
             self._status = track
@@ -82,9 +88,9 @@ class TrackWatch:
         """Looks for silence, and tells again what lasts."""
         now_s = time.monotonic()
         with self._lock:
-            silent_s = 0.0 if self._received_s is None else now_s - self._received_s
+            silent_s = 0.0 if self._used_s is None else now_s - self._used_s
             gap_s = self._rate.gap_s(self._longest_s())
-            if self._received_s is not None and silent_s >= gap_s and not self.working:
+            if self._used_s is not None and silent_s >= gap_s and not self.working:
                 self._fall_silent(silent_s, gap_s)
             if self._status.state not in _WITH_POSE and now_s - self._told_s >= REPEAT_S:
                 self._tell(self._status, self._now_ns(now_s))
@@ -96,8 +102,11 @@ class TrackWatch:
                 return
             self._silent = True
             self._tell(status, self._now_ns(time.monotonic()))
-        if silent_s < SILENCE_S:  # from then on the watch over the input tells why
-            said = f"no pose is published: no keypoints for {silent_s:.1f} s, and {gap_s:.2g} s end a track (max_gap)"
+        if silent_s < SILENCE_S:  # from then on the watch over the input, or what refuses it, tells why
+            said = (
+                f"no pose is published: no keypoints for {silent_s:.1f} s, or none that can be used, and {gap_s:.2g} s "
+                "end a track (max_gap)"
+            )
             known = self._diagnostics.has_problem("stale")
             self._diagnostics.problem("stale", said, ERROR)
             if not known:  # not a second later
