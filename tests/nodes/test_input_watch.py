@@ -33,17 +33,37 @@ def clock(monkeypatch):
     return now
 
 
-def test_a_publisher_that_was_found_just_now_is_not_said_to_be_silent(clock):
-    found, said = [], []
+def watch_of(busy=lambda: ("", ""), publishers=()) -> tuple[InputWatch, list[str]]:
+    """A watch over images, and the lines that it logs."""
+    said: list[str] = []
     node = SimpleNamespace(
-        get_publishers_info_by_topic=lambda topic: found,
+        get_publishers_info_by_topic=lambda topic: publishers,
         resolve_topic_name=lambda topic: topic,
         get_logger=lambda: SimpleNamespace(warning=said.append, info=said.append),
     )
     diagnostics = SimpleNamespace(problem=lambda *_: None, solved=lambda *_: None)
     subscription = SimpleNamespace(topic_name="/image_raw", close=lambda: None)
-    words = Words("images", "start a camera", lambda: ("", ""))
+    words = Words("images", "start a camera", busy)
     watch = InputWatch(node, diagnostics, words, lambda _: None, lambda: (Image, "/image_raw"), lambda *_: subscription)
+    return watch, said
+
+
+def test_dropped_images_are_told_with_the_time_that_work_took_when_they_were(clock):
+    takes_ms = [900]
+    watch, said = watch_of(busy=lambda: (f"an image takes {takes_ms[0]} ms", "take smaller images"))
+    for i in range(20):
+        clock.s += 0.1
+        watch._received(Image(), {"publication_sequence_number": i})
+        if i == 10:
+            watch.dropped(6)
+    takes_ms[0] = 1  # it was one stall
+    watch.check()
+    assert said[-1].endswith("dropped: an image takes 900 ms; take smaller images")
+
+
+def test_a_publisher_that_was_found_just_now_is_not_said_to_be_silent(clock):
+    found = []
+    watch, said = watch_of(publishers=found)
 
     def after(seconds: float) -> list[str]:
         for _ in range(round(10 * seconds)):

@@ -113,6 +113,7 @@ class InputWatch:
         self._share = Share()
         self._out_of_order: deque[float] = deque(maxlen=_OUT_OF_ORDER)
         self._last_number: int | None = None
+        self._slow = ("", "")
         self._advised, self._advised_s = "", 0.0
         self._last_s = time.monotonic()
         self._any = False
@@ -134,8 +135,9 @@ class InputWatch:
         return self.subscription.topic_name
 
     def dropped(self, count: int) -> None:
-        """So many messages were pushed out by newer ones."""
+        """So many messages were pushed out by newer ones, for the time that work takes now."""
         self._share.dropped(time.monotonic(), count)
+        self._slow = self._words.busy()
 
     def depth(self, wanted: int) -> int:
         """How many messages may wait: ``wanted``, or only the newest where most are dropped anyway."""
@@ -252,7 +254,7 @@ class InputWatch:
         if share <= TOLERATED_SHARE:
             self._diagnostics.solved("dropped")
             return
-        slow, advice = self._words.busy()
+        slow, advice = self._slow
         what = f"{self._words.what} of the last {WINDOW_S:g} s"
         text = f"{100.0 * share:.0f} % of the {what} dropped: {slow}; {advice}"
         self._diagnostics.problem("dropped", text, WARN)
