@@ -209,12 +209,12 @@ def test_a_bag_brings_its_own_clock_and_a_video_does_not():
         ("view", {"static_transforms": "true", "camera_roll": "left"}, "camera_roll"),
         ("replay", {}, "video:= or bag:="),
         ("replay", {"video": "v", "bag": "b"}, "video:= or bag:="),
-        ("view", {"namespace": "bad name"}, "namespace': 'bad name' is no namespace of ROS"),
-        ("webcam", {"namespace": "usb-cam"}, "'usb-cam' is no namespace"),
-        ("webcam", {"namespace": "alice/2"}, "'alice/2' is no namespace"),
-        ("webcam", {"image_topic": "/usb-cam/image_raw"}, "image_topic': '/usb-cam/image_raw' is no topic of ROS"),
-        ("webcam", {"camera_info_topic": "cam/"}, "'cam/' is no topic"),
-        ("webcam", {"retarget_joint_states": "/7dof/joint_states"}, "'/7dof/joint_states' is no topic"),
+        ("view", {"namespace": "bad name"}, "namespace': 'bad name' is not a ROS namespace"),
+        ("webcam", {"namespace": "usb-cam"}, "'usb-cam' is not a ROS namespace"),
+        ("webcam", {"namespace": "alice/2"}, "'alice/2' is not a ROS namespace"),
+        ("webcam", {"image_topic": "/usb-cam/image_raw"}, "image_topic': '/usb-cam/image_raw' is not a ROS topic"),
+        ("webcam", {"camera_info_topic": "cam/"}, "'cam/' is not a ROS topic"),
+        ("webcam", {"retarget_joint_states": "/7dof/joint_states"}, "'/7dof/joint_states' is not a ROS topic"),
     ],
 )
 def test_bad_arguments_are_named(name, given, reason):

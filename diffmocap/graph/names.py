@@ -17,6 +17,6 @@ def check_name(argument: str, kind: str, name: str) -> None:
     """Raises SettingsError unless ROS takes ``name`` for a ``kind``: "namespace" or "topic"; an empty one is none."""
     if name and not _NAMES[kind].fullmatch(name):
         raise SettingsError(
-            f"{argument}: '{name}' is no {kind} of ROS: expected letters, digits and '_', with '/' between levels and "
-            f"no digit at the begin of one, such as '{'alice' if kind == 'namespace' else '/usb_cam/image_raw'}'"
+            f"{argument}: '{name}' is not a ROS {kind}: expected letters, digits and '_', with '/' between levels and "
+            f"no digit at the start of one, such as '{'alice' if kind == 'namespace' else '/usb_cam/image_raw'}'"
         )
