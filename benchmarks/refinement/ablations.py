@@ -61,13 +61,16 @@ def ablation_part(bench: Bench, loss: str, folders: Sequence[Path]) -> dict:
     each: dict[str, np.ndarray] = {}
     clips = [name.split("@")[0] for name in names]
 
-    def row(label: str, solvers: Sequence[Solver], limit: int, stop: RelativeDecrease | None, **more) -> None:
-        found = [
+    def runs(label: str, solvers: Sequence[Solver], limit: int, stop: RelativeDecrease | None, **more) -> list[Solved]:
+        return [
             Solved.from_kept(bench.cache.get(
                 lambda solver=solver: solve(solver, *tasks, limit, stop).kept(), what="ablation", loss=loss, row=label,
                 key=solver.key, cuts=names, cap=limit, stop=repr(stop), more=more,
             )) for solver in solvers
         ]  # fmt: skip
+
+    def row(label: str, solvers: Sequence[Solver], limit: int, stop: RelativeDecrease | None, **more) -> None:
+        found = runs(label, solvers, limit, stop, **more)
         of_seeds = np.stack([errors(solved.x) for solved in found])
         each[label] = of_seeds.mean(0)
         rows[label] = {
@@ -78,7 +81,10 @@ def ablation_part(bench: Bench, loss: str, folders: Sequence[Path]) -> dict:
     for label, file in ABLATIONS.items():
         paths = [folder / file.format(loss=loss) for folder in folders]
         if all(path.is_file() for path in paths):
-            row(label, [Solver.learned(label, path) for path in paths], cap, CRITERION)
+            networks = [Solver.learned(label, path) for path in paths]
+            row(label, networks, cap, CRITERION)
+            whole = np.stack([errors(solved.x) for solved in runs(label, networks, cap, None)])
+            rows[label]["unstopped_mm"] = [round(float(v), 2) for v in whole.mean(1)]
     path = bench.settings.weights / ABLATIONS[OPTIMUS].format(loss=loss)
     if path.is_file():
         optimus = Solver.learned(OPTIMUS, path)
