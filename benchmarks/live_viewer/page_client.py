@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec.msgpack
 import viser
@@ -17,23 +19,34 @@ _CAMERA = {
 }  # fmt: skip
 
 
+def _connected(address: str, receive_buffer: int) -> socket.socket:
+    """A connection whose buffer is so small; it has to be so before the connection is made."""
+    found = urlsplit(address)
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    sock.connect((found.hostname, found.port))
+    return sock
+
+
 class PageClient:
     """A context manager around one connection.
 
     Args:
         address: of the page, ``http://...``.
         origin: of the page that connects, as a browser tells it; None as a program.
+        receive_buffer: bytes that the system keeps for this client while it does not read; 0: as many as it likes.
 
     Attributes:
         received_bytes: so far.
     """
 
-    def __init__(self, address: str, origin: str | None = None) -> None:
+    def __init__(self, address: str, origin: str | None = None, receive_buffer: int = 0) -> None:
         self.received_bytes = 0
         self._unpack = zstandard.ZstdDecompressor()
         self._connection: ClientConnection = connect(
             address.replace("http://", "ws://"), origin=origin, subprotocols=[f"viser-v{viser.__version__}"],
             max_size=None, compression=None, open_timeout=60.0, ping_interval=None, max_queue=1, proxy=None,
+            sock=_connected(address, receive_buffer) if receive_buffer else None,
         )  # fmt: skip
         self.send(_CAMERA)
 
