@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from benchmarks.detector.alteration import LANDMARK_MIRROR
 from benchmarks.synthetic.breakdown import pelvis_yaw
 from benchmarks.synthetic.detections import Detections
 from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES
@@ -17,11 +18,6 @@ from diffmocap.lifting.settings import LiftingSettings
 
 MID_HIP = KEYPOINT_NAMES.index("MidHip")
 HIP_LANDMARKS = [LANDMARK_NAMES.index(name) for name in ("left_hip", "right_hip")]
-#: Landmark on the other side of the body.
-LANDMARK_MIRROR = [
-    LANDMARK_NAMES.index(name.replace("left", "right") if "left" in name else name.replace("right", "left"))
-    for name in LANDMARK_NAMES
-]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.detector.crop import LANDMARK_MIRROR, CropView, folds
+from benchmarks.detector.alteration import LANDMARK_MIRROR
+from benchmarks.detector.crop import CropView, folds
 from diffmocap.body.skeleton import KEYPOINT_MIRROR, KEYPOINT_NAMES, NUM_KEYPOINTS
 from diffmocap.keypoints.body25 import LANDMARK_NAMES, NUM_LANDMARKS, PLAIN
 from diffmocap.keypoints.landmark_mapping import LandmarkMapping

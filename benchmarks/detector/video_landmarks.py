@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.detector.alteration import Alteration
 from diffmocap.camera.capture import Capture
 from diffmocap.keypoints.body25 import NUM_LANDMARKS, no_keypoints
 from diffmocap.keypoints.landmark_mapping import LandmarkMapping, keypoints_from_landmarks
@@ -73,25 +74,29 @@ def landmarks_of(frames: Iterable[Frame]) -> dict[str, np.ndarray]:
     return dict(zip(("landmarks_px", "visibility", "world"), columns, strict=True))
 
 
-def video_landmarks(video: Path, cache: Path) -> VideoLandmarks:
-    """Every image of a video file, read as the product reads it; kept in ``cache`` by the video and the detector."""
-    path = cache / f"{video.stem}-{sha256_of(video)[:16]}-{detector_key()}.npz"
+def video_landmarks(video: Path, cache: Path, altered: Alteration | None = None) -> VideoLandmarks:
+    """Every image of a video file, read as the product reads it; kept in ``cache`` by the video and the detector.
+
+    ``altered``: how images are altered before the detector sees them; landmarks are told in the plain images.
+    """
+    how = "" if altered is None else f"{int(altered.mirrored)}_{altered.turned_deg:g}_{altered.scale:g}-"
+    path = cache / f"{video.stem}-{sha256_of(video)[:16]}-{how}{_detector()}.npz"
     if not path.is_file():
-        record = _detect(video)
+        record = _detect(video, altered)
         cache.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(path, **record)
     with np.load(path, allow_pickle=False) as data:
         return VideoLandmarks(**{field.name: data[field.name] for field in fields(VideoLandmarks)})
 
 
-def detector_key() -> str:
+def _detector() -> str:
     """Tells apart detectors of different versions, networks and settings."""
     bundle = sha256_of(share_path("models", SHIPPED_BUNDLE))
     words = f"{version('mediapipe')} {bundle} {DetectorSettings()} {RECORD}"
     return hashlib.sha256(words.encode()).hexdigest()[:16]
 
 
-def _detect(video: Path) -> dict[str, np.ndarray]:
+def _detect(video: Path, altered: Alteration | None) -> dict[str, np.ndarray]:
     stamps, size = [], np.zeros(2, int)
     with Capture(str(video), realtime=False, clock=lambda: 0) as capture:
         size[:] = capture.mode.width, capture.mode.height
@@ -99,7 +104,9 @@ def _detect(video: Path) -> dict[str, np.ndarray]:
         def frames() -> Iterable[Frame]:
             for frame in tqdm(capture, desc=f"detecting in {video.name}", unit="image", file=sys.stderr):
                 stamps.append(frame.stamp_ns)
-                yield frame
+                yield frame if altered is None else replace(frame, image=altered.apply(frame.image))
 
         found = landmarks_of(frames())
+    if altered is not None:
+        found = altered.undo(found, *size.tolist())
     return found | {"stamp_ns": np.array(stamps, np.int64), "size": size}

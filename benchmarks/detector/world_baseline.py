@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.detector.crop import HIP_LANDMARKS, LANDMARK_MIRROR
+from benchmarks.detector.alteration import LANDMARK_MIRROR
+from benchmarks.detector.crop import HIP_LANDMARKS
 from benchmarks.detector.mapping_fit import robust_ridge
 from diffmocap.body.skeleton import JOINT_MIRROR, JOINT_NAMES, LIMB_JOINTS
 from diffmocap.keypoints.body25 import LANDMARK_NAMES, NUM_LANDMARKS

@@ -29,7 +29,7 @@ from benchmarks.lifting.live_sampling import CLIPS
 from benchmarks.page.command import benchmark_parser, clips_option, end_with_json, shared_options
 from benchmarks.page.report import REPOSITORY, Page, mocap_file, page_arguments, provenance
 from benchmarks.protocols.clip_poses import clip_pipeline
-from benchmarks.protocols.real_clip import CACHE, Clip, clip_folder
+from benchmarks.protocols.real_clip import Clip, clip_folder, real_clip_options
 from benchmarks.synthetic.detections import detections
 from benchmarks.synthetic.scenes import QUICK_SCENES, SCENES, make_films
 from diffmocap.body.mocap import load_split
@@ -260,8 +260,7 @@ def figures_of_kinds(options: argparse.Namespace, body: BodyModel) -> dict[str, 
 def main(arguments: list[str] | None = None) -> None:
     parser = benchmark_parser(__doc__)
     clips_option(parser, "val")
-    parser.add_argument("--clip", metavar="FOLDER", help="of the real clip (default: shared/real beside the checkout)")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of its landmarks (default: %(default)s)")
+    real_clip_options(parser)
     parser.add_argument("--quick", action="store_true", help="40 frames of a clip, three short films, main rows")
     parser.add_argument("--refined", action="store_true", help="the main rows with physics, too")
     shared_options(parser, "weights", "out", "json")

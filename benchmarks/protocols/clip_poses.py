@@ -8,6 +8,7 @@ import numpy as np
 
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import NUM_JOINTS
+from diffmocap.keypoints.settings import SideSettings
 from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.settings import LiftingSettings
 from diffmocap.pipeline.pose_pipeline import PosePipeline
@@ -18,19 +19,21 @@ from diffmocap.refinement.settings import PhysicsSettings
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 
-def clip_pipeline(lifter: Lifter, refined: bool, lifting: LiftingSettings | None = None) -> PosePipeline:
+def clip_pipeline(
+    lifter: Lifter, refined: bool, lifting: LiftingSettings | None = None, sides: SideSettings | None = None
+) -> PosePipeline:
     """A pipeline with default settings.
 
     ``refined``: by physics, all iterations in every frame; else poses come out as the lifting gives them, with sides
     and hypotheses followed but neither physics nor filter.
     """
-    body, lifting = BodyModel.load(), lifting or LiftingSettings()
+    body, common = BodyModel.load(), {"lifting": lifting or LiftingSettings(), "sides": sides or SideSettings()}
     if refined:
         from diffmocap.refinement.physics_refiner import PhysicsRefiner  # compiles machine code
 
-        settings = PipelineSettings(lifting=lifting, refinement=PhysicsSettings().without_time_limit())
+        settings = PipelineSettings(**common, refinement=PhysicsSettings().without_time_limit())
         return PosePipeline(lifter, PhysicsRefiner(body), body, settings)
-    settings = PipelineSettings(lifting=lifting, refinement=FilterSettings(enabled=False))
+    settings = PipelineSettings(**common, refinement=FilterSettings(enabled=False))
     return PosePipeline(lifter, PoseFilter(body), body, settings)
 
 

@@ -13,6 +13,7 @@ The clip is a folder ``shared/real`` beside the checkout, or ``--clip FOLDER``: 
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,12 @@ def clip_folder(given: str | Path | None = None) -> Path:
                 "shared/real beside the checkout) holds cam01.mp4 to cam04.mp4, truth.npz and score.py"
             )
     return folder
+
+
+def real_clip_options(parser: argparse.ArgumentParser) -> None:
+    """``--clip`` and ``--cache``."""
+    parser.add_argument("--clip", metavar="FOLDER", help="of the real clip (default: shared/real beside the checkout)")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the landmarks (default: %(default)s)")
 
 
 def load_scorer(folder: Path) -> ModuleType:
@@ -119,6 +126,15 @@ class Clip:
         return rows
 
 
+def opened_clip(args: argparse.Namespace) -> tuple[Path, Clip]:
+    """Folder and clip that :func:`real_clip_options` name; where files are missing the program ends and says which."""
+    try:
+        folder = clip_folder(args.clip)
+    except FileNotFoundError as error:
+        raise SystemExit(str(error)) from None
+    return folder, Clip.load(folder, args.cache)
+
+
 def lifted_clip(clip: Clip, pipeline: PosePipeline) -> dict[str, np.ndarray]:
     """Joints [97, 24, 3] m of the judged images of each view, in its optical frame; NaN where there is no pose."""
     return {v: clip_joints(pipeline, view.keypoints, view.intrinsics)[view.frames] for v, view in clip.views.items()}
@@ -177,11 +193,10 @@ def main() -> None:
     """Command line."""
     parser = benchmark_parser(__doc__)
     shared_options(parser, "weights")
-    parser.add_argument("--clip", metavar="FOLDER", help="folder of the clip (default: see above)")
+    real_clip_options(parser)
     parser.add_argument("--media", metavar="FOLDER", help="of the footage (default: shared/media beside the checkout)")
     parser.add_argument("--no-footage", action="store_true", help="the clip with ground truth alone")
     parser.add_argument("--lifting-only", action="store_true", help="without refinement and filter")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the landmarks (default: %(default)s)")
     parser.add_argument("--joints", type=Path, metavar="FILE", help="keep the joints, as the clip's script takes them")
     shared_options(parser, "json")
     args = parser.parse_args()

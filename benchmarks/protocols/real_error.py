@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from benchmarks.page.command import benchmark_parser, end_with_json, shared_opti
 from benchmarks.page.report import Page, page_arguments, provenance
 from benchmarks.protocols.clip_poses import clip_joints, clip_pipeline
 from benchmarks.protocols.inverse_kinematics import InverseKinematics
-from benchmarks.protocols.real_clip import CACHE, Clip, View, clip_folder
+from benchmarks.protocols.real_clip import Clip, View, opened_clip, real_clip_options
 from diffmocap.body.model import BodyModel
 from diffmocap.body.skeleton import KEYPOINT_NAMES
 from diffmocap.camera.lens import distort
@@ -156,17 +155,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = benchmark_parser(__doc__)
     shared_options(parser, "weights")
-    parser.add_argument("--clip", metavar="FOLDER", help="of the real clip (default: shared/real beside the checkout)")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the landmarks (default: %(default)s)")
+    real_clip_options(parser)
     parser.add_argument("--ik-every", type=int, default=8, help="images of inverse kinematics (default: every 8th)")
     shared_options(parser, "out", "no_page", "json")
     args = page_arguments(parser, arguments)
     torch.set_num_threads(1)
-    try:
-        folder = clip_folder(args.clip)
-    except FileNotFoundError as error:
-        raise SystemExit(str(error)) from None
-    clip = Clip.load(folder, args.cache)
+    folder, clip = opened_clip(args)
     with np.load(folder / "truth.npz", allow_pickle=False) as truth:
         places = {v: truth[f"keypoints25_{v}"].astype(float) for v in clip.views}
     figures = measure(clip, places, args.weights, args.ik_every, lambda what: print(what, flush=True))

@@ -30,8 +30,8 @@ from tqdm import tqdm
 from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
 from benchmarks.page.report import Page, mocap_file, page_arguments, provenance
 from benchmarks.protocols.clip_poses import clip_joints, clip_pipeline
-from benchmarks.protocols.real_clip import CACHE, Clip, clip_folder
 from benchmarks.protocols.real_clip import VIEWS as ALL_VIEWS
+from benchmarks.protocols.real_clip import Clip, clip_folder, real_clip_options
 from benchmarks.refinement.filters import OneEuro
 from benchmarks.refinement.live_judge import WARM_UP, Judge, one_euro, unrefined
 from benchmarks.refinement.live_refinement import OTHERS, WALKS
@@ -190,8 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = benchmark_parser(__doc__)
     parser.add_argument("--data", type=Path, help="clip collection of the motions; default: the validation split")
     parser.add_argument("--frames", type=int, default=80, help="of each clip at the most")
-    parser.add_argument("--clip", metavar="FOLDER", help="of the real clip (default: shared/real beside the checkout)")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of its landmarks (default: %(default)s)")
+    real_clip_options(parser)
     parser.add_argument("--quick", action="store_true", help="one walk and one other motion, the defaults alone")
     shared_options(parser, "out", "json")
     options = page_arguments(parser, arguments)

@@ -1,9 +1,9 @@
 """The paper's table 4 on our losses: variants of Optimus under its stopping criterion, and its modes at test time.
 
-Top: networks trained with equal numbers of steps, each run until the criterion ends it; trained with several seeds, a
-row is their mean. Bottom: Optimus so, for 50
-evaluations without the criterion, and with basin hopping: random moves between runs of a fixed number of iterations,
-about 82 evaluations in all. Where weights are missing a row says so.
+Top: networks trained with equal numbers of steps, each run until the criterion ends it, and without it beside; trained
+with several seeds, a row is their mean. Bottom: Optimus under the criterion, for 50 evaluations without it, and with
+basin hopping: random moves between runs of a fixed number of iterations, about 82 evaluations in all. Where weights are
+missing a row says so.
 """
 
 from __future__ import annotations

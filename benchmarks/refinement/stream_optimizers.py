@@ -30,7 +30,7 @@ from tqdm import tqdm
 from benchmarks.page.command import benchmark_parser, end_with_json, shared_options
 from benchmarks.page.report import Page, mocap_file, page_arguments, provenance
 from benchmarks.protocols.clip_poses import clip_pipeline
-from benchmarks.protocols.real_clip import CACHE, Clip, clip_folder, lifted_clip
+from benchmarks.protocols.real_clip import Clip, clip_folder, lifted_clip, real_clip_options
 from benchmarks.refinement.filters import OneEuro
 from benchmarks.refinement.live_judge import Judge, one_euro, unrefined
 from diffmocap.body.mocap import load_split
@@ -312,8 +312,7 @@ class Measured:
 
 def options_of(parser: argparse.ArgumentParser) -> None:
     """What this part can be asked for."""
-    parser.add_argument("--clip", metavar="FOLDER", help="of the real clip (default: shared/real beside the checkout)")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of its landmarks (default: %(default)s)")
+    real_clip_options(parser)
     parser.add_argument("--weights", type=Path, help="of the stream's Optimus; default: the shipped ones")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="these beside the metric and Optimus alone")
     parser.add_argument("--clips", type=int, default=10, help="of each group at the most")

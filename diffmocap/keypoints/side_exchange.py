@@ -83,11 +83,13 @@ class SideKeeper:
         if not settings.enabled:
             self.reset()
             return keypoints
-        expected, known = self._expected(keypoints)
+        age_s, recent = self._recent(keypoints)
+        known = recent & recent[_MIRROR]
+        expected = self._expected(age_s)
         off = _ways(keypoints, expected, known)
         as_is, mirrored = (np.linalg.norm(way, axis=1) for way in off)
         self._fade(keypoints.stamp_ns, settings.hold_s)
-        between = _between(off, self._dt_s, (keypoints.stamp_ns - self._seen_ns) * 1e-9, _half_size(keypoints))
+        between = _between(off, self._dt_s, age_s, _half_size(keypoints))
         nearer = _nearer_parts(as_is, mirrored, settings.gain) & ~between
         compared = np.array([known[members].any() for members in _GROUPS])
         nearer = self._disbelieved(nearer, compared & ~between)
@@ -123,18 +125,19 @@ class SideKeeper:
         self._agreed_s *= fade
         self._disagreed_s *= fade
 
-    def _expected(self, keypoints: Keypoints2D) -> tuple[np.ndarray, np.ndarray]:
-        """Where each keypoint is expected [25, 2] px, and of which [25] that is known, as of its counterpart."""
+    def _recent(self, keypoints: Keypoints2D) -> tuple[np.ndarray, np.ndarray]:
+        """Since when each keypoint was last believed [25] s, and which [25] are seen and were so recently."""
         age_s = (keypoints.stamp_ns - self._seen_ns) * 1e-9
-        usable = (keypoints.confidence > 0) & (self._seen_ns >= 0) & (age_s > 0) & (age_s < _FORGET_S)
-        known = usable & usable[_MIRROR]
-        goes_on_s = _VELOCITY_TIME_S * (1.0 - np.exp(-np.where(known, age_s, 0.0) / _VELOCITY_TIME_S))
-        return self._points + self._velocity * goes_on_s[:, None], known
+        return age_s, (keypoints.confidence > 0) & (self._seen_ns >= 0) & (age_s > 0) & (age_s < _FORGET_S)
+
+    def _expected(self, age_s: np.ndarray) -> np.ndarray:
+        """Where each keypoint is expected [25, 2] px so long after it was believed, within :data:`_FORGET_S`."""
+        goes_on_s = _VELOCITY_TIME_S * (1.0 - np.exp(-age_s.clip(0.0, _FORGET_S) / _VELOCITY_TIME_S))
+        return self._points + self._velocity * goes_on_s[:, None]
 
     def _remember(self, keypoints: Keypoints2D) -> None:
         seen = keypoints.confidence > 0
-        dt_s = (keypoints.stamp_ns - self._seen_ns) * 1e-9
-        known = seen & (self._seen_ns >= 0) & (dt_s > 0) & (dt_s < _FORGET_S)
+        dt_s, known = self._recent(keypoints)
         self._velocity[seen & ~known] = 0.0
         if known.any():
             t = dt_s[known, None]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.detector.crop import LANDMARK_MIRROR, CropView, folds
+from benchmarks.detector.alteration import LANDMARK_MIRROR
+from benchmarks.detector.crop import CropView, folds
 from benchmarks.detector.mapping_fit import SUPPORT, fit_mapping, held_out, robust_ridge
 from benchmarks.detector.measure import (
     Estimate,

@@ -153,7 +153,7 @@ def test_landmarks_of_a_video_are_the_detectors_and_are_kept(excerpt, tmp_path, 
         np.testing.assert_array_equal(a.confidence, b.confidence)
         np.testing.assert_array_equal(a.depth_m, b.depth_m)
         assert a.stamp_ns == b.stamp_ns
-    monkeypatch.setattr(detector_records, "_detect", lambda video: pytest.fail("detected again"))
+    monkeypatch.setattr(detector_records, "_detect", lambda *_: pytest.fail("detected again"))
     again = video_landmarks(excerpt, tmp_path)
     np.testing.assert_array_equal(again.landmarks_px, found.landmarks_px)
     monkeypatch.setattr(detector_records, "RECORD", -1)
