@@ -18,17 +18,23 @@ def exponential(delta, turn, jacobian):
     """
     x, y, z = delta[0], delta[1], delta[2]
     length = x * x + y * y + z * z
-    square = max(length, _SMALLEST * _SMALLEST)
-    angle = math.sqrt(square)
-    half = math.sin(0.5 * angle)
-    sine, versine = math.sin(angle) / angle, 2.0 * half * half / square
-    _series(x, y, z, length, sine, versine, turn)
-    _series(x, y, z, length, -versine, (1.0 - sine) / square, jacobian)
+    square, sine, versine = quotients(length)
+    series(x, y, z, length, sine, versine, turn)
+    series(x, y, z, length, -versine, (1.0 - sine) / square, jacobian)
 
 
 @compiled_within
-def _series(x, y, z, length, first, second, out):
-    """``I + first [v] + second [v]^2``."""
+def quotients(length):
+    """Of an angle by its square: the square, at least the smallest one's, sin(a) / a, and (1 - cos(a)) / a^2."""
+    square = max(length, _SMALLEST * _SMALLEST)
+    angle = math.sqrt(square)
+    half = math.sin(0.5 * angle)
+    return square, math.sin(angle) / angle, 2.0 * half * half / square
+
+
+@compiled_within
+def series(x, y, z, length, first, second, out):
+    """``I + first [v] + second [v]^2`` for v = (x, y, z) of squared ``length``."""
     rest = 1.0 - second * length
     out[0, 0], out[1, 1], out[2, 2] = rest + second * x * x, rest + second * y * y, rest + second * z * z
     out[0, 1], out[1, 0] = second * x * y - first * z, second * x * y + first * z

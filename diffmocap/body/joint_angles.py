@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import roma
 import torch
 
+from diffmocap import compiler
 from diffmocap.body.skeleton import JOINT_NAMES, NUM_JOINTS
 
 #: Axis order of the chain from parent to child; right joints share their left partner's.
@@ -81,8 +83,9 @@ _PARITY = torch.tensor([1.0 if order in ("xyz", "yzx", "zxy") else -1.0 for orde
 _ENTRIES = torch.stack(
     [3 * _A + _C, 3 * _B + _C, 3 * _C + _C, 3 * _A + _B, 3 * _A + _A, 3 * _B + _A, 3 * _B + _B], dim=-1
 )
-#: [69, 3] rotation axes in the SMPL frame.
-_AXIS_VECTORS = torch.eye(3)[torch.stack([_A, _B, _C], dim=-1).reshape(-1)]
+#: [23, 3] the axes of each joint as components of the SMPL frame; [69, 3] the same as vectors.
+AXIS_COMPONENTS = torch.stack([_A, _B, _C], dim=-1)
+_AXIS_VECTORS = torch.eye(3)[AXIS_COMPONENTS.reshape(-1)]
 #: [69, 3, 3] matrices K of the cross products with them, and K K.
 _AXIS_CROSSED = (torch.linalg.cross(torch.eye(3)[None], _AXIS_VECTORS[:, None], dim=-1),)
 _AXIS_CROSSED += (_AXIS_CROSSED[0] @ _AXIS_CROSSED[0],)
@@ -101,6 +104,8 @@ def angles_from_rotations(rotations: torch.Tensor, previous: torch.Tensor | None
     Returns:
         [..., 69] angles [rad] in the order of :data:`JOINT_ANGLE_NAMES`.
     """
+    if compiler.serves(rotations):
+        return _by_machine_code(rotations, previous)
     last = None if previous is None else previous.reshape(*previous.shape[:-1], NUM_JOINTS - 1, 3)
     angles, _ = _principal(rotations, last)
     if last is not None:
@@ -135,6 +140,13 @@ def angle_trajectory(rotations: torch.Tensor, previous: torch.Tensor | None = No
 
 def rotations_from_angles(angles: torch.Tensor) -> torch.Tensor:
     """Local rotations [..., 23, 3, 3] in the SMPL frame of joints 1..23, from angles [..., 69] in rad."""
+    if compiler.serves(angles):
+        from diffmocap.body.joint_angles_kernel import joint_turns  # here, so that nothing that trains needs Numba
+
+        given = angles.detach().contiguous().numpy()
+        turned = np.empty((*given.shape[:-1], NUM_JOINTS - 1, 3, 3), given.dtype)
+        joint_turns(given.reshape(-1, NUM_ANGLES), AXIS_COMPONENTS.numpy(), turned.reshape(-1, NUM_JOINTS - 1, 3, 3))
+        return torch.from_numpy(turned)
     crossed, squared = (part.to(angles) for part in _AXIS_CROSSED)
     angles = angles[..., None, None]
     # Rodrigues: the axes are fixed, and so are the matrices of their cross products.
@@ -177,6 +189,21 @@ def limit_excess(rotations: torch.Tensor) -> torch.Tensor:
     """
     angles, limits = angles_from_rotations(rotations), angle_limits().to(rotations)
     return torch.maximum(limits[:, 0] - angles, angles - limits[:, 1]).clamp_min(0.0)
+
+
+def _by_machine_code(rotations: torch.Tensor, previous: torch.Tensor | None) -> torch.Tensor:
+    from diffmocap.body.joint_angles_kernel import nearest_angles  # here, so that nothing that trains needs Numba
+
+    batch = rotations.shape[:-3]
+    dtype = rotations.dtype if previous is None else torch.promote_types(rotations.dtype, previous.dtype)
+    last = rotations.new_empty(0, NUM_ANGLES) if previous is None else previous.expand(*batch, -1)
+    turned, last = (x.detach().to(dtype).contiguous() for x in (rotations, last))
+    angles = torch.empty(*batch, NUM_ANGLES, dtype=dtype)
+    nearest_angles(
+        turned.view(-1, NUM_JOINTS, 9).numpy(), last.view(-1, NUM_ANGLES).numpy(), _ENTRIES.numpy(), _PARITY.numpy(),
+        LOCK_COS, angles.view(-1, NUM_ANGLES).numpy(),
+    )  # fmt: skip
+    return angles
 
 
 def _principal(rotations: torch.Tensor, last: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 
 from diffmocap import compiler
@@ -52,8 +53,8 @@ def forward_kinematics(
     Returns:
         Global rotations [B, 24, 3, 3] and joint positions [B, 24, 3] in the target frame.
     """
-    if not torch.is_grad_enabled() and rotations.device.type == "cpu" and compiler.available():
-        return _compiled(rotations, pelvis, rest_joints)
+    if compiler.serves(rotations):
+        return along_tree(rotations, pelvis, bone_offsets(rest_joints))
     _, inverse, levels, parents = _indices(rest_joints.device)
     offsets = bone_offsets(rest_joints).expand(len(rotations), -1, -1)
     turned, placed = [rotations[:, :1]], [pelvis[:, None]]
@@ -65,13 +66,15 @@ def forward_kinematics(
     return torch.cat(turned, 1).index_select(1, inverse), torch.cat(placed, 1).index_select(1, inverse)
 
 
-def _compiled(
-    rotations: torch.Tensor, pelvis: torch.Tensor, rest_joints: torch.Tensor
+def along_tree(
+    rotations: torch.Tensor, pelvis: torch.Tensor, offsets: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """As :func:`forward_kinematics`, for offsets [B or 1, 24, 3] m as :func:`bone_offsets` gives them, by machine code:
+    on the CPU, without a gradient."""
     from diffmocap.body.kinematics_kernel import chain  # here, so that nothing that trains needs Numba
 
     dtype = torch.promote_types(rotations.dtype, pelvis.dtype)
-    local, start, rest = (x.detach().to(dtype).contiguous() for x in (rotations, pelvis, rest_joints))
-    turned, joints = torch.empty_like(local), local.new_empty(local.shape[:-1])
-    chain(local.numpy(), start.numpy(), rest.numpy(), turned.numpy(), joints.numpy())
-    return turned, joints
+    local, start, bones = (x.detach().to(dtype).contiguous().numpy() for x in (rotations, pelvis, offsets))
+    turned, joints = np.empty_like(local), np.empty(local.shape[:2] + (3,), local.dtype)
+    chain(local, start, bones, turned, joints)
+    return torch.from_numpy(turned), torch.from_numpy(joints)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from diffmocap import compiler
 from diffmocap.body.kinematics import forward_kinematics
 from diffmocap.body.skeleton import (
     KEYPOINT_FROM_JOINT,
@@ -101,6 +102,9 @@ class BodyModel:
         for i, k in enumerate(KEYPOINT_FROM_VERTEX):
             gather[k, NUM_JOINTS + i] = 1.0
         self._kp_gather = gather
+        pose_dirs = self._kp_template.new_zeros(len(ids), 3, 0) if self._kp_pose_dirs is None else self._kp_pose_dirs
+        constants = self._joint_template, self._kp_template, pose_dirs, self._kp_weights, gather
+        self._kp_constants = tuple(x.detach().cpu().contiguous().numpy() for x in constants)
 
     def keypoint_parts(self) -> KeypointParts:
         """What the keypoints are weighted sums of: points that each follow one joint."""
@@ -149,11 +153,23 @@ class BodyModel:
         """Joints [B, 24, 3] and keypoints [B, 25, 3] from one pass of kinematics."""
         rest = self.rest_joints(betas)
         global_rotations, joints = forward_kinematics(rotations, pelvis, rest)
+        if betas is None and compiler.serves(rotations):
+            return joints, self._keypoints_by_machine_code(rotations, global_rotations, joints)
         skin = _skin(
             self._kp_template, self._kp_shape_dirs, self._kp_pose_dirs, self._kp_weights,
             rotations, global_rotations, joints, rest, betas,
         )  # fmt: skip
         return joints, self._kp_gather @ torch.cat([joints, skin], 1)
+
+    def _keypoints_by_machine_code(
+        self, rotations: torch.Tensor, global_rotations: torch.Tensor, joints: torch.Tensor
+    ) -> torch.Tensor:
+        from diffmocap.body.kinematics_kernel import keypoints_of  # here, so that nothing that trains needs Numba
+
+        posed = (rotations.to(joints.dtype), global_rotations, joints)
+        keypoints = np.empty((len(joints), NUM_KEYPOINTS, 3), posed[2].numpy().dtype)
+        keypoints_of(*(x.detach().contiguous().numpy() for x in posed), *self._kp_constants, keypoints)
+        return torch.from_numpy(keypoints)
 
     def vertices(
         self, rotations: torch.Tensor, pelvis: torch.Tensor, betas: torch.Tensor | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from diffmocap import compiler
 from diffmocap.camera.projection import NEAREST_M
 from diffmocap.compiler import array
 
@@ -18,7 +19,7 @@ def solve_translation(
     Rows are then divided by the depth found and down-weighted beyond ``huber`` (in units of the keypoints' spread),
     so that the result minimises the robust image error and a few wild keypoints do not move the body.
 
-    It is computed by NumPy in float64, whose small operations cost a fifth of torch's; no gradient passes.
+    It is computed in float64, by machine code or, where nothing compiles, by NumPy; no gradient passes.
 
     Args:
         points: [B, N, 3] keypoints of the body with its pelvis at the origin [m].
@@ -29,6 +30,12 @@ def solve_translation(
         [B, 3] translation of the pelvis [m]; its depth is at least :data:`~diffmocap.camera.projection.NEAREST_M`.
     """
     p, r, given = array(points), array(rays), array(weights)
+    if compiler.available():
+        from diffmocap.lifting.translation_kernel import translations  # here, as it needs Numba
+
+        found = np.empty((len(p), 3))
+        translations(p, r, given, iterations, huber, found)
+        return torch.from_numpy(found).to(points)
     spread = np.maximum(np.abs(r * (given > 0)[..., None]).max((1, 2)), 1e-3)[:, None]
     rhs = r * p[..., 2:] - p[..., :2]
     # What the normal equations are weighted sums of.

@@ -14,9 +14,7 @@ import numpy as np
 import torch
 
 from diffmocap.body.joint_angles import (
-    AXES,
-    JOINT_AXES,
-    SMPL_FROM_URDF_AXIS,
+    AXIS_COMPONENTS,
     angle_limits,
     angles_from_rotations,
     other_solution,
@@ -28,8 +26,6 @@ MARGIN = 1e-4
 _ROUNDS = 4
 #: The solution next to the pose before is stayed with, unless another one is nearer to the pose by more [rad].
 _STAY = 0.1
-#: [23, 3] component of the SMPL frame that each axis is.
-_AXIS = np.array([[SMPL_FROM_URDF_AXIS[AXES.index(axis)] for axis in order] for order in JOINT_AXES])
 
 
 class InsideLimits:
@@ -62,7 +58,7 @@ class InsideLimits:
 
     def _nearest(self, wanted: np.ndarray, starts: np.ndarray, last: np.ndarray | None, of: np.ndarray) -> np.ndarray:
         """Angles [M, 3] inside for rotations [M, 3, 3], from starts [S, M, 3] and from where the joints were [M, 3]."""
-        low, high, axis = self.low.reshape(-1, 3)[of], self.high.reshape(-1, 3)[of], _AXIS[of]
+        low, high, axis = self.low.reshape(-1, 3)[of], self.high.reshape(-1, 3)[of], AXIS_COMPONENTS.numpy()[of]
         angles = _clamped(starts, low, high)
         if last is not None:
             angles = np.concatenate([angles, last[None]])

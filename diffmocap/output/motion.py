@@ -273,5 +273,5 @@ def _of_root(limits: MotionLimits) -> np.ndarray:
 
 
 def _require_finite(state: BodyState) -> None:
-    if not (bool(state.rotations.isfinite().all()) and bool(state.pelvis.isfinite().all())):
+    if not (np.isfinite(state.rotations.numpy()).all() and np.isfinite(state.pelvis.numpy()).all()):
         raise DiffmocapError("a refined pose is not finite: it is not published, and the motion goes on without it")

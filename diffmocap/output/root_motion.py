@@ -14,10 +14,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import roma
 import torch
 
-from diffmocap.physics.motion import rotation_vector
+from diffmocap.body.rotations import rotation_matrix, rotation_vector
 
 
 class RootMotion:
@@ -62,7 +61,7 @@ class RootMotion:
         velocity = self.velocity + change
         way = 0.5 * dt_s * (self.velocity + velocity)
         self.position = self.position + way[0]
-        turned = roma.rotvec_to_rotmat(torch.from_numpy(way[1])) @ self.rotation
+        turned = rotation_matrix(torch.from_numpy(way[1])) @ self.rotation
         self.rotation = 1.5 * turned - 0.5 * turned @ turned.mT @ turned  # rounding does not add up
         self.velocity, self.acceleration = velocity, change / dt_s
 

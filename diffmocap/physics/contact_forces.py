@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from diffmocap.physics.wrench import Wrench
@@ -45,8 +46,9 @@ class ContactForces:
     residual: Wrench
 
 
-def ground_axes(up: torch.Tensor) -> torch.Tensor:
+def ground_axes(up: np.ndarray) -> np.ndarray:
     """[..., 3, 3] rows: the ground's normal ``up`` [..., 3] and two directions perpendicular to it and each other."""
-    least = torch.nn.functional.one_hot(up.abs().argmin(-1), 3).to(up)
-    tangent = torch.nn.functional.normalize(torch.linalg.cross(up, least), dim=-1)
-    return torch.stack([up, tangent, torch.linalg.cross(up, tangent)], -2)
+    least = np.eye(3)[np.abs(up).argmin(-1)]
+    tangent = np.cross(up, least)
+    tangent = tangent / np.linalg.norm(tangent, axis=-1, keepdims=True)
+    return np.stack([up, tangent, np.cross(up, tangent)], -2)

@@ -312,7 +312,7 @@ class PosePipeline:
 
 
 def _is_finite(poses: PoseHypotheses) -> bool:
-    return all(bool(x.isfinite().all()) for x in (poses.rotations, poses.pelvis, poses.score))
+    return all(np.isfinite(x.numpy()).all() for x in (poses.rotations, poses.pelvis, poses.score))
 
 
 def load_lifter(weights: str | Path | None, body_model: str | Path | None, device: str) -> Lifter:

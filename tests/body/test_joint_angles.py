@@ -51,18 +51,27 @@ def test_names_say_joint_and_axis():
     assert all(sorted(order) == list(AXES) for order in JOINT_AXES)
 
 
-def test_angles_equal_scipy():
+both_ways = pytest.mark.parametrize("with_gradients", [False, True], ids=["machine code", "torch"])
+
+
+@both_ways
+def test_angles_equal_scipy(with_gradients):
     rotations = random_rotations(50)
-    angles = angles_from_rotations(rotations).unflatten(-1, (23, 3))
+    with torch.set_grad_enabled(with_gradients):
+        angles = angles_from_rotations(rotations).unflatten(-1, (23, 3))
     seen = rotations[:, :, URDF][:, :, :, URDF].double().numpy()
     for j, order in enumerate(JOINT_AXES, start=1):
         expected = Rotation.from_matrix(seen[:, j]).as_euler(order.upper())
         np.testing.assert_allclose(angles[:, j - 1], expected, atol=2e-4, err_msg=JOINT_NAMES[j])
 
 
-def test_round_trip_and_zero_is_the_rest_pose():
+@both_ways
+def test_round_trip_and_zero_is_the_rest_pose(with_gradients):
     rotations = random_rotations(100, seed=1)
-    back = rotations_from_angles(angles_from_rotations(rotations))
+    angles = angles_from_rotations(rotations)
+    with torch.set_grad_enabled(with_gradients):
+        back = rotations_from_angles(angles)
+        assert rotations_from_angles(angles[0].double()).dtype == torch.float64
     torch.testing.assert_close(back, rotations[:, 1:], atol=3e-6, rtol=0)
     assert angles_from_rotations(torch.eye(3).expand(24, 3, 3)).abs().max() == 0
     assert rotations_from_angles(torch.zeros(2, 69)).shape == (2, 23, 3, 3)
@@ -85,15 +94,17 @@ def test_anatomical_signs():
     assert (shoulder @ left)[1] > 0.4, "the arm goes up"
 
 
+@both_ways
 @pytest.mark.parametrize("middle", [math.pi / 2, -math.pi / 2])
-def test_gimbal_lock_still_gives_the_rotation(middle):
+def test_gimbal_lock_still_gives_the_rotation(middle, with_gradients):
     torch.manual_seed(2)
     angles = torch.rand(23, 3) * 2 - 1
     angles[:, 1] = middle
     rotations = torch.cat([torch.eye(3)[None], rotations_from_angles(angles.flatten())])
     previous = (angles + 0.01 * torch.randn(23, 3)).flatten()
     for last in (None, previous):
-        found = angles_from_rotations(rotations, last)
+        with torch.set_grad_enabled(with_gradients):
+            found = angles_from_rotations(rotations, last)
         torch.testing.assert_close(rotations_from_angles(found), rotations[1:], atol=1e-4, rtol=0)
     assert (found - previous).abs().max() < 0.3, "in lock the angles stay near the frame before"
 
@@ -119,13 +130,15 @@ def test_middle_angle_passes_through_lock():
     torch.testing.assert_close(angle_trajectory(rotations), angles.flatten(1), atol=2e-3, rtol=0)
 
 
-def test_sequence_equals_frame_by_frame(test_clips):
+@both_ways
+def test_sequence_equals_frame_by_frame(test_clips, with_gradients):
     clip = test_clips[0]
     start = angles_from_rotations(clip.rotations[0]) + 2 * math.pi * torch.randint(-1, 2, (69,))
     for first in (None, start):
         previous, frames = first, []
         for rotation in clip.rotations:
-            previous = angles_from_rotations(rotation, previous)
+            with torch.set_grad_enabled(with_gradients):
+                previous = angles_from_rotations(rotation, previous)
             frames.append(previous)
         torch.testing.assert_close(angle_trajectory(clip.rotations, first), torch.stack(frames), atol=1e-4, rtol=0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -169,6 +170,21 @@ def test_machine_code_poses_the_body_as_torch_does(body, pose, shapes, dtypes):
     for a, b in zip(compiled, by_torch, strict=True):
         assert a.dtype == b.dtype and not a.requires_grad
         torch.testing.assert_close(a, b.detach(), atol=1e-6 if dtypes[0] == torch.float32 else 1e-12, rtol=0.0)
+
+
+@pytest.mark.parametrize("swells", [False, True], ids=["rigid skin", "skin that follows the pose"])
+def test_machine_code_places_keypoints_as_torch_does(body, pose, swells):
+    data = body.data
+    if swells:
+        pose_dirs = 0.01 * np.random.default_rng(0).standard_normal((len(data.v_template), 3, 207))
+        data = replace(data, posedirs=pose_dirs.astype(np.float32))
+    model, rotations = BodyModel(data), roma.rotvec_to_rotmat(pose["aa"])
+    by_torch = model.joints_and_keypoints(rotations, pose["transl"])
+    with torch.no_grad():
+        compiled = model.joints_and_keypoints(rotations, pose["transl"])
+        assert model.keypoints(rotations[:0], pose["transl"][:0]).shape == (0, 25, 3)
+    for a, b in zip(compiled, by_torch, strict=True):
+        torch.testing.assert_close(a, b, atol=2e-6, rtol=0.0)
 
 
 def test_machine_code_poses_nobody_and_keeps_nan_in_its_limb(body, pose):

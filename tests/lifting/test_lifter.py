@@ -11,6 +11,7 @@ import roma
 import torch
 from safetensors.torch import save_file
 
+from diffmocap import compiler
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d
 from diffmocap.camera.projection import project, rays_from_pixels
@@ -65,11 +66,13 @@ def test_projection_inverts_and_agrees_with_opencv():
     assert torch.allclose(batched[1], px)
 
 
-def test_translation_is_recovered_and_survives_outliers(body):
+@pytest.mark.parametrize("compiles", [True, False], ids=["machine code", "NumPy"])
+def test_translation_is_recovered_and_survives_outliers(body, compiles, monkeypatch):
     rotations, pelvis = some_pose(8)
     points = body.keypoints(rotations, torch.zeros(8, 3))
     placed = points + pelvis[:, None]
     rays = placed[..., :2] / placed[..., 2:]
+    monkeypatch.setattr(compiler, "available", lambda: compiles)
     assert torch.allclose(solve_translation(points, rays, torch.ones(8, 25)), pelvis, atol=1e-3)
     weights = torch.ones(8, 25)
     weights[:, :10] = 0

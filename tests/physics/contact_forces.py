@@ -49,7 +49,7 @@ def contact_forces(
     weight = mass * STANDARD_GRAVITY
     wrench = torch.cat([needed.force, needed.moment / MOMENT_ARM], -1).double() / weight
     arms = ((positions - needed.centre[..., None, :]) / MOMENT_ARM).double()
-    axes = ground_axes(up.detach().double())
+    axes = torch.from_numpy(ground_axes(up.detach().double().numpy()))
     axes = axes.expand(*batch, 3, 3).reshape(-1, 3, 3)
     force = _Forces.apply(
         wrench.reshape(-1, 6), arms.reshape(-1, count, 3).mT, activity.double().reshape(-1, count), axes, friction,

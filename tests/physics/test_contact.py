@@ -157,7 +157,7 @@ def test_the_compiled_projection_is_the_projection_and_its_derivative(friction):
     from diffmocap.physics.compiled import friction_cone
 
     g = torch.Generator().manual_seed(6)
-    axes = ground_axes(torch.nn.functional.normalize(vector(0.2, 1, -0.1), dim=0))
+    axes = torch.from_numpy(ground_axes(torch.nn.functional.normalize(vector(0.2, 1, -0.1), dim=0).numpy()))
     torch.testing.assert_close(axes @ axes.T, torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-12)
     v = torch.randn(200, 3, generator=g, dtype=torch.float64)
     expected = project(v, axes[0], friction)

@@ -13,7 +13,6 @@ from diffmocap.body.skeleton import NUM_JOINTS, PARENTS
 from diffmocap.errors import SettingsError
 from diffmocap.physics import revolute_torques as revolute_torques_module
 from diffmocap.physics import tree
-from diffmocap.physics.motion import rotation_vector
 from diffmocap.physics.tree import global_poses
 from tests.physics.mechanics import energy
 from tests.physics.newton_euler import (
@@ -46,28 +45,11 @@ def test_fast_kinematics_are_the_slow_ones(segments):
     for joint in range(1, NUM_JOINTS):
         rest[joint] += rest[PARENTS[joint]]
     expected = forward_kinematics(rotations.flatten(0, 1), pelvis.flatten(0, 1), rest[None])
-    for found, truth in zip(global_poses(rotations, pelvis, segments.offsets), expected, strict=True):
-        torch.testing.assert_close(found.flatten(0, 1), truth)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_rotation_vector_is_romas(dtype):
-    torch.manual_seed(1)
-    vectors = torch.randn(500, 3, dtype=dtype)
-    vectors = vectors / vectors.norm(dim=1, keepdim=True) * torch.linspace(0, 3.0, 500, dtype=dtype)[:, None]
-    tolerance = 2e-5 if dtype is torch.float32 else 1e-8
-    found = rotation_vector(roma.rotvec_to_rotmat(vectors))
-    torch.testing.assert_close(found, vectors, rtol=tolerance, atol=tolerance)
-
-
-def test_rotation_vector_is_smooth_at_rest_and_finite_at_a_half_turn():
-    x = torch.zeros(3, dtype=torch.float64, requires_grad=True)
-    jacobian = torch.autograd.functional.jacobian(lambda v: rotation_vector(roma.rotvec_to_rotmat(v)), x)
-    torch.testing.assert_close(jacobian, torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-6)
-    half = torch.diag(torch.tensor([1.0, -1.0, -1.0])).requires_grad_()
-    vector = rotation_vector(half)
-    vector.sum().backward()
-    assert bool(torch.isfinite(vector).all() and torch.isfinite(half.grad).all())
+    with torch.no_grad():
+        by_machine_code = global_poses(rotations, pelvis, segments.offsets)
+    for poses in (global_poses(rotations, pelvis, segments.offsets), by_machine_code):
+        for found, truth in zip(poses, expected, strict=True):
+            torch.testing.assert_close(found.flatten(0, 1), truth)
 
 
 def test_derivatives_converge_with_the_square_of_the_step(motion, segments):

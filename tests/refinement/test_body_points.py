@@ -88,7 +88,7 @@ def forces_of(points: BodyPoints, rotations: torch.Tensor, pelvis: torch.Tensor,
     up = -gravity.flatten() / gravity.norm()
     none = {name: np.zeros(1) for name in Given._fields}
     given = Given(**none)._replace(
-        dt_s=dt_s, height=0.0, up=array(up), gravity=array(gravity.flatten()), axes=array(ground_axes(up)),
+        dt_s=dt_s, height=0.0, up=array(up), gravity=array(gravity.flatten()), axes=ground_axes(array(up)),
         may_push=np.ones((frames - 2, count), bool), activity_rates=np.zeros(2), camera=np.zeros((3, 4)),
         observed=np.zeros((1, 2, 25)), confidence=np.zeros((1, 25)), target=np.zeros((1, 1, 216)),
         places=np.zeros((1, 1, 3)), precision=np.zeros((1, 3, 3)), log_weights=np.zeros((1, 1)),

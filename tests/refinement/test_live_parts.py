@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from diffmocap.body.rotations import rotation_matrix
 from diffmocap.errors import SettingsError
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.kernels.units import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT
@@ -12,7 +13,6 @@ from diffmocap.refinement.stream.reference import smoothing_matrix
 from diffmocap.refinement.stream.sliding_unknowns import SlidingKnots
 from diffmocap.refinement.stream.window_buffer import LiveFrame, WindowBuffer
 from diffmocap.refinement.window.metric import jacobian
-from diffmocap.refinement.window.parameters import exponential
 
 
 def frame(number: int, weights=(0.0, -1.0)) -> LiveFrame:
@@ -89,11 +89,11 @@ def test_what_knots_say_of_a_frame_stays_when_the_window_goes_on():
 
 def test_the_metric_s_jacobian_is_that_of_finite_differences(points):
     torch.manual_seed(1)
-    rotations = exponential(0.5 * torch.randn(24, 3, dtype=torch.float64))[None]
+    rotations = rotation_matrix(0.5 * torch.randn(24, 3, dtype=torch.float64))[None]
     moved, places = jacobian(points, rotations)
 
     def at(x: torch.Tensor) -> torch.Tensor:
-        turned = rotations @ exponential(ROTATION_UNIT * x[:-3].view(24, 3))
+        turned = rotations @ rotation_matrix(ROTATION_UNIT * x[:-3].view(24, 3))
         relative = points.positions(global_poses(turned, x.new_zeros(1, 3), points.bones)[0])[0]
         return relative.T + PELVIS_UNIT * x[-3:]
 

@@ -7,10 +7,9 @@ import math
 import pytest
 import torch
 
-from diffmocap.physics.motion import rotation_vector
+from diffmocap.body.rotations import rotation_matrix, rotation_vector
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.stream.published_motion import PublishedMotion, Standing
-from diffmocap.refinement.window.parameters import exponential
 
 UP = torch.tensor([0.0, -1.0, 0.0])
 DT_S, SETTLE_S = 1 / 30, 0.05
@@ -27,7 +26,7 @@ def motion(frames: int, offset_m: float = 0.0, turn: float = 0.0):
     """A body that walks along x and turns its joints evenly, shifted and turned by so much."""
     time = torch.arange(float(frames))
     axes = torch.nn.functional.normalize(torch.randn(24, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
-    rotations = exponential(0.02 * time[:, None, None] * axes + turn * axes)
+    rotations = rotation_matrix(0.02 * time[:, None, None] * axes + turn * axes)
     pelvis = torch.stack([0.03 * time + offset_m, 0.0 * time, 4.0 + 0.0 * time], 1)
     return rotations, pelvis
 

@@ -1,4 +1,4 @@
-"""Knots of increments: a partition of unity, the exponential, and what zero and one knot mean."""
+"""Knots of increments: a partition of unity, and what zero and one knot mean."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ import torch
 
 from diffmocap.errors import SettingsError
 from diffmocap.refinement.kernels.units import PELVIS_UNIT, ROTATION_UNIT
-from diffmocap.refinement.window.parameters import (
-    WindowParameters,
-    exponential,
-    spline_matrix,
-)  # fmt: skip
+from diffmocap.refinement.window.parameters import WindowParameters, spline_matrix
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 8, 31, 32, 100])
@@ -36,17 +32,6 @@ def test_splines_hold_cubics_and_have_continuous_curvature():
     wild = matrix @ torch.randn(matrix.shape[1], generator=torch.Generator().manual_seed(0)).double()
     jumps = wild.diff(n=2).diff().abs().max() * spacing**3
     assert float(jumps) < 20  # |third derivative| of unit normal knots; a kink would give spacing^2 of it
-
-
-def test_exponential_is_romas_and_smooth_at_zero():
-    vectors = 2 * torch.randn(50, 3, generator=torch.Generator().manual_seed(0)).double()
-    torch.testing.assert_close(exponential(vectors), roma.rotvec_to_rotmat(vectors))
-    torch.testing.assert_close(exponential(torch.zeros(1, 3)), torch.eye(3)[None])
-    tiny = torch.zeros(1, 3, dtype=torch.float64, requires_grad=True)
-    slope = torch.autograd.functional.jacobian(lambda v: exponential(v)[0], tiny)
-    axis = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
-    torch.testing.assert_close(slope[:, :, 0, 0], axis)
-    assert torch.autograd.gradcheck(exponential, (vectors[:4].clone().requires_grad_(),))
 
 
 def test_zero_is_the_reference_and_units_are_what_they_say():

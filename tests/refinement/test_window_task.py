@@ -7,14 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from diffmocap.body.rotations import rotation_matrix, rotation_vector
 from diffmocap.evaluation.motion_metrics import acceleration_variation, mpjpe_global_mm, mpjpe_root_mm, skating_frames
 from diffmocap.optim.first_order import Adam
 from diffmocap.optim.quasi_newton import Lbfgs
 from diffmocap.optim.stopping import Budget
 from diffmocap.physics.ground import Ground
-from diffmocap.physics.motion import rotation_vector
 from diffmocap.physics.tree import global_poses
-from diffmocap.refinement.window.parameters import exponential
 from diffmocap.refinement.window.reference import nearest_rotations, reference_motion
 from diffmocap.refinement.window.task import WindowTask
 from tests.physics.motion_physics import motion_physics
@@ -88,7 +87,7 @@ def test_the_mind_is_changed_by_what_keypoints_say(walking, points):
     the loss falls lower, so that the choice between both is right."""
     window, truth = walking
     wrong = window.rotations[:, 0].clone()
-    wrong[:, :, [16, 17]] = wrong[:, :, [16, 17]] @ exponential(torch.tensor([0.0, 0.0, 0.9], dtype=torch.float64))
+    wrong[:, :, [16, 17]] = wrong[:, :, [16, 17]] @ rotation_matrix(torch.tensor([0.0, 0.0, 0.9], dtype=torch.float64))
     log_weights = torch.tensor([0.6, 0.4]).double().log()[None, :, None].expand(3, 2, 32)
     window = replace(window, rotations=torch.stack([wrong, window.rotations[:, 1]], 1), log_weights=log_weights)
 

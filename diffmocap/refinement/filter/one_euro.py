@@ -17,27 +17,23 @@ from typing import Protocol
 import roma
 import torch
 
+from diffmocap.body.rotations import rotation_matrix, rotation_vector
 from diffmocap.errors import SettingsError
 from diffmocap.refinement.filter.settings import OneEuroSettings
+
+#: Below this trace a turn is so near to a half one that its axis stands in the symmetric part of the matrix alone.
+_NEARLY_HALF_A_TURN = -0.999
 
 
 class Manifold(Protocol):
     """Points [N, ...] with tangent vectors [N, D] expressed at the point."""
 
-    def encode(self, x: torch.Tensor) -> torch.Tensor: ...
-    def decode(self, point: torch.Tensor) -> torch.Tensor: ...
     def difference(self, start: torch.Tensor, end: torch.Tensor) -> torch.Tensor: ...
     def step(self, start: torch.Tensor, tangent: torch.Tensor) -> torch.Tensor: ...
 
 
 class Vectors:
     """R^D: points [N, D], any unit."""
-
-    def encode(self, x: torch.Tensor) -> torch.Tensor:
-        return x
-
-    def decode(self, point: torch.Tensor) -> torch.Tensor:
-        return point
 
     def difference(self, start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
         return end - start
@@ -47,23 +43,18 @@ class Vectors:
 
 
 class Rotations:
-    """SO(3): rotation matrices [N, 3, 3] outside, unit quaternions [N, 4] inside.
-
-    Quaternions can be normalised for next to nothing, so hours of products do not drift away from
-    the manifold. Tangents are rotation vectors in the rotated (body) frame: R exp(v).
-    """
-
-    def encode(self, x: torch.Tensor) -> torch.Tensor:
-        return roma.rotmat_to_unitquat(x)
-
-    def decode(self, point: torch.Tensor) -> torch.Tensor:
-        return roma.unitquat_to_rotmat(point)
+    """SO(3): rotation matrices [N, 3, 3]. Tangents are rotation vectors in the rotated (body) frame: R exp(v)."""
 
     def difference(self, start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
-        return roma.unitquat_to_rotvec(roma.quat_product(roma.quat_conjugation(start), end))
+        turn = start.mT @ end
+        if bool((turn.diagonal(dim1=-2, dim2=-1).sum(-1) < _NEARLY_HALF_A_TURN).any()):
+            return roma.rotmat_to_rotvec(turn)
+        return rotation_vector(turn)
 
     def step(self, start: torch.Tensor, tangent: torch.Tensor) -> torch.Tensor:
-        return roma.quat_normalize(roma.quat_product(start, roma.rotvec_to_unitquat(tangent)))
+        turned = start @ rotation_matrix(tangent)
+        # One step of Newton's method for the nearest rotation, so that hours of products do not drift away.
+        return turned @ (1.5 * torch.eye(3).to(turned) - 0.5 * turned.mT @ turned)
 
 
 def smoothing_factor(cutoff_hz: torch.Tensor | float, dt_s: float) -> torch.Tensor | float:
@@ -96,16 +87,15 @@ class OneEuroFilter:
         Raises:
             SettingsError: no time has passed, so that there is no speed.
         """
-        point = self._manifold.encode(x)
         if self._estimate is None:
-            self._estimate = point
-            self._velocity = torch.zeros_like(self._manifold.difference(point, point))
+            self._estimate = x
+            self._velocity = torch.zeros_like(self._manifold.difference(x, x))
             return x
         if not dt_s > 0.0:
             raise SettingsError(f"the time since the previous measurement must be positive, got {dt_s} s")
         # Appendix A, algorithm 1, line 5: the speed is that of the measurement seen from the
         # last *filtered* value, itself smoothed with a fixed cutoff ...
-        innovation = self._manifold.difference(self._estimate, point)
+        innovation = self._manifold.difference(self._estimate, x)
         a = smoothing_factor(settings.speed_cutoff_hz, dt_s)
         self._velocity = self._velocity + a * (innovation / dt_s - self._velocity)
         # ... it raises the cutoff, f_c = f_c,min + beta |speed| ...
@@ -113,4 +103,4 @@ class OneEuroFilter:
         alpha = smoothing_factor(settings.min_cutoff_hz + settings.beta * speed, dt_s)
         # ... of the exponential smoothing, which here moves along the geodesic.
         self._estimate = self._manifold.step(self._estimate, alpha * innovation)
-        return self._manifold.decode(self._estimate)
+        return self._estimate

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
+from diffmocap.body.rotations import rotation_vector
 from diffmocap.body.skeleton import JOINT_NAMES, KEYPOINT_NAMES, NUM_JOINTS
 from diffmocap.errors import ModelFileError
 from diffmocap.lifting.tracking.track import TrackedPoses
-from diffmocap.physics.motion import rotation_vector
 from diffmocap.resources import verified_model
 
 DEFAULT_ERRORS = "pose_errors.json"

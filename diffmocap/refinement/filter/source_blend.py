@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 
-import roma
 import torch
 
-from diffmocap.physics.motion import rotation_vector
+from diffmocap.body.rotations import rotation_matrix, rotation_vector
 
 #: Time constant with which an offset decays [s].
 FADE_S = 0.1
@@ -64,4 +63,4 @@ def _difference(start: Pose, end: Pose) -> Pose:
 
 
 def _moved(start: Pose, by: Pose) -> Pose:
-    return start[0] @ roma.rotvec_to_rotmat(by[0]), start[1] + by[1]
+    return start[0] @ rotation_matrix(by[0]), start[1] + by[1]

@@ -25,15 +25,15 @@ view, where a foot that leaves is seen to leave, and later along it, where the s
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
+from diffmocap.body.rotations import rotation_matrix, rotation_vector
+from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.compiler import array
-from diffmocap.physics.motion import rotation_vector
 from diffmocap.refinement.window.body_points import BodyPoints
-from diffmocap.refinement.window.parameters import exponential
 
 #: Share of the way to the solution's place that a touching point creeps in a frame of 1/30 s. A still one takes this
 #: time [s] and that for which it has stood, and no longer than the last one.
@@ -60,10 +60,10 @@ class Standing:
     still: torch.Tensor
     up: torch.Tensor | None = None
 
-    def at(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def at(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """[P] bool what is held in a frame, and what of it is still."""
-        still = self.still[index]
-        return still if self.up is None else self.touching[index] | still, still
+        still = self.still[index].numpy()
+        return still if self.up is None else self.touching[index].numpy() | still, still
 
 
 class PublishedMotion:
@@ -75,21 +75,26 @@ class PublishedMotion:
     """
 
     def __init__(self, points: BodyPoints, frames: int) -> None:
-        self._points = points
-        self._rotations: deque[torch.Tensor] = deque(maxlen=frames)
-        self._pelvis: deque[torch.Tensor] = deque(maxlen=frames)
+        self._points, self._frames = points, frames
+        # Every frame is written twice, ``frames`` apart, so that the last ones always lie side by side.
+        self._rotations = np.zeros((2 * frames, NUM_JOINTS, 3, 3), np.float32)
+        self._pelvis = np.zeros((2 * frames, 3), np.float32)
         self.forget()
 
     def __len__(self) -> int:
-        return len(self._pelvis)
+        return self._count
 
     def forget(self) -> None:
         """A new track."""
-        self._rotations.clear()
-        self._pelvis.clear()
-        self._firm = torch.zeros(self._points.sizes[2])
-        self._still = torch.zeros(len(self._firm), dtype=torch.bool)  # held in all directions
-        self._stood_s = torch.zeros(len(self._firm))
+        self._count, self._next = 0, 0
+        self._firm = np.zeros(self._points.sizes[2])
+        self._still = np.zeros(len(self._firm), bool)  # held in all directions
+        self._stood_s = np.zeros(len(self._firm))
+
+    def _latest(self, count: int) -> Motion:
+        """The last frames, views that hold until the next one is appended."""
+        held = slice(self._next + self._frames - count, self._next + self._frames)
+        return torch.from_numpy(self._rotations[held]), torch.from_numpy(self._pelvis[held])
 
     def continued(
         self, motion: Motion, index: int, dt_s: float, settle_s: float, stance: float = 0.0,
@@ -112,18 +117,18 @@ class PublishedMotion:
         if not known or (settle_s == 0.0 and not stance):
             return motion
         decay = math.exp(-dt_s / settle_s) if settle_s else 0.0
-        last = self._rotations[-1], self._pelvis[-1]
+        past = self._latest(known)
+        last = past[0][-1], past[1][-1]
         turn = rotation_vector(rotations[index - 1].transpose(-1, -2) @ last[0])
-        pose = rotations[index] @ exponential(decay * turn), pelvis[index] + decay * (last[1] - pelvis[index - 1])
+        pose = rotations[index] @ rotation_matrix(decay * turn), pelvis[index] + decay * (last[1] - pelvis[index - 1])
         if stance and standing is not None:
             pose = self._standing(pose, last, (rotations[index], pelvis[index]), stance, dt_s, standing, index)
-        past = [torch.stack(list(x)[-known:]) for x in (self._rotations, self._pelvis)]
-        parts = [(rotations[: index - known], pelvis[: index - known]), tuple(past), (pose[0][None], pose[1][None])]
+        parts = [(rotations[: index - known], pelvis[: index - known]), past, (pose[0][None], pose[1][None])]
         if index + 1 < len(pelvis):
             decays = decay ** torch.arange(1.0, len(pelvis) - index)
             turn = rotation_vector(rotations[index].transpose(-1, -2) @ pose[0])
             parts.append((
-                rotations[index + 1 :] @ exponential(decays[:, None, None] * turn),
+                rotations[index + 1 :] @ rotation_matrix(decays[:, None, None] * turn),
                 pelvis[index + 1 :] + decays[:, None] * (pose[1] - pelvis[index]),
             ))  # fmt: skip
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
@@ -132,32 +137,34 @@ class PublishedMotion:
         self, rotations: torch.Tensor, pelvis: torch.Tensor, dt_s: float, standing: Standing, index: int
     ) -> None:
         """Appends a published pose, rotations [24, 3, 3] and pelvis [3] m, of frame ``index`` of a window."""
-        self._rotations.append(rotations)
-        self._pelvis.append(pelvis)
-        self._firm, self._still = self._next(standing, index)
-        self._stood_s = torch.where(self._still, self._stood_s + dt_s, 0.0)
+        self._rotations[self._next :: self._frames] = rotations.numpy()
+        self._pelvis[self._next :: self._frames] = pelvis.numpy()
+        self._next = (self._next + 1) % self._frames
+        self._count = min(self._count + 1, self._frames)
+        self._firm, self._still = self._firmness(standing, index)
+        self._stood_s = np.where(self._still, self._stood_s + dt_s, 0.0)
 
-    def _next(self, standing: Standing, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _firmness(self, standing: Standing, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Firmness [P] in the frame after the published ones, and which points are held in all directions [P]."""
         held, still = standing.at(index)
-        falls = torch.where(self._still, -1.0, -1.0 / _RAMP)
-        return (self._firm + torch.where(held, 1.0 / _RAMP, falls)).clamp(0.0, 1.0), still
+        falls = np.where(self._still, -1.0, -1.0 / _RAMP)
+        return np.clip(self._firm + np.where(held, 1.0 / _RAMP, falls), 0.0, 1.0), still
 
     def _standing(
         self, now: Motion, before: Motion, solved: Motion, stance: float, dt_s: float, standing: Standing, index: int
     ) -> Motion:
         """The pose ``now`` [24, 3, 3], [3] with what stands where it was ``before``."""
-        firm, still = self._next(standing, index)
-        if not bool((firm > 0).any()):
+        firm, still = self._firmness(standing, index)
+        if not (firm > 0).any():
             return now
         from diffmocap.refinement.kernels.poses import hold_standing  # compiling may take a while
 
-        slower = dt_s / (FIRST_CREEP_S + self._stood_s).clamp_max(LAST_CREEP_S)
-        creep = torch.where(still, slower, 1.0 - (1.0 - _CREEP) ** (dt_s / _CREEP_S)).clamp_max(1.0)
-        up = torch.zeros(3) if standing.up is None else standing.up
-        rotations, pelvis = (array(torch.stack(parts)) for parts in zip(now, before, solved, strict=True))
+        slower = dt_s / np.minimum(FIRST_CREEP_S + self._stood_s, LAST_CREEP_S)
+        creep = np.minimum(np.where(still, slower, 1.0 - (1.0 - _CREEP) ** (dt_s / _CREEP_S)), 1.0)
+        up = np.zeros(3) if standing.up is None else array(standing.up)
+        rotations, pelvis = (np.stack([array(part) for part in parts]) for parts in zip(now, before, solved))
         held = hold_standing(
-            rotations, pelvis, array(stance * firm), still.numpy(), array(creep), _STIFFNESS_M, ACROSS_M, ALONG_M,
-            array(up), _STEPS, self._points.constants,
+            rotations, pelvis, stance * firm, still, creep, _STIFFNESS_M, ACROSS_M, ALONG_M, up, _STEPS,
+            self._points.constants,
         )  # fmt: skip
         return tuple(torch.from_numpy(part).to(now[1]) for part in held)

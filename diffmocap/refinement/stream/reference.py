@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 
 from diffmocap.refinement.window.reference import SMOOTHING_S, nearest_rotations
@@ -32,15 +33,16 @@ def smoothing_matrix(
         lifted: [T] bool, frames with a pose; at least one. dt_s: between frames [s].
         smoothing_s: standard deviation of the Gaussian kernel [s]. stillness: see :data:`STILLNESS`.
     """
-    count = len(lifted)
-    time = torch.arange(count, dtype=torch.float64) * (dt_s / smoothing_s)
+    seen = lifted.numpy()
+    time = np.arange(len(seen)) * (dt_s / smoothing_s)
     apart = time - time[:, None]
-    exponent = (-0.5 * apart.square()).masked_fill(~lifted, -torch.inf)
-    mean = exponent.softmax(-1)
-    first = (mean * apart).sum(-1, keepdim=True)
-    second = (mean * apart.square()).sum(-1, keepdim=True) + stillness
-    line = mean * (second - first * apart) / (second - first.square())
-    return torch.where(lifted[:, None], line, mean).to(torch.get_default_dtype())
+    exponent = np.where(seen, -0.5 * apart**2, -np.inf)
+    mean = np.exp(exponent - exponent.max(-1, keepdims=True))  # relative to the nearest frame, so it never vanishes
+    mean /= mean.sum(-1, keepdims=True)
+    first = (mean * apart).sum(-1, keepdims=True)
+    second = (mean * apart**2).sum(-1, keepdims=True) + stillness
+    line = mean * (second - first * apart) / (second - first**2)
+    return torch.from_numpy(np.where(seen[:, None], line, mean)).to(torch.get_default_dtype())
 
 
 def frames_that_change(dt_s: float, smoothing_s: float = SMOOTHING_S) -> int:

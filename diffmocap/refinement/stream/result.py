@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from diffmocap.body.joint_angles import angles_from_rotations
-from diffmocap.physics.motion import rotation_vector
+from diffmocap.body.rotations import rotation_vector
 from diffmocap.physics.revolute_torques import revolute_torques
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.stream.task import LiveTask, WindowSolution

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 
@@ -43,6 +44,7 @@ def live_window(buffer: WindowBuffer, ground: Ground | None, settings: LiveSetti
     )  # fmt: skip
 
 
+@lru_cache(maxsize=16)
 def without_ground(weights: RefinementWeights) -> RefinementWeights:
     """Weights where nothing is known of what the body stands on: no contacts, and so no forces."""
     return replace(

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from statistics import median
 
+import numpy as np
 import torch
 
 from diffmocap.body.skeleton import NUM_JOINTS, NUM_KEYPOINTS
@@ -53,12 +54,13 @@ class WindowBuffer:
             raise SettingsError(f"a buffer needs at least 1 frame and 1 hypothesis, got {frames} and {hypotheses}")
         self.frames, self.hypotheses = frames, hypotheses
         length = 2 * frames
-        self._rotations = torch.eye(3).repeat(length, hypotheses, NUM_JOINTS, 1, 1)
-        self._pelvis = torch.zeros(length, hypotheses, 3)
-        self._log_weights = torch.full((length, hypotheses), -torch.inf)
-        self._lifted = torch.zeros(length, dtype=torch.bool)
-        self._points = torch.zeros(length, NUM_KEYPOINTS, 2)
-        self._confidence = torch.zeros(length, NUM_KEYPOINTS)
+        # Written by NumPy, whose small operations cost a third of torch's; the views are torch's on the same memory.
+        self._rotations = np.tile(np.eye(3, dtype=np.float32), (length, hypotheses, NUM_JOINTS, 1, 1))
+        self._pelvis = np.zeros((length, hypotheses, 3), np.float32)
+        self._log_weights = np.full((length, hypotheses), -np.inf, np.float32)
+        self._lifted = np.zeros(length, bool)
+        self._points = np.zeros((length, NUM_KEYPOINTS, 2), np.float32)
+        self._confidence = np.zeros((length, NUM_KEYPOINTS), np.float32)
         self._numbers = [0] * length
         self.K = torch.eye(3)
         self.clear()
@@ -97,51 +99,58 @@ class WindowBuffer:
     def views(self) -> dict[str, torch.Tensor]:
         """What a :class:`diffmocap.refinement.window.window.Window` of one batch holds of it."""
         held = slice(self._next + self.frames - self.count, self._next + self.frames)
+        rotations, pelvis, log_weights, lifted, points, confidence = (
+            torch.from_numpy(field[held])
+            for field in (
+                self._rotations, self._pelvis, self._log_weights, self._lifted, self._points, self._confidence
+            )
+        )  # fmt: skip
         return {
-            "rotations": self._rotations[held].transpose(0, 1)[None],
-            "pelvis": self._pelvis[held].transpose(0, 1)[None],
-            "log_weights": self._log_weights[held].T[None], "lifted": self._lifted[held][None],
-            "points_px": self._points[held][None], "confidence": self._confidence[held][None], "K": self.K[None],
+            "rotations": rotations.transpose(0, 1)[None], "pelvis": pelvis.transpose(0, 1)[None],
+            "log_weights": log_weights.T[None], "lifted": lifted[None], "points_px": points[None],
+            "confidence": confidence[None], "K": self.K[None],
         }  # fmt: skip
 
     def _write(self, frame: LiveFrame | None) -> None:
-        best = None if frame is None else _usable(frame, self.hypotheses)
+        poses = None if frame is None else _usable(frame, self.hypotheses)
         seen = None if frame is None else self._seen(frame)
+        places = slice(self._next, None, self.frames)  # both of this frame's
         for i in (self._next, self._next + self.frames):
             self._numbers[i] = self._pushed
-            self._lifted[i] = best is not None
-            self._log_weights[i] = -torch.inf
-            self._confidence[i] = 0.0
-            if best is not None:
-                k = len(best)
-                self._rotations[i, :k], self._pelvis[i, :k] = frame.rotations[best], frame.pelvis[best]
-                self._log_weights[i, :k] = frame.log_weights[best]
-            if seen is not None:
-                self._points[i], self._confidence[i] = seen
+        self._lifted[places] = poses is not None
+        self._log_weights[places], self._confidence[places] = -np.inf, 0.0
+        if poses is not None:
+            rotations, pelvis, log_weights = poses
+            k = len(pelvis)
+            self._rotations[places, :k], self._pelvis[places, :k] = rotations, pelvis
+            self._log_weights[places, :k] = log_weights
+        if seen is not None:
+            self._points[places], self._confidence[places] = seen
         self._next = (self._next + 1) % self.frames
         self.count = min(self.count + 1, self.frames)
 
-    def _seen(self, frame: LiveFrame) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def _seen(self, frame: LiveFrame) -> tuple[np.ndarray, np.ndarray] | None:
         """Keypoints [25, 2] px and confidences [25] that are numbers, if the camera is one."""
-        points, confidence, K = frame.points_px.detach(), frame.confidence.detach(), frame.K.detach()
-        if not bool(torch.isfinite(K).all()) or not bool(K[0, 0] > 0 and K[1, 1] > 0):
+        points, confidence, K = (x.detach().numpy() for x in (frame.points_px, frame.confidence, frame.K))
+        if not np.isfinite(K).all() or not (K[0, 0] > 0 and K[1, 1] > 0):
             return None
-        self.K = K.float()
-        seen = (points.abs() < _FARTHEST_PX).all(-1) & (confidence > 0)
-        points = torch.where(seen[:, None], points, 0.0).float()
-        return points, torch.where(seen, confidence.clamp_max(1.0), 0.0).float()
+        self.K = frame.K.detach().float()
+        seen = (np.abs(points) < _FARTHEST_PX).all(-1) & (confidence > 0)
+        return np.where(seen[:, None], points, 0.0), np.where(seen, np.minimum(confidence, 1.0), 0.0)
 
 
-def _usable(frame: LiveFrame, most: int) -> torch.Tensor | None:
-    """Indices of the hypotheses that are poses, heaviest first, ``most`` at the most; None without any."""
+def _usable(frame: LiveFrame, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Rotations, pelvis and log-weights of the hypotheses that are poses, heaviest first, ``most`` at the most; None
+    without any."""
     if frame.rotations is None or frame.pelvis is None or frame.log_weights is None:
         return None
-    rotations = frame.rotations.detach()
-    away = (rotations @ rotations.transpose(-1, -2) - torch.eye(3).to(rotations)).abs().amax((-1, -2, -3))
-    turns = torch.linalg.det(rotations).amin(-1) > 0
-    near = (frame.pelvis.abs() < _FARTHEST_M).all(-1)
-    good = (away < _SQUARE) & turns & near & (frame.log_weights > -torch.inf) & (frame.log_weights < torch.inf)
-    if not bool(good.any()):
+    rotations, pelvis, log_weights = (x.detach().numpy() for x in (frame.rotations, frame.pelvis, frame.log_weights))
+    with np.errstate(invalid="ignore", over="ignore"):  # what is no number is no rotation
+        away = np.abs(rotations @ rotations.swapaxes(-1, -2) - np.eye(3, dtype=rotations.dtype)).max((-1, -2, -3))
+        turns = (np.linalg.det(rotations) > 0).all(-1)
+    near = (np.abs(pelvis) < _FARTHEST_M).all(-1)
+    good = (away < _SQUARE) & turns & near & (log_weights > -np.inf) & (log_weights < np.inf)
+    if not good.any():
         return None
-    order = frame.log_weights.masked_fill(~good, -torch.inf).argsort(descending=True, stable=True)
-    return order[: min(int(good.sum()), most)]
+    best = np.argsort(np.where(good, -log_weights, np.inf), kind="stable")[: min(int(good.sum()), most)]
+    return rotations[best], pelvis[best], log_weights[best]

@@ -105,6 +105,9 @@ class BodyPoints:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> BodyPoints:
         """The same on another device or in another floating-point type."""
+        held = self.matrix
+        if dtype in (None, held.dtype) and (device is None or torch.device(device) == held.device):
+            return self
         tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "contact_names"}
         moved = {
             name: x.to(device=device, dtype=dtype if x.is_floating_point() else None) for name, x in tensors.items()

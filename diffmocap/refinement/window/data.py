@@ -23,49 +23,54 @@ def given_of(window: Window, pelvis: torch.Tensor, touching: torch.Tensor, level
     Args:
         pelvis: [B, T, 3] m of the reference. touching: [B, T, P] bool, its contacts. levels: of contacts.
     """
-    held = touching.to(window.pelvis)
+    may_push = touching.cpu().numpy()
+    held = may_push.astype(np.float64)
     both = held[:, 1:] * held[:, :-1]
     # Shares of each contact in the mean over all contacts of the window; none: no mean, no cost.
-    held = held / held.sum((1, 2), keepdim=True).clamp_min(1.0)
-    held_steps = both / both.sum((1, 2), keepdim=True).clamp_min(1.0)
-    ground, rates = window.ground, np.array(activity_rates(levels))
+    held = held / np.maximum(held.sum((1, 2), keepdims=True), 1.0)
+    held_steps = both / np.maximum(both.sum((1, 2), keepdims=True), 1.0)
+    ground, up, rates = window.ground, array(window.ground.up), np.array(activity_rates(levels))
     parts = (
-        ground.up, ground_axes(ground.up.double()), ground.gravity[:, 0], *_reprojection(window, pelvis),
-        *_hypotheses(window), held, held_steps,
+        up, ground_axes(up), array(ground.gravity)[:, 0], *_reprojection(window, array(pelvis)), *_hypotheses(window),
+        held, held_steps,
     )  # fmt: skip
-    rows = zip(ground.height.tolist(), touching[:, 1:-1].cpu().numpy(), *(map(array, part) for part in parts))
+    rows = zip(ground.height.tolist(), may_push[:, 1:-1], *map(np.ascontiguousarray, parts))
     return [
-        Given(float(window.dt_s), up, height, *others, np.ascontiguousarray(may_push), rates)
-        for height, may_push, up, *others in rows
+        Given(float(window.dt_s), up, height, *others, np.ascontiguousarray(may), rates)
+        for height, may, up, *others in rows
     ]
 
 
-def _reprojection(window: Window, pelvis: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def _reprojection(window: Window, pelvis: np.ndarray) -> tuple[np.ndarray, ...]:
     """Camera, observations, confidence and metres of a pixel."""
-    seen = window.confidence > 0
-    observed = torch.where(seen[..., None], window.points_px, 0.0)
-    focal = 0.5 * (window.K[:, 0, 0] + window.K[:, 1, 1])
-    depth = pelvis @ window.T_camera_motion[:, 2, :3, None] + window.T_camera_motion[:, 2, 3, None, None]
+    points, confidence, K, pose = map(array, (window.points_px, window.confidence, window.K, window.T_camera_motion))
+    observed = np.where((confidence > 0)[..., None], points, 0.0)
+    focal = 0.5 * (K[:, 0, 0] + K[:, 1, 1])
+    depth = (pelvis @ pose[:, 2, :3, None])[..., 0] + pose[:, 2, 3, None]
     return (
-        window.K @ window.T_camera_motion, observed.transpose(-1, -2),
-        window.confidence / (window.frames * observed.shape[-2]), depth[..., 0].clamp_min(NEAREST_M) / focal[:, None],
+        K @ pose, observed.swapaxes(-1, -2), confidence / (window.frames * observed.shape[-2]),
+        np.maximum(depth, NEAREST_M) / focal[:, None],
     )  # fmt: skip
 
 
-def _hypotheses(window: Window) -> tuple[torch.Tensor, ...]:
+def _hypotheses(window: Window) -> tuple[np.ndarray, ...]:
     """Targets, constant, places, precision, normalised log-weights, and shares of frames that were lifted."""
-    believed = window.log_weights.transpose(1, 2)
-    believed = torch.where(believed.isnan(), -torch.inf, believed)
-    lifted = window.lifted & (believed > -torch.inf).any(-1)
-    believed = torch.where(lifted[..., None], believed, 0.0).log_softmax(-1)
-    used = lifted[..., None] & (believed > -torch.inf)
-    rotations = window.rotations.transpose(1, 2).flatten(-2)  # [B, T, K, 24, 9]
-    rotations = torch.where(used[..., None, None], rotations, 0.0)
-    spread = torch.where(lifted[..., None], window.rotation_spread, 1.0)
-    precision = (INDEPENDENT_JOINTS / NUM_JOINTS) / spread.square() * lifted[..., None]  # [B, T, 24]
+    fields = window.log_weights, window.rotations, window.rotation_spread, window.pelvis, window.pelvis_precision
+    believed, rotations, spread, pelvis, pelvis_precision = map(array, fields)
+    believed = believed.swapaxes(1, 2)
+    believed = np.where(np.isnan(believed), -np.inf, believed)
+    heaviest = believed.max(-1, keepdims=True)
+    lifted = window.lifted.cpu().numpy() & (heaviest[..., 0] > -np.inf)
+    believed = np.where(lifted[..., None], believed, 0.0) - np.where(lifted[..., None], heaviest, 0.0)
+    believed = believed - np.log(np.exp(believed).sum(-1, keepdims=True))
+    used = lifted[..., None] & (believed > -np.inf)
+    rotations = rotations.swapaxes(1, 2).reshape(*used.shape, NUM_JOINTS, 9)
+    rotations = np.where(used[..., None, None], rotations, 0.0)
+    spread = np.where(lifted[..., None], spread, 1.0)
+    precision = (INDEPENDENT_JOINTS / NUM_JOINTS) / spread**2 * lifted[..., None]  # [B, T, 24]
+    pelvis_precision = 0.5 * (pelvis_precision + pelvis_precision.swapaxes(-1, -2))
     return (
-        (rotations * precision[:, :, None, :, None]).flatten(-2), 3.0 * precision.sum(-1),
-        torch.where(used[..., None], window.pelvis.transpose(1, 2), 0.0),
-        torch.where(lifted[..., None, None], 0.5 * (window.pelvis_precision + window.pelvis_precision.mT), 0.0),
-        believed, lifted.to(believed) / window.frames,
+        (rotations * precision[:, :, None, :, None]).reshape(*used.shape, NUM_JOINTS * 9), 3.0 * precision.sum(-1),
+        np.where(used[..., None], pelvis.swapaxes(1, 2), 0.0),
+        np.where(lifted[..., None, None], pelvis_precision, 0.0), believed, lifted / window.frames,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -87,7 +88,7 @@ class WindowLoss:
         with torch.no_grad():
             self.touching = self.contacts_of(rotations, pelvis) if touching is None else touching
             self._given = given_of(window, pelvis, self.touching, self.levels)
-        self._weights = _weights_of(self.weights, window.pelvis)
+        self._weights = _weights_of(self.weights, window.pelvis.dtype)
 
     def __call__(self, rotations: torch.Tensor, pelvis: torch.Tensor) -> torch.Tensor:
         """Loss [B] of motions [B, T, 24, 3, 3] and [B, T, 3] m; differentiable once, and at least zero."""
@@ -199,10 +200,11 @@ def _stacked(found: Sequence[Evaluation | Forces], like: torch.Tensor, *names: s
     return [torch.from_numpy(np.stack([getattr(one, name) for one in found])).to(like) for name in names]
 
 
-def _weights_of(weights: RefinementWeights, like: torch.Tensor) -> Weights:
+@lru_cache(maxsize=16)
+def _weights_of(weights: RefinementWeights, dtype: torch.dtype) -> Weights:
     """In float64, rounded to the window's type as all that is known of it."""
     forces = any((weights.root_force, weights.root_moment, weights.torque, weights.torque_rate))
     return Weights(
-        array(like.new_tensor([getattr(weights, name) for name in UNITS])), float(weights.robust_m),
+        array(torch.tensor([getattr(weights, name) for name in UNITS], dtype=dtype)), float(weights.robust_m),
         float(weights.robust_force), float(weights.robust_moment), CONTACT_ITERATIONS if forces else 0,
     )  # fmt: skip

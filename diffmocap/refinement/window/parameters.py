@@ -121,35 +121,3 @@ class _Decoded(torch.autograd.Function):
         rows = zip(turns, array(of_pelvis), ctx.parameters.by_row(x), ctx.jacobians, strict=True)
         found = [decode_vjp(turn, move, unknowns, jacobians) for turn, move, (_, unknowns), jacobians in rows]
         return torch.from_numpy(np.stack(found)).reshape(ctx.shape).to(x), None
-
-
-def exponential(vectors: torch.Tensor) -> torch.Tensor:
-    """Rotation matrices [..., 3, 3] of rotation vectors [..., 3] rad; smooth at zero.
-
-    By the unit quaternion, whose products are the matrix's entries up to a constant linear map: a third of the
-    operations of assembling them.
-    """
-    half = (0.25 * vectors.square().sum(-1, keepdim=True) + 1e-20).sqrt()
-    quaternion = torch.cat([vectors * (0.5 * half.sin() / half), half.cos()], -1)
-    products = quaternion[..., :, None] * quaternion[..., None, :]
-    entries = products.flatten(-2) @ _entries(vectors.device, vectors.dtype)
-    return entries.unflatten(-1, (3, 3))
-
-
-def _entry_table() -> torch.Tensor:
-    """[16, 9]: entries of the rotation matrix from products of the quaternion (x, y, z, w)."""
-    table = torch.zeros(4, 4, 3, 3)
-    for i in range(3):
-        j, k = (i + 1) % 3, (i + 2) % 3
-        table[3, 3, i, i] = table[i, i, i, i] = 1.0
-        table[j, j, i, i] = table[k, k, i, i] = -1.0
-        table[i, j, i, j] = table[i, j, j, i] = 2.0
-        table[3, k, j, i], table[3, k, i, j] = 2.0, -2.0
-    return table.reshape(16, 9)
-
-
-_TABLE = _entry_table()
-
-
-def _entries(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    return _TABLE.to(device=device, dtype=dtype)
