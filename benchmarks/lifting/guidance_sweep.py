@@ -94,7 +94,7 @@ class Sweep:
             likelihood = KeypointLikelihood(self.body, self.model, self.condition, self.pelvis)
             return gradient_guided_denoiser(self.model, self.schedule, code, likelihood, g.weight, g.form, g.limit)
         interval = GUIDANCE_INTERVAL if g.kind == "interval" else EVERYWHERE
-        return guided_denoiser(self.model, self.schedule, code, g.weight, self.null, interval, self.timesteps)
+        return guided_denoiser(self.model, self.schedule, code, g.weight, interval=interval, timesteps=self.timesteps)
 
     @torch.no_grad()
     def sample(self, g: Guidance) -> Samples:

@@ -201,7 +201,6 @@ class Lifter:
             self._seed = settings.seed
         k, batch = settings.hypotheses, len(condition) * settings.hypotheses
         code = self.network.encode_condition(condition).repeat(k)
-        null = self._null.repeat(batch) if settings.guidance and not is_guided(self.model) else None
         R_camera_crop = condition.R_camera_crop.repeat_interleave(k, 0)
         temperature = torch.ones(batch, 1, 1)
         temperature[::k] = settings.temperature
@@ -222,7 +221,7 @@ class Lifter:
         guidance = settings.guidance
         if is_guided(self.model):  # it knows weights up to the most that it was taught
             guidance = min(guidance, self.model.student["guidance"])
-        denoise = guided_denoiser(self.network, self.schedule, code, guidance, null, timesteps=along)
+        denoise = guided_denoiser(self.network, self.schedule, code, guidance, self._null, timesteps=along)
         x = self._start(noise, before, timesteps[0])
 
         def denoise_unless_abandoned(x_t: torch.Tensor, t: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -65,7 +65,7 @@ def guided_denoiser(
 
     ``weight``: w, a number, or one for each row [B, 1, 1].
     The combination is affine, so that combining epsilon, x0 or v is the same; w = 0 and diffusion times outside the
-    ``interval`` skip the null branch. ``null``: the null condition's code for the same batch, if the caller has it.
+    ``interval`` skip the null branch. ``null``: the null condition's code of one row, if the caller has it.
     ``timesteps``: those that the sampler will ask for; the weight is then that of :func:`weights_along`. A network that
     is guided itself, as a student of guided paths, is told the weight and needs no null branch.
     """
@@ -73,9 +73,11 @@ def guided_denoiser(
     if is_guided(model):
         code, weight = model.with_guidance(code, torch.as_tensor(weight).to(code.joints).reshape(-1)), 0.0
     unguided = not isinstance(weight, torch.Tensor) and weight == 0.0
-    both = code if unguided else code.stack(null or model.null_code(len(code)))
     low, high = interval
-    shares = None if timesteps is None else weights_along(schedule, timesteps, 1.0, interval)
+    shares = None if unguided or timesteps is None else weights_along(schedule, timesteps, 1.0, interval)
+    # Few steps may have no share of guidance at all.
+    unguided = unguided or (shares is not None and not any(shares.values()))
+    both = code if unguided else code.stack((null or model.null_code(1)).repeat(len(code)))
 
     def share_at(x: torch.Tensor, t: int) -> float:
         if unguided or shares is not None:

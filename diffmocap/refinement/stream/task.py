@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import torch
 
+from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.compiler import array
 from diffmocap.optim.task import Task
 from diffmocap.physics.ground import Ground
@@ -32,16 +33,35 @@ def live_window(buffer: WindowBuffer, ground: Ground | None, settings: LiveSetti
     """The frames of a buffer as a window of batch 1 in the optical frame."""
     views = buffer.views()
     frames = views["lifted"].shape[1]
-    spread = torch.tensor([settings.across_m, settings.across_m, settings.along_m])
-    if ground is None:
-        ground = Ground(torch.tensor([0.0, -1.0, 0.0]), torch.tensor(_NOWHERE_M), "unknown")
+    ground = _nowhere() if ground is None else ground
     return Window(
         dt_s=buffer.dt_s(), **views,
-        rotation_spread=torch.full((1, frames, views["rotations"].shape[3]), settings.rotation_spread_rad),
-        pelvis_precision=torch.diag(spread.square().reciprocal()).expand(1, frames, 3, 3),
-        T_camera_motion=torch.eye(3, 4)[None],
+        **_believed(frames, settings.rotation_spread_rad, settings.across_m, settings.along_m),
         ground=replace(ground, up=ground.up[None].float(), height=ground.height[None].float()),
     )  # fmt: skip
+
+
+# Cached tensors must not be made in inference mode: no gradient could pass through them.
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _believed(frames: int, rotation_spread_rad: float, across_m: float, along_m: float) -> dict[str, torch.Tensor]:
+    """What a window of so many frames says of the errors of all hypotheses alike, and that it is in the optical
+    frame."""
+    precision = torch.tensor([across_m, across_m, along_m]).square().reciprocal().diag()
+    return {
+        "rotation_spread": torch.full((1, frames, NUM_JOINTS), rotation_spread_rad),
+        "pelvis_precision": precision.expand(1, frames, 3, 3),
+        "T_camera_motion": torch.eye(3, 4)[None],
+    }
+
+
+@lru_cache(maxsize=1)
+@torch.inference_mode(False)
+def _nowhere() -> Ground:
+    """In place of a ground that is not known."""
+    return Ground(torch.tensor([0.0, -1.0, 0.0]), torch.tensor(_NOWHERE_M), "unknown")
 
 
 @lru_cache(maxsize=16)
