@@ -31,7 +31,7 @@ def solve_translation(
     """
     p, r, given = array(points), array(rays), array(weights)
     if compiler.available():
-        from diffmocap.lifting.translation_kernel import translations  # here, as it needs Numba
+        from diffmocap.lifting.correction.translation_kernel import translations  # here, as it needs Numba
 
         found = np.empty((len(p), 3))
         translations(p, r, given, iterations, huber, found)
