@@ -8,6 +8,7 @@ joints and 25 keypoints, not 13,718 vertices.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,7 @@ class BodyModel:
             pose_dirs,
         )
 
-    @property
+    @cached_property
     def height_m(self) -> float:
         """Height of the mean shape standing straight, from soles to crown."""
         return float(self.template[:, 1].max() - self.template[:, 1].min())

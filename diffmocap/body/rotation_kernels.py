@@ -35,6 +35,31 @@ def logarithms(matrices, vectors):
 
 
 @compiled
+def quaternions(matrices, xyzw):
+    """Unit quaternions of ``matrices`` [N, 3, 3] into ``xyzw`` [N, 4], the largest component first (Shepperd 1978)."""
+    for n in range(len(matrices)):
+        m, q = matrices[n], xyzw[n]
+        trace = m[0, 0] + m[1, 1] + m[2, 2]
+        largest = 3
+        for k in range(3):
+            if m[k, k] > (trace if largest == 3 else m[largest, largest]):
+                largest = k
+        if largest == 3:
+            q[3] = 1.0 + trace
+            for a in range(3):
+                b, c = (a + 1) % 3, (a + 2) % 3
+                q[a] = m[c, b] - m[b, c]
+        else:
+            a, b, c = largest, (largest + 1) % 3, (largest + 2) % 3
+            q[a] = 1.0 + 2.0 * m[a, a] - trace
+            q[b], q[c], q[3] = m[a, b] + m[b, a], m[a, c] + m[c, a], m[c, b] - m[b, c]
+        length = math.sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3])
+        scale = (-1.0 if q[3] < 0.0 else 1.0) / length
+        for k in range(4):
+            q[k] *= scale
+
+
+@compiled
 def gram_schmidt(sixd, matrices):
     """Rotation matrices of 6D vectors [N, 6] into ``matrices`` [N, 3, 3]."""
     x, y = np.empty(3), np.empty(3)

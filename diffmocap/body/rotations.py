@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import roma
 import torch
 
 from diffmocap import compiler
@@ -72,6 +73,17 @@ def rotation_matrix(vectors: torch.Tensor) -> torch.Tensor:
     products = quaternion[..., :, None] * quaternion[..., None, :]
     entries = products.flatten(-2) @ _TABLE.to(vectors)
     return entries.unflatten(-1, (3, 3))
+
+
+def unit_quaternion(matrix: torch.Tensor) -> torch.Tensor:
+    """Unit quaternions [..., 4] (x, y, z, w) of rotation matrices [..., 3, 3]; w is not negative, so that equal
+    rotations read equal."""
+    if compiler.serves(matrix):
+        from diffmocap.body.rotation_kernels import quaternions
+
+        return _made(quaternions, matrix, (3, 3), (4,))
+    xyzw = roma.quat_normalize(roma.rotmat_to_unitquat(matrix))
+    return torch.where(xyzw[..., 3:] < 0, -xyzw, xyzw)
 
 
 def _made(kernel: Callable, x: torch.Tensor, of: tuple[int, ...], out: tuple[int, ...]) -> torch.Tensor:

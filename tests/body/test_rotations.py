@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import roma
 import torch
 
-from diffmocap.body.rotations import matrix_from_6d, rotation_matrix, rotation_vector
+from diffmocap.body.rotations import matrix_from_6d, rotation_matrix, rotation_vector, unit_quaternion
 
 both_ways = pytest.mark.parametrize("with_gradients", [False, True], ids=["machine code", "torch"])
 
@@ -40,6 +42,17 @@ def test_machine_code_makes_matrices_of_6d_as_torch_does(dtype):
         compiled = matrix_from_6d(sixd)
         assert matrix_from_6d(sixd[:0]).shape == (0, 24, 3, 3)
     torch.testing.assert_close(compiled, by_torch, rtol=0, atol=1e-5 if dtype is torch.float32 else 1e-12)
+
+
+@both_ways
+def test_quaternions_are_romas_with_a_w_that_is_not_negative(with_gradients):
+    matrices = roma.rotvec_to_rotmat(up_to(math.pi, torch.float64))
+    with torch.set_grad_enabled(with_gradients):
+        found = unit_quaternion(matrices)
+    turned = roma.quat_product(found, roma.quat_conjugation(roma.rotmat_to_unitquat(matrices)))
+    torch.testing.assert_close(turned[:, 3].abs(), torch.ones(500).double(), rtol=0, atol=1e-12)
+    torch.testing.assert_close(found.norm(dim=-1), torch.ones(500).double(), rtol=0, atol=1e-12)
+    assert float(found[:, 3].min()) >= 0
 
 
 @both_ways

@@ -7,7 +7,6 @@ from array import array
 from typing import Any
 
 import numpy as np
-import roma
 import torch
 from diffmocap_msgs.msg import BodyPose
 from geometry_msgs.msg import Point, Pose, Quaternion, Transform, TransformStamped, Twist, Vector3
@@ -15,6 +14,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from diffmocap.body.joint_angles import JOINT_ANGLE_NAMES, URDF_FROM_SMPL
+from diffmocap.body.rotations import unit_quaternion
 from diffmocap.body.skeleton import NUM_JOINTS
 from diffmocap.output.tracking_state import TrackingState, TrackStatus
 from diffmocap.pipeline.result import PoseResult
@@ -37,6 +37,7 @@ def joint_state_message(result: PoseResult, header: Header) -> JointState:
     )
 
 
+@torch.no_grad()
 def body_pose_message(result: PoseResult, header: Header, height_m: float) -> BodyPose:
     """The pose in SMPL's terms, with its uncertainty, contacts and forces, and the track that it belongs to.
 
@@ -128,10 +129,8 @@ def root_transform(pose: Pose, header: Header, child: str) -> TransformStamped:
 
 
 def _quaternions(rotations: torch.Tensor) -> list[Quaternion]:
-    """One message for each of [N, 3, 3]; w is not negative, so that equal rotations read equal."""
-    xyzw = roma.quat_normalize(roma.rotmat_to_unitquat(rotations.double()))
-    xyzw = torch.where(xyzw[:, 3:] < 0, -xyzw, xyzw)
-    return [Quaternion(x=x, y=y, z=z, w=w) for x, y, z, w in xyzw.tolist()]
+    """One message for each of [N, 3, 3]."""
+    return [Quaternion(x=x, y=y, z=z, w=w) for x, y, z, w in unit_quaternion(rotations.double()).tolist()]
 
 
 def _float64(values: torch.Tensor) -> np.ndarray:
