@@ -121,8 +121,13 @@ def array(x: torch.Tensor) -> np.ndarray:
 
 
 def serves(x: torch.Tensor) -> bool:
-    """Whether machine code may do what torch would do with a tensor: on the CPU, where no gradient is asked for."""
-    return not torch.is_grad_enabled() and x.device.type == "cpu" and available()
+    """Whether machine code may do what torch would do with a tensor: on the CPU, in single or double precision, where
+    no gradient is asked for. torch's transforms of functions (vmap, jvp) need gradients enabled.
+
+    What has such code imports it where it is called, so that nothing that trains on a GPU needs Numba.
+    """
+    served = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    return served and not torch.is_grad_enabled() and available()
 
 
 def _rooms(function: Callable) -> tuple[str, ...]:

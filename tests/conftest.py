@@ -152,7 +152,7 @@ def ros_domain_id() -> int:
 @pytest.fixture(scope="session")
 def compiled_ahead() -> None:
     """What nodes would compile at their first start in a new clone, longer than tests wait for them, is compiled."""
-    command = [sys.executable, "-m", "diffmocap.refinement"]
+    command = [sys.executable, "-m", "diffmocap.pipeline"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=REPO_ROOT)
 
 

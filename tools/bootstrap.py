@@ -323,10 +323,11 @@ def processor() -> str:
 def compile_physics(steps: Steps) -> None:
     """Compile the physics for this processor, or the first start would. Any change of what it comes from counts."""
     package = REPOSITORY / "diffmocap"
-    sources = sorted(path for name in ("body", "physics", "refinement") for path in (package / name).rglob("*.py"))
+    rooms = ("body", "camera", "lifting", "physics", "refinement")
+    sources = sorted(path for name in rooms for path in (package / name).rglob("*.py"))
 
     def action() -> None:
-        command = (steps.venv / "bin/python", "-m", "diffmocap.refinement")
+        command = (steps.venv / "bin/python", "-m", "diffmocap.pipeline")
         steps.command(*command, what="compiling the physics")
 
     key = digest(REQUIREMENTS / "base.txt", processor(), package / "compiler.py", *sources)

@@ -141,7 +141,7 @@ def angle_trajectory(rotations: torch.Tensor, previous: torch.Tensor | None = No
 def rotations_from_angles(angles: torch.Tensor) -> torch.Tensor:
     """Local rotations [..., 23, 3, 3] in the SMPL frame of joints 1..23, from angles [..., 69] in rad."""
     if compiler.serves(angles):
-        from diffmocap.body.joint_angles_kernel import joint_turns  # here, so that nothing that trains needs Numba
+        from diffmocap.body.joint_angles_kernel import joint_turns
 
         given = angles.detach().contiguous().numpy()
         turned = np.empty((*given.shape[:-1], NUM_JOINTS - 1, 3, 3), given.dtype)
@@ -192,7 +192,7 @@ def limit_excess(rotations: torch.Tensor) -> torch.Tensor:
 
 
 def _by_machine_code(rotations: torch.Tensor, previous: torch.Tensor | None) -> torch.Tensor:
-    from diffmocap.body.joint_angles_kernel import nearest_angles  # here, so that nothing that trains needs Numba
+    from diffmocap.body.joint_angles_kernel import nearest_angles
 
     batch = rotations.shape[:-3]
     dtype = rotations.dtype if previous is None else torch.promote_types(rotations.dtype, previous.dtype)

@@ -1,6 +1,6 @@
 """Joint angles of rotations as machine code.
 
-The law is the torch code of :mod:`diffmocap.body.joint_angles`, with which the tests hold this one together.
+The law is the torch code of :mod:`diffmocap.body.joint_angles`, with which the tests hold this principal together.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ def nearest_angles(rotations, last, entries, parity, lock_cos, angles):
     ``entries`` [23, 7] int and ``parity`` [23] of the joints' orders; ``lock_cos``: below this cosine of the middle
     angle the last angle is taken over.
     """
-    one, other = np.empty(3), np.empty(3)
+    principal, other = np.empty(3), np.empty(3)
     for n in range(len(rotations)):
         for j in range(len(entries)):
             r, e, sign = rotations[n, j + 1], entries[j], parity[j]
             ac, bc, cc, ab = np.float64(r[e[0]]), np.float64(r[e[1]]), np.float64(r[e[2]]), np.float64(r[e[3]])
             aa, ba, bb = np.float64(r[e[4]]), np.float64(r[e[5]]), np.float64(r[e[6]])
             cos_b = math.hypot(aa, ab)
-            one[0], one[1], one[2] = (
+            principal[0], principal[1], principal[2] = (
                 math.atan2(-sign * bc, cc), math.atan2(sign * ac, cos_b), math.atan2(-sign * ab, aa)
             )  # fmt: skip
             if cos_b < lock_cos:
-                one[2] = last[n, 3 * j + 2] if len(last) else 0.0
-                one[0] = _wrapped(sign * np.sign(one[1]) * (math.atan2(sign * ba, bb) - one[2]))
+                principal[2] = last[n, 3 * j + 2] if len(last) else 0.0
+                principal[0] = _wrapped(sign * np.sign(principal[1]) * (math.atan2(sign * ba, bb) - principal[2]))
             if len(last):
-                other[0], other[1], other[2] = one[0] + math.pi, math.pi - one[1], one[2] + math.pi
-                far = further = 0.0
+                other[0], other[1], other[2] = principal[0] + math.pi, math.pi - principal[1], principal[2] + math.pi
+                nearer = 0.0  # how much the other solution is, in squares
                 for k in range(3):
                     before = np.float64(last[n, 3 * j + k])
-                    one[k], other[k] = _wrapped(one[k] - before), _wrapped(other[k] - before)
-                    far, further = far + one[k] * one[k], further + other[k] * other[k]
-                nearest = other if further < far else one
+                    principal[k], other[k] = _wrapped(principal[k] - before), _wrapped(other[k] - before)
+                    nearer += principal[k] * principal[k] - other[k] * other[k]
+                nearest = other if nearer > 0.0 else principal
                 for k in range(3):
                     angles[n, 3 * j + k] = last[n, 3 * j + k] + nearest[k]
             else:
                 for k in range(3):
-                    angles[n, 3 * j + k] = one[k]
+                    angles[n, 3 * j + k] = principal[k]
 
 
 @compiled

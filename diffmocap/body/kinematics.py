@@ -71,10 +71,11 @@ def along_tree(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As :func:`forward_kinematics`, for offsets [B or 1, 24, 3] m as :func:`bone_offsets` gives them, by machine code:
     on the CPU, without a gradient."""
-    from diffmocap.body.kinematics_kernel import chain  # here, so that nothing that trains needs Numba
+    from diffmocap.body.kinematics_kernel import chain
 
     dtype = torch.promote_types(rotations.dtype, pelvis.dtype)
-    local, start, bones = (x.detach().to(dtype).contiguous().numpy() for x in (rotations, pelvis, offsets))
+    given = rotations, pelvis.expand(len(rotations), -1), offsets
+    local, start, bones = (x.detach().to(dtype).contiguous().numpy() for x in given)
     turned, joints = np.empty_like(local), np.empty(local.shape[:2] + (3,), local.dtype)
     chain(local, start, bones, turned, joints)
     return torch.from_numpy(turned), torch.from_numpy(joints)

@@ -27,6 +27,8 @@ from diffmocap.body.smpl_data import SmplData, read_smpl_npz
 from diffmocap.resources import verified_model
 
 DEFAULT_BODY = "body_anny.npz"
+#: Keypoints of no more poses than these come from machine code where the skin changes with the pose.
+FEW_POSES = 64
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,9 @@ class BodyModel:
         """Joints [B, 24, 3] and keypoints [B, 25, 3] from one pass of kinematics."""
         rest = self.rest_joints(betas)
         global_rotations, joints = forward_kinematics(rotations, pelvis, rest)
-        if betas is None and compiler.serves(rotations):
+        # The skin's changes with many poses are one large matrix product, which torch is better at.
+        few = self._kp_pose_dirs is None or len(rotations) <= FEW_POSES
+        if betas is None and few and compiler.serves(rotations):
             return joints, self._keypoints_by_machine_code(rotations, global_rotations, joints)
         skin = _skin(
             self._kp_template, self._kp_shape_dirs, self._kp_pose_dirs, self._kp_weights,
@@ -165,7 +169,7 @@ class BodyModel:
     def _keypoints_by_machine_code(
         self, rotations: torch.Tensor, global_rotations: torch.Tensor, joints: torch.Tensor
     ) -> torch.Tensor:
-        from diffmocap.body.kinematics_kernel import keypoints_of  # here, so that nothing that trains needs Numba
+        from diffmocap.body.kinematics_kernel import keypoints_of
 
         posed = (rotations.to(joints.dtype), global_rotations, joints)
         keypoints = np.empty((len(joints), NUM_KEYPOINTS, 3), posed[2].numpy().dtype)

@@ -22,7 +22,7 @@ def matrix_from_6d(sixd: torch.Tensor) -> torch.Tensor:
     Any vector with two independent halves is accepted; nothing needs to be normalised.
     """
     if compiler.serves(sixd):
-        from diffmocap.body.rotation_kernels import gram_schmidt  # here, so that nothing that trains needs Numba
+        from diffmocap.body.rotation_kernels import gram_schmidt
 
         return _made(gram_schmidt, sixd, (6,), (3, 3))
     a, b = sixd[..., :3], sixd[..., 3:]

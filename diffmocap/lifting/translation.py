@@ -8,6 +8,7 @@ import torch
 from diffmocap import compiler
 from diffmocap.camera.projection import NEAREST_M
 from diffmocap.compiler import array
+from diffmocap.errors import SettingsError
 
 
 def solve_translation(
@@ -28,8 +29,16 @@ def solve_translation(
 
     Returns:
         [B, 3] translation of the pelvis [m]; its depth is at least :data:`~diffmocap.camera.projection.NEAREST_M`.
+
+    Raises:
+        SettingsError: arrays of other shapes, or no iteration.
     """
     p, r, given = array(points), array(rays), array(weights)
+    if r.shape != (*p.shape[:2], 2) or given.shape != p.shape[:2] or iterations < 1:
+        raise SettingsError(
+            f"a translation takes points [B, N, 3], rays [B, N, 2], weights [B, N] and at least 1 iteration, got "
+            f"{list(p.shape)}, {list(r.shape)}, {list(given.shape)} and {iterations}"
+        )
     if compiler.available():
         from diffmocap.lifting.correction.translation_kernel import translations  # here, as it needs Numba
 

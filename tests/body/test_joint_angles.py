@@ -130,6 +130,19 @@ def test_middle_angle_passes_through_lock():
     torch.testing.assert_close(angle_trajectory(rotations), angles.flatten(1), atol=2e-3, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_machine_code_takes_the_nearest_of_all_solutions_as_torch_does(dtype):
+    """Far from the last angles, where it is the one beyond 90 degrees as often as not."""
+    rotations = random_rotations(60, seed=3).to(dtype)
+    previous = 3.0 * torch.randn(60, 69, generator=torch.Generator().manual_seed(4), dtype=dtype)
+    by_torch = angles_from_rotations(rotations, previous)
+    with torch.no_grad():
+        compiled = angles_from_rotations(rotations, previous)
+    beyond = (compiled.unflatten(-1, (23, 3))[..., 1].cos() < 0).float().mean()
+    assert 0.3 < float(beyond) < 0.7
+    torch.testing.assert_close(compiled, by_torch, atol=1e-3 if dtype is torch.float32 else 1e-9, rtol=0)
+
+
 @both_ways
 def test_sequence_equals_frame_by_frame(test_clips, with_gradients):
     clip = test_clips[0]

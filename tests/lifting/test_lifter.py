@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from diffmocap import compiler
 from diffmocap.body.model import BodyModel
 from diffmocap.body.rotations import matrix_from_6d
-from diffmocap.camera.projection import project, rays_from_pixels
+from diffmocap.camera.projection import NEAREST_M, project, rays_from_pixels
 from diffmocap.device import resolve_device
 from diffmocap.errors import AbandonedError, DeviceError, ModelFileError, SettingsError
 from diffmocap.lifting.lifter import Lifter
@@ -84,6 +84,33 @@ def test_translation_is_recovered_and_survives_outliers(body, compiles, monkeypa
     plain = solve_translation(points, wild, torch.ones(8, 25), iterations=1)
     robust = solve_translation(points, wild, torch.ones(8, 25), iterations=6)
     assert (robust - pelvis).norm(dim=-1).mean() < 0.5 * (plain - pelvis).norm(dim=-1).mean()
+
+
+@pytest.mark.parametrize("iterations", [1, 3, 6])
+def test_machine_code_translates_as_numpy_does(iterations, monkeypatch):
+    """Of points about bodies that stand near, far, or would have to stand behind the camera, with wild rays."""
+    generator = torch.Generator().manual_seed(0)
+    points = 0.5 * torch.randn(40, 25, 3, generator=generator).double()
+    place = torch.tensor([0.3, -0.2, 1.0]) * torch.linspace(0.5, 8.0, 40)[:, None]
+    rays = (points + place[:, None])[..., :2] / (points + place[:, None])[..., 2:].clamp_min(0.1)
+    rays = rays + 0.02 * torch.randn(40, 25, 2, generator=generator).double()
+    rays[::4, :3] += 0.5
+    rays[1::8] *= -1.0  # mirrored: no place before the camera covers them
+    weights = torch.rand(40, 25, generator=generator).double()
+    weights[:, 20:] = 0.0
+    compiled = solve_translation(points, rays, weights, iterations)
+    monkeypatch.setattr(compiler, "available", lambda: False)
+    by_numpy = solve_translation(points, rays, weights, iterations)
+    torch.testing.assert_close(compiled, by_numpy, rtol=1e-9, atol=1e-9)
+    assert float(compiled[:, 2].min()) == NEAREST_M and float(compiled[:, 2].max()) > 4.0
+
+
+@pytest.mark.parametrize("wrong", ["weights", "rays", "iterations"])
+def test_a_translation_of_other_shapes_is_refused(wrong):
+    given = {"points": torch.ones(4, 25, 3), "rays": torch.ones(4, 25, 2), "weights": torch.ones(4, 25)}
+    given |= {"iterations": 0} if wrong == "iterations" else {wrong: given[wrong][:1]}
+    with pytest.raises(SettingsError, match="a translation takes"):
+        solve_translation(**given)
 
 
 def test_condition_does_not_depend_on_where_the_person_stands_in_the_view():

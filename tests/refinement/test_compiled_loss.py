@@ -232,9 +232,9 @@ def test_nothing_is_left_to_compile_in_a_stream():
 
 
 def test_compiling_ahead_says_what_it_took():
-    command = [sys.executable, "-m", "diffmocap.refinement"]
+    command = [sys.executable, "-m", "diffmocap.pipeline"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert out.splitlines()[-1].startswith("physics ready after ")
+    assert out.splitlines()[-1].startswith("ready after ")
 
 
 def test_without_a_compiler_nothing_is_prepared(monkeypatch, points):

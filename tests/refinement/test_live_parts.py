@@ -10,7 +10,9 @@ from diffmocap.errors import SettingsError
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.kernels.units import KNOT_SIZE, PELVIS_UNIT, ROTATION_UNIT
 from diffmocap.refinement.stream.reference import smoothing_matrix
+from diffmocap.refinement.stream.settings import LiveSettings
 from diffmocap.refinement.stream.sliding_unknowns import SlidingKnots
+from diffmocap.refinement.stream.task import live_window
 from diffmocap.refinement.stream.window_buffer import LiveFrame, WindowBuffer
 from diffmocap.refinement.window.metric import jacobian
 
@@ -33,6 +35,16 @@ def test_the_buffer_holds_the_last_frames_in_order():
         assert torch.equal(held["points_px"][0, :, 3, 1], expected)
         assert [buffer.age(place) for place in range(buffer.count)] == [*range(buffer.count)]
     assert buffer.dt_s() == pytest.approx(0.02)
+
+
+def test_a_window_knows_places_across_the_view_better_than_along_it():
+    buffer, settings = WindowBuffer(3, 1), LiveSettings(across_m=0.1, along_m=0.5, rotation_spread_rad=0.2)
+    for i in range(2):
+        buffer.push(frame(i, (0.0,)), 0.02)
+        window = live_window(buffer, None, settings)
+    torch.testing.assert_close(window.pelvis_precision[0, 1], torch.diag(torch.tensor([100.0, 100.0, 4.0])))
+    assert window.rotation_spread.unique().tolist() == pytest.approx([0.2]) and window.frames == 2
+    assert torch.equal(window.T_camera_motion[0], torch.eye(3, 4)) and window.ground.source == "unknown"
 
 
 def test_lost_frames_leave_their_places_empty():

@@ -126,6 +126,22 @@ def test_half_turns_do_not_break_it():
     assert angle(filtered[-1], flip).max() < 1e-3
 
 
+@pytest.mark.parametrize("short_of", [0.0, 1e-7, 1e-3])
+def test_machine_code_gets_over_a_half_turn_too(short_of):
+    """As in a live frame: single precision, no gradients; near a half turn the logarithm has no axis left."""
+    flip = roma.rotvec_to_rotmat(torch.tensor([[0.0, math.pi - short_of, 0.0]]))
+    with torch.no_grad():
+        filtered = run(Rotations(), torch.cat([torch.eye(3).expand(5, 1, 3, 3), flip.expand(60, 1, 3, 3)]))
+    assert angle(filtered[-1], flip).max() < 1e-2
+
+
+def test_what_was_put_in_may_be_overwritten():
+    smooth, first = OneEuroFilter(Vectors()), torch.ones(1, 3)
+    smooth.filter(first, 1 / 30, SETTINGS)
+    first.zero_()
+    torch.testing.assert_close(smooth.filter(torch.ones(1, 3), 1 / 30, SETTINGS), torch.ones(1, 3))
+
+
 def test_rotations_stay_orthonormal_in_float32():
     signal = smooth_rotations(20, 24).float().repeat(100, 1, 1, 1)
     last = run(Rotations(), signal)[-1]

@@ -179,6 +179,9 @@ def test_the_mixture_lets_go_of_far_hypotheses(points, body):
     assert abs(slope(0.0)) < 1e-6 and abs(slope(1.0)) < 1e-6
     favoured = replace(window, log_weights=torch.tensor([-9.0, 0.0]).double().view(1, 2, 1))
     assert slope(0.45) > 0 > slope(0.45, favoured)
+    alone = replace(window, log_weights=torch.tensor([0.0, -torch.inf]).double().view(1, 2, 1))
+    no_number = replace(window, log_weights=torch.tensor([0.0, torch.nan]).double().view(1, 2, 1))
+    assert slope(0.9, no_number) == slope(0.9, alone) > 0 > slope(0.9)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 4])

@@ -115,18 +115,21 @@ def test_the_physics_is_compiled_again_for_another_processor_or_other_sources(
     monkeypatch.setattr(bootstrap, "REPOSITORY", tmp_path)
     monkeypatch.setattr(bootstrap, "REQUIREMENTS", tmp_path / "requirements")
     deep = tmp_path / "diffmocap/refinement/kernels/loss.py"
-    for path in (deep, tmp_path / "diffmocap/compiler.py", tmp_path / "requirements/base.txt"):
+    lifting = tmp_path / "diffmocap/lifting/correction/gain.py"
+    for path in (deep, lifting, tmp_path / "diffmocap/compiler.py", tmp_path / "requirements/base.txt"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("a = 1")
     counts = []
-    for change in ("nothing", "nothing", "processor", "source"):
+    for change in ("nothing", "nothing", "processor", "source", "lifting"):
         if change == "processor":
             now["processor"] = "a new one"
         if change == "source":
             deep.write_text("a = 2")
+        if change == "lifting":
+            lifting.write_text("a = 3")
         bootstrap.compile_physics(steps)
         counts.append(len(calls))
-    assert counts == [1, 1, 2, 3] and set(calls) == {("-m", "diffmocap.refinement")}
+    assert counts == [1, 1, 2, 3, 4] and set(calls) == {("-m", "diffmocap.pipeline")}
 
 
 def test_a_setup_goes_on_where_the_physics_cannot_be_compiled_ahead(bootstrap, steps, monkeypatch, capsys) -> None:

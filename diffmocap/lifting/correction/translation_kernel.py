@@ -1,5 +1,7 @@
-"""Root translation as machine code. The law is the NumPy code of :mod:`diffmocap.lifting.translation`, with which the
-tests hold this one together."""
+"""Root translation as machine code: it stands here, where a change of the package's code compiles it anew.
+
+The law is the NumPy code of :mod:`diffmocap.lifting.translation`, with which the tests hold this one together.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ from diffmocap.compiler import compiled
 
 @compiled
 def translations(points, rays, given, iterations, huber, out):
-    """Of points [B, N, 3] m, rays [B, N, 2] and weights [B, N] into ``out`` [B, 3] m."""
+    """Of points [B, N, 3] m, rays [B, N, 2] at depth 1 and ``given`` weights [B, N] into ``out`` [B, 3] m.
+
+    At least one of ``iterations``; ``huber``: share of the keypoints' spread beyond which they count less.
+    """
     weights = np.empty(points.shape[1])
     for b in range(len(points)):
         spread = 1e-3

@@ -78,7 +78,7 @@ class OneEuroFilter:
         self._estimate = self._velocity = None
 
     def filter(self, x: torch.Tensor, dt_s: float, settings: OneEuroSettings) -> torch.Tensor:
-        """Filtered value at the time of ``x``.
+        """Filtered value at the time of ``x``; it is the filter's state, and not to be written to.
 
         Args:
             x: [N, ...] measurement.
@@ -88,7 +88,7 @@ class OneEuroFilter:
             SettingsError: no time has passed, so that there is no speed.
         """
         if self._estimate is None:
-            self._estimate = x
+            self._estimate = x.clone()
             self._velocity = torch.zeros_like(self._manifold.difference(x, x))
             return x
         if not dt_s > 0.0:

@@ -87,7 +87,7 @@ class PublishedMotion:
     def forget(self) -> None:
         """A new track."""
         self._count, self._next = 0, 0
-        self._firm = np.zeros(self._points.sizes[2])
+        self._firm = np.zeros(self._points.sizes[2], np.float32)
         self._still = np.zeros(len(self._firm), bool)  # held in all directions
         self._stood_s = np.zeros(len(self._firm))
 
@@ -147,8 +147,9 @@ class PublishedMotion:
     def _firmness(self, standing: Standing, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Firmness [P] in the frame after the published ones, and which points are held in all directions [P]."""
         held, still = standing.at(index)
-        falls = np.where(self._still, -1.0, -1.0 / _RAMP)
-        return np.clip(self._firm + np.where(held, 1.0 / _RAMP, falls), 0.0, 1.0), still
+        ramp = np.float32(1.0 / _RAMP)  # in single precision three falls end at 0
+        falls = np.where(self._still, np.float32(-1.0), -ramp)
+        return np.clip(self._firm + np.where(held, ramp, falls), 0.0, 1.0), still
 
     def _standing(
         self, now: Motion, before: Motion, solved: Motion, stance: float, dt_s: float, standing: Standing, index: int
@@ -163,8 +164,9 @@ class PublishedMotion:
         creep = np.minimum(np.where(still, slower, 1.0 - (1.0 - _CREEP) ** (dt_s / _CREEP_S)), 1.0)
         up = np.zeros(3) if standing.up is None else array(standing.up)
         rotations, pelvis = (np.stack([array(part) for part in parts]) for parts in zip(now, before, solved))
+        firmness = stance * firm.astype(np.float64)
         held = hold_standing(
-            rotations, pelvis, stance * firm, still, creep, _STIFFNESS_M, ACROSS_M, ALONG_M, up, _STEPS,
+            rotations, pelvis, firmness, still, creep, _STIFFNESS_M, ACROSS_M, ALONG_M, up, _STEPS,
             self._points.constants,
         )  # fmt: skip
         return tuple(torch.from_numpy(part).to(now[1]) for part in held)

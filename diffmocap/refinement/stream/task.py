@@ -36,7 +36,7 @@ def live_window(buffer: WindowBuffer, ground: Ground | None, settings: LiveSetti
     ground = _nowhere() if ground is None else ground
     return Window(
         dt_s=buffer.dt_s(), **views,
-        **_believed(frames, settings.rotation_spread_rad, settings.across_m, settings.along_m),
+        **_of_all_hypotheses(frames, settings.rotation_spread_rad, settings.across_m, settings.along_m),
         ground=replace(ground, up=ground.up[None].float(), height=ground.height[None].float()),
     )  # fmt: skip
 
@@ -46,7 +46,9 @@ def live_window(buffer: WindowBuffer, ground: Ground | None, settings: LiveSetti
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def _believed(frames: int, rotation_spread_rad: float, across_m: float, along_m: float) -> dict[str, torch.Tensor]:
+def _of_all_hypotheses(
+    frames: int, rotation_spread_rad: float, across_m: float, along_m: float
+) -> dict[str, torch.Tensor]:
     """What a window of so many frames says of the errors of all hypotheses alike, and that it is in the optical
     frame."""
     precision = torch.tensor([across_m, across_m, along_m]).square().reciprocal().diag()

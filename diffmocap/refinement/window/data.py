@@ -61,8 +61,10 @@ def _hypotheses(window: Window) -> tuple[np.ndarray, ...]:
     believed = np.where(np.isnan(believed), -np.inf, believed)
     heaviest = believed.max(-1, keepdims=True)
     lifted = window.lifted.cpu().numpy() & (heaviest[..., 0] > -np.inf)
-    believed = np.where(lifted[..., None], believed, 0.0) - np.where(lifted[..., None], heaviest, 0.0)
-    believed = believed - np.log(np.exp(believed).sum(-1, keepdims=True))
+    believed, heaviest = (np.where(lifted[..., None], x, 0.0) for x in (believed, heaviest))
+    with np.errstate(invalid="ignore"):  # a weight without a bound makes the loss no number
+        believed = believed - heaviest
+        believed = believed - np.log(np.exp(believed).sum(-1, keepdims=True))
     used = lifted[..., None] & (believed > -np.inf)
     rotations = rotations.swapaxes(1, 2).reshape(*used.shape, NUM_JOINTS, 9)
     rotations = np.where(used[..., None, None], rotations, 0.0)
