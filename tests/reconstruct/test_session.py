@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -83,6 +84,54 @@ def test_a_second_session_does_not_overwrite_the_first(tmp_path, demo_keypoints,
     assert is_session(tmp_path)
     with pytest.raises(SettingsError, match="holds a session already"):
         SessionWriter(tmp_path)
+
+
+def test_a_motion_that_is_there_is_not_replaced(tmp_path):
+    (tmp_path / MOTION).write_bytes(b"of motion.mp4")
+    with pytest.raises(SettingsError, match="is there already"):
+        SessionWriter(tmp_path)
+    assert (tmp_path / MOTION).read_bytes() == b"of motion.mp4"
+
+
+def test_a_full_disk_is_told_once_and_nothing_is_lost_when_it_has_space_again(
+    tmp_path, body, demo_keypoints, demo_camera, monkeypatch
+):
+    told: list[str] = []
+    writer = SessionWriter(tmp_path, told.append)
+    writer.camera(demo_camera)
+    savez, full = np.savez, True
+
+    def write(file, **arrays):
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        savez(file, **arrays)
+
+    monkeypatch.setattr(np, "savez", write)
+    keypoints = [replace(k, stamp_ns=10**9 + i * 40_000_000) for i, k in enumerate(demo_keypoints[:8] * 150)]
+    for k in keypoints[:600]:
+        writer.keypoints(k)
+        writer.pose(k.stamp_ns, *pose_at(1))
+    assert len(told) == 1 and "No space left on device; it is kept in memory" in told[0]
+    full = False
+    for k in keypoints[600:]:
+        writer.keypoints(k)
+    assert len(told) == 2 and told[1].endswith("nothing is lost")
+    assert len(read_motion(writer.close(body), body)) == 600
+    assert [k.stamp_ns for k in session_keypoints(tmp_path)[0]] == [k.stamp_ns for k in keypoints]
+
+
+@pytest.mark.parametrize("set_by_s", [-86_400, 1_700_000_000])
+def test_a_clock_that_was_set_neither_mixes_images_nor_makes_a_motion_of_years(
+    tmp_path, body, demo_keypoints, demo_camera, set_by_s
+):
+    keypoints = [
+        replace(k, stamp_ns=k.stamp_ns + 10**14 + (set_by_s * 10**9 if i >= 40 else 0))
+        for i, k in enumerate(demo_keypoints[:80])
+    ]
+    assert len(read_motion(record(tmp_path, keypoints, demo_camera).close(body), body)) < 500
+    back = session_keypoints(tmp_path)[0]
+    assert all(np.array_equal(a.points_px, b.points_px) for a, b in zip(keypoints, back, strict=True))
+    assert len(session_footage(tmp_path)) < 500
 
 
 def test_a_session_without_poses_has_no_motion_and_damage_is_told(tmp_path, body, demo_keypoints, demo_camera):
