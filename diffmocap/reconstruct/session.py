@@ -52,12 +52,16 @@ class SessionWriter:
         warn: is told in a sentence when something cannot be written any more, and when it can again.
 
     Raises:
-        SettingsError: the folder holds a session already, or another motion of the name that the session's would get.
+        SettingsError: the folder holds a session already, or another motion of the name that the session's would get,
+            or a file is in its way.
         OSError: it cannot be made or written.
     """
 
     def __init__(self, folder: Path, warn: Callable[[str], None] = lambda text: None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise SettingsError(f"a session is a folder, and a file is in the way of {folder}; name another") from None
         if is_session(folder):
             raise SettingsError(f"{folder} holds a session already; give another folder, or remove it")
         if (folder / MOTION).exists():

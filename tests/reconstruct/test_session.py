@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from diffmocap.cli.main import main
 from diffmocap.cli.recording import RecordedPose, Recording
 from diffmocap.errors import MotionFileError, SettingsError
 from diffmocap.motion.motion_npz import read_motion
+from diffmocap.reconstruct import work
 from diffmocap.reconstruct.session import (
     CAMERA,
     MOTION,
@@ -84,6 +86,12 @@ def test_a_second_session_does_not_overwrite_the_first(tmp_path, demo_keypoints,
     assert is_session(tmp_path)
     with pytest.raises(SettingsError, match="holds a session already"):
         SessionWriter(tmp_path)
+
+
+def test_a_file_in_the_way_is_told(tmp_path):
+    (tmp_path / "s").write_text("")
+    with pytest.raises(SettingsError, match="a file is in the way"):
+        SessionWriter(tmp_path / "s")
 
 
 def test_a_motion_that_is_there_is_not_replaced(tmp_path):
@@ -181,13 +189,17 @@ def test_a_process_that_is_killed_loses_less_than_two_seconds(tmp_path, body):
 
 
 def test_a_session_is_reconstructed_and_a_killed_ones_motion_is_written(
-    tmp_path, body, truth, demo_keypoints, demo_camera, capsys
+    tmp_path, body, truth, demo_keypoints, demo_camera, capsys, monkeypatch
 ):
     record(tmp_path / "walk", demo_keypoints[:70], demo_camera)  # and never closed
     assert not (tmp_path / "walk" / MOTION).exists()
     command = ["reconstruct", str(tmp_path / "walk"), "--out", str(tmp_path / "out"), "--no-physics", "--json"]
-    assert main([*command, "--frame", "camera"]) == 0
+    with monkeypatch.context() as patched:  # a disk without space for it: the reconstruction is written elsewhere
+        patched.setattr(work, "write_live_motion", Mock(side_effect=OSError(errno.ENOSPC, "full")))
+        assert main([*command, "--frame", "camera"]) == 0
     assert json.loads(capsys.readouterr().out)["results"][0]["files"] == [str(tmp_path / "out" / "walk.npz")]
+    assert not (tmp_path / "walk" / MOTION).exists()
+    assert main([*command, "--frame", "camera", "--overwrite"]) == 0
     assert (tmp_path / "walk" / MOTION).is_file()
     motion = read_motion(tmp_path / "out" / "walk.npz", body)
     error = np.linalg.norm(motion.joints(body).numpy()[:30] - truth["joints"][:30], axis=-1).mean()
