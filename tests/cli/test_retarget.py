@@ -78,3 +78,11 @@ def test_what_is_wrong_is_said(walk: Path, options: list[str], said: str, capsys
     pytest.importorskip("mink")
     assert main(["retarget", str(walk), *options]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_the_motion_itself_is_not_replaced(walk: Path, tmp_path: Path, capsys) -> None:
+    pytest.importorskip("mink")
+    motion = tmp_path / "walk.npz"
+    motion.write_bytes(walk.read_bytes())
+    assert main(["retarget", str(motion), "--robot", str(ROBOT), "--out", str(motion)]) == 1
+    assert "is the motion itself" in capsys.readouterr().err and motion.read_bytes() == walk.read_bytes()

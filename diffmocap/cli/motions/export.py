@@ -84,7 +84,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reads the motion and writes each format; says what was written."""
-    chosen = chosen_formats(args.formats, (*FORMATS, FILM))
+    known = (*FORMATS, FILM)
+    chosen = chosen_formats(args.formats, known)
+    if not chosen:
+        raise SettingsError(f"--format is empty; expected one or more of {', '.join(known)}")
     names = [name for name in chosen if name != FILM]
     if args.video is not None and FILM not in chosen:
         raise SettingsError("--video is shown beside a film; give --format film, too")

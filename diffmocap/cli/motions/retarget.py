@@ -70,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     wanted = sorted(set(SUFFIXES.values())) if args.format is None else [SUFFIXES[args.format]]
     if out.suffix not in wanted:
         raise SettingsError(f"--out {out} ends in {out.suffix or 'nothing'}; expected {' or '.join(wanted)}")
+    if out.exists() and out.samefile(args.motion):
+        raise SettingsError(f"--out {out} is the motion itself, which commands would replace; name another file")
 
     from tqdm import tqdm
 
