@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     from diffmocap.camera.devices import explain_device, hidden_source, parse_source
     from diffmocap.cli.play import Play, play
     from diffmocap.cli.recording import Recording
-    from diffmocap.cli.summary import summarise, tell_figures
+    from diffmocap.cli.summary import summarise, tell_figures, unquoted
     from diffmocap.graph.description import replay, webcam
 
     if args.duration < 0:
@@ -169,7 +169,7 @@ def run(args: argparse.Namespace) -> int:
                 f"the end of the session could not be written to {session.folder}: {error.strerror or error}; "
                 f"`diffmocap reconstruct {session.folder}` takes what is there"
             )
-    summary = summarise(recording, source.label.strip("'"), video_stamps=False)
+    summary = summarise(recording, unquoted(source.label), video_stamps=False)
     tell_figures(summary, {}, failure, args.json)
     if failure is not None:
         raise failure
