@@ -17,3 +17,6 @@ def run(main: Callable[[], object]) -> None:
         main()
     except DiffmocapError as error:
         raise SystemExit(str(error)) from error
+    except OSError as error:  # a folder that is not there, a full disk
+        where = "" if error.filename is None else f"{error.filename}: "
+        raise SystemExit(f"{where}{error.strerror or error}") from error

@@ -175,9 +175,13 @@ def test_data_without_the_held_out_subject_is_told_before_anything_is_made(mocap
     assert not list(tmp_path.iterdir())
 
 
-def test_an_error_of_a_program_is_a_sentence():
+@pytest.mark.parametrize(
+    "error, said",
+    [(SettingsError("no walk"), "^no walk$"), (FileNotFoundError(2, "No such file", "runs/x"), "^runs/x: No")],
+)
+def test_an_error_of_a_program_is_a_sentence(error, said):
     def main() -> None:
-        raise SettingsError("no walk")
+        raise error
 
-    with pytest.raises(SystemExit, match="^no walk$"):
+    with pytest.raises(SystemExit, match=said):
         program.run(main)
