@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +144,7 @@ class BagVideo:
             return name
         once = [n for n in counts if not (n.endswith(_COMPRESSED) and n.removesuffix(_COMPRESSED) in counts)]
         if not once:
-            kinds = ", ".join(sorted({c.msgtype for c in self._reader.connections}))
+            kinds = ", ".join(sorted({c.msgtype for c in self._reader.connections if c.msgcount}))
             what = f"has no images, but {kinds}; record the camera's image topic, too" if kinds else "holds no message"
             raise CameraError(f"the bag '{self._path}' {what}")
         if len(once) > 1:
@@ -154,6 +156,18 @@ def _parts(path: Path) -> list[Path]:
     """The files of the same bag as a file of it, by the names that rosbag2 gives: ``NAME_0.mcap``, ``NAME_1.mcap``."""
     name, suffix = _PART.sub("", path.stem), path.suffix
     return [p for p in path.parent.iterdir() if p.suffix == suffix and _PART.sub("", p.stem) == name and p.is_file()]
+
+
+def _recover(database: Path) -> None:
+    """What a writer that was killed left beside its database is brought in or rolled back, as SQLite does whenever one
+    is opened to be written to; rosbags looks at the database alone."""
+    if any(database.with_name(f"{database.name}{ending}").exists() for ending in ("-wal", "-journal")):
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)) as db,
+        ):
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            db.execute("SELECT count(*) FROM sqlite_master").fetchall()
 
 
 def _opened(path: Path) -> Any:
@@ -172,6 +186,8 @@ def _opened(path: Path) -> Any:
         return reader
 
     alone = path.is_file()
+    for database in [path] if alone else path.glob("*.db3"):
+        _recover(database)
     if alone and path.suffix != ".bag" and len(parts := _parts(path)) > 1:
         raise CameraError(f"'{path}' is one of {len(parts)} files of a bag; give the folder '{path.parent}'")
     described = path.parent if alone and (path.parent / "metadata.yaml").is_file() and path.suffix != ".bag" else path

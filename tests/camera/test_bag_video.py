@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -124,6 +126,9 @@ def test_what_is_no_bag_of_images_is_told(tmp_path, pictures):
     empty = bag2(tmp_path / "empty", [], "MCAP", {})
     with pytest.raises(CameraError, match="no images, but sensor_msgs/msg/CameraInfo; record the camera's image topic"):
         BagVideo(empty)
+    topic_alone = bag2(tmp_path / "topic", [], "MCAP", {TOPIC: False}, info=False)
+    with pytest.raises(CameraError, match="holds no message"):
+        BagVideo(topic_alone)
     broken = bag2(tmp_path / "broken", pictures, "MCAP", {TOPIC: False})
     for path in broken.glob("*.mcap"):
         path.write_bytes(path.read_bytes()[:2000])
@@ -169,6 +174,22 @@ def test_a_bag_whose_writer_was_killed_is_read_as_far_as_it_goes(tmp_path, pictu
         frames = list(bag)
         assert 0 < len(frames) == bag.count < 5
     assert all((f.image == p).all() for f, p in zip(frames, pictures, strict=False))
+
+
+def test_what_a_killed_writer_left_beside_its_database_is_read(tmp_path, pictures):
+    folder = bag2(tmp_path / "whole", pictures, "SQLITE3", {TOPIC: False}, info=False)
+    (file,) = folder.glob("*.db3")
+    killed = tmp_path / "killed" / "killed.db3"
+    killed.parent.mkdir()
+    with closing(sqlite3.connect(file)) as writer:
+        writer.execute("PRAGMA journal_mode=WAL")
+        writer.execute("UPDATE messages SET timestamp = timestamp + 1000")
+        writer.execute("DELETE FROM messages WHERE id = 5")
+        writer.commit()
+        for ending in ("", "-wal"):
+            killed.with_name(f"killed.db3{ending}").write_bytes(file.with_name(f"{file.name}{ending}").read_bytes())
+    with BagVideo(killed.parent) as bag:
+        assert bag.count == len(list(bag)) == 4
 
 
 def test_a_bag_that_is_damaged_in_the_middle_is_told(tmp_path, pictures):
