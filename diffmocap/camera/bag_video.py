@@ -196,6 +196,9 @@ def _opened(path: Path) -> Any:
     except Exception as error:  # whatever a damaged file makes of the library
         refused = error
     files = [path] if alone else sorted(p for p in path.iterdir() if p.suffix in _STORED)
+    if len({_PART.sub("", p.stem) for p in files}) > 1:
+        names = ", ".join(map(str, files))
+        raise CameraError(f"'{path}' holds several bags, and no metadata.yaml; name one of {names}")
     try:
         return reader_of([CutMcap(p) if p.suffix == ".mcap" and is_cut(p) else p for p in files])
     except Exception:  # the first error says more

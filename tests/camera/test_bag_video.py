@@ -155,6 +155,8 @@ def test_a_part_of_a_bag_is_none_and_a_file_without_a_description_is_a_bag(tmp_p
     (file,) = folder.glob("*.mcap")
     (folder / "metadata.yaml").unlink()
     (folder / "another.mcap").write_bytes(file.read_bytes())
+    with pytest.raises(CameraError, match="holds several bags, and no metadata.yaml; name one of .*another.mcap"):
+        BagVideo(folder)
     with BagVideo(file) as bag:
         assert len(list(bag)) == 5
     (folder / "bag_1.mcap").write_bytes(file.read_bytes())
