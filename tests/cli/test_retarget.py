@@ -86,3 +86,14 @@ def test_the_motion_itself_is_not_replaced(walk: Path, tmp_path: Path, capsys) -
     motion.write_bytes(walk.read_bytes())
     assert main(["retarget", str(motion), "--robot", str(ROBOT), "--out", str(motion)]) == 1
     assert "is the motion itself" in capsys.readouterr().err and motion.read_bytes() == walk.read_bytes()
+
+
+def test_a_motion_that_is_too_fast_for_the_robot_is_warned_of(walk: Path, tmp_path: Path, capsys) -> None:
+    pytest.importorskip("mink")
+    with np.load(share_path("media", "demo.npz")) as demo:
+        arrays = {key: demo[key][120:220] for key in ("poses", "trans")} | {"betas": demo["betas"]}
+    fast = tmp_path / "fast.npz"
+    np.savez(fast, **arrays, frame="optical", mocap_framerate=240.0)
+    for motion, warned in ((walk, False), (fast, True)):
+        assert main(["retarget", str(motion), "--robot", str(ROBOT), "--out", str(tmp_path / "out.csv")]) == 0
+        assert ("links of the robot meet in" in capsys.readouterr().err) is warned

@@ -109,6 +109,12 @@ def run(args: argparse.Namespace) -> int:
     )
     for line in (*_order_lines(robot.description, order), *judge.lines()):
         print(f"  {line}", file=said)
+    if touching := figures["links_touching"]:
+        print(
+            f"diffmocap retarget: warning: links of the robot meet in {touching} commands: do not play them. The "
+            "motion is faster than the robot can brake, or its capsules are too large",
+            file=sys.stderr,
+        )
     if args.json:
         print(json.dumps({"file": str(out), "robot": robot.description.name, "fps": fps, **figures}))
     return 0
