@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 
 from diffmocap.body.mocap import load_split
@@ -91,3 +93,16 @@ def test_the_command_line_offers_what_the_exporters_know(capsys) -> None:
     text = capsys.readouterr().out
     for words in (UP_AXES, UNITS, SKELETONS, ROOT_MOTIONS):
         assert f"{{{','.join(words)}}}" in text
+
+
+def test_a_disk_that_gets_full_under_usd_is_a_sentence(walk, capsys) -> None:
+    """Pixar's library has errors of its own; here files may not be larger than 10 KB."""
+    pytest.importorskip("pxr")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        assert main(["export", str(walk), "--format", "usd"]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "check that its folder has free space" in capsys.readouterr().err
+    assert [p.name for p in walk.parent.iterdir()] == ["walk.npz"]
