@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +22,9 @@ from diffmocap.body.model import BodyModel
 from diffmocap.cli.main import main
 from diffmocap.cli.recording import RecordedPose, Recording
 from diffmocap.errors import MotionFileError, SettingsError
-from diffmocap.motion.motion_npz import read_motion
+from diffmocap.motion.motion_npz import read_motion, write_motion
 from diffmocap.reconstruct import work
+from diffmocap.reconstruct.recipe import identity_of
 from diffmocap.reconstruct.session import (
     CAMERA,
     MOTION,
@@ -32,6 +34,7 @@ from diffmocap.reconstruct.session import (
     session_keypoints,
     write_live_motion,
 )
+from tests.motion.motions import lively_motion
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -204,3 +207,20 @@ def test_a_session_is_reconstructed_and_a_killed_ones_motion_is_written(
     motion = read_motion(tmp_path / "out" / "walk.npz", body)
     error = np.linalg.norm(motion.joints(body).numpy()[:30] - truth["joints"][:30], axis=-1).mean()
     assert error < 0.2
+
+
+def test_the_motion_of_an_earlier_session_of_the_same_name_is_not_taken_for_this_ones(
+    tmp_path, body, demo_keypoints, demo_camera, capsys
+):
+    out = tmp_path / "out"
+    command = ["reconstruct", str(tmp_path / "walk"), "--out", str(out)]
+    record(tmp_path / "walk", demo_keypoints[:70], demo_camera)
+    motion = replace(lively_motion(9), video=identity_of(str(tmp_path / "walk")))
+    write_motion(out / "walk.npz", motion, body)
+    (tmp_path / "walk" / "walk.npz").write_bytes(b"a motion made of it")
+    assert main(command) == 0 and "skipped" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "walk")
+    record(tmp_path / "walk", demo_keypoints[:40], demo_camera)
+    assert main(command) == 1 and "is the motion of another video" in capsys.readouterr().err
+    write_motion(out / "walk.npz", replace(motion, video="walk"), body)  # of an earlier release
+    assert main(command) == 0 and "skipped" in capsys.readouterr().err
