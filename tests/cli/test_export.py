@@ -66,6 +66,7 @@ def test_a_format_that_cannot_be_made_leaves_the_others(walk, monkeypatch, capsy
 @pytest.mark.parametrize("arguments, words", [
     (["--format", "obj"], "--format obj is unknown; expected one or more of bvh, glb"),
     (["--format", ","], "--format is empty; expected one or more of bvh, glb"),
+    (["--format", "film", "--in-place"], "--in-place is of the other formats"),
     (["--format", "npz"], "the motion file itself is the .npz"),
     (["--format", "bvh", "--clip", "x"], "is one motion, no collection of clips: there is no 'x'"),
     (["--format", "glb", "--up", "z"], "glb always has up y, and not z"),
