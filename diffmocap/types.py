@@ -25,6 +25,10 @@ VERTICAL_FOV = Setting("Vertical field of view of a camera without calibration."
 DEFAULT_FOV_DEG = 50.0
 
 
+#: Numbers of distortion coefficients that OpenCV takes.
+COEFFICIENTS = (0, 4, 5, 8, 12, 14)
+
+
 @dataclass(frozen=True)
 class CameraIntrinsics:
     """Pinhole camera of a ``width`` x ``height`` image; ``fx, fy, cx, cy`` in pixels.
@@ -54,6 +58,9 @@ class CameraIntrinsics:
             )
         if self.fisheye and len(self.distortion) != 4:
             raise SettingsError(f"a fisheye lens has 4 distortion coefficients, got {len(self.distortion)}")
+        if len(self.distortion) not in COEFFICIENTS:
+            counts = ", ".join(map(str, COEFFICIENTS))
+            raise SettingsError(f"a lens has {counts} distortion coefficients, got {len(self.distortion)}")
 
     @classmethod
     def from_fov(cls, width: int, height: int, vertical_fov_deg: float = DEFAULT_FOV_DEG) -> CameraIntrinsics:

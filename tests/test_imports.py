@@ -20,7 +20,7 @@ MOST_FILES = 23
 ORDER = (
     "errors", "settings", "files", "timing", "compiler", "types", "resources", "device", "body", "motion", "camera",
     "keypoints", "lifting", "optim", "fitting", "physics", "refinement", "output", "pipeline", "evaluation",
-    "reconstruct", "robots", "viewer", "middleware", "graph", "nodes", "cli",
+    "reconstruct", "robots", "viewer", "middleware", "graph", "nodes", "cli", "__main__",
 )  # fmt: skip
 
 #: ROS-free parts that must run anywhere torch runs: what they may import when they are loaded.

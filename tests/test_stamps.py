@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diffmocap.errors import StampError
-from diffmocap.timing.stamps import ArrivalStamps, duration_text, require_near
+from diffmocap.timing.stamps import ArrivalStamps, SetClock, duration_text, require_near
 from diffmocap.timing.stream_rate import LONGEST_GAP_S, StreamRate
 
 S = 10**9
@@ -81,3 +81,15 @@ def test_late_images_repeats_and_a_start_over_do_not_move_the_rate():
     assert observed(*times_s, *times_s).interval_s == pytest.approx(1 / 30)
     assert observed(0.0, 1 / 30, 1.1).interval_s == pytest.approx(1 / 30), "one long interval of two is the gap"
     assert observed(1.0, 1.0, 1.0, 0.5).interval_s is None
+
+
+def test_a_clock_that_is_set_is_told_from_time_that_passed():
+    recorder = [NOW_NS + i * S for i in (0, 1, 2, 100, 101, 102)]
+    moved = [NOW_NS, NOW_NS + S, NOW_NS + 2 * S + 3600 * S, *(t - 86_400 * S for t in recorder[3:])]
+    clock = SetClock()
+    assert [clock.stamp_ns(*pair) for pair in zip(moved, recorder, strict=True)] == recorder
+    clock = SetClock(back_s=1.0, ahead_s=10.0)
+    # Late by less than back_s, and ahead of the recorder by less than ahead_s: as they are.
+    steps_s = [0.0, 0.1, 0.05, 0.2, 9.0]
+    stamps = [NOW_NS + round(t * S) for t in steps_s]
+    assert [clock.stamp_ns(stamp, NOW_NS) for stamp in stamps] == stamps

@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     from diffmocap.cli.improvement import frames_improved, lifting_of
     from diffmocap.cli.play import Play, free_domain_id, play
     from diffmocap.cli.recording import Recording
-    from diffmocap.cli.summary import summarise, tell_figures
+    from diffmocap.cli.summary import summarise, tell_figures, unquoted
     from diffmocap.graph.description import replay
 
     source = args.source or str(bundled_clip())
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
         lifting = lifting_of(args)
         improved = frames_improved(frames, truth, recording.intrinsics, lifting, args.weights, args.body_model)
         accuracy |= {} if improved is None else {"frames_improved": improved}
-    summary = summarise(recording, label.strip("'"), video_stamps=not args.realtime, accuracy=accuracy)
+    summary = summarise(recording, unquoted(label), video_stamps=not args.realtime, accuracy=accuracy)
     draws = draws and bool(frames) and recording.intrinsics is not None
     tell_figures(summary, planned_pictures(out) if draws else {}, failure, args.json)
     if failure is not None:

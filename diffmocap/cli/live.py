@@ -24,7 +24,7 @@ from diffmocap.cli.options.pose_options import (
     pose_parameters,
     viewer_parameters,
 )
-from diffmocap.errors import CameraError, GraphError, SettingsError
+from diffmocap.errors import CameraError, GraphError, MotionFileError, SettingsError
 from diffmocap.graph.description import NAMESPACE
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     from diffmocap.camera.devices import explain_device, hidden_source, parse_source
     from diffmocap.cli.play import Play, play
     from diffmocap.cli.recording import Recording
-    from diffmocap.cli.summary import summarise, tell_figures
+    from diffmocap.cli.summary import summarise, tell_figures, unquoted
     from diffmocap.graph.description import replay, webcam
 
     if args.duration < 0:
@@ -139,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
     if args.record is not None:
         from diffmocap.reconstruct.session import SessionWriter
 
-        session = SessionWriter(args.record)
+        session = SessionWriter(args.record, _warn)
     recording = Recording(max_frames=KEPT_FRAMES, keep_poses=False, sink=session)
     with tempfile.TemporaryDirectory(prefix="diffmocap-") as folder:
         what = Play(
@@ -161,13 +161,26 @@ def run(args: argparse.Namespace) -> int:
                 raise
         except GraphError as error:  # print what was measured so far before the error
             failure = error
-    if session is not None:
-        _tell_session(session)
-    summary = summarise(recording, source.label.strip("'"), video_stamps=False)
+    if session is not None and recording.images:
+        try:
+            _tell_session(session)
+        except OSError as error:  # the summary first
+            failure = failure or MotionFileError(
+                f"the end of the session could not be written to {session.folder}: {error.strerror or error}; "
+                f"`diffmocap reconstruct {session.folder}` takes what is there"
+            )
+    summary = summarise(recording, unquoted(source.label), video_stamps=False)
     tell_figures(summary, {}, failure, args.json)
     if failure is not None:
         raise failure
     return 0
+
+
+def _warn(text: str) -> None:
+    """Beside the line that shows the rate."""
+    from tqdm import tqdm
+
+    tqdm.write(f"diffmocap live: warning: {text}", file=sys.stderr)
 
 
 def _tell_session(session: SessionWriter) -> None:

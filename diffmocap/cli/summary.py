@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -207,6 +208,11 @@ def tell_figures(summary: Summary, more: dict[str, Any], failure: Exception | No
     if as_json:
         error = {} if failure is None else {"error": str(failure)}
         print(json.dumps(summary.as_json() | more | error), flush=True)
+
+
+def unquoted(label: str) -> str:
+    """A source's label as a heading, without the quotes that it has inside a sentence."""
+    return re.sub(r"^'(.*)'", r"\1", label)
 
 
 def summary_table(summary: Summary) -> str:

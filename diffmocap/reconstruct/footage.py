@@ -12,12 +12,15 @@ from diffmocap.keypoints.body25 import no_keypoints
 from diffmocap.keypoints.confidence import as_lifted
 from diffmocap.keypoints.settings import SideSettings
 from diffmocap.keypoints.side_exchange import SideKeeper
+from diffmocap.timing.stamps import duration_text
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 #: An image belongs to a frame of the motion that is at most this share of its length away.
 _NEAR = 0.75
 #: Image rates that differ by less are one, such as 30 and 29.97 Hz of a file whose times are rounded.
 _SAME_RATE = 0.002
+#: A longer gap between two images [s] is no gap: the clock of their times was set in between.
+_LONGEST_GAP_S = 86400.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Footage:
         ``fps`` 0 keeps the images' own rate, the median one where it varies.
 
         Raises:
-            CameraError: fewer than two images, or stamps that do not rise.
+            CameraError: fewer than two images, or stamps that do not rise, or that leap by more than a day.
         """
         stamps = np.array([k.stamp_ns for k in keypoints], np.float64) * 1e-9
         if len(stamps) < 2:
@@ -55,6 +58,12 @@ class Footage:
         if not (steps > 0).all():
             at = int(np.argmin(steps))
             raise CameraError(f"the times of the images must rise; image {at + 1} comes {-steps[at]:.3f} s too early")
+        if (longest := float(steps.max())) > _LONGEST_GAP_S:
+            at = int(np.argmax(steps))
+            raise CameraError(
+                f"image {at + 1} comes {duration_text(longest)} after the one before it: the clock of the images was "
+                "set in between; cut the video there"
+            )
         fps = fps or rate(steps)
         times = np.arange(int(np.floor((stamps[-1] - stamps[0]) * fps + 0.5)) + 1) / fps + stamps[0]
         nearest = np.searchsorted(0.5 * (stamps[1:] + stamps[:-1]), times)

@@ -10,11 +10,23 @@ from pathlib import Path
 
 from diffmocap.reconstruct.settings import ReconstructSettings
 
+#: Files of a session and of a bag that are written once; beside them there may be motions made of them.
+_RECORDED = re.compile(r"part-[0-9]+\.npz|.*\.(mcap|db3)(\.zstd)?")
+
 
 def identity_of(video: str) -> str:
-    """Name and size of a video, by which a motion file tells whose it is; a folder's name alone."""
+    """Name and size of a video, by which a motion file tells whose it is; of a session or a bag the size of what was
+    recorded, and of a folder of images the name alone."""
     path = Path(video)
+    if path.is_dir():
+        sizes = [each.stat().st_size for each in path.iterdir() if _RECORDED.fullmatch(each.name)]
+        return f"{path.name}, {sum(sizes)} bytes" if sizes else path.name
     return f"{path.name}, {path.stat().st_size} bytes" if path.is_file() else path.name
+
+
+def is_identity_of(told: str, video: str) -> bool:
+    """Whether a motion file that tells ``told`` may be of the video; earlier ones tell nothing, or a folder's name."""
+    return told in ("", identity_of(video)) or (told == Path(video).name and Path(video).is_dir())
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -71,7 +72,8 @@ class Reconstructor:
         """
         if is_session(video):
             if not (Path(video) / MOTION).is_file():  # it was killed
-                write_live_motion(Path(video), self.body)
+                with suppress(OSError):  # its folder may be full or read-only, and nothing here needs it
+                    write_live_motion(Path(video), self.body)
             footage = session_footage(Path(video), self.settings.fps)
             return self._write(name, identity_of(video), footage, told)
         found, recipe = self.recipe.found(name), self.recipe

@@ -61,3 +61,34 @@ def duration_text(seconds: float) -> str:
         if seconds >= 2.0 * size_s or (unit == "h" and seconds >= size_s):
             return f"{seconds / size_s:.1f} {unit}"
     return f"{seconds:.1f} s"
+
+
+class SetClock:
+    """Stamps of one recording from which the leaps are taken out that they make where their clock was set, or where a
+    recording was played again; the time that passed there is that on another clock, or is taken from the caller.
+
+    Args:
+        back_s: a stamp that lies farther back than this leaps; one that lies less far back is late.
+        ahead_s: likewise one that lies ahead by more than this and by more than has passed on the other clock.
+    """
+
+    def __init__(self, back_s: float = 1.0, ahead_s: float = 10.0) -> None:
+        self._back_ns, self._ahead_ns = round(1e9 * back_s), round(1e9 * ahead_s)
+        self._last_ns: int | None = None
+        self._other_ns = self._set_by_ns = 0
+
+    def stamp_ns(self, stamp_ns: int, other_ns: int) -> int:
+        """The stamp of an image on one clock for the whole recording, which is that of its first image.
+
+        Args:
+            stamp_ns: as recorded. other_ns: the same moment on a clock that is not set, such as the recorder's.
+        """
+        passed_ns = max(other_ns - self._other_ns, 1)
+        found_ns = stamp_ns + self._set_by_ns
+        if self._last_ns is not None:
+            step_ns = found_ns - self._last_ns
+            if step_ns < -self._back_ns or step_ns - passed_ns > self._ahead_ns:
+                self._set_by_ns += self._last_ns + passed_ns - found_ns
+                found_ns = self._last_ns + passed_ns
+        self._last_ns, self._other_ns = max(found_ns, self._last_ns or found_ns), other_ns
+        return found_ns

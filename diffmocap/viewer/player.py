@@ -117,5 +117,7 @@ class Player:
         if event.client is None:  # moved by this program
             return
         self.play(False)
-        self._place = float(self._slider.value)
-        self.show(int(self._place))
+        # The timeline of a single frame has two ends, too.
+        frame = min(max(int(self._slider.value), 0), len(self._motion) - 1)
+        self._place = float(frame)
+        self.show(frame)

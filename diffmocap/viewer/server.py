@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http
 import io
+import itertools
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +26,9 @@ from diffmocap.viewer.loopback import is_loopback
 #: What a connection may hold that its browser has not taken yet; a slow one then gets the newest state, and misses what
 #: was between [bytes]. The system doubles it.
 SEND_BUFFER_BYTES = 64 * 1024
+#: How many ports are tried one after the other; viser gives up silently after a thousand, and its caller waits forever.
+PORTS = 100
+LAST_PORT = 65535
 
 
 def refusal(host: str, asked: str | None, origin: str | None) -> str:
@@ -50,7 +54,7 @@ def refusal(host: str, asked: str | None, origin: str | None) -> str:
 
 
 def open_server(host: str, port: int) -> viser.ViserServer:
-    """Serves an empty page at the address, or at the next free port.
+    """Serves an empty page at the address, or at the next free port; where none of :data:`PORTS` is, at any.
 
     Raises:
         SettingsError: this computer has no such address.
@@ -88,9 +92,12 @@ def _check_address(host: str) -> None:
 @contextlib.contextmanager
 def _guarded(host: str) -> Iterator[None]:
     """While viser opens its socket: every request is looked at first, which viser has no option for."""
-    serve = websockets.asyncio.server.serve
+    serve, attempts = websockets.asyncio.server.serve, itertools.count()
 
-    def guarded(*arguments: Any, process_request: Any, **options: Any) -> Any:
+    def guarded(handler: Any, address: str, port: int, *, process_request: Any, **options: Any) -> Any:
+        if port > LAST_PORT or next(attempts) >= PORTS:
+            port = 0  # the system's choice
+
         def process(connection: Any, request: Any) -> Any:
             if why := refusal(host, request.headers.get("Host"), request.headers.get("Origin")):
                 return connection.respond(http.HTTPStatus.FORBIDDEN, f"{why}\n")
@@ -98,7 +105,7 @@ def _guarded(host: str) -> Iterator[None]:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             return process_request(connection, request)
 
-        return serve(*arguments, process_request=process, **options)
+        return serve(handler, address, port, process_request=process, **options)
 
     websockets.asyncio.server.serve = guarded
     try:

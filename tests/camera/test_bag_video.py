@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -124,11 +126,18 @@ def test_what_is_no_bag_of_images_is_told(tmp_path, pictures):
     empty = bag2(tmp_path / "empty", [], "MCAP", {})
     with pytest.raises(CameraError, match="no images, but sensor_msgs/msg/CameraInfo; record the camera's image topic"):
         BagVideo(empty)
+    topic_alone = bag2(tmp_path / "topic", [], "MCAP", {TOPIC: False}, info=False)
+    with pytest.raises(CameraError, match="holds no message"):
+        BagVideo(topic_alone)
     broken = bag2(tmp_path / "broken", pictures, "MCAP", {TOPIC: False})
     for path in broken.glob("*.mcap"):
         path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(CameraError, match="the bag .* cannot be read"), BagVideo(broken) as bag:
-        list(bag)
+    with pytest.raises(CameraError, match="holds no message"):
+        BagVideo(broken)
+    for path in broken.glob("*.mcap"):
+        path.write_bytes(b"")
+    with pytest.raises(CameraError, match="the bag .* cannot be read.*ros2 bag reindex"):
+        BagVideo(broken)
 
 
 def test_images_without_stamps_have_the_times_of_the_recording_and_doubles_are_left_out(tmp_path, pictures):
@@ -141,15 +150,73 @@ def test_images_without_stamps_have_the_times_of_the_recording_and_doubles_are_l
         assert [f.stamp_ns for f in bag] == [START_NS, START_NS + STEP_NS, START_NS + 3 * STEP_NS]
 
 
-def test_a_part_of_a_bag_is_none_and_one_without_its_description_is_told(tmp_path, pictures):
+def test_a_part_of_a_bag_is_none_and_a_file_without_a_description_is_a_bag(tmp_path, pictures):
     folder = bag2(tmp_path / "bag", pictures, "MCAP", {TOPIC: False})
     (file,) = folder.glob("*.mcap")
-    (folder / "metadata.yaml").rename(tmp_path / "metadata.yaml")
-    with pytest.raises(CameraError, match="ros2 bag reindex"):
-        BagVideo(file)
+    (folder / "metadata.yaml").unlink()
+    (folder / "another.mcap").write_bytes(file.read_bytes())
+    with pytest.raises(CameraError, match="holds several bags, and no metadata.yaml; name one of .*another.mcap"):
+        BagVideo(folder)
+    with BagVideo(file) as bag:
+        assert len(list(bag)) == 5
     (folder / "bag_1.mcap").write_bytes(file.read_bytes())
     with pytest.raises(CameraError, match="one of 2 files of a bag; give the folder"):
         BagVideo(file)
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+def test_a_bag_whose_writer_was_killed_is_read_as_far_as_it_goes(tmp_path, pictures, zeros):
+    folder = bag2(tmp_path / "bag", pictures, "MCAP", {TOPIC: False})
+    (file,) = folder.glob("*.mcap")
+    whole = file.read_bytes()
+    cut = len(whole) * 3 // 4
+    file.write_bytes(whole[:cut] + bytes(len(whole) - cut if zeros else 0))
+    (folder / "metadata.yaml").unlink()
+    with BagVideo(folder) as bag:
+        frames = list(bag)
+        assert 0 < len(frames) == bag.count < 5
+    assert all((f.image == p).all() for f, p in zip(frames, pictures, strict=False))
+
+
+def test_what_a_killed_writer_left_beside_its_database_is_read(tmp_path, pictures):
+    folder = bag2(tmp_path / "whole", pictures, "SQLITE3", {TOPIC: False}, info=False)
+    (file,) = folder.glob("*.db3")
+    killed = tmp_path / "killed" / "killed.db3"
+    killed.parent.mkdir()
+    with closing(sqlite3.connect(file)) as writer:
+        writer.execute("PRAGMA journal_mode=WAL")
+        writer.execute("UPDATE messages SET timestamp = timestamp + 1000")
+        writer.execute("DELETE FROM messages WHERE id = 5")
+        writer.commit()
+        for ending in ("", "-wal"):
+            killed.with_name(f"killed.db3{ending}").write_bytes(file.with_name(f"{file.name}{ending}").read_bytes())
+    with BagVideo(killed.parent) as bag:
+        assert bag.count == len(list(bag)) == 4
+
+
+def test_a_bag_that_is_damaged_in_the_middle_is_told(tmp_path, pictures):
+    folder = bag2(tmp_path / "bag", pictures, "SQLITE3", {TOPIC: False})
+    (file,) = folder.glob("*.db3")
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) // 2] + b"\x55" * 5000 + data[len(data) // 2 + 5000 :])
+    with pytest.raises(CameraError, match="is damaged after [0-9]+ of its messages"), BagVideo(folder) as bag:
+        list(bag)
+
+
+def test_an_image_that_cannot_be_decoded_is_left_out_and_a_bag_of_them_is_told(tmp_path, pictures):
+    broken = np.zeros((0, 0, 3), np.uint8)
+    with BagVideo(bag2(tmp_path / "bag", [*pictures[:2], broken, pictures[3]], "MCAP", {TOPIC: False})) as bag:
+        assert [f.stamp_ns for f in bag] == [START_NS + i * STEP_NS for i in (0, 1, 3)]
+    with BagVideo(bag2(tmp_path / "none", [broken] * 2, "MCAP", {TOPIC: False})) as bag:
+        with pytest.raises(CameraError, match="/camera/image_raw .*the image has no pixels"):
+            list(bag)
+
+
+@pytest.mark.parametrize("set_by_s", [-3600, 31_536_000])
+def test_images_go_on_where_their_clock_was_set(tmp_path, pictures, set_by_s):
+    stamps = [START_NS + i * STEP_NS + (set_by_s * 10**9 if i > 1 else 0) for i in range(5)]
+    with BagVideo(bag2(tmp_path / "bag", pictures, "MCAP", {TOPIC: False}, stamps_ns=stamps)) as bag:
+        assert [f.stamp_ns for f in bag] == [START_NS + i * STEP_NS for i in range(5)]
 
 
 def test_a_mirrored_bag_is_flipped_back_and_its_camera_with_it(tmp_path, pictures):

@@ -159,3 +159,8 @@ def test_a_fisheye_lens_may_see_more_than_a_pinhole():
     assert from_arrays(wide, np.array([0.1, 0, 0, 0]), (640, 480), (640, 480), "equidistant").fisheye
     with pytest.raises(SettingsError, match="field of view"):
         from_arrays(np.eye(3), np.array([0.1, 0, 0, 0]), (640, 480), (640, 480), "equidistant")
+
+
+def test_coefficients_that_no_lens_model_has_are_refused():
+    with pytest.raises(SettingsError, match="0, 4, 5, 8, 12, 14 distortion coefficients, got 2"):
+        CameraIntrinsics(640, 480, 500.0, 500.0, 320.0, 240.0, (0.1, 0.2))

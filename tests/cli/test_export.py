@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 
 from diffmocap.body.mocap import load_split
@@ -63,6 +65,8 @@ def test_a_format_that_cannot_be_made_leaves_the_others(walk, monkeypatch, capsy
 
 @pytest.mark.parametrize("arguments, words", [
     (["--format", "obj"], "--format obj is unknown; expected one or more of bvh, glb"),
+    (["--format", ","], "--format is empty; expected one or more of bvh, glb"),
+    (["--format", "film", "--in-place"], "--in-place is of the other formats"),
     (["--format", "npz"], "the motion file itself is the .npz"),
     (["--format", "bvh", "--clip", "x"], "is one motion, no collection of clips: there is no 'x'"),
     (["--format", "glb", "--up", "z"], "glb always has up y, and not z"),
@@ -90,3 +94,16 @@ def test_the_command_line_offers_what_the_exporters_know(capsys) -> None:
     text = capsys.readouterr().out
     for words in (UP_AXES, UNITS, SKELETONS, ROOT_MOTIONS):
         assert f"{{{','.join(words)}}}" in text
+
+
+def test_a_disk_that_gets_full_under_usd_is_a_sentence(walk, capsys) -> None:
+    """Pixar's library has errors of its own; here files may not be larger than 10 KB."""
+    pytest.importorskip("pxr")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        assert main(["export", str(walk), "--format", "usd"]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "check that its folder has free space" in capsys.readouterr().err
+    assert [p.name for p in walk.parent.iterdir()] == ["walk.npz"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from argparse import Namespace
@@ -171,3 +172,10 @@ def test_every_module_has_what_the_parser_wants():
 
 def test_the_console_script_is_this_one(repo_root: Path):
     assert "diffmocap = diffmocap.cli.start:main" in (repo_root / "setup.py").read_text()
+
+
+def test_python_m_is_the_command_too(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["diffmocap", "--version"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("diffmocap", run_name="__main__")
+    assert end.value.code == 0 and capsys.readouterr().out == f"diffmocap {diffmocap.__version__}\n"

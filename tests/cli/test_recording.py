@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diffmocap.cli.recording import RecordedPose, Recording, source_indices
-from diffmocap.cli.summary import summarise, summary_table
+from diffmocap.cli.summary import summarise, summary_table, unquoted
 from diffmocap.types import CameraIntrinsics, Keypoints2D
 
 MS = 1_000_000
@@ -150,3 +150,16 @@ def test_indices_of_frames_in_their_source():
     # Two frames never share an index.
     assert source_indices([0, 1 * MS, 2 * MS], 30.0, exact_stamps=False, skipped=1) == [0, 1, 2]
     assert source_indices([], 30.0, exact_stamps=True, skipped=0) == []
+
+
+@pytest.mark.parametrize(
+    "label, heading",
+    [
+        ("'clip.mp4'", "clip.mp4"),
+        ("'imgs' (90 images)", "imgs (90 images)"),
+        ("'Bob's.mp4'", "Bob's.mp4"),
+        ("camera 0",) * 2,
+    ],
+)
+def test_the_heading_of_a_summary_has_no_quotes(label, heading):
+    assert unquoted(label) == heading

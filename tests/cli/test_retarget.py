@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from diffmocap.body.model import BodyModel
+from diffmocap.body.skeleton import PARENTS
 from diffmocap.cli.main import main
 from diffmocap.motion.motion_npz import read_motion, write_motion
 from diffmocap.resources import share_path
@@ -78,3 +80,37 @@ def test_what_is_wrong_is_said(walk: Path, options: list[str], said: str, capsys
     pytest.importorskip("mink")
     assert main(["retarget", str(walk), *options]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_the_motion_itself_is_not_replaced(walk: Path, tmp_path: Path, capsys) -> None:
+    pytest.importorskip("mink")
+    motion = tmp_path / "walk.npz"
+    motion.write_bytes(walk.read_bytes())
+    assert main(["retarget", str(motion), "--robot", str(ROBOT), "--out", str(motion)]) == 1
+    assert "is the motion itself" in capsys.readouterr().err and motion.read_bytes() == walk.read_bytes()
+
+
+def test_a_motion_that_is_too_fast_for_the_robot_is_warned_of(walk: Path, tmp_path: Path, capsys) -> None:
+    pytest.importorskip("mink")
+    with np.load(share_path("media", "demo.npz")) as demo:
+        arrays = {key: demo[key][120:220] for key in ("poses", "trans")} | {"betas": demo["betas"]}
+    fast = tmp_path / "fast.npz"
+    np.savez(fast, **arrays, frame="optical", mocap_framerate=240.0)
+    for motion, warned in ((walk, False), (fast, True)):
+        assert main(["retarget", str(motion), "--robot", str(ROBOT), "--out", str(tmp_path / "out.csv")]) == 0
+        assert ("links of the robot meet in" in capsys.readouterr().err) is warned
+
+
+def test_clips_of_a_collection_become_files_of_their_own(walk: Path, tmp_path: Path, capsys) -> None:
+    pytest.importorskip("mink")
+    with np.load(walk) as one:
+        pose, trans = one["poses"].reshape(-1, 24, 3), one["trans"]
+    clips = tmp_path / "clips.npz"
+    labels = {key: np.array(["a", "b/c"]) for key in ("name", "subject", "action")}
+    rest = BodyModel.load(None).rest_joints(torch.zeros(1, 10))[0]
+    parents = np.array(PARENTS)
+    offsets = np.concatenate([rest[:1], rest[1:] - rest[parents[1:]]])
+    np.savez(clips, pose=pose, trans=trans, start=[0, 20], length=[20, 20], fps=30, offsets=offsets, **labels)
+    for clip in ("a", "b/c"):
+        assert main(["retarget", str(clips), "--clip", clip, "--robot", str(ROBOT)]) == 0
+    assert {p.name for p in tmp_path.glob("*.csv")} == {"clips_a_small.csv", "clips_b_c_small.csv"}

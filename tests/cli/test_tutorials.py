@@ -41,7 +41,7 @@ def commands(text: str) -> list[str]:
 def python_of(text: str) -> str:
     """The indented lines of Python."""
     lines = [line[4:] for line in text.splitlines() if line.startswith("    ") and PREFIX not in line]
-    return "\n".join(line for line in lines if not line.startswith(("ros2 ", "pip ")))
+    return "\n".join(line for line in lines if not line.startswith(("ros2 ", ".venv/bin/pip ")))
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,7 @@ def test_a_video_holds_its_frames_as_vp8_in_webm(tmp_path):
 def test_a_frame_of_another_size_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="does not fit"), WebVideo(tmp_path / "a.webm", 25.0, 64, 48) as video:
         video.write(np.zeros((64, 48, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path):
@@ -65,6 +66,8 @@ def test_a_disk_that_gets_full_is_told_at_the_end(tmp_path):
     """OpenCV writes on without a word; here files may not be larger than 100 KB."""
     path: Path = tmp_path / "full.webm"
     script = FULL.replace("sys.argv[1]", f"__import__('pathlib').Path({str(path)!r})")
+    path.write_bytes(b"the film before")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "is not complete" in done.stdout and "free space" in done.stdout
-    assert "Traceback" not in done.stderr
+    assert done.stderr == ""
+    assert [file.name for file in tmp_path.iterdir()] == ["full.webm"] and path.read_bytes() == b"the film before"

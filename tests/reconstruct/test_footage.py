@@ -45,6 +45,8 @@ def test_another_rate_takes_the_nearest_image():
 def test_times_that_do_not_rise_and_single_images_are_refused():
     with pytest.raises(CameraError, match="image 2 comes 0.100 s too early"):
         Footage.even([seen_at(0.0), seen_at(0.2), seen_at(0.1)], CAMERA)
+    with pytest.raises(CameraError, match="image 2 comes 3.0 years after the one before it"):
+        Footage.even([seen_at(0.0), seen_at(0.1), seen_at(3 * 31_557_600.0)], CAMERA)
     with pytest.raises(CameraError, match="at least 2 images, got 1"):
         Footage.even([seen_at(0.0)], CAMERA)
 

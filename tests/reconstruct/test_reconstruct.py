@@ -283,6 +283,11 @@ def test_videos_of_one_name_and_missing_files_are_refused_before_anything_is_don
     other = tmp_path / "walk.avi"
     assert main(["reconstruct", str(video), str(other), "--out", str(tmp_path)]) == 1
     assert "two videos would both become walk.npz" in capsys.readouterr().err
+    sessions = [tmp_path / "take.1", tmp_path / "take.2"]
+    for session in sessions:
+        session.mkdir()
+    assert main(["reconstruct", *map(str, sessions), "--out", str(tmp_path / "out")]) == 1  # each fails by itself
+    assert "would both become" not in capsys.readouterr().err
     assert main(["reconstruct", str(tmp_path / "walk_part2.mp4"), str(video), "--out", str(tmp_path)]) == 1
     assert "walk_part2.npz may be a part of walk's motion" in capsys.readouterr().err
     assert main(["reconstruct", str(video), "--calibration", str(tmp_path / "none.yaml")]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from diffmocap.viewer.controls import Control  # noqa: E402
 from diffmocap.viewer.panel import Panel  # noqa: E402
 from diffmocap.viewer.pose import ViewedPose  # noqa: E402
 from diffmocap.viewer.scene import BODY, BODY_LOST, BODY_PREDICTED, Scene  # noqa: E402
-from diffmocap.viewer.server import address_of, open_server, refusal  # noqa: E402
+from diffmocap.viewer.server import LAST_PORT, address_of, open_server, refusal  # noqa: E402
 
 STANDING = np.tile([0.0, 0.0, 0.0, 1.0], (24, 1))
 
@@ -101,6 +102,18 @@ def test_the_port_is_on_loopback_alone_and_the_next_one_where_it_is_taken(server
         assert second.get_port() > server.get_port()
     finally:
         second.stop()
+
+
+def test_behind_the_last_port_and_after_many_tries_the_system_chooses_one(monkeypatch):
+    with socket.socket() as other, contextlib.suppress(OSError):  # whoever has it, it is taken
+        other.bind(("127.0.0.1", LAST_PORT))
+        other.listen()
+        open_server("127.0.0.1", LAST_PORT).stop()
+    monkeypatch.setattr("diffmocap.viewer.server.PORTS", 1)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        open_server("127.0.0.1", other.getsockname()[1]).stop()
 
 
 def test_an_address_that_is_none_of_this_computer_is_an_error():

@@ -82,6 +82,14 @@ def test_moving_the_timeline_stops_there_and_playing_goes_on_from_there(server):
     assert 74 <= player.frame <= 78  # the pause does not count
 
 
+def test_the_timeline_of_one_frame_may_be_moved(server):
+    scene = FakeScene()
+    player = Player(server, scene, motion(frames=1))
+    player._slider.value = 1
+    player._scrub(SimpleNamespace(client=object()))
+    assert player.frame == 0 and player._slider.value == 0 and len(scene.shown) == 2
+
+
 def test_bridged_frames_are_told(server):
     scene = FakeScene()
     player = Player(server, scene, motion())

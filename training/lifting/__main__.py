@@ -22,7 +22,8 @@ from pathlib import Path
 import torch
 
 from diffmocap.body.mocap import load_split
-from diffmocap.errors import ModelFileError, SettingsError
+from diffmocap.errors import SettingsError
+from training import program
 from training.commit import git_commit
 from training.held_out import HELD_OUT_CLIPS
 from training.lifting.loop import run
@@ -126,7 +127,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (SettingsError, ModelFileError) as error:
-        raise SystemExit(str(error)) from error
+    program.run(main)

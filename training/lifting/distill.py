@@ -40,6 +40,7 @@ from diffmocap.lifting.sampling.guidance import guided_denoiser, is_guided
 from diffmocap.lifting.sampling.samplers import sample_along
 from diffmocap.lifting.sampling.schedule import NoiseSchedule
 from diffmocap.resources import sha256_of, verified_model
+from training import program
 from training.commit import git_commit
 from training.held_out import HELD_OUT_CLIPS
 from training.lifting.loop import run
@@ -268,4 +269,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

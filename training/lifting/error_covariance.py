@@ -24,6 +24,7 @@ from diffmocap.lifting.lifter import Lifter
 from diffmocap.lifting.network.condition import FACING, Condition, condition_from_rays, depth_beyond_mid_hip
 from diffmocap.lifting.network.weights import SHIPPED, weights_file, with_error_covariances
 from diffmocap.lifting.settings import POSTERIOR_MEAN
+from training import program
 from training.commit import git_commit
 from training.held_out import HELD_OUT_CLIPS
 from training.manifest import MODELS, without_folders, write_entry
@@ -160,4 +161,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from diffmocap.lifting.network.weights import DEFAULT_WEIGHTS, STUDENT_WEIGHTS, load_weights
 from diffmocap.resources import sha256_of
+from training import program
 from training.lifting.moments import MOMENTS
 from training.manifest import ACKNOWLEDGEMENT, MODELS, forget_entry, without_folders, write_entry
 
@@ -97,4 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

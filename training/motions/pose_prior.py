@@ -7,6 +7,7 @@ from pathlib import Path
 
 from diffmocap.body.mocap import load_split
 from diffmocap.fitting.pose_prior import SHIPPED_PRIOR, PosePrior
+from training import program
 from training.held_out import HELD_OUT_CLIPS
 from training.manifest import ACKNOWLEDGEMENT, MODELS, write_entry
 from training.motions.poses import every_nth_of_each_clip
@@ -29,4 +30,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -26,6 +26,7 @@ import torch
 from diffmocap.errors import SettingsError
 from diffmocap.optim.functions import FUNCTIONS
 from diffmocap.optim.weights import KINDS, build, load_optimizer
+from training import program
 from training.commit import git_commit
 from training.optim.descent import DESCENTS
 from training.optim.fit_problems import fit_problems
@@ -187,4 +188,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

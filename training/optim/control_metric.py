@@ -27,6 +27,7 @@ from diffmocap.refinement.diffphy.control_metric import FILE, FORMAT
 from diffmocap.refinement.diffphy.initial_state import SIZE
 from diffmocap.refinement.diffphy.settings import SimulationSettings
 from diffmocap.resources import sha256_of
+from training import program
 from training.commit import git_commit
 from training.manifest import ACKNOWLEDGEMENT, MODELS, without_folders, write_entry
 from training.optim.video_problems import VideoProblems, kept_video_motions
@@ -126,4 +127,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

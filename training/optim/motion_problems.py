@@ -32,7 +32,7 @@ from diffmocap.refinement.diffphy.task import DiffphyTask
 from diffmocap.refinement.window.body_points import BodyPoints
 from diffmocap.refinement.window.reference import reference_motion
 from diffmocap.refinement.window.task import WindowTask
-from training.held_out import HELD_OUT_SUBJECT, UNEVEN_SUBJECTS
+from training.held_out import HELD_OUT_SUBJECT, UNEVEN_SUBJECTS, require_clips
 from training.motions.lifted_windows import (
     LiftedMotion,
     MotionLifter,
@@ -73,7 +73,9 @@ def kept_walks(
     """Lifted walks of splits, to train on or of the held-out subject; made once, then read from ``folder``."""
     path = folder / f"lifted_{'held_out' if held_out else 'train'}.safetensors"
     if not path.is_file():
-        clips = [clip for file in data for clip in walks(file, held_out)]
+        parts = [[clip for file in data for clip in walks(file, apart)] for apart in (False, True)]
+        require_clips(*parts, data)
+        clips = parts[held_out]
         save_motions(lifted_walks(clips, 1 if held_out else views, int(held_out), lifter), path)
     return load_motions(path)
 
@@ -217,7 +219,9 @@ def motion_problems(
     if kind == "diffphy":
         model = BodyModel.load()
         body = simulated_body(model)
-        parts = [[on_the_floor(retarget(c, model), body) for c in walks(data, held_out)] for held_out in (False, True)]
+        clips = [walks(data, held_out) for held_out in (False, True)]
+        require_clips(*clips, [data])
+        parts = [[on_the_floor(retarget(c, model), body) for c in part] for part in clips]
         parts[0] = [played(clip, speed) for speed in speeds for clip in parts[0]]
         made = [DiffphyProblems(part, body, frames, batch) for part in parts]
         if video_share:

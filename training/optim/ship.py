@@ -13,6 +13,7 @@ from diffmocap.errors import SettingsError
 from diffmocap.optim.learned import LearnedOptimizer
 from diffmocap.optim.weights import SHIPPED, kind_of, load_optimizer, save_optimizer
 from diffmocap.resources import sha256_of
+from training import program
 from training.manifest import ACKNOWLEDGEMENT, MODELS, write_entry
 from training.optim.network_settings import settings_from, with_settings
 from training.optim.record import record_of
@@ -74,4 +75,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

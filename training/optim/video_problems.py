@@ -36,7 +36,7 @@ from diffmocap.refinement.diffphy.observed_motion import ObservedMotion
 from diffmocap.refinement.diffphy.settings import SimulationSettings
 from diffmocap.refinement.diffphy.task import DiffphyTask
 from diffmocap.refinement.stream.known_ground import KnownGround
-from training.held_out import HELD_OUT_CLIPS, HELD_OUT_SUBJECT, UNEVEN_SUBJECTS
+from training.held_out import HELD_OUT_CLIPS, HELD_OUT_SUBJECT, UNEVEN_SUBJECTS, require_clips
 from training.lifting.noisy_keypoints import CAMERA, FRAME_S, observe
 from training.motions.kept_records import load_records, save_records
 from training.motions.lifted_windows import UP, view_of
@@ -233,8 +233,10 @@ def kept_video_motions(data: Path, folder: Path, held_out: bool = False) -> list
     """Motions of a split, made where ``folder`` does not hold them yet, which takes a minute or two."""
     path = folder / f"video_{'held_out' if held_out else 'train'}.safetensors"
     if not path.is_file():
+        parts = [clips_of(data, apart) for apart in (False, True)]
+        require_clips(*parts, [data], "clip")
         least_frames = window_frames(SimulationSettings(), FRAME_S)[2]
-        made = reconstructed_clips(clips_of(data, held_out), STRETCHES[held_out], int(held_out), least_frames)
+        made = reconstructed_clips(parts[held_out], STRETCHES[held_out], int(held_out), least_frames)
         save_video_motions(made, path)
     return load_video_motions(path)
 

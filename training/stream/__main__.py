@@ -30,6 +30,7 @@ from diffmocap.physics.segments import BodySegments
 from diffmocap.refinement.stream.optimus.network import StreamOptimus, StreamOptimusSettings
 from diffmocap.refinement.stream.optimus.weights import load_stream_optimus
 from diffmocap.refinement.window.body_points import BodyPoints
+from training import program
 from training.commit import git_commit
 from training.motions.live_streams import LiveStream
 from training.ranks import Ranks
@@ -172,4 +173,4 @@ def _validate(trainer: StreamTrainer, problems: list | dict, bar: tqdm) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -12,6 +12,7 @@ import torch
 
 from diffmocap.refinement.stream.optimus.weights import SHIPPED, SHIPPED_WINDOWS, load_stream_optimus
 from diffmocap.resources import sha256_of
+from training import program
 from training.manifest import ACKNOWLEDGEMENT, MODELS, without_folders, write_entry
 
 
@@ -66,4 +67,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

@@ -18,7 +18,7 @@ from diffmocap.body.motion_clip import MotionClip
 from diffmocap.errors import MotionFileError
 from diffmocap.pipeline.pose_pipeline import PosePipeline
 from diffmocap.refinement.stream.window_buffer import LiveFrame
-from training.held_out import HELD_OUT_SUBJECT, UNEVEN_SUBJECTS
+from training.held_out import HELD_OUT_SUBJECT, UNEVEN_SUBJECTS, require_clips
 from training.lifting.noisy_keypoints import stamp_ns
 from training.motions.live_streams import LiveStream, live_stream
 
@@ -117,6 +117,7 @@ def kept_streams(
     and with ``everything`` before them every motion from one, :data:`SHORT_FRAMES` of it."""
     how = {"data": [file.name for file in data], "views": views, "frames": frames, "everything": everything}
     if not path.is_file():
+        require_clips(*([c for file in data for c in clips_of(file, apart)] for apart in (False, True)), data)
         body, pipeline, made = BodyModel.load(), PosePipeline.load(), []
         if everything and not held_out:
             clips = [clip for file in data for clip in clips_of(file, held_out, everything)]

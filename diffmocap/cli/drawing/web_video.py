@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from diffmocap.errors import SettingsError
+from diffmocap.files.whole_file import whole_file
 from diffmocap.keypoints.native_noise import without_native_noise
 
 SUFFIX = ".webm"
@@ -27,6 +30,8 @@ _ADVICE = "check that its folder can be written and has free space"
 
 class WebVideo:
     """A context manager that takes images and writes them on a thread of its own, while the next one is drawn.
+
+    A video that stood there before stays until the new one is whole.
 
     Args:
         path: of the video, ending in ``.webm``.
@@ -42,11 +47,14 @@ class WebVideo:
         self._frames = 0
         self._size = (width, height)
         _check_folder(path)
+        self._whole = ExitStack()
+        self._partial = self._whole.enter_context(whole_file(path))
         with without_native_noise():  # FFmpeg warns about any codec name in this container
             self._writer = cv2.VideoWriter(
-                str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"VP80"), max(fps, 1.0), self._size
+                str(self._partial), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"VP80"), max(fps, 1.0), self._size
             )
         if not self._writer.isOpened():
+            self._partial.unlink(missing_ok=True)
             raise SettingsError(f"cannot write the video {path}: {_ADVICE}")
         self._images: queue.Queue[np.ndarray | None] = queue.Queue(_WAITING)
         self._thread = threading.Thread(target=self._encode, name="video encoder", daemon=True)
@@ -62,22 +70,33 @@ class WebVideo:
     def __enter__(self) -> WebVideo:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._images.put(None)
         self._thread.join()
         self._writer.release()
-        if kind is None:
-            self._check()
+        try:
+            if error[0] is None:
+                self._check()
+        except SettingsError:
+            error = sys.exc_info()
+            raise
+        finally:
+            self._whole.__exit__(*error)
 
     def _encode(self) -> None:
-        while (image := self._images.get()) is not None:
-            self._writer.write(image)
+        level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # a full disk is a warning for each frame
+        try:
+            while (image := self._images.get()) is not None:
+                self._writer.write(image)
+        finally:
+            cv2.utils.logging.setLogLevel(level)
 
     def _check(self) -> None:
         """Checks the file on disk, since OpenCV reports no error when the disk is full."""
         _check_folder(self.path)
         with without_native_noise():
-            video = cv2.VideoCapture(str(self.path))
+            video = cv2.VideoCapture(str(self._partial))
             found = round(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
             video.release()
         if abs(found - self._frames) > 1:  # the container keeps the duration to a millisecond

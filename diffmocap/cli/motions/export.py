@@ -84,10 +84,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reads the motion and writes each format; says what was written."""
-    chosen = chosen_formats(args.formats, (*FORMATS, FILM))
+    known = (*FORMATS, FILM)
+    chosen = chosen_formats(args.formats, known)
+    if not chosen:
+        raise SettingsError(f"--format is empty; expected one or more of {', '.join(known)}")
     names = [name for name in chosen if name != FILM]
     if args.video is not None and FILM not in chosen:
         raise SettingsError("--video is shown beside a film; give --format film, too")
+    asked = {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
+    if asked and not names:
+        option = f"--{next(iter(asked)).replace('_', '-')}"
+        raise SettingsError(f"{option} is of the other formats; a film shows the motion as it is, at up to 30 Hz")
     require_motion_file(args.motion)
 
     from tqdm import tqdm
@@ -99,7 +106,6 @@ def run(args: argparse.Namespace) -> int:
     from diffmocap.motion.motion_npz import read_motion
     from diffmocap.reconstruct.ground_forces import ground_forces
 
-    asked = {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
     preset = PRESETS[args.tool] if args.tool else None
     # All that can be wrong with the options is said before a file is written.
     options = {name: formats.options_for(name, preset, asked) for name in names}

@@ -32,7 +32,7 @@ from diffmocap.cli.motions.export import FORMATS, TOOLS, chosen_formats
 from diffmocap.cli.options.pose_options import CAMERA_HEIGHT, CAMERA_PITCH, CAMERA_ROLL, MIRROR, TASK_FILE
 from diffmocap.cli.options.setting_option import SettingOption
 from diffmocap.errors import SettingsError
-from diffmocap.reconstruct.recipe import Recipe, identity_of
+from diffmocap.reconstruct.recipe import Recipe, is_identity_of
 from diffmocap.reconstruct.settings import QUALITIES, ReconstructSettings
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _planned(
         there = recipe.written(name)
         made = provenances(there)
         how = how_made(made, recipe)
-        other = next((one.video for one in made if one.video not in ("", identity_of(video))), None)
+        other = next((one.video for one in made if not is_identity_of(one.video, video)), None)
         if not there or overwrite or (other is None and recipe.settings.diffphy and how == UNSIMULATED):
             todo.append((video, name))
             continue
@@ -296,7 +296,7 @@ def _names(videos: list[str]) -> list[str]:
     Raises:
         SettingsError: two videos have the same one, or one that a part of the other's motion may have.
     """
-    names = [Path(v.rstrip("/")).stem.replace("%", "") or "motion" for v in videos]
+    names = [_own_name(Path(v)).replace("%", "") or "motion" for v in videos]
     double = next((n for n in names if names.count(n) > 1), None)
     if double is not None:
         raise SettingsError(f"two videos would both become {double}.npz; give them other names, or another --out each")
@@ -307,3 +307,8 @@ def _names(videos: list[str]) -> list[str]:
             "another name, or another --out each"
         )
     return names
+
+
+def _own_name(path: Path) -> str:
+    """What a video, or a folder that stands for one, is called; a dot in a folder's name begins no suffix."""
+    return path.name if path.is_dir() else path.stem

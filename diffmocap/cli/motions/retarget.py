@@ -28,7 +28,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffmocap.cli.motions.motion_file import add_motion_options, require_motion_file
+from diffmocap.cli.motions.motion_file import add_motion_options, called, require_motion_file
 from diffmocap.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -66,10 +66,12 @@ def run(args: argparse.Namespace) -> int:
     require_motion_file(args.motion)
     if args.fps is not None and not 1.0 <= args.fps <= 1000.0:
         raise SettingsError(f"--fps must lie in [1, 1000] Hz, got {args.fps:g}")
-    out = args.out or _beside(args.motion, Path(args.robot).stem, args.format or "csv")
+    out = args.out or _beside(called(args.motion, args.clip), Path(args.robot).stem, args.format or "csv")
     wanted = sorted(set(SUFFIXES.values())) if args.format is None else [SUFFIXES[args.format]]
     if out.suffix not in wanted:
         raise SettingsError(f"--out {out} ends in {out.suffix or 'nothing'}; expected {' or '.join(wanted)}")
+    if out.exists() and out.samefile(args.motion):
+        raise SettingsError(f"--out {out} is the motion itself, which commands would replace; name another file")
 
     from tqdm import tqdm
 
@@ -107,6 +109,12 @@ def run(args: argparse.Namespace) -> int:
     )
     for line in (*_order_lines(robot.description, order), *judge.lines()):
         print(f"  {line}", file=said)
+    if touching := figures["links_touching"]:
+        print(
+            f"diffmocap retarget: warning: links of the robot meet in {touching} commands: do not play them. The "
+            "motion is faster than the robot can brake, or its capsules are too large",
+            file=sys.stderr,
+        )
     if args.json:
         print(json.dumps({"file": str(out), "robot": robot.description.name, "fps": fps, **figures}))
     return 0

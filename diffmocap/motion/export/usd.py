@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diffmocap.errors import SetupError
+from diffmocap.errors import MotionFileError, SetupError
 from diffmocap.motion.export.animated_skeleton import INFLUENCES, AnimatedSkeleton, Skin
 from diffmocap.motion.export.gltf import continuous_quaternions
 
@@ -24,10 +24,10 @@ def write_usd(path: Path, skeleton: AnimatedSkeleton, skin: Skin, up: str, unit_
         unit_m: the file's unit [m].
 
     Raises:
-        SetupError: the package usd-core is not installed.
+        SetupError: the package usd-core is not installed. MotionFileError: the file cannot be written.
     """
     try:
-        from pxr import Gf, Usd, UsdGeom, UsdSkel, Vt
+        from pxr import Gf, Tf, Usd, UsdGeom, UsdSkel, Vt
     except ModuleNotFoundError as error:
         raise SetupError("writing USD needs the package usd-core: run `pip install usd-core`") from error
 
@@ -77,7 +77,10 @@ def write_usd(path: Path, skeleton: AnimatedSkeleton, skin: Skin, up: str, unit_
     )
     binding.CreateJointWeightsPrimvar(False, INFLUENCES).Set(Vt.FloatArray.FromNumpy(skin.weights.reshape(-1)))
     binding.CreateGeomBindTransformAttr(Gf.Matrix4d(1.0))
-    stage.GetRootLayer().Save()
+    try:
+        stage.GetRootLayer().Save()
+    except Tf.ErrorException as error:
+        raise MotionFileError(f"USD could not write {path.name}: check that its folder has free space") from error
 
 
 def joint_paths(skeleton: AnimatedSkeleton) -> list[str]:

@@ -13,6 +13,7 @@ from diffmocap.optim.adafactor_mlp import AdafactorMlp
 from diffmocap.physics.tree import global_poses
 from diffmocap.refinement.window.reference import reference_motion
 from diffmocap.refinement.window.task import WindowTask
+from training import program
 from training.held_out import HELD_OUT_SUBJECT, UNEVEN_SUBJECTS
 from training.motions.lifted_windows import UP, LiftedMotion, MotionLifter, cut, load_motions, save_motions, window_of
 from training.optim.episodes import Episode, EvaluatedOnce, backpropagated, side_by_side
@@ -21,6 +22,7 @@ from training.optim.motion_problems import (
     DiffphyProblems,
     WindowProblems,
     diffphy_task,
+    kept_walks,
     motion_problems,
     on_the_floor,
     played,
@@ -162,3 +164,24 @@ def test_a_clip_played_faster_is_shorter_and_moves_so_much_faster(clips) -> None
     assert fast.fps == clips[0].fps and abs(len(fast) - len(clips[0]) / 1.5) < 1
     speeds = [float((c.pelvis[-1] - c.pelvis[0]).norm()) / (len(c) - 1) for c in (fast, clips[0])]
     assert speeds[0] == pytest.approx(1.5 * speeds[1], rel=0.03)
+
+
+def test_data_without_the_held_out_subject_is_told_before_anything_is_made(mocap_dir, tmp_path):
+    data = mocap_dir / "cmu_smpl30_val.npz"
+    with pytest.raises(SettingsError, match="no walk of subject '07', which runs are validated on"):
+        kept_walks(tmp_path, [data], False, 1)
+    with pytest.raises(SettingsError, match="no walk of subject '07'"):
+        motion_problems("diffphy", data, 1, 31, 1, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [(SettingsError("no walk"), "^no walk$"), (FileNotFoundError(2, "No such file", "runs/x"), "^runs/x: No")],
+)
+def test_an_error_of_a_program_is_a_sentence(error, said):
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit, match=said):
+        program.run(main)
