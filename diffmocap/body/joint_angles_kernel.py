@@ -1,6 +1,6 @@
 """Joint angles of rotations as machine code.
 
-The law is the torch code of :mod:`diffmocap.body.joint_angles`, with which the tests hold this principal together.
+The law is the torch code of :mod:`diffmocap.body.joint_angles`, with which the tests hold this one together.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def nearest_angles(rotations, last, entries, parity, lock_cos, angles):
                 principal[0] = _wrapped(sign * np.sign(principal[1]) * (math.atan2(sign * ba, bb) - principal[2]))
             if len(last):
                 other[0], other[1], other[2] = principal[0] + math.pi, math.pi - principal[1], principal[2] + math.pi
-                nearer = 0.0  # how much the other solution is, in squares
+                nearer = 0.0  # by how much the other solution is, in squares
                 for k in range(3):
                     before = np.float64(last[n, 3 * j + k])
                     principal[k], other[k] = _wrapped(principal[k] - before), _wrapped(other[k] - before)

@@ -36,7 +36,8 @@ def logarithms(matrices, vectors):
 
 @compiled
 def quaternions(matrices, xyzw):
-    """Unit quaternions of ``matrices`` [N, 3, 3] into ``xyzw`` [N, 4], the largest component first (Shepperd 1978)."""
+    """Unit quaternions of ``matrices`` [N, 3, 3] into ``xyzw`` [N, 4]: by the largest component, so that no
+    difference of nearly equal numbers is divided by (Shepperd 1978)."""
     for n in range(len(matrices)):
         m, q = matrices[n], xyzw[n]
         trace = m[0, 0] + m[1, 1] + m[2, 2]
