@@ -25,7 +25,7 @@ VERTICAL_FOV = Setting("Vertical field of view of a camera without calibration."
 DEFAULT_FOV_DEG = 50.0
 
 
-#: Numbers of distortion coefficients that OpenCV takes.
+#: Numbers of distortion coefficients that OpenCV takes; 0: an ideal pinhole.
 COEFFICIENTS = (0, 4, 5, 8, 12, 14)
 
 

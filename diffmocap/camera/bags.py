@@ -5,8 +5,10 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from diffmocap.camera.cut_mcap import MAGIC
+
 _IN_FOLDERS = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
-_BEGINNINGS = (b"\x89MCAP0\r\n", b"#ROSBAG V2.0")
+_BEGINNINGS = (MAGIC, b"#ROSBAG V2.0")
 
 
 def bag_at(path: Path) -> bool:

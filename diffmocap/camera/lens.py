@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 
 from diffmocap.errors import SettingsError
-from diffmocap.types import CameraIntrinsics, Keypoints2D
+from diffmocap.types import COEFFICIENTS, CameraIntrinsics, Keypoints2D
 
 #: Distortion models by ROS name, with the numbers of coefficients that they may have. An empty name is OpenCV's own.
 LENGTHS = {
     "plumb_bob": (4, 5),
-    "rational_polynomial": (4, 5, 8, 12, 14),
+    "rational_polynomial": COEFFICIENTS[1:],
     "thin_prism": (12, 14),
-    "": (4, 5, 8, 12, 14),
+    "": COEFFICIENTS[1:],
     "equidistant": (4,),
 }
 FISHEYE_MODEL = "equidistant"

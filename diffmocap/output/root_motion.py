@@ -16,7 +16,7 @@ import math
 import numpy as np
 import torch
 
-from diffmocap.body.rotations import rotation_matrix, rotation_vector
+from diffmocap.body.rotations import reorthonormalized, rotation_matrix, rotation_vector
 
 
 class RootMotion:
@@ -61,8 +61,7 @@ class RootMotion:
         velocity = self.velocity + change
         way = 0.5 * dt_s * (self.velocity + velocity)
         self.position = self.position + way[0]
-        turned = rotation_matrix(torch.from_numpy(way[1])) @ self.rotation
-        self.rotation = 1.5 * turned - 0.5 * turned @ turned.mT @ turned  # rounding does not add up
+        self.rotation = reorthonormalized(rotation_matrix(torch.from_numpy(way[1])) @ self.rotation)
         self.velocity, self.acceleration = velocity, change / dt_s
 
 

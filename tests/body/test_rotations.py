@@ -8,7 +8,13 @@ import pytest
 import roma
 import torch
 
-from diffmocap.body.rotations import matrix_from_6d, rotation_matrix, rotation_vector, unit_quaternion
+from diffmocap.body.rotations import (
+    matrix_from_6d,
+    reorthonormalized,
+    rotation_matrix,
+    rotation_vector,
+    unit_quaternion,
+)
 
 both_ways = pytest.mark.parametrize("with_gradients", [False, True], ids=["machine code", "torch"])
 
@@ -63,6 +69,16 @@ def test_any_batch_in_any_order_of_memory(with_gradients):
         assert rotation_vector(matrices[:0]).shape == (0, 100, 3)
         assert rotation_matrix(inverse[0, 0]).shape == (3, 3)
         torch.testing.assert_close(rotation_matrix(inverse.transpose(0, 1)).transpose(0, 1), matrices.mT)
+
+
+def test_what_rounding_took_off_the_rotations_comes_back_with_the_square_of_the_error():
+    matrices = roma.rotvec_to_rotmat(up_to(3.0, torch.float64))
+    off = matrices + 1e-4 * torch.randn(500, 3, 3, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    back, eye = reorthonormalized(off), torch.eye(3, dtype=torch.float64)
+    assert float((off.mT @ off - eye).abs().max()) > 1e-4
+    assert float((back.mT @ back - eye).abs().max()) < 1e-6
+    assert float((back - matrices).abs().max()) < 1e-3
+    torch.testing.assert_close(reorthonormalized(matrices), matrices, rtol=0, atol=1e-12)
 
 
 def test_a_vector_is_smooth_at_rest_and_finite_at_a_half_turn():

@@ -35,7 +35,7 @@ def translations(points, rays, given, iterations, huber, out):
                 total, x, y, b_x, b_y = total + w, x + w * r_x, y + w * r_y, b_x + w * h_x, b_y + w * h_y
                 squares, b_z = squares + w * (r_x * r_x + r_y * r_y), b_z + w * (r_x * h_x + r_y * h_y)
             z = ((x * b_x + y * b_y) / total - b_z) / max(squares - (x * x + y * y) / total, 1e-9)
-            z = NEAREST_M if z < NEAREST_M else z  # no number stays none
+            z = NEAREST_M if z < NEAREST_M else z  # NaN stays NaN
             out[b, 0], out[b, 1], out[b, 2] = (b_x + x * z) / total, (b_y + y * z) / total, z
             if i + 1 == iterations:
                 break

@@ -17,7 +17,7 @@ from typing import Protocol
 import roma
 import torch
 
-from diffmocap.body.rotations import rotation_matrix, rotation_vector
+from diffmocap.body.rotations import reorthonormalized, rotation_matrix, rotation_vector
 from diffmocap.errors import SettingsError
 from diffmocap.refinement.filter.settings import OneEuroSettings
 
@@ -52,9 +52,7 @@ class Rotations:
         return rotation_vector(turn)
 
     def step(self, start: torch.Tensor, tangent: torch.Tensor) -> torch.Tensor:
-        turned = start @ rotation_matrix(tangent)
-        # One step of Newton's method for the nearest rotation, so that hours of products do not drift away.
-        return turned @ (1.5 * torch.eye(3).to(turned) - 0.5 * turned.mT @ turned)
+        return reorthonormalized(start @ rotation_matrix(tangent))
 
 
 def smoothing_factor(cutoff_hz: torch.Tensor | float, dt_s: float) -> torch.Tensor | float:

@@ -145,7 +145,7 @@ def _usable(frame: LiveFrame, most: int) -> tuple[np.ndarray, np.ndarray, np.nda
     if frame.rotations is None or frame.pelvis is None or frame.log_weights is None:
         return None
     rotations, pelvis, log_weights = (x.detach().numpy() for x in (frame.rotations, frame.pelvis, frame.log_weights))
-    with np.errstate(invalid="ignore", over="ignore"):  # what is no number is no rotation
+    with np.errstate(invalid="ignore", over="ignore"):  # a matrix with NaN or infinite entries fails both checks
         away = np.abs(rotations @ rotations.swapaxes(-1, -2) - np.eye(3, dtype=rotations.dtype)).max((-1, -2, -3))
         turns = (np.linalg.det(rotations) > 0).all(-1)
     near = (np.abs(pelvis) < _FARTHEST_M).all(-1)

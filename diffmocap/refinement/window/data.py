@@ -62,7 +62,7 @@ def _hypotheses(window: Window) -> tuple[np.ndarray, ...]:
     heaviest = believed.max(-1, keepdims=True)
     lifted = window.lifted.cpu().numpy() & (heaviest[..., 0] > -np.inf)
     believed, heaviest = (np.where(lifted[..., None], x, 0.0) for x in (believed, heaviest))
-    with np.errstate(invalid="ignore"):  # a weight without a bound makes the loss no number
+    with np.errstate(invalid="ignore"):  # an infinite log-weight gives NaN, and so does the loss
         believed = believed - heaviest
         believed = believed - np.log(np.exp(believed).sum(-1, keepdims=True))
     used = lifted[..., None] & (believed > -np.inf)
